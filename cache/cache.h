@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cache: a read-through cache of object versions in 1 MiB blocks. It knows no network and no HTTP
+ * rules: the proxy decides what may be stored, what is fresh and who may read; sources (source.h)
+ * bring the bytes.
+ *
+ *   proxy                     cache                                         source
+ *   lookup(url) ------------> index: url -> object versions (variants)
+ *     nothing: join a flight  one caller leads and asks the origin, the others wait
+ *   object_new + publish ---> object: immutable identity, meta, chunks of blocks
+ *   reader_open(range) -----> reader --- block there? ---> span of the arena
+ *                               | missing: joins or starts a fill ---------> start()
+ *   reader_next/advance <------ + woken as bytes arrive <------------------- give(), done()
+ *
+ * Ownership: objects, metas and tickets are shared (ref); readers and waiters are embedded in the
+ * caller's memory. Thread: everything may be called from any thread unless said otherwise; the index
+ * is sharded, each shard's mutex is held for microseconds and never across I/O or a call-out. Wake-ups are messages
+ * (msgq.h) to the queue that the reader or waiter names.
+ *
+ * Bytes that come from the origin are readable at once, byte by byte; a block that is complete has
+ * its SHA-256.
+ *
+ * Memory: the arena, the objects and their heads together never exceed conf.memory_bytes, which the eviction
+ * keeps between two watermarks. Only bytes in use at this instant are pinned: a reader holds a block
+ * from cache_reader_next() to cache_reader_advance(), never while it waits for a slow client.
+ */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "cache/source.h"
+#include "common/clock.h"
+#include "common/fields.h"
+#include "common/list.h"
+#include "common/metrics.h"
+#include "common/msgq.h"
+#include "common/sha256.h"
+
+#define CACHE_BLOCK_BYTES    EL_MIB
+#define CACHE_CHUNK_BYTES    (16 * EL_MIB)
+#define CACHE_CHUNK_BLOCKS   16
+#define CACHE_MAX_VARIANTS   8
+#define CACHE_UNKNOWN_LENGTH UINT64_MAX
+
+struct cache;
+struct cache_object;
+
+struct cache_weights {
+    double age, replicas, heat;
+};
+
+struct cache_conf {
+    uint64_t memory_bytes; /* 0: nothing is ever stored, readers stream through a small window */
+    double evict_above;    /* fraction of memory_bytes at which eviction starts, (0, 1] */
+    double evict_to;       /* and at which it stops, below evict_above */
+    struct cache_weights weights;
+    bool huge_pages;              /* try a tmpfs with huge pages first; plain memfd otherwise */
+    struct cache_source *source;  /* borrowed until cache_close() */
+    struct el_clock *clock;       /* borrowed until cache_close() */
+    struct el_metrics *metrics;   /* borrowed until cache_close() */
+};
+
+enum el_err cache_open(const struct cache_conf *conf, struct cache **ret_cache,
+                       struct el_error *err);
+/* Every reader is closed, every fill done, every object reference returned. NULL is fine. */
+void cache_close(struct cache *c);
+
+/* ---- meta: what is known of an object version besides its bytes ---- */
+
+/*
+ * Immutable; freshening an object gives it a new one. Shared (ref). The times are wall clock
+ * milliseconds. The freshness fields are computed by proxy/fresh; the cache only keeps them.
+ */
+struct cache_meta {
+    _Atomic unsigned refs;
+    int status;               /* as the whole object is answered: 200, 404, 301 ... never 206 or 304 */
+    struct el_fields fields;  /* end-to-end fields to replay; without Content-Length, Content-Range, Age */
+    struct el_buf head;       /* the same, rendered "Name: value\r\n" one after another */
+    struct el_str etag;       /* with quotes and W/ if any; empty when there is none; points into fields */
+    struct el_str last_modified; /* points into fields; may be empty */
+    bool has_strong_validator;   /* parts of this version may be combined, and fetched with If-Match / If-Unmodified-Since */
+    bool is_public;           /* the origin gave it to a request without credentials */
+    bool from_object_store;   /* x-amz-* or x-oss-* fields were seen, or the origin is configured as one */
+    bool must_revalidate;     /* never serve stale */
+    bool always_revalidate;   /* no-cache: never serve without asking */
+    int64_t response_ms;      /* when the answer (or the 304 that confirmed it) came */
+    int64_t corrected_age_ms; /* RFC 9111 section 4.2.3 corrected_initial_age at response_ms */
+    int64_t lifetime_ms;      /* freshness lifetime, counted in age */
+    struct el_str vary;       /* the Vary member names, normalised, or empty; points into vary_bytes */
+    struct el_buf vary_bytes; /* vary names, then the values of the request, as proxy/vary lays them out */
+};
+
+struct cache_meta *cache_meta_new(void); /* zeroed, one reference */
+struct cache_meta *cache_meta_ref(struct cache_meta *m);
+void cache_meta_unref(struct cache_meta *m); /* NULL is fine */
+
+/* ---- objects ---- */
+
+/*
+ * A new object version, in no index yet, one reference. `url` is the origin URL without signing parameters (copied).
+ * length may be CACHE_UNKNOWN_LENGTH: it becomes known when its one fill ends. Takes its own
+ * reference on meta.
+ */
+struct cache_object *cache_object_new(struct cache *c, struct el_str url, struct cache_meta *meta,
+                                      uint64_t length);
+struct cache_object *cache_object_ref(struct cache_object *o);
+void cache_object_unref(struct cache_object *o); /* NULL is fine */
+
+struct el_str cache_object_url(const struct cache_object *o); /* borrowed while referenced */
+uint64_t cache_object_length(struct cache_object *o);
+struct cache_meta *cache_object_meta(struct cache_object *o); /* a reference: unref it */
+/* Every byte is there, now; it may be evicted the moment after. */
+bool cache_object_is_complete(struct cache_object *o);
+/* Whether the bytes [first, end) are all there, now. */
+bool cache_object_has(struct cache_object *o, uint64_t first, uint64_t end);
+
+/*
+ * Visible to lookups from now on, in place of what the same url and variant had before (same
+ * vary_bytes). An object without strong validator or of unknown length becomes visible only when its
+ * fill has completed it, and disappears as a whole with its first evicted block. False when the object failed or was
+ * killed in the meantime.
+ */
+bool cache_object_publish(struct cache_object *o);
+/* A new meta after a 304 or a HEAD; same bytes. */
+void cache_object_freshen(struct cache_object *o, struct cache_meta *meta);
+/* Lookups no longer find it. Readers that have it go on. */
+void cache_object_kill(struct cache_object *o);
+
+/* ---- the index ---- */
+
+/* References on the live variants of the url, the most recently published first; returns how many. */
+size_t cache_lookup(struct cache *c, struct el_str url, struct cache_object *ret[CACHE_MAX_VARIANTS]);
+/* Kills every variant; returns how many there were. */
+size_t cache_invalidate(struct cache *c, struct el_str url);
+
+/*
+ * A flight: somebody is asking the origin about a url that the cache cannot answer, or about the
+ * freshness of what it holds. `msg` is posted to `queue` when the flight lands. Embedded in a
+ * request; borrowed by the cache from a join that returned CACHE_FLIGHT_WAIT until the message was
+ * dispatched or cache_flight_leave() returned.
+ */
+struct cache_waiter {
+    struct el_list link;
+    struct el_msg msg;
+    struct el_msgq *queue;
+    struct el_str url; /* borrowed while waiting */
+    bool stored;       /* in the message: look up again; otherwise ask the origin yourself */
+};
+
+enum cache_flight {
+    CACHE_FLIGHT_LEAD, /* you ask the origin; land or abandon it for certain */
+    CACHE_FLIGHT_WAIT, /* somebody does */
+    CACHE_FLIGHT_SOLO, /* known not to be shareable: ask for yourself, nothing to land */
+};
+
+enum cache_flight cache_flight_join(struct cache *c, struct el_str url, struct cache_waiter *w);
+/*
+ * The leader's last word: an object was published or freshened (stored), or the others have to ask
+ * for themselves. solo_ms > 0 remembers for so long that answers for this url cannot be shared
+ * ("hit for miss").
+ */
+void cache_flight_land(struct cache *c, struct el_str url, bool stored, uint64_t solo_ms);
+/* On the queue owner's thread, at any time after join. */
+void cache_flight_leave(struct cache *c, struct cache_waiter *w);
+
+/* ---- fills that begin with the answer to a request ---- */
+
+/*
+ * The body of an answer that is already arriving becomes a fill of [first, end) of the object (end
+ * may be CACHE_UNKNOWN_LENGTH). start() is not called; the source feeds the returned fill as if it
+ * had been. Open the leader's reader first, so that there is demand. NULL when some other fill has
+ * those bytes in hand already (then the answer's body is not needed).
+ */
+struct cache_fill *cache_fill_adopt(struct cache_object *o, struct cache_source *s,
+                                    struct cache_ticket *t, uint64_t first, uint64_t end);
+
+/* ---- readers ---- */
+
+/* Who gave the bytes, worst first wins for X-Cache. Flags: a reader collects them. */
+enum cache_origin_flags {
+    CACHE_FROM_MEMORY = 1,
+    CACHE_FROM_DISK = 2,
+    CACHE_FROM_PEER = 4,
+    CACHE_FROM_ORIGIN = 8,
+};
+
+enum cache_read {
+    CACHE_READ_DATA,  /* *span is filled and pinned: advance next */
+    CACHE_READ_WAIT,  /* nothing now; reader->msg is posted when that may have changed */
+    CACHE_READ_END,   /* the range is delivered */
+    CACHE_READ_ERROR, /* reader->err says why */
+};
+
+/* Bytes of the arena, pinned from next to advance. */
+struct cache_span {
+    const uint8_t *mem;
+    size_t n;
+    int fd; /* the same bytes as a file, for sendfile; -1 when memory is all there is */
+    uint64_t offset;
+};
+
+/*
+ * Embedded in the caller's object. Thread: opened, used and closed on the thread that owns `queue`.
+ * The public fields are set before open; the rest is the cache's.
+ */
+struct cache_reader {
+    struct el_msg msg;       /* initialised by the caller, with its own on_message */
+    struct el_msgq *queue;
+    struct el_error err;     /* after CACHE_READ_ERROR */
+    unsigned from;           /* enum cache_origin_flags of what was delivered so far */
+
+    struct cache_object *object; /* referenced */
+    struct cache_ticket *ticket; /* referenced */
+    struct el_list link;         /* under the shard's lock: readers of the object */
+    uint64_t first, position, end; /* bytes; end may be CACHE_UNKNOWN_LENGTH until known. position is read by fills */
+    bool is_waiting;             /* under the shard's lock */
+    struct cache_block *pinned;  /* between next and advance */
+};
+
+/* Takes its own references. ticket NULL: nobody can be asked, missing bytes are EL_ENOTCACHED. */
+void cache_reader_open(struct cache_reader *r, struct cache_object *o, struct cache_ticket *t,
+                       uint64_t first, uint64_t end);
+/* At most one span at a time. `sendfile_from`: spans of at least so many bytes carry an fd (and their
+ * memory is never reused in place afterwards: pages handed to sendfile stay in the socket). */
+enum cache_read cache_reader_next(struct cache_reader *r, size_t sendfile_from,
+                                  struct cache_span *ret_span);
+/* n <= span.n bytes were used, possibly 0; unpins. The span is invalid afterwards. */
+void cache_reader_advance(struct cache_reader *r, size_t n);
+/* Leaves everything; the message is in no queue afterwards. Zeroed or closed readers are fine. */
+void cache_reader_close(struct cache_reader *r);
+
+/* ---- for status and metrics ---- */
+
+struct cache_stats {
+    uint64_t memory_limit_bytes, memory_used_bytes, memory_pinned_bytes;
+    uint64_t objects, chunks, blocks;
+    uint64_t hot_chunks, warm_chunks, cold_chunks; /* Hot > 100, Warm 10..100, Cold < 10 accesses an hour */
+    uint64_t fills, fills_running, evicted_blocks, evicted_bytes;
+    bool huge_pages;
+};
+void cache_stats_get(struct cache *c, struct cache_stats *ret);

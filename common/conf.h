@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * conf: every key of elionode once, in conf_list.h: section, name, type, default, range, help. From
+ * that table come the struct below, parsing, --help, --print-config and docs/configuration.md.
+ *
+ * Precedence: command line, then environment, then file, then default. Each key section.name has the
+ * option --section.name=VALUE and the variable ELIOP2P_SECTION_NAME; the documented short names (a
+ * third spelling in the table) stay valid. Secrets come from a file or the environment, never from
+ * the command line. Unknown keys and bad values are errors that say the key, the value, what is
+ * allowed, and the line of the file or the variable.
+ */
+#pragma once
+
+#include <stdio.h>
+
+#include "common/err.h"
+#include "common/log.h"
+
+/* EL_CONF_<TYPE>(section, name, ...): see conf_list.h for the columns. */
+struct el_conf {
+#define EL_CONF_STR(section, name, ...)    char *section##_##name;   /* owned, never NULL, "" when unset */
+#define EL_CONF_SECRET(section, name, ...) struct el_secret section##_##name;
+#define EL_CONF_INT(section, name, ...)    uint64_t section##_##name;
+#define EL_CONF_REAL(section, name, ...)   double section##_##name;
+#define EL_CONF_BOOL(section, name, ...)   bool section##_##name;
+#define EL_CONF_ENUM(section, name, ...)   unsigned section##_##name; /* index into its words */
+#include "common/conf_list.h"
+#undef EL_CONF_STR
+#undef EL_CONF_SECRET
+#undef EL_CONF_INT
+#undef EL_CONF_REAL
+#undef EL_CONF_BOOL
+#undef EL_CONF_ENUM
+};
+
+/* What the command line asks for besides keys. */
+struct el_conf_args {
+    char *file; /* --config=FILE; owned; NULL: none */
+    bool help, version, check, print, print_markdown;
+};
+
+/*
+ * Reads file, environment and argv (argv[0] is skipped; arguments without leading "--" are an
+ * error). `environ` style array in env. On success *ret_conf and *ret_args are the caller's.
+ */
+enum el_err el_conf_load(int argc, char *const argv[], char *const env[], struct el_conf **ret_conf,
+                         struct el_conf_args *ret_args, struct el_error *err);
+void el_conf_free(struct el_conf *c); /* NULL is fine */
+void el_conf_args_deinit(struct el_conf_args *a);
+
+void el_conf_print(const struct el_conf *c, FILE *out); /* INI; secrets as "***" */
+void el_conf_help(FILE *out);                           /* every option with default and range */
+void el_conf_markdown(FILE *out);                       /* the tables of docs/configuration.md */
+
+/*
+ * Copies what may change while running from `fresh` into `c`; calls changed_but_fixed for each key
+ * that differs and needs a restart.
+ */
+void el_conf_reload(struct el_conf *c, const struct el_conf *fresh,
+                    void (*changed_but_fixed)(const char *key));

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * proxy: the node's face on port 8080. Forward proxy (absolute-form and CONNECT) and gateway
+ * (origin-form) in one, in front of the cache. Request path: server (1) -> req (2) -> cache.
+ *
+ * Thread: start, reload, drain and stop belong to the main thread.
+ */
+#pragma once
+
+#include "cache/cache.h"
+#include "common/conf.h"
+#include "storage/storage.h"
+
+struct proxy;
+
+struct proxy_conf {
+    const struct el_conf *conf; /* borrowed until the call returns; strings are copied */
+    struct cache *cache;        /* these four are borrowed until proxy_stop() */
+    struct storage *storage;
+    struct el_clock *clock;
+    struct el_metrics *metrics;
+    /* Ports of this machine that no request may reach through the proxy: the node API. */
+    uint16_t admin_port;
+};
+
+enum el_err proxy_start(const struct proxy_conf *conf, struct proxy **ret_proxy,
+                        struct el_error *err);
+uint16_t proxy_port(const struct proxy *p);
+uint16_t proxy_tls_port(const struct proxy *p); /* 0: none */
+enum el_err proxy_reload(struct proxy *p, const struct el_conf *conf, struct el_error *err);
+void proxy_drain(struct proxy *p);     /* returns at once */
+uint64_t proxy_busy(struct proxy *p);  /* requests and tunnels still running */
+void proxy_stop(struct proxy *p);      /* drops what is left; NULL is fine */
