@@ -1,0 +1,19 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# netns.sh COMMAND... : runs it in a network and mount namespace of its own, where loopback also has the
+# metadata address and the name metadata.test leads there. Nothing in it can reach another machine.
+set -euo pipefail
+
+if [ "${1:?command}" != --inside ]; then
+    as_root=()
+    [ "$(id -u)" = 0 ] || as_root=(--map-root-user)
+    exec unshare "${as_root[@]}" --net --mount "$0" --inside "$@"
+fi
+shift
+ip link set lo up
+ip address add 169.254.169.254/32 dev lo
+hosts=$(mktemp)
+trap 'rm -f "$hosts"' EXIT
+printf '127.0.0.1 localhost\n169.254.169.254 metadata.test\n' > "$hosts"
+mount --bind "$hosts" /etc/hosts
+"$@"

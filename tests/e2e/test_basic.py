@@ -1,0 +1,526 @@
+# SPDX-License-Identifier: MIT
+"""What a node does on a good day: proxy, gateway, cache headers, ranges, conditions, life and death."""
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+import wire
+from checks import is_exact, is_our_error, is_part
+from content import MIB
+from node import ELIONODE, Node
+from origin import LAST_MODIFIED, Origin
+
+
+# ---- hits and misses ----
+
+@pytest.mark.parametrize("size", [0, 1, 4096, MIB - 1, MIB, MIB + 1, 17 * MIB + 3])
+def test_second_get_is_a_hit_with_the_same_bytes(node, origin, size):
+    path = f"/bytes/{size}/obj"
+    first, second = (node.get(origin.url + path) for _ in range(2))
+    is_exact(first, origin.content(path))
+    is_exact(second, origin.content(path))
+    assert (first.x_cache, second.x_cache) == ("MISS", "HIT")
+    assert len(origin.requests(path)) == 1 and origin.body_sent(path) == size
+
+
+def test_a_hit_says_that_it_is_one(node, origin):
+    path = "/bytes/1000/obj"
+    miss, hit = (node.get(origin.url + path) for _ in range(2))
+    assert "hit" in hit.get("Cache-Status") and "fwd=" in miss.get("Cache-Status")
+    assert int(hit.get("Age")) >= 0
+    assert hit.get("Via") and miss.get("Via")
+    for name in ("ETag", "Last-Modified", "Cache-Control", "Content-Type", "Date"):
+        assert hit.all(name) == miss.all(name) and len(hit.all(name)) == 1
+
+
+def test_age_of_an_upstream_cache_is_counted(node, origin):
+    origin.add("/aged", size=10, cache_control="max-age=1000", fields=[("Age", "500")])
+    node.get(origin.url + "/aged")
+    hit = node.get(origin.url + "/aged")
+    assert hit.x_cache == "HIT" and 500 <= int(hit.get("Age")) < 600
+
+
+def test_different_queries_are_different_objects(node, origin):
+    a, b = (node.get(f"{origin.url}/bytes/100/q?v={v}") for v in (1, 2))
+    assert (a.x_cache, b.x_cache) == ("MISS", "MISS")
+    assert len(origin.seen) == 2
+
+
+def test_the_request_reaches_the_origin_as_it_was(node, origin):
+    target = "/bytes/10/a%2fb%2F/./c//d;p=1?x=%7e&y="
+    node.get(origin.url + target, [("X-Odd", "a,  b"), ("x-amz-date", "20260901T000000Z")])
+    seen = origin.seen[0]
+    assert seen.target == target
+    assert seen.get("Host") == f"127.0.0.1:{origin.port}"
+    assert seen.get("X-Odd") == "a,  b" and seen.get("x-amz-date") == "20260901T000000Z"
+
+
+def test_hop_by_hop_fields_stay_on_their_hop(node, origin):
+    origin.add("/hop", size=10, fields=[("Connection", "X-Mine"), ("X-Mine", "1"), ("X-Yours", "2")])
+    r = node.get(origin.url + "/hop", [("Connection", "X-Secret, keep-alive"), ("X-Secret", "1"),
+                                       ("Proxy-Connection", "keep-alive"), ("TE", "trailers")])
+    assert r.get("X-Mine") is None and r.get("X-Yours") == "2"
+    for name in ("X-Secret", "Proxy-Connection", "TE"):
+        assert origin.seen[0].get(name) is None
+
+
+# ---- HEAD, ranges, conditions ----
+
+def test_head_has_the_length_and_no_body(node, origin):
+    path = "/bytes/5000/h"
+    for _ in range(2):
+        r = node.get(origin.url + path, method="HEAD")
+        assert (r.status, r.get("Content-Length"), r.received) == (200, "5000", 0)
+    is_exact(node.get(origin.url + path), origin.content(path))
+    origin.forget()
+    r = node.get(origin.url + path, method="HEAD")
+    assert r.get("Content-Length") == "5000" and not origin.seen
+
+
+RANGES = [("bytes=0-0", 0, 1), ("bytes=100-1048676", 100, MIB + 101), ("bytes=-5", -5, None),
+          ("bytes=5000000-", 5000000, None), ("bytes=5242000-99999999", 5242000, None)]
+
+
+@pytest.mark.parametrize("warm", [False, True])
+@pytest.mark.parametrize("spec, first, end", RANGES)
+def test_a_range_is_exact_cold_and_warm(node, origin, spec, first, end, warm):
+    size = 5 * MIB + 77
+    path = f"/bytes/{size}/r"
+    if warm:
+        is_exact(node.get(origin.url + path), origin.content(path))
+        origin.forget()
+    for _ in range(2):
+        r = node.get(origin.url + path, [("Range", spec)])
+        is_part(r, origin.content(path), first % size, end or size)
+    assert r.x_cache == "HIT"
+    assert not warm or not origin.seen
+
+
+def test_a_small_cold_range_does_not_fetch_the_object(node, origin):
+    path = f"/bytes/{512 * MIB}/big"
+    at = 300 * MIB + 5
+    r = node.get(origin.url + path, [("Range", f"bytes={at}-{at + 99}")])
+    is_part(r, origin.content(path), at, at + 100)
+    assert origin.body_sent(path) <= 16 * MIB
+
+
+def test_overlapping_ranges_complete_the_object(node, origin):
+    size = 7 * MIB + 9
+    path = f"/bytes/{size}/o"
+    c = origin.content(path)
+    for first in range(0, size, 1500000):
+        end = min(first + 2000000, size)
+        is_part(node.get(origin.url + path, [("Range", f"bytes={first}-{end - 1}")]), c, first, end)
+    r = node.get(origin.url + path)
+    is_exact(r, c)
+    assert r.x_cache == "HIT"
+    assert origin.body_sent(path) <= size + 8 * MIB
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_range_beyond_the_end_is_416_with_the_length(node, origin, warm):
+    path = "/bytes/1000/u"
+    if warm:
+        node.get(origin.url + path)
+    r = node.get(origin.url + path, [("Range", "bytes=1000-")])
+    assert (r.status, r.get("Content-Range")) == (416, "bytes */1000")
+
+
+def test_several_ranges_come_as_multipart_or_whole(node, origin):
+    path = f"/bytes/{2 * MIB}/m"
+    c = origin.content(path)
+    node.get(origin.url + path)
+    r = node.get(origin.url + path, [("Range", "bytes=0-9,1048570-1048590")])
+    if r.status == 200:
+        is_exact(r, c)
+        return
+    assert r.status == 206 and r.complete
+    assert r.get("Content-Type").startswith("multipart/byteranges; boundary=")
+    assert c.bytes(0, 10) in r.body and c.bytes(1048570, 1048591) in r.body
+
+
+@pytest.mark.parametrize("spec", ["items=0-1", "bytes=5-1", "bytes=a-b", "bytes=", "bytes=1-2-3"])
+def test_a_range_that_means_nothing_is_ignored(node, origin, spec):
+    path = "/bytes/1000/n"
+    node.get(origin.url + path)
+    r = node.get(origin.url + path, [("Range", spec)])
+    assert r.status in (200, 416)
+    if r.status == 200:
+        is_exact(r, origin.content(path))
+
+
+def test_if_range_decides_between_part_and_whole(node, origin):
+    path = "/bytes/5000/ir"
+    c = origin.content(path)
+    node.get(origin.url + path)
+    for validator, is_current in ((c.etag, True), ('"other"', False), (f"W/{c.etag}", False)):
+        r = node.get(origin.url + path, [("Range", "bytes=10-19"), ("If-Range", validator)])
+        if is_current:
+            is_part(r, c, 10, 20)
+        else:
+            is_exact(r, c)
+    assert len(origin.seen) == 1
+
+
+@pytest.mark.parametrize("fields, status", [
+    ([("If-None-Match", "ETAG")], 304),
+    ([("If-None-Match", '"x", W/ETAG')], 304),
+    ([("If-None-Match", "*")], 304),
+    ([("If-None-Match", '"x"')], 200),
+    ([("If-Modified-Since", LAST_MODIFIED)], 304),
+    ([("If-Modified-Since", "Tue, 01 Sep 2020 10:00:00 GMT")], 200),
+    ([("If-None-Match", '"x"'), ("If-Modified-Since", LAST_MODIFIED)], 200),
+])
+def test_conditions_are_answered_from_the_cache(node, origin, fields, status):
+    path = "/bytes/5000/c"
+    c = origin.content(path)
+    node.get(origin.url + path)
+    r = node.get(origin.url + path, [(n, v.replace("ETAG", c.etag)) for n, v in fields])
+    assert r.status == status and r.get("ETag") == c.etag
+    assert r.received == (0 if status == 304 else 5000)
+    assert len(origin.seen) == 1
+
+
+# ---- freshness ----
+
+def test_a_stale_object_is_confirmed_not_fetched(node, origin):
+    origin.add("/stale", size=2 * MIB, cache_control="max-age=100", fields=[("Age", "200")])
+    for _ in range(3):
+        is_exact(node.get(origin.url + "/stale"), origin.content("/stale"))
+    assert [s.status for s in origin.seen] == [200, 304, 304]
+
+
+def test_a_stale_object_that_changed_is_fetched_again(node, origin):
+    k = origin.add("/changed", size=100_000, cache_control="no-cache")
+    is_exact(node.get(origin.url + "/changed"), origin.content("/changed"))
+    k.version += 1
+    is_exact(node.get(origin.url + "/changed"), origin.content("/changed"))
+
+
+@pytest.mark.parametrize("control", ["no-store", "private"])
+def test_what_must_not_be_stored_is_asked_for_each_time(node, origin, control):
+    origin.add("/p", size=1000, cache_control=control)
+    for _ in range(2):
+        r = node.get(origin.url + "/p")
+        is_exact(r, origin.content("/p"))
+        assert r.x_cache == "MISS"
+    assert [s.status for s in origin.seen] == [200, 200]
+
+
+def test_only_if_cached_never_asks_the_origin(node, origin):
+    r = node.get(origin.url + "/bytes/10/oic", [("Cache-Control", "only-if-cached")])
+    assert r.status == 504 and not origin.seen
+    node.get(origin.url + "/bytes/10/oic")
+    assert node.get(origin.url + "/bytes/10/oic", [("Cache-Control", "only-if-cached")]).x_cache == "HIT"
+
+
+def test_no_cache_in_the_request_asks_the_origin(node, origin):
+    path = "/bytes/1000/nc"
+    node.get(origin.url + path)
+    is_exact(node.get(origin.url + path, [("Cache-Control", "no-cache")]), origin.content(path))
+    assert len(origin.seen) == 2
+
+
+def test_an_object_of_an_object_store_is_fresh_for_a_while(start, origin):
+    origin.add("/bucket/key", size=1000, cache_control="", last_modified="",
+               fields=[("x-amz-request-id", "tx1")])
+    lazy, eager = start(cache__freshness_s=1000), start(cache__freshness_s=0)
+    for n in (lazy, eager):
+        origin.forget()
+        for _ in range(3):
+            is_exact(n.get(origin.url + "/bucket/key"), origin.content("/bucket/key"))
+        assert [s.status for s in origin.seen] == ([200] if n is lazy else [200, 304, 304])
+
+
+# ---- other methods ----
+
+@pytest.mark.parametrize("method", ["PUT", "POST", "PATCH", "DELETE"])
+def test_other_methods_pass_and_invalidate(node, origin, method):
+    origin.add("/w", size=1000)
+    node.get(origin.url + "/w")
+    assert node.get(origin.url + "/w").x_cache == "HIT"
+    body = b"new" * 1000
+    r = node.get(origin.url + "/w", method=method, body=body)
+    assert r.status in (200, 204)
+    assert origin.requests("/w", method)[0].body_got == len(body)
+    assert node.get(origin.url + "/w").x_cache != "HIT"
+
+
+def test_an_upload_is_streamed_in_both_framings(node, origin):
+    import hashlib
+    want = hashlib.sha256(b"z" * (3 * MIB)).hexdigest()
+    with node.connect() as c:
+        assert want in c.request("PUT", origin.url + "/up", body=b"z" * (3 * MIB)).body.decode()
+        c.send_request("PUT", origin.url + "/up2", [("Transfer-Encoding", "chunked")])
+        for _ in range(3):
+            c.send(b"100000\r\n" + b"z" * MIB + b"\r\n")
+        c.send(b"0\r\n\r\n")
+        assert want in c.read_response().body.decode()
+
+
+def test_the_first_byte_of_an_upload_arrives_before_the_last_is_sent(node, origin):
+    with node.connect() as c:
+        c.send_request("PUT", origin.url + "/slow-up", [("Content-Length", str(2 * MIB))])
+        c.send(b"a" * MIB)
+        deadline = time.monotonic() + 10 * wire.SLOW
+        while not (origin.seen and origin.seen[0].body_got):
+            assert time.monotonic() < deadline, "nothing of the body arrived"
+            time.sleep(0.01)
+        c.send(b"a" * MIB)
+        assert c.read_response().status == 200
+
+
+def test_expect_is_answered_at_once(node, origin):
+    with node.connect() as c:
+        began = time.monotonic()
+        c.send_request("PUT", origin.url + "/e", [("Expect", "100-continue"), ("Content-Length", "5")])
+        assert c.read_head().status == 100
+        assert time.monotonic() - began < 0.5 * wire.SLOW
+        c.send(b"hello")
+        assert c.read_response().status == 200
+
+
+def test_expect_that_the_origin_refuses_gets_the_refusal(node, origin):
+    origin.add("/no", size=0, refuse_expect=403)
+    with node.connect() as c:
+        c.send_request("PUT", origin.url + "/no", [("Expect", "100-continue"), ("Content-Length", "5")])
+        r = c.read_head()
+        if r.status == 100:
+            c.send(b"hello")
+            r = c.read_response()
+        assert r.status == 403
+
+
+def test_early_hints_are_passed_on(node, origin):
+    origin.add("/hints", size=10, interim=[(103, [("Link", "</a>")])])
+    r = node.get(origin.url + "/hints")
+    is_exact(r, origin.content("/hints"))
+    assert [s for s, _ in r.interim] == [103]
+
+
+# ---- CONNECT ----
+
+def test_connect_is_for_allowed_ports_only(node, origin):
+    with node.connect() as c:
+        c.send(f"CONNECT 127.0.0.1:{origin.port} HTTP/1.1\r\nHost: 127.0.0.1:{origin.port}\r\n\r\n".encode())
+        is_our_error(c.read_response(), 403)
+    assert origin.connections == 0
+
+
+def test_a_tunnel_carries_bytes_both_ways_and_half_closes(start):
+    far = socket.create_server(("127.0.0.1", 0))
+
+    def echo_backwards():
+        s, _ = far.accept()
+        got = b""
+        while data := s.recv(65536):
+            got += data
+        s.sendall(got[::-1])
+        s.close()
+
+    threading.Thread(target=echo_backwards, daemon=True).start()
+    port = far.getsockname()[1]
+    node = start(proxy__connect_ports=port)
+    with node.connect() as c:
+        # No Host and HTTP/1.0, as several clients do it; the first bytes come with the head.
+        c.send(f"CONNECT 127.0.0.1:{port} HTTP/1.0\r\n\r\nabc".encode())
+        assert c.read_head().status == 200
+        c.send(b"def" * 100_000)
+        c.sock.shutdown(socket.SHUT_WR)
+        assert c.rd.read() == (b"abc" + b"def" * 100_000)[::-1]
+    far.close()
+
+
+# ---- connections ----
+
+def test_a_connection_serves_many_requests_and_pipelines(node, origin):
+    with node.connect() as c:
+        for i in range(5):
+            is_exact(c.request("GET", f"{origin.url}/bytes/1000/k{i}"), origin.content(f"/bytes/1000/k{i}"))
+        for i in range(5):
+            c.send_request("GET", f"{origin.url}/bytes/1000/k{i}")
+        for i in range(5):
+            is_exact(c.read_response(), origin.content(f"/bytes/1000/k{i}"))
+    assert len(origin.seen) == 5
+
+
+def test_http_1_0_is_answered_and_closed(node, origin):
+    with node.connect() as c:
+        c.send(f"GET {origin.url}/bytes/1000/old HTTP/1.0\r\n\r\n".encode())
+        is_exact(c.read_response(), origin.content("/bytes/1000/old"))
+        assert c.is_closed_by_peer()
+
+
+def test_a_client_that_leaves_does_not_disturb_the_next(node, origin):
+    path = f"/bytes/{64 * MIB}/left"
+    with node.connect() as c:
+        c.send_request("GET", origin.url + path)
+        c.read_head()
+        c.rd.read(100_000)
+    is_exact(node.get(origin.url + path), origin.content(path))
+
+
+# ---- gateway ----
+
+@pytest.fixture
+def store():
+    o = Origin(suffix="s3.test")
+    yield o
+    o.close()
+
+
+def test_path_style_and_virtual_host_are_one_object(start, store):
+    store.add("/bucket/dir/key", size=3 * MIB)
+    node = start(storage__endpoint=store.url, storage__virtual_host_suffixes="s3.test")
+    miss = node.get("/dir/key", host="bucket.s3.test")
+    hit = node.get("/bucket/dir/key")
+    for r in (miss, hit):
+        is_exact(r, store.content("/bucket/dir/key"))
+    assert (miss.x_cache, hit.x_cache) == ("MISS", "HIT")
+    assert len(store.seen) == 1 and store.seen[0].get("Host") == "bucket.s3.test"
+
+
+def test_the_gateway_passes_host_path_and_query_unchanged(start, store):
+    node = start(storage__endpoint=store.url)
+    node.get("/bucket/bytes/10/k%2Fx?versionId=3&x-id=GetObject", host=f"127.0.0.1:{node.port}")
+    assert store.seen[0].target == "/bucket/bytes/10/k%2Fx?versionId=3&x-id=GetObject"
+    assert store.seen[0].get("Host") == f"127.0.0.1:{node.port}"
+
+
+def test_signing_parameters_do_not_make_a_new_object(start, store):
+    store.add("/bucket/k", size=1000, fields=[("x-amz-request-id", "1")])
+    node = start(storage__endpoint=store.url, cache__freshness_s=1000)
+    node.get("/bucket/k?X-Amz-Signature=aa&X-Amz-Date=1")
+    node.get("/bucket/k?X-Amz-Signature=bb&X-Amz-Date=2")
+    node.get("/bucket/k?x-id=GetObject")
+    assert sum(s.body_sent for s in store.seen) == 1000
+
+
+def test_without_an_endpoint_there_is_no_gateway(node):
+    is_our_error(node.get("/bucket/key"), 404, 502)
+
+
+# ---- errors, loops ----
+
+def test_a_dead_origin_is_502_and_says_so(node, origin):
+    origin.close()
+    is_our_error(node.get(origin.url + "/bytes/10/dead"), 502)
+
+
+def test_a_name_that_does_not_resolve_is_502(node):
+    is_our_error(node.get("http://no-such-host.invalid/x"), 502)
+
+
+def test_a_request_that_came_by_here_already_is_a_loop(node, origin):
+    via = node.get(origin.url + "/bytes/10/v").get("Via")
+    assert origin.seen[0].get("Via")
+    is_our_error(node.get(origin.url + "/bytes/10/v2", [("Via", via)]), 508)
+    assert len(origin.seen) == 1
+
+
+def test_the_node_is_not_a_way_to_itself(node):
+    for port in (node.port, node.admin_port):
+        is_our_error(node.get(f"http://127.0.0.1:{port}/api/v1/status"), 403, 508)
+
+
+def test_hosts_can_be_denied_and_allowed(start, origin):
+    named = f"http://localhost:{origin.port}/bytes/10/h"
+    denied, only = start(proxy__deny_hosts="localhost"), start(proxy__allow_hosts="127.0.0.0/8")
+    is_our_error(denied.get(named), 403)
+    assert denied.get(origin.url + "/bytes/10/h").status == 200
+    assert only.get(origin.url + "/bytes/10/h").status == 200
+    is_our_error(only.get("http://[::1]:9/x"), 403)
+
+
+# ---- the node API ----
+
+def test_the_node_tells_how_it_is(node, origin):
+    for _ in range(2):
+        node.get(origin.url + "/bytes/1000/s")
+    assert node.admin("/health").status == 200
+    assert node.admin("/readyz").status == 200
+    status = node.status()
+    assert status["node_id"] == "node-under-test" and status["ready"] is True
+    assert status["cache"]["memory"]
+    metrics = node.admin("/metrics")
+    assert metrics.get("Content-Type").startswith("text/plain")
+    assert any(v == 1000 and "origin" in k and "bytes" in k for k, v in node.metrics().items()), metrics.body.decode()
+    assert node.admin("/nothing-here").status == 404
+
+
+# ---- life and death ----
+
+def test_sighup_applies_a_new_configuration_to_a_running_node(start, origin, tmp_path):
+    conf = tmp_path / "elionode.conf"
+    conf.write_text("[proxy]\ndeny_hosts =\n")
+    node = start(f"--config={conf}")
+    origin.add("/long", size=3_000_000, rate=1_500_000, write=50_000)
+    with node.connect() as c:
+        c.send_request("GET", origin.url + "/long")
+        assert c.read_head().status == 200
+        conf.write_text("[proxy]\ndeny_hosts = 127.0.0.1\n")
+        node.signal(signal.SIGHUP)
+        deadline = time.monotonic() + 10 * wire.SLOW
+        while node.get(origin.url + "/bytes/10/x").status != 403:
+            assert time.monotonic() < deadline, node.log()
+            time.sleep(0.02)
+        assert c.rd.read(3_000_000) == origin.content("/long").bytes()
+    conf.write_text("[proxy]\nno_such_key = 1\n")
+    node.signal(signal.SIGHUP)
+    deadline = time.monotonic() + 10 * wire.SLOW
+    while "no_such_key" not in node.log():
+        assert time.monotonic() < deadline, "a bad file is not reported"
+        time.sleep(0.02)
+    assert node.get(origin.url + "/bytes/10/x").status == 403, "a bad file changed something"
+
+
+def test_sigterm_lets_a_running_download_finish(start, origin):
+    node = start()
+    origin.add("/long", size=2_000_000, rate=2_000_000, write=50_000)
+    with node.connect() as c:
+        c.send_request("GET", origin.url + "/long")
+        head = c.read_head()
+        node.signal(signal.SIGTERM)
+        assert c.rd.read(2_000_000) == origin.content("/long").bytes()
+    assert head.status == 200
+    assert node.wait() == 0
+
+
+def test_sigterm_does_not_wait_for_ever(start, origin):
+    node = start(proxy__drain_timeout_ms=300)
+    origin.add("/hang", size=1000, hang_at=10)
+    with node.connect() as c:
+        c.send_request("GET", origin.url + "/hang")
+        c.read_head()
+        began = time.monotonic()
+        node.signal(signal.SIGTERM)
+        assert node.wait() == 0
+        assert time.monotonic() - began < 5 * wire.SLOW
+
+
+def test_a_second_node_on_the_same_port_is_refused_with_the_reason(node):
+    second = Node(wait=False, proxy__listen_port=node.port)
+    assert second.wait() != 0
+    assert str(node.port) in second.log() and "in use" in second.log()
+    second.log_path.unlink()
+
+
+@pytest.mark.parametrize("argument, named", [
+    ("--no.such_key=1", "no.such_key"),
+    ("--proxy.listen_port=70000", "proxy.listen_port"),
+    ("--cache.memory_cache_size_mb=much", "cache.memory_cache_size_mb"),
+    ("--config=/nonexistent/elionode.conf", "/nonexistent/elionode.conf"),
+])
+def test_a_wrong_option_is_named_and_nothing_starts(argument, named):
+    r = subprocess.run([ELIONODE, argument], capture_output=True, text=True, timeout=20 * wire.SLOW)
+    assert r.returncode != 0 and named in r.stderr + r.stdout
+
+
+def test_the_program_explains_itself():
+    for option, word in (("--help", "--proxy.listen_port"), ("--version", "0."), ("--print-config", "[proxy]")):
+        r = subprocess.run([ELIONODE, option], capture_output=True, text=True, timeout=20 * wire.SLOW)
+        assert r.returncode == 0 and word in r.stdout

@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: MIT
+"""
+The clients people use, as they come from Debian, against a real S3 server: through the node as HTTP_PROXY
+and with the node as their endpoint. Each one puts, gets, gets a part, lists, presigns and deletes.
+"""
+import os
+import pathlib
+import subprocess
+
+import boto3
+import pytest
+from boto3.s3.transfer import TransferConfig
+from botocore.client import Config
+
+import wire
+from content import MIB, Content
+from rgw import OWNER
+
+BUCKET = "client-bucket"
+SMALL, LARGE = 300_001, 21 * MIB + 17
+
+
+class Client:
+    """What all of them can do. `endpoint` is what the client believes the server to be."""
+
+    presigns = True
+    reads_ranges = True
+
+    def __init__(self, endpoint, proxy, home):
+        self.endpoint, self.proxy, self.home = endpoint, proxy, home
+        self.env = {"PATH": "/usr/bin:/bin", "HOME": str(home), "LC_ALL": "C.UTF-8"}
+        self.setup()
+
+    def setup(self):
+        pass
+
+    def run(self, *argv):
+        r = subprocess.run([str(a) for a in argv], env=self.env, stdin=subprocess.DEVNULL, capture_output=True,
+                           text=True, timeout=120 * wire.SLOW)
+        assert r.returncode == 0, f"{' '.join(map(str, argv))}\n{r.stdout}\n{r.stderr}"
+        return r.stdout
+
+
+class Curl(Client):
+    def setup(self):
+        self.base = ["/usr/bin/curl", "-sS", "-f", "--noproxy", "", "--aws-sigv4", "aws:amz:us-east-1:s3",
+                     "--user", ":".join(OWNER), "-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD"]
+        if self.proxy:
+            self.env["http_proxy"] = self.proxy
+
+    def url(self, key):
+        return f"{self.endpoint}/{BUCKET}/{key}"
+
+    def put(self, path, key):
+        self.run(*self.base, "-T", path, self.url(key))
+
+    def get(self, key, path):
+        self.run(*self.base, "-o", path, self.url(key))
+
+    def get_range(self, key, first, last, path):
+        self.run(*self.base, "-r", f"{first}-{last}", "-o", path, self.url(key))
+
+    def list(self, prefix):
+        return self.run(*self.base, f"{self.endpoint}/{BUCKET}?list-type=2&prefix={prefix}")
+
+    def delete(self, key):
+        self.run(*self.base, "-X", "DELETE", self.url(key))
+
+    presigns = False
+
+
+class Awscli(Client):
+    def setup(self):
+        self.env.update(AWS_ACCESS_KEY_ID=OWNER[0], AWS_SECRET_ACCESS_KEY=OWNER[1], AWS_DEFAULT_REGION="us-east-1",
+                        AWS_EC2_METADATA_DISABLED="true")
+        if self.proxy:
+            self.env["HTTP_PROXY"] = self.proxy
+        self.base = ["/usr/bin/aws", "--endpoint-url", self.endpoint]
+
+    def put(self, path, key):
+        self.run(*self.base, "s3", "cp", "--only-show-errors", path, f"s3://{BUCKET}/{key}")
+
+    def get(self, key, path):
+        self.run(*self.base, "s3", "cp", "--only-show-errors", f"s3://{BUCKET}/{key}", path)
+
+    def get_range(self, key, first, last, path):
+        self.run(*self.base, "s3api", "get-object", "--bucket", BUCKET, "--key", key,
+                 "--range", f"bytes={first}-{last}", path)
+
+    def list(self, prefix):
+        return self.run(*self.base, "s3", "ls", f"s3://{BUCKET}/{prefix}")
+
+    def presign(self, key):
+        return self.run(*self.base, "s3", "presign", f"s3://{BUCKET}/{key}").strip()
+
+    def delete(self, key):
+        self.run(*self.base, "s3", "rm", "--only-show-errors", f"s3://{BUCKET}/{key}")
+
+
+class Boto3(Client):
+    def setup(self):
+        config = Config(signature_version="s3v4", s3={"addressing_style": "path"}, retries={"max_attempts": 1},
+                        proxies={"http": self.proxy} if self.proxy else {})
+        self.s3 = boto3.client("s3", endpoint_url=self.endpoint, aws_access_key_id=OWNER[0],
+                               aws_secret_access_key=OWNER[1], region_name="us-east-1", config=config)
+        self.parts = TransferConfig(multipart_threshold=5 * MIB, multipart_chunksize=5 * MIB, max_concurrency=4)
+
+    def put(self, path, key):
+        self.s3.upload_file(str(path), BUCKET, key, Config=self.parts)
+
+    def get(self, key, path):
+        self.s3.download_file(BUCKET, key, str(path), Config=self.parts)
+
+    def get_range(self, key, first, last, path):
+        got = self.s3.get_object(Bucket=BUCKET, Key=key, Range=f"bytes={first}-{last}")
+        pathlib.Path(path).write_bytes(got["Body"].read())
+
+    def list(self, prefix):
+        return str([o["Key"] for o in self.s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])])
+
+    def presign(self, key):
+        return self.s3.generate_presigned_url("get_object", {"Bucket": BUCKET, "Key": key}, 300)
+
+    def delete(self, key):
+        self.s3.delete_object(Bucket=BUCKET, Key=key)
+
+
+class S3cmd(Client):
+    def setup(self):
+        host = self.endpoint.partition("//")[2]
+        conf = pathlib.Path(self.home) / "s3cfg"
+        lines = ["[default]", f"access_key = {OWNER[0]}", f"secret_key = {OWNER[1]}", f"host_base = {host}",
+                 f"host_bucket = {host}", "use_https = False", "signature_v2 = False", "bucket_location = us-east-1"]
+        if self.proxy:
+            name, _, port = self.proxy.partition("//")[2].partition(":")
+            lines += [f"proxy_host = {name}", f"proxy_port = {port}"]
+        conf.write_text("\n".join(lines) + "\n")
+        self.base = ["/usr/bin/s3cmd", "-q", "-c", conf]
+
+    reads_ranges = False
+
+    def put(self, path, key):
+        self.run(*self.base, "put", "--multipart-chunk-size-mb=5", path, f"s3://{BUCKET}/{key}")
+
+    def get(self, key, path):
+        self.run(*self.base, "get", "--force", f"s3://{BUCKET}/{key}", path)
+
+    def list(self, prefix):
+        return self.run(*self.base, "ls", f"s3://{BUCKET}/{prefix}")
+
+    def presign(self, key):
+        return self.run(*self.base, "signurl", f"s3://{BUCKET}/{key}", "+300").strip()
+
+    def delete(self, key):
+        self.run(*self.base, "del", f"s3://{BUCKET}/{key}")
+
+
+class Rclone(Client):
+    def setup(self):
+        conf = pathlib.Path(self.home) / "rclone.conf"
+        conf.write_text("[s3]\ntype = s3\nprovider = Ceph\nregion = us-east-1\nforce_path_style = true\n"
+                        f"access_key_id = {OWNER[0]}\nsecret_access_key = {OWNER[1]}\nendpoint = {self.endpoint}\n"
+                        "upload_cutoff = 5M\nchunk_size = 5M\n")
+        if self.proxy:
+            self.env["HTTP_PROXY"] = self.proxy
+        self.base = ["/usr/bin/rclone", "--config", conf, "--retries", "1", "--low-level-retries", "1"]
+
+    def put(self, path, key):
+        self.run(*self.base, "copyto", path, f"s3:{BUCKET}/{key}")
+
+    def get(self, key, path):
+        self.run(*self.base, "copyto", "--ignore-times", f"s3:{BUCKET}/{key}", path)
+
+    def get_range(self, key, first, last, path):
+        with open(path, "wb") as out:
+            subprocess.run([*map(str, self.base), "cat", "--offset", str(first), "--count", str(last - first + 1),
+                            f"s3:{BUCKET}/{key}"], env=self.env, stdout=out, check=True, timeout=120 * wire.SLOW)
+
+    def list(self, prefix):
+        return self.run(*self.base, "lsf", f"s3:{BUCKET}", "--include", prefix + "*")
+
+    def presign(self, key):
+        return self.run(*self.base, "link", "--expire", "5m", f"s3:{BUCKET}/{key}").strip()
+
+    def delete(self, key):
+        self.run(*self.base, "deletefile", f"s3:{BUCKET}/{key}")
+
+
+@pytest.fixture(scope="module")
+def bucket(rgw):
+    rgw.client().create_bucket(Bucket=BUCKET)
+
+
+@pytest.fixture(params=["proxy", "endpoint"])
+def way(request, start, rgw, bucket):
+    if request.param == "proxy":
+        # A name that leads to loopback but is not "localhost", which Go's clients never proxy.
+        node = start(storage__type="s3")
+        return rgw.named_url, node.url, node
+    node = start(storage__type="s3", storage__endpoint=rgw.url)
+    return node.url, None, node
+
+
+def requests_seen(node):
+    return sum(v for k, v in node.metrics().items() if "requests" in k and "total" in k)
+
+
+@pytest.mark.parametrize("kind", [Curl, Awscli, Boto3, S3cmd, Rclone], ids=lambda k: k.__name__.lower())
+@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["small", "multipart"])
+def test_a_client_does_its_work_through_the_node(rgw, way, tmp_path, kind, size):
+    endpoint, proxy, node = way
+    client = kind(endpoint, proxy, tmp_path)
+    key = f"{kind.__name__.lower()}-{'proxy' if proxy else 'endpoint'}-{size}"
+    content = Content(key, size)
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(content.bytes())
+
+    client.put(source, key)
+    stored = rgw.client().get_object(Bucket=BUCKET, Key=key)["Body"].read()
+    assert stored == source.read_bytes(), "what arrived at the server is not what was sent"
+    assert requests_seen(node), "the client went around the node"
+
+    client.get(key, target)
+    assert target.read_bytes() == stored
+    mark = rgw.mark()
+    target.unlink()
+    client.get(key, target)
+    assert target.read_bytes() == stored
+    again = rgw.object_bytes_served(mark, key)
+    # A client that signs its ranges can leave the ragged ends of blocks uncached, never more.
+    assert again <= (0 if size == SMALL else 2 * MIB), f"the second get cost the server {again} bytes"
+
+    if client.reads_ranges:
+        client.get_range(key, 1000, 200_999, target)
+        assert target.read_bytes() == content.bytes(1000, 201_000)
+    assert key in client.list(key)
+    if client.presigns:
+        url = client.presign(key)
+        r = presigned_get(node, url, proxy)
+        assert r.status == 200 and r.complete and r.body == stored
+    client.delete(key)
+    assert key not in client.list("") or isinstance(client, Awscli)
+    r = rgw.client().list_objects_v2(Bucket=BUCKET, Prefix=key)
+    assert r["KeyCount"] == 0
+
+
+def presigned_get(node, url, proxy):
+    if proxy:
+        return node.get(url)
+    host, _, path = url.partition("//")[2].partition("/")
+    return node.get("/" + path, host=host)
+
+
+@pytest.mark.parametrize("kind", [Awscli, Boto3, Rclone, Curl], ids=lambda k: k.__name__.lower())
+def test_an_overwrite_through_the_node_is_seen_at_once(rgw, way, tmp_path, kind):
+    endpoint, proxy, _ = way
+    client = kind(endpoint, proxy, tmp_path)
+    key = f"over-{kind.__name__.lower()}-{'proxy' if proxy else 'endpoint'}"
+    source, target = tmp_path / "source", tmp_path / "target"
+    for version in range(3):
+        source.write_bytes(Content(key, SMALL + version, version).bytes())
+        client.put(source, key)
+        client.get(key, target)
+        assert target.read_bytes() == source.read_bytes()
+
+
+def test_clients_are_the_ones_of_the_system():
+    for name in ("aws", "curl", "s3cmd", "rclone"):
+        assert os.access(f"/usr/bin/{name}", os.X_OK), f"{name} is missing: make deps installs it"

@@ -1,0 +1,61 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# arrows.sh [ROOT] : who may include whom. Each library sees those below it, of them only the public headers, and
+# of itself everything; libraries from outside are spoken to in one or two files.
+set -euo pipefail
+cd "${1:-$(dirname "$0")/../..}"
+
+declare -A may=(
+    [common]="common"
+    [cache]="common cache"
+    [discovery]="common discovery"
+    [storage]="common cache storage"
+    [p2p]="common cache discovery p2p"
+    [proxy]="common cache discovery storage p2p proxy"
+    [controlplane]="common discovery controlplane"
+)
+# Besides <library>/<library>.h and everything in common/.
+interfaces=" cache/source.h discovery/transport.h discovery/member.h discovery/tracker.h discovery/cp_api.h "
+declare -A home=(
+    [curl/curl.h]='^(common/http_client|proxy/cli)\.c$'
+    [jansson.h]='^common/json\.[ch]$'
+    [ini.h]='^common/conf\.c$'
+    [liburing.h]='^common/ring\.c$'
+    [lmdb.h]='^cache/l2_index\.c$'
+    [sqlite3.h]='^controlplane/store_sqlite\.c$'
+    [h2o.h]='^(common/http_server\.[ch]|proxy/.*)$'
+)
+
+bad=0
+complain() {
+    echo "$1: $2" >&2
+    bad=1
+}
+
+check_ours() { # FILE LIBRARY INCLUDED
+    local owner=${3%%/*}
+    case "$3" in
+    */*) ;;
+    *) complain "$1" "\"$3\" is not relative to the root" && return ;;
+    esac
+    [[ " ${may[$2]} " == *" $owner "* ]] || { complain "$1" "$2 must not include $3" && return; }
+    [ "$owner" = common ] || [ "$owner" = "$2" ] || [ "$3" = "$owner/$owner.h" ] ||
+        [[ $interfaces == *" $3 "* ]] || complain "$1" "$3 is internal to $owner"
+}
+
+seen=0
+for library in "${!may[@]}"; do
+    for file in "$library"/*.[ch]; do
+        [ -e "$file" ] || continue
+        seen=$((seen + 1))
+        while read -r included; do
+            check_ours "$file" "$library" "$included"
+        done < <(sed -nE 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*"([^"]+)".*/\1/p' "$file")
+        while read -r included; do
+            [[ -z ${home[$included]:-} || $file =~ ${home[$included]} ]] ||
+                complain "$file" "<$included> is spoken elsewhere: ${home[$included]}"
+        done < <(sed -nE 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*<([^>]+)>.*/\1/p' "$file")
+    done
+done
+[ "$seen" -gt 0 ] || complain "$PWD" "no source file was found"
+exit $bad

@@ -1,0 +1,30 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# pure.sh BUILD_DIR [LIBRARY/FILE...] : the objects that decide call nothing that acts: no clock, socket, file,
+# thread, randomness or log. What they need of these is handed in as a value.
+set -euo pipefail
+build=${1:?build directory}
+shift
+[ $# -gt 0 ] || set -- common/url cache/policy storage/governor proxy/fresh proxy/range proxy/vary proxy/route \
+    proxy/guard proxy/http1_parse
+
+acts='^(time|clock|clock_.*|gettimeofday|localtime.*|mktime|nanosleep|u?sleep|socket|connect|bind|listen|accept4?'
+acts+='|send.*|recv.*|p?read(v|64|v2)?|p?write(v|64|v2)?|open(at|64|dir)?|close|fopen(64)?|fread|fwrite|fclose|f?printf'
+acts+='|puts|poll|ppoll|select|epoll_.*|eventfd|pipe2?|fork|exec.*|system|popen|getaddrinfo|gethostby.*|getenv'
+acts+='|pthread_.*|rand(om)?(_r)?|getrandom|getentropy|arc4random.*|curl_.*|h2o_.*|SSL_.*'
+acts+='|el_log.*|el_metrics.*|el_clock.*|el_rng_seed.*|el_msgq.*)$'
+
+bad=0
+for unit; do
+    object=$build/${unit%/*}/CMakeFiles/${unit%/*}.dir/${unit#*/}.c.o
+    if [ ! -e "$object" ]; then
+        echo "$unit: no such object in $build" >&2
+        bad=1
+        continue
+    fi
+    while read -r name; do
+        echo "$unit.c calls $name: a pure file is given such things by its caller" >&2
+        bad=1
+    done < <(nm -u "$object" | awk '{ sub(/@.*/, "", $2); print $2 }' | grep -E "$acts" || true)
+done
+exit $bad
