@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * http_server: a small HTTP/1.1 server for internal APIs, over libh2o's own: the node API now. It
+ * is not the proxy port, which has its own message layer (proxy/server.h): here bodies are whole,
+ * short and in memory, and a handler answers before it returns.
+ *
+ * One thread runs the event loop, the parser and the handlers, one after the other; a handler must
+ * not block. GET routes answer HEAD too. What no route takes is 404, a known path with another
+ * method 405 with Allow; both carry application/problem+json (RFC 9457).
+ */
+#pragma once
+
+#include "common/buf.h"
+#include "common/err.h"
+#include "common/json.h"
+
+#define EL_HTTP_SERVER_MAX_BODY        EL_MIB /* longer request bodies: 413 */
+#define EL_HTTP_SERVER_MAX_CONNECTIONS 256    /* one more drops the oldest */
+
+struct el_http_server; /* Thread: started and stopped by one; the handlers run on its own */
+
+/* Borrowed for the handler's call. */
+struct el_http_call_in {
+    struct el_str method; /* as received; "HEAD" also reaches the handlers of GET */
+    struct el_str path;   /* as received, without the query */
+    struct el_str query;  /* behind the '?'; may be empty */
+    struct el_str body;
+};
+
+/* Built by the handler: 200 and an empty text until something is said. */
+struct el_http_reply {
+    int status;
+    const char *content_type; /* static string */
+    struct el_buf body;
+};
+
+typedef void el_http_handler(void *arg, const struct el_http_call_in *in,
+                             struct el_http_reply *out);
+
+struct el_http_route {
+    const char *method;
+    const char *path; /* "/health" exactly, or a prefix that ends in '*' */
+    el_http_handler *handler;
+};
+
+struct el_http_server_conf {
+    const char *thread_name;            /* at most 15 bytes */
+    const char *bind_address;           /* numeric, IPv4 or IPv6 */
+    uint16_t port;                      /* 0: any free one */
+    const struct el_http_route *routes; /* the first that fits wins; borrowed until stop */
+    size_t route_count;
+    void *arg; /* for every handler */
+};
+
+/* Accepts when it returns. EL_ESYS with EADDRINUSE in err->sys when the port is taken. */
+enum el_err el_http_server_start(const struct el_http_server_conf *conf,
+                                 struct el_http_server **ret_server, struct el_error *err);
+uint16_t el_http_server_port(const struct el_http_server *s);
+/* Answers that are being written get a second; then the thread is joined. NULL is fine. */
+void el_http_server_stop(struct el_http_server *s);
+
+/* ---- for handlers ---- */
+
+/* Takes the reference on root. */
+void el_http_reply_json(struct el_http_reply *out, int status, json_t *root);
+/* {"title": ..., "status": ..., "detail": ...} as application/problem+json. */
+void el_http_reply_problem(struct el_http_reply *out, int status, const char *title,
+                           const char *detail);
+
+/* "Not Found"; "Status" for what has no name here. */
+const char *el_http_status_text(int status);

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/json.h"
+
+#include <stdint.h>
+
+json_t *el_json_new(void)
+{
+    json_t *obj = json_object();
+
+    EL_ASSERT(obj != NULL);
+    return obj;
+}
+
+/* The reference on value goes to obj. */
+static void add(json_t *obj, const char *key, json_t *value)
+{
+    EL_ASSERT(value != NULL);
+    EL_ASSERT(json_object_set_new(obj, key, value) == 0);
+}
+
+json_t *el_json_child(json_t *obj, const char *key)
+{
+    json_t *child = el_json_new();
+
+    add(obj, key, child);
+    return child;
+}
+
+/* Bytes of the UTF-8 sequence at the start of s; 0 when there is none. */
+static size_t sequence_at(struct el_str s)
+{
+    unsigned char first = (unsigned char)s.p[0];
+    size_t n = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    json_t *probe;
+
+    if (n <= 1 || n > s.n)
+        return n > s.n ? 0 : n;
+    /* jansson knows about overlong forms and surrogates. */
+    probe = json_stringn(s.p, n);
+    if (probe == NULL)
+        return 0;
+    json_decref(probe);
+    return n;
+}
+
+static json_t *string_mended(struct el_str value)
+{
+    struct el_buf b = { 0 };
+    json_t *ret;
+
+    while (value.n > 0) {
+        size_t n = sequence_at(value);
+
+        if (n > 0)
+            el_buf_add(&b, value.p, n);
+        else
+            el_buf_add_str(&b, EL_STR("\xef\xbf\xbd"));
+        value = el_str_from(value, n > 0 ? n : 1);
+    }
+    ret = json_stringn_nocheck(b.p, b.n);
+    el_buf_deinit(&b);
+    return ret;
+}
+
+void el_json_add_str(json_t *obj, const char *key, struct el_str value)
+{
+    json_t *string = json_stringn(value.n > 0 ? value.p : "", value.n);
+
+    add(obj, key, string != NULL ? string : string_mended(value));
+}
+
+void el_json_add_u64(json_t *obj, const char *key, uint64_t value)
+{
+    add(obj, key, json_integer((json_int_t)el_min_u64(value, INT64_MAX)));
+}
+
+void el_json_add_real(json_t *obj, const char *key, double value)
+{
+    add(obj, key, json_real(value));
+}
+
+void el_json_add_bool(json_t *obj, const char *key, bool value)
+{
+    add(obj, key, json_boolean(value));
+}
+
+void el_json_add_null(json_t *obj, const char *key)
+{
+    add(obj, key, json_null());
+}
+
+void el_json_add_text(json_t *obj, const char *key, struct el_str text)
+{
+    json_t *parsed = text.n > 0 ? json_loadb(text.p, text.n, JSON_ALLOW_NUL, NULL) : NULL;
+
+    add(obj, key, parsed != NULL ? parsed : json_array());
+}
+
+static int on_dump(const char *bytes, size_t n, void *arg)
+{
+    struct el_buf *out = (struct el_buf *)arg;
+
+    el_buf_add(out, bytes, n);
+    return 0;
+}
+
+void el_json_write(struct el_buf *out, json_t *root)
+{
+    EL_ASSERT(json_dump_callback(root, on_dump, out, JSON_COMPACT) == 0);
+    el_buf_add_byte(out, '\n');
+    json_decref(root);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * json: jansson as far as replies need it. Objects are built top down: a child belongs to its
+ * parent at once, so there is one reference to give away, the root's. Building aborts when memory
+ * is out: replies are small.
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "common/buf.h"
+
+json_t *el_json_new(void); /* an empty object: the caller's reference */
+/* An empty object under that key; borrowed from obj. */
+json_t *el_json_child(json_t *obj, const char *key);
+
+/* Bytes that are not UTF-8 become U+FFFD. */
+void el_json_add_str(json_t *obj, const char *key, struct el_str value);
+void el_json_add_u64(json_t *obj, const char *key, uint64_t value); /* at most INT64_MAX */
+void el_json_add_real(json_t *obj, const char *key, double value);  /* finite */
+void el_json_add_bool(json_t *obj, const char *key, bool value);
+void el_json_add_null(json_t *obj, const char *key);
+/* Text that is JSON already, parsed: an empty array when it is not. */
+void el_json_add_text(json_t *obj, const char *key, struct el_str text);
+
+/* Appends the compact text and a line feed, keys in the order in which they were added; takes root.
+ */
+void el_json_write(struct el_buf *out, json_t *root);

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/http_server.h"
+
+#include <errno.h>
+
+#include "tests/lib/raw_http.h"
+
+#define BIG_BYTES (8 * 1024 * 1024)
+
+static void get_hello(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    (void)in;
+    el_buf_addf(&out->body, "hello %s", (const char *)arg);
+}
+
+static void post_echo(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    (void)arg;
+    el_buf_add_str(&out->body, in->query);
+    el_buf_add_byte(&out->body, '|');
+    el_buf_add_str(&out->body, in->body);
+}
+
+static void get_tree(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    (void)arg;
+    el_buf_add_str(&out->body, in->path);
+}
+
+static void get_big(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    (void)arg;
+    (void)in;
+    el_buf_reserve(&out->body, BIG_BYTES);
+    for (size_t i = 0; i < BIG_BYTES; i++)
+        el_buf_add_byte(&out->body, 'x');
+}
+
+static const struct el_http_route routes[] = {
+    { "GET", "/hello", get_hello }, { "POST", "/echo", post_echo }, { "PUT", "/echo", post_echo },
+    { "GET", "/tree/*", get_tree }, { "GET", "/big", get_big },
+};
+
+static struct el_http_server_conf conf_on(uint16_t port)
+{
+    return (struct el_http_server_conf){
+        .thread_name = "test",
+        .bind_address = "127.0.0.1",
+        .port = port,
+        .routes = routes,
+        .route_count = EL_COUNT(routes),
+        .arg = (void *)(uintptr_t) "world",
+    };
+}
+
+static int start(void **state)
+{
+    struct el_http_server_conf conf = conf_on(0);
+    struct el_http_server *s;
+
+    if (el_http_server_start(&conf, &s, NULL) != EL_OK)
+        return -1;
+    *state = s;
+    return 0;
+}
+
+static int stop(void **state)
+{
+    el_http_server_stop((struct el_http_server *)*state);
+    return 0;
+}
+
+static uint16_t port_of(void **state)
+{
+    return el_http_server_port((struct el_http_server *)*state);
+}
+
+static void assert_has(const char *answer, const char *part)
+{
+    if (strstr(answer, part) == NULL)
+        fail_msg("\"%s\" is not in: %.400s", part, answer);
+}
+
+static void assert_starts(const char *answer, const char *start)
+{
+    assert_memory_equal(answer, start, strlen(start));
+}
+
+static void a_route_gets_its_argument_and_answers(void **state)
+{
+    char *answer = raw_get(port_of(state), "/hello");
+
+    assert_starts(answer, "HTTP/1.1 200 OK\r\n");
+    assert_has(answer, "Content-Length: 11\r\n");
+    assert_has(answer, "\r\n\r\nhello world");
+    assert_null(strstr(answer, "Server:"));
+    free(answer);
+}
+
+static void a_get_route_answers_head_without_a_body(void **state)
+{
+    char *answer = raw_exchange(port_of(state),
+                                "HEAD /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+
+    assert_starts(answer, "HTTP/1.1 200 OK\r\n");
+    assert_has(answer, "Content-Length: 11\r\n");
+    assert_string_equal(strstr(answer, "\r\n\r\n"), "\r\n\r\n");
+    free(answer);
+}
+
+static void a_prefix_route_takes_everything_below_it_and_nothing_beside_it(void **state)
+{
+    char *below = raw_get(port_of(state), "/tree/a/b");
+    char *beside = raw_get(port_of(state), "/trees");
+
+    assert_has(below, "\r\n\r\n/tree/a/b");
+    assert_starts(beside, "HTTP/1.1 404 ");
+    free(below);
+    free(beside);
+}
+
+static void an_unknown_path_is_a_problem_document(void **state)
+{
+    char *answer = raw_get(port_of(state), "/nowhere");
+
+    assert_starts(answer, "HTTP/1.1 404 Not Found\r\n");
+    assert_has(answer, "content-type: application/problem+json\r\n");
+    assert_has(answer, "{\"title\":\"Not Found\",\"status\":404,");
+    free(answer);
+}
+
+static void another_method_is_405_and_says_which_are_allowed(void **state)
+{
+    char *post = raw_exchange(port_of(state), "DELETE /echo HTTP/1.1\r\nHost: a\r\n"
+                                              "Connection: close\r\n\r\n");
+    char *get = raw_exchange(port_of(state), "POST /hello HTTP/1.1\r\nHost: a\r\n"
+                                             "Content-Length: 0\r\nConnection: close\r\n\r\n");
+
+    assert_starts(post, "HTTP/1.1 405 ");
+    assert_has(post, "allow: POST, PUT\r\n");
+    assert_starts(get, "HTTP/1.1 405 ");
+    assert_has(get, "allow: GET, HEAD\r\n");
+    free(post);
+    free(get);
+}
+
+static void body_and_query_reach_the_handler(void **state)
+{
+    char *answer =
+        raw_exchange(port_of(state), "POST /echo?a=1 HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n"
+                                     "Connection: close\r\n\r\nbody");
+
+    assert_has(answer, "\r\n\r\na=1|body");
+    free(answer);
+}
+
+static void a_body_over_the_limit_is_refused_before_it_is_read(void **state)
+{
+    char *answer = raw_exchange(
+        port_of(state), "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1048577\r\n\r\n");
+
+    assert_starts(answer, "HTTP/1.1 413 ");
+    free(answer);
+}
+
+static void a_head_that_is_no_http_is_refused(void **state)
+{
+    char *answer = raw_exchange(port_of(state), "rubbish rubbish rubbish\r\n\r\n");
+
+    assert_starts(answer, "HTTP/1.1 400 ");
+    free(answer);
+}
+
+static void requests_on_one_connection_are_answered_in_order(void **state)
+{
+    char *answer = raw_exchange(port_of(state),
+                                "GET /tree/1 HTTP/1.1\r\nHost: a\r\n\r\n"
+                                "GET /tree/2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    const char *first = strstr(answer, "/tree/1"), *second = strstr(answer, "/tree/2");
+
+    assert_non_null(first);
+    assert_non_null(second);
+    assert_true(first < second);
+    free(answer);
+}
+
+static void a_port_in_use_is_a_clear_error(void **state)
+{
+    struct el_http_server_conf conf = conf_on(port_of(state));
+    struct el_http_server *second = NULL;
+    struct el_error err = { 0 };
+
+    assert_int_equal(el_http_server_start(&conf, &second, &err), EL_ESYS);
+    assert_int_equal(err.sys, EADDRINUSE);
+    assert_non_null(strstr(err.text, "another process has it"));
+    assert_null(second);
+}
+
+static void an_address_that_is_none_is_a_configuration_error(void **state)
+{
+    struct el_http_server_conf conf = conf_on(0);
+    struct el_http_server *second = NULL;
+    struct el_error err = { 0 };
+
+    (void)state;
+    conf.bind_address = "localhost:80";
+    assert_int_equal(el_http_server_start(&conf, &second, &err), EL_ECONF);
+}
+
+static void connections_that_say_nothing_do_not_keep_others_out(void **state)
+{
+    int silent[EL_HTTP_SERVER_MAX_CONNECTIONS + 8];
+    char *answer;
+
+    for (size_t i = 0; i < EL_COUNT(silent); i++)
+        silent[i] = raw_connect(port_of(state));
+    answer = raw_get(port_of(state), "/hello");
+    assert_starts(answer, "HTTP/1.1 200 ");
+    free(answer);
+    for (size_t i = 0; i < EL_COUNT(silent); i++)
+        (void)close(silent[i]);
+}
+
+static void stopping_lets_an_answer_on_its_way_arrive_and_drops_idle_connections(void **state)
+{
+    struct el_http_server_conf conf = conf_on(0);
+    struct el_http_server *s;
+    char first[64];
+    char *rest;
+    int reading, idle;
+
+    (void)state;
+    assert_int_equal(el_http_server_start(&conf, &s, NULL), EL_OK);
+    idle = raw_connect(el_http_server_port(s));
+    reading = raw_connect(el_http_server_port(s));
+    raw_send(reading, "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n", 32);
+    assert_int_equal(recv(reading, first, sizeof(first), 0), sizeof(first));
+    el_http_server_stop(s);
+    rest = raw_read_all(reading);
+    assert_has(rest, "hello world");
+    free(rest);
+    rest = raw_read_all(idle);
+    assert_string_equal(rest, "");
+    free(rest);
+}
+
+static void a_peer_that_never_reads_does_not_keep_the_server_from_stopping(void **state)
+{
+    struct el_http_server_conf conf = conf_on(0);
+    struct el_http_server *s;
+    char first;
+    int fd;
+
+    (void)state;
+    assert_int_equal(el_http_server_start(&conf, &s, NULL), EL_OK);
+    fd = raw_connect(el_http_server_port(s));
+    raw_send(fd, "GET /big HTTP/1.1\r\nHost: a\r\n\r\n", 30);
+    assert_int_equal(recv(fd, &first, 1, 0), 1);
+    el_http_server_stop(s);
+    (void)close(fd);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_route_gets_its_argument_and_answers),
+        cmocka_unit_test(a_get_route_answers_head_without_a_body),
+        cmocka_unit_test(a_prefix_route_takes_everything_below_it_and_nothing_beside_it),
+        cmocka_unit_test(an_unknown_path_is_a_problem_document),
+        cmocka_unit_test(another_method_is_405_and_says_which_are_allowed),
+        cmocka_unit_test(body_and_query_reach_the_handler),
+        cmocka_unit_test(a_body_over_the_limit_is_refused_before_it_is_read),
+        cmocka_unit_test(a_head_that_is_no_http_is_refused),
+        cmocka_unit_test(requests_on_one_connection_are_answered_in_order),
+        cmocka_unit_test(a_port_in_use_is_a_clear_error),
+        cmocka_unit_test(an_address_that_is_none_is_a_configuration_error),
+        cmocka_unit_test(connections_that_say_nothing_do_not_keep_others_out),
+        cmocka_unit_test(stopping_lets_an_answer_on_its_way_arrive_and_drops_idle_connections),
+        cmocka_unit_test(a_peer_that_never_reads_does_not_keep_the_server_from_stopping),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}
