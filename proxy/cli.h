@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cli: the sub commands of elionode, which talk to a running node.
+ *
+ *   elionode get URL [-o FILE] [--proxy=HOST:PORT] [--json] [--quiet]
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum proxy_cli_exit {
+    PROXY_CLI_OK = 0,
+    PROXY_CLI_FAILED = 1,  /* the origin's answer, the transfer or the file */
+    PROXY_CLI_USAGE = 2,   /* the command line */
+    PROXY_CLI_NO_NODE = 3, /* nothing answers where the node should be */
+};
+
+/* Whether argv[1] names a sub command. */
+bool proxy_cli_has(const char *word);
+/* argv[1] is the sub command. Owns SIGINT and SIGTERM while it runs. */
+int proxy_cli_run(int argc, char *const argv[]);
+/* The lines of --help about sub commands. */
+void proxy_cli_help(FILE *out);
+
+/* ---- for tests ---- */
+
+/* One line without line feed, as the terminal shows it; total 0: unknown. */
+struct proxy_cli_progress {
+    uint64_t done, total;
+    double seconds;
+    const char *x_cache; /* "" while unknown */
+};
+void proxy_cli_progress_line(const struct proxy_cli_progress *p, char *out, size_t out_bytes);

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * elionode: the node. The main thread owns its life and nothing else: it builds the parts from the
+ * bottom up, waits for signals, and takes them down again in reverse. A request never comes here.
+ *
+ *   metrics -> storage (the origin) -> cache (which is given storage as its source)
+ *           -> node API -> proxy, which takes requests from now on
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cache/cache.h"
+#include "common/clock.h"
+#include "common/conf.h"
+#include "common/log.h"
+#include "common/metrics.h"
+#include "proxy/cli.h"
+#include "proxy/nodeapi.h"
+#include "proxy/proxy.h"
+#include "storage/storage.h"
+
+#define DRAIN_POLL_MS 20
+
+extern char **environ;
+
+enum exit_code { EXIT_DONE = 0, EXIT_RUNTIME = 1, EXIT_CONF = 2 };
+
+struct node {
+    int argc;
+    char *const *argv;
+    struct el_conf *conf;
+    struct el_clock *clock;
+    uint64_t started_ns;
+    sigset_t signals; /* blocked in every thread; taken by sigwaitinfo here */
+
+    struct el_metrics *metrics;
+    struct storage *storage;
+    struct cache *cache;
+    struct proxy_nodeapi *api;
+    struct proxy *proxy;
+};
+
+/* ---- set-up of the process ---- */
+
+static void setup_log(const struct el_conf *conf)
+{
+    const struct el_log_conf log = {
+        .level = (enum el_log_level)conf->general_log_level, /* same order: common/conf_list.h */
+        .is_json = conf->general_log_format == 1,
+        .fd = STDERR_FILENO,
+    };
+
+    el_log_setup(&log);
+}
+
+/* Before any thread starts, so that all inherit the mask. */
+static void setup_signals(struct node *n)
+{
+    EL_ASSERT(sigemptyset(&n->signals) == 0);
+    (void)sigaddset(&n->signals, SIGTERM);
+    (void)sigaddset(&n->signals, SIGINT);
+    (void)sigaddset(&n->signals, SIGHUP);
+    EL_ASSERT(sigprocmask(SIG_BLOCK, &n->signals, NULL) == 0);
+    EL_ASSERT(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
+}
+
+/* Two descriptors for each connection are soon more than the usual soft limit of 1024. */
+static void raise_fd_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* ---- values of the configuration that have a default of their own ---- */
+
+static unsigned processors(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return n < 1 ? 1 : n > 256 ? 256 : (unsigned)n;
+}
+
+static const char *or_general(const struct el_conf *conf, const char *address)
+{
+    return address[0] != '\0' ? address : conf->general_bind_address;
+}
+
+static void read_node_id(const struct el_conf *conf, char out[HOST_NAME_MAX + 1])
+{
+    if (conf->general_node_id[0] != '\0') {
+        (void)snprintf(out, HOST_NAME_MAX + 1, "%s", conf->general_node_id);
+        return;
+    }
+    if (gethostname(out, HOST_NAME_MAX) != 0)
+        (void)snprintf(out, HOST_NAME_MAX + 1, "elionode");
+    out[HOST_NAME_MAX] = '\0';
+}
+
+static bool is_loopback(const char *address)
+{
+    struct in_addr v4;
+    struct in6_addr v6;
+
+    if (inet_pton(AF_INET, address, &v4) == 1)
+        return (ntohl(v4.s_addr) >> 24) == 127;
+    return inet_pton(AF_INET6, address, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+static void warn_if_exposed(const char *what, const char *address)
+{
+    if (is_loopback(address))
+        return;
+    el_log(EL_WARN, EV_NODE_EXPOSED,
+           "listener=%s address=%s advice=\"whoever reaches this address may use it without any "
+           "credentials: keep it behind a firewall, or bind to 127.0.0.1\"",
+           what, address);
+}
+
+/* ---- the parts, from the bottom up ---- */
+
+static enum el_err start_storage(struct node *n, struct el_error *err)
+{
+    const struct el_conf *c = n->conf;
+    const struct store_conf conf = {
+        .threads = c->storage_threads > 0 ? (unsigned)c->storage_threads : (processors() + 1) / 2,
+        .max_connections_per_host = (unsigned)c->storage_max_connections_per_host,
+        .connect_timeout_ms = c->storage_connect_timeout_ms,
+        .stall_timeout_ms = c->storage_stall_timeout_ms,
+        .retries = (unsigned)c->storage_retries,
+        .retry_backoff_ms = c->storage_retry_backoff_ms,
+        .breaker_failures = (unsigned)c->storage_breaker_failures,
+        .breaker_open_ms = c->storage_breaker_open_ms,
+        .ca_file = c->storage_ca_file[0] != '\0' ? c->storage_ca_file : NULL,
+        .insecure_tls = c->storage_insecure_tls,
+        .http2 = c->storage_http2,
+        .clock = n->clock,
+        .metrics = n->metrics,
+    };
+
+    return storage_start(&conf, &n->storage, err);
+}
+
+static enum el_err open_cache(struct node *n, struct el_error *err)
+{
+    const struct el_conf *c = n->conf;
+    const struct cache_conf conf = {
+        .memory_bytes = c->cache_memory_cache_size_mb * EL_MIB,
+        .evict_above = c->cache_eviction_threshold,
+        .evict_to = c->cache_eviction_target,
+        .weights = { .age = c->cache_weight_time,
+                     .replicas = c->cache_weight_replicas,
+                     .heat = c->cache_weight_heat },
+        .huge_pages = c->cache_huge_pages,
+        .source = storage_source(n->storage),
+        .clock = n->clock,
+        .metrics = n->metrics,
+    };
+
+    return cache_open(&conf, &n->cache, err);
+}
+
+static enum el_err start_api(struct node *n, struct el_error *err)
+{
+    char node_id[HOST_NAME_MAX + 1];
+    const struct proxy_nodeapi_conf conf = {
+        .bind_address = or_general(n->conf, n->conf->admin_bind_address),
+        .port = (uint16_t)n->conf->admin_listen_port,
+        .node_id = node_id,
+        .cache = n->cache,
+        .storage = n->storage,
+        .clock = n->clock,
+        .metrics = n->metrics,
+    };
+
+    read_node_id(n->conf, node_id);
+    warn_if_exposed("admin", conf.bind_address);
+    return proxy_nodeapi_start(&conf, &n->api, err);
+}
+
+static enum el_err start_proxy(struct node *n, struct el_error *err)
+{
+    const struct proxy_conf conf = {
+        .conf = n->conf,
+        .cache = n->cache,
+        .storage = n->storage,
+        .clock = n->clock,
+        .metrics = n->metrics,
+        .admin_port = proxy_nodeapi_port(n->api),
+    };
+
+    warn_if_exposed("proxy", or_general(n->conf, n->conf->proxy_bind_address));
+    return proxy_start(&conf, &n->proxy, err);
+}
+
+static enum el_err start(struct node *n, struct el_error *err)
+{
+    enum el_err (*const parts[])(struct node *, struct el_error *) = { start_storage, open_cache,
+                                                                       start_api, start_proxy };
+
+    n->metrics = el_metrics_new();
+    for (size_t i = 0; i < EL_COUNT(parts); i++) {
+        enum el_err rc = parts[i](n, err);
+
+        if (rc != EL_OK)
+            return rc;
+    }
+    proxy_nodeapi_set_proxy(n->api, n->proxy);
+    proxy_nodeapi_set_ready(n->api, true);
+    return EL_OK;
+}
+
+/* Copes with a node that is half built. */
+static void stop(struct node *n)
+{
+    if (n->api != NULL) {
+        proxy_nodeapi_set_ready(n->api, false);
+        proxy_nodeapi_set_proxy(n->api, NULL);
+    }
+    proxy_stop(n->proxy);
+    proxy_nodeapi_stop(n->api);
+    storage_stop(n->storage);
+    cache_close(n->cache);
+    el_metrics_free(n->metrics);
+}
+
+/* ---- life ---- */
+
+static void on_fixed_key(const char *key)
+{
+    el_log(EL_WARN, EV_CONF_IGNORED, "key=%s advice=\"restart to apply it\"", key);
+}
+
+/* The old configuration stays when the new one is bad. */
+static void reload(struct node *n)
+{
+    struct el_conf *fresh = NULL;
+    struct el_conf_args args = { 0 };
+    struct el_error err = { 0 };
+
+    if (el_conf_load(n->argc, n->argv, environ, &fresh, &args, &err) != EL_OK) {
+        el_log_error(EL_ERROR, EV_CONF_RELOAD, &err);
+        return;
+    }
+    el_conf_args_deinit(&args);
+    if (proxy_reload(n->proxy, fresh, &err) != EL_OK) {
+        el_log_error(EL_ERROR, EV_CONF_RELOAD, &err);
+        el_conf_free(fresh);
+        return;
+    }
+    el_conf_reload(n->conf, fresh, on_fixed_key);
+    setup_log(n->conf);
+    el_log(EL_INFO, EV_CONF_RELOAD, "result=ok");
+    el_conf_free(fresh);
+}
+
+/* The next signal within ms; 0 when none came. */
+static int wait_for_signal(struct node *n, long ms)
+{
+    const struct timespec pause = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
+    int sig = sigtimedwait(&n->signals, NULL, &pause);
+
+    return sig > 0 ? sig : 0;
+}
+
+/* Running requests get proxy.drain_timeout_ms; another SIGTERM or SIGINT ends that at once. */
+static void drain(struct node *n)
+{
+    uint64_t deadline_ms = el_clock_mono_ms(n->clock) + n->conf->proxy_drain_timeout_ms;
+    uint64_t busy = proxy_busy(n->proxy);
+
+    el_log(EL_INFO, EV_NODE_DRAIN, "busy=%llu timeout_ms=%llu", (unsigned long long)busy,
+           (unsigned long long)n->conf->proxy_drain_timeout_ms);
+    proxy_nodeapi_set_ready(n->api, false);
+    proxy_drain(n->proxy);
+    while (busy > 0 && el_clock_mono_ms(n->clock) < deadline_ms) {
+        int sig = wait_for_signal(n, DRAIN_POLL_MS);
+
+        if (sig == SIGTERM || sig == SIGINT)
+            break;
+        busy = proxy_busy(n->proxy);
+    }
+    el_log(EL_INFO, EV_NODE_STOP, "cut=%llu", (unsigned long long)proxy_busy(n->proxy));
+}
+
+static void serve(struct node *n)
+{
+    for (;;) {
+        int sig = sigwaitinfo(&n->signals, NULL);
+
+        if (sig == SIGHUP)
+            reload(n);
+        else if (sig == SIGTERM || sig == SIGINT)
+            break;
+    }
+    drain(n);
+}
+
+static int run(struct node *n)
+{
+    struct el_error err = { 0 };
+    enum el_err rc;
+
+    setup_signals(n);
+    setup_log(n->conf);
+    raise_fd_limit();
+    el_log(EL_INFO, EV_NODE_START, "version=%s pid=%d", ELIO_VERSION, (int)getpid());
+    rc = start(n, &err);
+    if (rc != EL_OK) {
+        el_log_error(EL_ERROR, EV_NODE_FAIL, &err);
+        stop(n);
+        return rc == EL_ECONF ? EXIT_CONF : EXIT_RUNTIME;
+    }
+    el_log(EL_INFO, EV_NODE_READY, "proxy_port=%u admin_port=%u tls_port=%u ready_ms=%u",
+           proxy_port(n->proxy), proxy_nodeapi_port(n->api), proxy_tls_port(n->proxy),
+           (unsigned)((el_clock_mono_ns(n->clock) - n->started_ns) / 1000000));
+    serve(n);
+    stop(n);
+    return EXIT_DONE;
+}
+
+/* ---- the command line ---- */
+
+static void print_help(void)
+{
+    (void)printf("usage: elionode [--config=FILE] [--section.key=VALUE]...\n"
+                 "       elionode get URL [-o FILE]\n"
+                 "\n"
+                 "A caching HTTP proxy and object storage gateway.\n"
+                 "\n");
+    proxy_cli_help(stdout);
+    (void)printf("\n");
+    el_conf_help(stdout);
+}
+
+/* True: an answer was printed and there is nothing to run. */
+static bool answer(const struct el_conf_args *args, const struct el_conf *conf)
+{
+    if (args->help)
+        print_help();
+    else if (args->version)
+        (void)printf("elionode %s\n", ELIO_VERSION);
+    else if (args->print_markdown)
+        el_conf_markdown(stdout);
+    else if (args->print)
+        el_conf_print(conf, stdout);
+    else if (args->check)
+        (void)printf("the configuration is valid\n");
+    else
+        return false;
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    struct node n = { .argc = argc, .argv = argv, .clock = el_clock_system() };
+    struct el_conf_args args = { 0 };
+    struct el_error err = { 0 };
+    int rc = EXIT_DONE;
+
+    if (argc > 1 && proxy_cli_has(argv[1]))
+        return proxy_cli_run(argc, argv);
+    n.started_ns = el_clock_mono_ns(n.clock);
+    if (el_conf_load(argc, argv, environ, &n.conf, &args, &err) != EL_OK) {
+        (void)fprintf(stderr, "elionode: %s\n", err.text);
+        return EXIT_CONF;
+    }
+    if (!answer(&args, n.conf))
+        rc = run(&n);
+    el_conf_args_deinit(&args);
+    el_conf_free(n.conf);
+    return rc;
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT */
+#include "proxy/nodeapi.h"
+
+#include <dirent.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "common/http_server.h"
+#include "common/log.h"
+
+#define RECENT_EVENTS 50
+
+struct proxy_nodeapi {
+    /* Immutable. */
+    struct proxy_nodeapi_conf conf;
+    char *node_id; /* owned */
+    int64_t started_wall_ms;
+    uint64_t started_ms;
+    struct el_http_server *server;
+
+    _Atomic bool is_ready;
+    pthread_mutex_t mtx; /* held while the proxy is asked, so that it does not go away meanwhile */
+    struct proxy *proxy; /* under mtx */
+};
+
+/* ---- the process ---- */
+
+static int64_t resident_bytes(void *arg)
+{
+    unsigned long size_pages, resident_pages = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+
+    (void)arg;
+    if (f == NULL)
+        return 0;
+    if (fscanf(f, "%lu %lu", &size_pages, &resident_pages) != 2)
+        resident_pages = 0;
+    (void)fclose(f);
+    return (int64_t)resident_pages * sysconf(_SC_PAGESIZE);
+}
+
+static int64_t open_fds(void *arg)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    int64_t n = 0;
+
+    (void)arg;
+    if (dir == NULL)
+        return 0;
+    while (readdir(dir) != NULL)
+        n++;
+    (void)closedir(dir);
+    return n > 3 ? n - 3 : 0; /* ".", ".." and the directory itself */
+}
+
+static int64_t start_time_s(void *arg)
+{
+    return ((struct proxy_nodeapi *)arg)->started_wall_ms / 1000;
+}
+
+static int64_t one(void *arg)
+{
+    (void)arg;
+    return 1;
+}
+
+static void register_metrics(struct proxy_nodeapi *api)
+{
+    struct el_metrics *m = api->conf.metrics;
+
+    el_metrics_gauge_fn(m, "eliop2p_build_info", "The version, as a label.",
+                        "version=\"" ELIO_VERSION "\"", one, NULL);
+    el_metrics_gauge_fn(m, "process_resident_memory_bytes", "Resident memory.", NULL,
+                        resident_bytes, NULL);
+    el_metrics_gauge_fn(m, "process_open_fds", "Open file descriptors.", NULL, open_fds, NULL);
+    el_metrics_gauge_fn(m, "process_start_time_seconds", "Start, in seconds since 1970.", NULL,
+                        start_time_s, api);
+}
+
+/* ---- the parts of the status ---- */
+
+static void add_proxy(struct proxy_nodeapi *api, json_t *status)
+{
+    json_t *o = el_json_child(status, "proxy");
+
+    EL_ASSERT(pthread_mutex_lock(&api->mtx) == 0);
+    if (api->proxy != NULL) {
+        el_json_add_u64(o, "port", proxy_port(api->proxy));
+        el_json_add_u64(o, "tls_port", proxy_tls_port(api->proxy));
+        el_json_add_u64(o, "busy", proxy_busy(api->proxy));
+    }
+    EL_ASSERT(pthread_mutex_unlock(&api->mtx) == 0);
+}
+
+static void add_cache(struct proxy_nodeapi *api, json_t *status)
+{
+    json_t *o = el_json_child(status, "cache");
+    json_t *memory = el_json_child(o, "memory");
+    json_t *heat = el_json_child(o, "heat");
+    struct cache_stats s;
+
+    cache_stats_get(api->conf.cache, &s);
+    el_json_add_u64(memory, "limit_bytes", s.memory_limit_bytes);
+    el_json_add_u64(memory, "used_bytes", s.memory_used_bytes);
+    el_json_add_u64(memory, "pinned_bytes", s.memory_pinned_bytes);
+    el_json_add_bool(memory, "huge_pages", s.huge_pages);
+    el_json_add_u64(heat, "hot", s.hot_chunks);
+    el_json_add_u64(heat, "warm", s.warm_chunks);
+    el_json_add_u64(heat, "cold", s.cold_chunks);
+    el_json_add_u64(o, "objects", s.objects);
+    el_json_add_u64(o, "chunks", s.chunks);
+    el_json_add_u64(o, "blocks", s.blocks);
+    el_json_add_u64(o, "fills", s.fills);
+    el_json_add_u64(o, "fills_running", s.fills_running);
+    el_json_add_u64(o, "evicted_blocks", s.evicted_blocks);
+    el_json_add_u64(o, "evicted_bytes", s.evicted_bytes);
+}
+
+static const char *reason_name(enum store_reason reason)
+{
+    switch (reason) {
+    case STORE_MISS:
+        return "miss";
+    case STORE_REFILL:
+        return "refill";
+    case STORE_REVALIDATE:
+        return "revalidate";
+    case STORE_PASS:
+        return "pass";
+    case STORE_REASONS:
+        break;
+    }
+    return "";
+}
+
+static void add_origin(struct proxy_nodeapi *api, json_t *status)
+{
+    json_t *o = el_json_child(status, "origin");
+    json_t *bytes = el_json_child(o, "bytes_by_reason");
+    struct store_stats s;
+
+    store_stats_get(api->conf.storage, &s);
+    el_json_add_u64(o, "exchanges", s.exchanges);
+    el_json_add_u64(o, "running", s.running);
+    el_json_add_u64(o, "errors", s.errors);
+    el_json_add_u64(o, "bytes", s.bytes_in);
+    for (enum store_reason r = STORE_MISS; r < STORE_REASONS; r++)
+        el_json_add_u64(bytes, reason_name(r), s.bytes_by_reason[r]);
+}
+
+static void add_process(json_t *status)
+{
+    json_t *o = el_json_child(status, "process");
+
+    el_json_add_u64(o, "pid", (uint64_t)getpid());
+    el_json_add_u64(o, "rss_bytes", (uint64_t)resident_bytes(NULL));
+    el_json_add_u64(o, "fds", (uint64_t)open_fds(NULL));
+}
+
+static void add_events(json_t *status)
+{
+    struct el_buf events = { 0 };
+
+    el_log_recent(&events, RECENT_EVENTS);
+    el_json_add_text(status, "events", el_buf_str(&events));
+    el_buf_deinit(&events);
+}
+
+/* ---- routes ---- */
+
+static void get_health(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    json_t *root = el_json_new();
+
+    (void)arg;
+    (void)in;
+    el_json_add_str(root, "status", EL_STR("ok"));
+    el_json_add_str(root, "version", EL_STR(ELIO_VERSION));
+    el_http_reply_json(out, 200, root);
+}
+
+static void get_readyz(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    struct proxy_nodeapi *api = (struct proxy_nodeapi *)arg;
+    bool is_ready = atomic_load(&api->is_ready);
+    json_t *root = el_json_new();
+
+    (void)in;
+    el_json_add_bool(root, "ready", is_ready);
+    el_http_reply_json(out, is_ready ? 200 : 503, root);
+}
+
+static void get_metrics(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    struct proxy_nodeapi *api = (struct proxy_nodeapi *)arg;
+
+    (void)in;
+    out->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    el_metrics_write(api->conf.metrics, &out->body);
+}
+
+static void get_status(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    struct proxy_nodeapi *api = (struct proxy_nodeapi *)arg;
+    json_t *root = el_json_new();
+    char started_at[25];
+
+    (void)in;
+    el_clock_iso(api->started_wall_ms, started_at);
+    el_json_add_str(root, "node_id", el_str_of(api->node_id));
+    el_json_add_str(root, "version", EL_STR(ELIO_VERSION));
+    el_json_add_bool(root, "ready", atomic_load(&api->is_ready));
+    el_json_add_str(root, "mode", EL_STR("standalone"));
+    el_json_add_str(root, "started_at", el_str_of(started_at));
+    el_json_add_u64(root, "uptime_ms", el_clock_mono_ms(api->conf.clock) - api->started_ms);
+    add_proxy(api, root);
+    add_cache(api, root);
+    add_origin(api, root);
+    add_process(root);
+    add_events(root);
+    el_http_reply_json(out, 200, root);
+}
+
+static const struct el_http_route routes[] = {
+    { "GET", "/health", get_health },
+    { "GET", "/readyz", get_readyz },
+    { "GET", "/metrics", get_metrics },
+    { "GET", "/api/v1/status", get_status },
+};
+
+/* ---- start and stop ---- */
+
+static void free_api(struct proxy_nodeapi *api)
+{
+    (void)pthread_mutex_destroy(&api->mtx);
+    free(api->node_id);
+    free(api);
+}
+
+enum el_err proxy_nodeapi_start(const struct proxy_nodeapi_conf *conf,
+                                struct proxy_nodeapi **ret_api, struct el_error *err)
+{
+    struct proxy_nodeapi *api = el_new(struct proxy_nodeapi);
+    const struct el_http_server_conf server = {
+        .thread_name = "nodeapi",
+        .bind_address = conf->bind_address,
+        .port = conf->port,
+        .routes = routes,
+        .route_count = EL_COUNT(routes),
+        .arg = api,
+    };
+    enum el_err rc;
+
+    api->conf = *conf;
+    api->node_id = el_strndup(conf->node_id, strlen(conf->node_id));
+    api->started_wall_ms = el_clock_wall_ms(conf->clock);
+    api->started_ms = el_clock_mono_ms(conf->clock);
+    EL_ASSERT(pthread_mutex_init(&api->mtx, NULL) == 0);
+    rc = el_http_server_start(&server, &api->server, err);
+    if (rc != EL_OK) {
+        free_api(api);
+        return rc;
+    }
+    register_metrics(api);
+    *ret_api = api;
+    return EL_OK;
+}
+
+uint16_t proxy_nodeapi_port(const struct proxy_nodeapi *api)
+{
+    return el_http_server_port(api->server);
+}
+
+void proxy_nodeapi_set_proxy(struct proxy_nodeapi *api, struct proxy *proxy)
+{
+    EL_ASSERT(pthread_mutex_lock(&api->mtx) == 0);
+    api->proxy = proxy;
+    EL_ASSERT(pthread_mutex_unlock(&api->mtx) == 0);
+}
+
+void proxy_nodeapi_set_ready(struct proxy_nodeapi *api, bool is_ready)
+{
+    atomic_store(&api->is_ready, is_ready);
+}
+
+void proxy_nodeapi_stop(struct proxy_nodeapi *api)
+{
+    if (api == NULL)
+        return;
+    el_http_server_stop(api->server);
+    free_api(api);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * nodeapi: what an operator, a load balancer and Prometheus ask the node, on its own port:
+ *
+ *   GET /health          200 as long as the process lives and its API answers
+ *   GET /readyz          200 while requests are taken, 503 before and while draining
+ *   GET /metrics         Prometheus text
+ *   GET /api/v1/status   one JSON object with everything
+ *
+ * It starts before the proxy (whose guard wants to know this port) and stops after it.
+ */
+#pragma once
+
+#include "cache/cache.h"
+#include "common/clock.h"
+#include "proxy/proxy.h"
+#include "storage/storage.h"
+
+struct proxy_nodeapi; /* Thread: the main thread; its handlers run on a thread of their own */
+
+struct proxy_nodeapi_conf {
+    const char *bind_address;
+    uint16_t port; /* 0: any free one */
+    const char *node_id;
+    /* Borrowed until proxy_nodeapi_stop(). */
+    struct cache *cache;
+    struct storage *storage;
+    struct el_clock *clock;
+    struct el_metrics *metrics;
+};
+
+enum el_err proxy_nodeapi_start(const struct proxy_nodeapi_conf *conf,
+                                struct proxy_nodeapi **ret_api, struct el_error *err);
+uint16_t proxy_nodeapi_port(const struct proxy_nodeapi *api);
+/* What the status says of the proxy; borrowed until NULL is set. It asks proxy_busy(). */
+void proxy_nodeapi_set_proxy(struct proxy_nodeapi *api, struct proxy *proxy);
+void proxy_nodeapi_set_ready(struct proxy_nodeapi *api, bool is_ready);
+void proxy_nodeapi_stop(struct proxy_nodeapi *api); /* NULL is fine */
