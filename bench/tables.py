@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+"""Results as Markdown. A ratio is taken within each round; shown are median and (lowest-highest)."""
+
+import statistics
+
+
+def spread(values, form="{:.2f}"):
+    low, middle, high = min(values), statistics.median(values), max(values)
+    return f"{form.format(middle)} ({form.format(low)}-{form.format(high)})"
+
+
+def ratio(row, value, a="node", b="nginx"):
+    pairs = [(value(x), value(y)) for x, y in zip(row[a], row[b])]
+    if any(y == 0 for _, y in pairs):
+        return "-"
+    return spread([x / y for x, y in pairs])
+
+
+def both(row, value, form="{:,.0f}", names=("node", "nginx")):
+    return " / ".join(form.format(statistics.median(map(value, row[name]))) for name in names)
+
+
+def table(head, lines):
+    yield "| " + " | ".join(head) + " |"
+    yield "|" + "---|" * len(head)
+    for line in lines:
+        yield "| " + " | ".join(line) + " |"
+    yield ""
+
+
+def rate(r):
+    return r["requests"] / r["seconds"]
+
+
+def gigabytes_per_second(r):
+    return r["bytes"] / r["seconds"] / 1e9
+
+
+def cpu_us_per_request(r):
+    return r["server_cpu"] / r["requests"] * 1e6
+
+
+def cpu_per_gigabyte(r):
+    return r["server_cpu"] / r["bytes"] * 1e9
+
+
+def seconds(r):
+    return r["seconds"]
+
+
+def latency(percentile):
+    return lambda r: r["latency_us"][percentile]
+
+
+def first_byte_ms(r):
+    return r["first_byte_us"]["p50"] / 1e3
+
+
+def small(rows):
+    yield "### Warm, small objects: node / nginx"
+    yield ""
+    head = ["", "requests/s", "ratio", "p50 us", "p99 us", "p99 ratio", "CPU us/request", "ratio"]
+    lines = []
+    for (mode, case), row in rows.items():
+        lines.append([f"{case}, {mode}", both(row, rate), ratio(row, rate),
+                      both(row, latency("p50")), both(row, latency("p99")),
+                      ratio(row, latency("p99")), both(row, cpu_us_per_request, "{:.1f}"),
+                      ratio(row, cpu_us_per_request)])
+    yield from table(head, lines)
+
+
+def large(rows):
+    yield "### Warm, large objects: node / nginx"
+    yield ""
+    head = ["", "GB/s", "ratio", "CPU s/GB", "ratio"]
+    lines = []
+    for (mode, case), row in rows.items():
+        lines.append([f"{case}, {mode}", both(row, gigabytes_per_second, "{:.2f}"),
+                      ratio(row, gigabytes_per_second), both(row, cpu_per_gigabyte, "{:.3f}"),
+                      ratio(row, cpu_per_gigabyte)])
+    yield from table(head, lines)
+
+
+def origin_name(rate_limit):
+    return "unshaped origin" if rate_limit is None else f"origin at {rate_limit // 1_000_000} MB/s"
+
+
+def cold(rows):
+    yield "### Cold, 1 GiB, one client: direct / node / nginx"
+    yield ""
+    names = ("direct", "node", "nginx")
+    head = ["", "seconds", "node : direct", "nginx : direct", "node : nginx",
+            "CPU s/GB, node / nginx"]
+    lines = [[origin_name(limit), both(row, seconds, "{:.2f}", names),
+              ratio(row, seconds, "node", "direct"), ratio(row, seconds, "nginx", "direct"),
+              ratio(row, seconds), both(row, cpu_per_gigabyte, "{:.2f}")] for limit, row in rows.items()]
+    yield from table(head, lines)
+
+
+def first_byte(rows):
+    yield "### First byte on a miss, median in ms: direct / node / nginx"
+    yield ""
+    head = ["", "ms", "node - direct", "nginx - direct"]
+    lines = []
+    for kind, row in rows.items():
+        later = [spread([first_byte_ms(x) - first_byte_ms(y)
+                         for x, y in zip(row[name], row["direct"])])
+                 for name in ("node", "nginx")]
+        lines.append([{"4k": "4 KiB", "32m": "32 MiB"}[kind],
+                      both(row, first_byte_ms, "{:.2f}", ("direct", "node", "nginx")), *later])
+    yield from table(head, lines)
+
+
+def collapse(rows):
+    yield "### Cold, 1 GiB, 16 clients at once: node / nginx"
+    yield ""
+    head = ["", "seconds", "ratio", "median first byte, ms", "origin sent, times the object",
+            "CPU s/GB delivered"]
+    lines = [[origin_name(limit), both(row, seconds, "{:.2f}"), ratio(row, seconds),
+              both(row, first_byte_ms, "{:.1f}"), both(row, lambda r: r["origin_ratio"], "{:.2f}"),
+              both(row, cpu_per_gigabyte, "{:.2f}")] for limit, row in rows.items()]
+    yield from table(head, lines)
