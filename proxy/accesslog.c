@@ -374,7 +374,7 @@ fail:
 enum el_err proxy_accesslog_reopen(struct proxy_accesslog *log, struct el_error *err)
 {
     enum el_err rc;
-    int fd, old;
+    int fd = -1, old;
 
     if (log == NULL)
         return EL_OK;

@@ -204,16 +204,18 @@ static enum el_err start_proxy(struct node *n, struct el_error *err)
 
 static enum el_err start(struct node *n, struct el_error *err)
 {
-    enum el_err (*const parts[])(struct node *, struct el_error *) = { start_storage, open_cache,
-                                                                       start_api, start_proxy };
+    enum el_err rc;
 
     n->metrics = el_metrics_new();
-    for (size_t i = 0; i < EL_COUNT(parts); i++) {
-        enum el_err rc = parts[i](n, err);
-
-        if (rc != EL_OK)
-            return rc;
-    }
+    rc = start_storage(n, err);
+    if (rc == EL_OK)
+        rc = open_cache(n, err);
+    if (rc == EL_OK)
+        rc = start_api(n, err);
+    if (rc == EL_OK)
+        rc = start_proxy(n, err);
+    if (rc != EL_OK)
+        return rc;
     proxy_nodeapi_set_proxy(n->api, n->proxy);
     proxy_nodeapi_set_ready(n->api, true);
     return EL_OK;
@@ -313,7 +315,9 @@ static int run(struct node *n)
     setup_signals(n);
     setup_log(n->conf);
     raise_fd_limit();
-    el_log(EL_INFO, EV_NODE_START, "version=%s pid=%d", ELIO_VERSION, (int)getpid());
+    el_log(EL_INFO, EV_NODE_START, "version=%s pid=%d proxy_address=%s admin_address=%s",
+           ELIO_VERSION, (int)getpid(), or_general(n->conf, n->conf->proxy_bind_address),
+           or_general(n->conf, n->conf->admin_bind_address));
     rc = start(n, &err);
     if (rc != EL_OK) {
         el_log_error(EL_ERROR, EV_NODE_FAIL, &err);
