@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
 # Short names for what cmake, ctest and the scripts do. Each target installs the Debian packages it lacks.
-#   make run     build and show a node at work          make bench   the node beside nginx
-#   make test    release build, every test              make soak    full sizes, for ELIO_SOAK_SECONDS (600)
-#   make lint    format, tidy, cppcheck, house rules    make fuzz    each fuzz target for FUZZ_SECONDS (60)
+#   make run     build and show a node at work
+#   make test    release build, every test
+#   make bench   the node beside nginx
+#   make lint    clang-format, clang-tidy, cppcheck, shellcheck, house rules
+#   make soak    full sizes, and mixed load for SOAK_SECONDS
+#   make fuzz    each fuzz target for FUZZ_SECONDS
 #   make asan | ubsan | tsan   the tests on a sanitizer's build
 JOBS         ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
@@ -56,6 +59,7 @@ lint:
 	@printf '%s\n' $(filter %.c,$(C_FILES)) | xargs -P $(JOBS) -n 4 clang-tidy -p $(RELEASE) --quiet --warnings-as-errors='*' 2> /dev/null
 	@cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr --enable=warning,performance,portability \
 		--suppress=missingIncludeSystem -j $(JOBS) -I . $(filter-out tests/%,$(filter %.c,$(C_FILES)))
+	@shellcheck .ci/run .ci/deps tests/e2e/*.sh tests/lint/*.sh
 	@$(CTEST) --test-dir $(RELEASE) -L lint
 
 format:

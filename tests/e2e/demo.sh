@@ -12,16 +12,16 @@ size=$((64 * 1024 * 1024))
 cleanup() {
     local pid
     for pid in ${node:-} ${origin:-}; do
-        kill "$pid" 2> /dev/null && wait "$pid" || true
+        kill "$pid" 2> /dev/null || continue
+        wait "$pid" || true
     done
     rm -rf "$dir"
 }
 trap cleanup EXIT
 
 wait_for() { # FILE PATTERN: prints the first line that matches
-    local i
-    for i in $(seq 200); do
-        grep -m 1 -E "$2" "$1" && return
+    for _ in $(seq 200); do
+        grep -s -m 1 -E "$2" "$1" && return
         sleep 0.05
     done
     echo "no '$2' in 10 s:" >&2
@@ -75,13 +75,12 @@ for round in first second; do
         "$round" "${cache[$round]}" "${sum[$round]:0:16}..." "${sent[$round]}"
 done
 
-[ "${cache[first]} ${cache[second]}" = "MISS HIT" ] &&
-    [ "${sum[first]}" = "${sum[second]}" ] &&
-    [ "${sent[first]}" = "$size" ] && [ "${sent[second]}" = 0 ] || {
+if [ "${cache[first]} ${cache[second]}" != "MISS HIT" ] || [ "${sum[first]}" != "${sum[second]}" ] ||
+    [ "${sent[first]}" != "$size" ] || [ "${sent[second]}" != 0 ]; then
     echo "the demo failed; the node said:" >&2
     cat "$dir/node.log" >&2
     exit 1
-}
+fi
 echo "demo passed: the origin was asked once"
 
 if [ -t 0 ]; then

@@ -12,7 +12,9 @@ import hashlib
 import json
 import re
 import socket
+import ssl
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -82,18 +84,19 @@ class Gone(Exception):
 
 
 class Origin:
-    def __init__(self, port=0, host="127.0.0.1", suffix="", trust_query=False):
+    def __init__(self, port=0, host="127.0.0.1", suffix="", trust_query=False, tls=None):
         self.objects = {}
         self.seen = []
         self.suffix = suffix            # Host BUCKET.suffix/key is the object /BUCKET/key
         self.trust_query = trust_query  # knobs in the query
+        self.tls = tls                  # (certificate, key): files; https instead of http
         self.connections = 0
         self._lock = threading.Lock()
         self._let_go = threading.Event()  # ends the hanging ones
         self._open = set()
         self._listener = socket.create_server((host, port), backlog=512)
         self.host, self.port = self._listener.getsockname()[:2]
-        self.url = f"http://{self.host}:{self.port}"
+        self.url = f"http{'s' if tls else ''}://{self.host}:{self.port}"
         threading.Thread(target=self._accept, daemon=True).start()
 
     # ---- for tests ----
@@ -143,7 +146,16 @@ class Origin:
             self.connections += 1
             threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
+    def _encrypt(self, sock):
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*self.tls)
+        return context.wrap_socket(sock, server_side=True)
+
     def _serve(self, sock):
+        try:
+            sock = self._encrypt(sock) if self.tls else sock
+        except OSError:
+            return sock.close()
         self._open.add(sock)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         rd = sock.makefile("rb", 1 << 18)
@@ -421,6 +433,15 @@ class Origin:
             time.sleep(0.05)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         raise Gone
+
+
+def make_pair(directory, name):
+    """A certificate that signs itself, for localhost."""
+    cert, key = directory / f"{name}.pem", directory / f"{name}.key"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-keyout", key, "-out", cert, "-days", "2", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"], check=True, capture_output=True)
+    return cert, key
 
 
 def main():

@@ -120,8 +120,7 @@ json.dump(zone, sys.stdout)' "$HOSTNAMES" |
 }
 
 wait_for_gateway() {
-    local i
-    for i in $(seq 1200); do
+    for _ in $(seq 1200); do
         curl -s -o /dev/null --noproxy '*' "http://127.0.0.1:$http_port/" && return
         kill -0 "$(cat "$dir/radosgw.pid")" 2> /dev/null || break
         sleep 0.05
@@ -132,17 +131,13 @@ wait_for_gateway() {
 }
 
 stop() {
-    local name pid i
+    local name pid
     for name in "${daemons[@]}"; do
         pid=$(cat "$dir/$name.pid" 2> /dev/null) || continue
         rm -f "$dir/$name.pid"
         # The number may have been given to somebody else in the meantime.
         [ "$(cat "/proc/$pid/comm" 2> /dev/null)" = "$name" ] || continue
-        kill "$pid"
-        for i in $(seq 100); do
-            kill -0 "$pid" 2> /dev/null || continue 2
-            sleep 0.05
-        done
+        # Nothing is worth writing: all of it is in memory, and a polite end takes five seconds.
         kill -9 "$pid"
     done
 }

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What a node does on a good day: proxy, gateway, cache headers, ranges, conditions, life and death."""
+import hashlib
+import json
 import signal
 import socket
 import subprocess
@@ -251,7 +253,6 @@ def test_other_methods_pass_and_invalidate(node, origin, method):
 
 
 def test_an_upload_is_streamed_in_both_framings(node, origin):
-    import hashlib
     want = hashlib.sha256(b"z" * (3 * MIB)).hexdigest()
     with node.connect() as c:
         assert want in c.request("PUT", origin.url + "/up", body=b"z" * (3 * MIB)).body.decode()
@@ -524,3 +525,30 @@ def test_the_program_explains_itself():
     for option, word in (("--help", "--proxy.listen_port"), ("--version", "0."), ("--print-config", "[proxy]")):
         r = subprocess.run([ELIONODE, option], capture_output=True, text=True, timeout=20 * wire.SLOW)
         assert r.returncode == 0 and word in r.stdout
+
+
+def test_log_lines_are_json_when_asked(start, origin):
+    node = start(general__log_format="json")
+    node.get(origin.url + "/bytes/10/j")
+    events = [json.loads(line)["event"] for line in node.log().splitlines()]
+    assert "node.ready" in events
+
+
+def test_get_downloads_through_the_node_and_says_what_it_got(node, origin, tmp_path):
+    path = f"/bytes/{3 * MIB + 1}/tool"
+    for x_cache in ("MISS", "HIT"):
+        r = subprocess.run([ELIONODE, "get", origin.url + path, "-o", tmp_path / "file", f"--proxy=127.0.0.1:{node.port}",
+                            "--json"], capture_output=True, text=True, timeout=60 * wire.SLOW)
+        assert r.returncode == 0, r.stderr
+        said = json.loads(r.stdout)
+        assert said["sha256"] == origin.content(path).sha256() and x_cache in said.values()
+        assert (tmp_path / "file").read_bytes() == origin.content(path).bytes()
+
+
+def test_get_leaves_no_file_behind_when_it_fails(node, origin, tmp_path):
+    origin.add("/cut", size=100_000, etag="", last_modified="", truncate_at=50_000)
+    for url in (origin.url + "/cut", origin.url + "/absent"):
+        r = subprocess.run([ELIONODE, "get", url, "-o", tmp_path / "file", f"--proxy=127.0.0.1:{node.port}", "--quiet"],
+                           capture_output=True, text=True, timeout=60 * wire.SLOW)
+        assert r.returncode == 1 and r.stderr
+        assert list(tmp_path.iterdir()) == []

@@ -135,7 +135,7 @@ class S3cmd(Client):
             name, _, port = self.proxy.partition("//")[2].partition(":")
             lines += [f"proxy_host = {name}", f"proxy_port = {port}"]
         conf.write_text("\n".join(lines) + "\n")
-        self.base = ["/usr/bin/s3cmd", "-q", "-c", conf]
+        self.base = ["/usr/bin/s3cmd", "--no-progress", "-c", conf]
 
     reads_ranges = False
 
@@ -239,9 +239,7 @@ def test_a_client_does_its_work_through_the_node(rgw, way, tmp_path, kind, size)
         r = presigned_get(node, url, proxy)
         assert r.status == 200 and r.complete and r.body == stored
     client.delete(key)
-    assert key not in client.list("") or isinstance(client, Awscli)
-    r = rgw.client().list_objects_v2(Bucket=BUCKET, Prefix=key)
-    assert r["KeyCount"] == 0
+    assert rgw.client().list_objects_v2(Bucket=BUCKET, Prefix=key)["KeyCount"] == 0
 
 
 def presigned_get(node, url, proxy):

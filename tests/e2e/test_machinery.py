@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
 """The measuring instruments themselves, without a node: what the origin says and counts must be true."""
 import hashlib
+import ssl
 import time
 
 import pytest
 
 import wire
 from content import MIB, Content
-from origin import Knobs, LAST_MODIFIED
+from origin import Knobs, LAST_MODIFIED, Origin, make_pair
 
 
 def ask(origin, path, fields=(), method="GET", **kw):
@@ -108,3 +109,14 @@ def test_origin_sends_at_the_rate_it_is_told(origin):
     began = time.monotonic()
     assert ask(origin, "/slow").complete
     assert time.monotonic() - began >= 0.4
+
+
+def test_origin_speaks_tls(tmp_path):
+    pair = make_pair(tmp_path, "x")
+    o = Origin(tls=pair)
+    context = ssl.create_default_context(cafile=pair[0])
+    with context.wrap_socket(wire.Connection(o.port).sock, server_hostname="localhost") as s:
+        s.sendall(b"GET /bytes/10/t HTTP/1.0\r\n\r\n")
+        answer = b"".join(iter(lambda: s.recv(65536), b""))
+    assert answer.endswith(o.content("/bytes/10/t").bytes())
+    o.close()
