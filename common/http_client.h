@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * http_client: HTTP requests out, over libcurl's multi interface on a thread of its own. Bodies are
- * streamed both ways with back-pressure; nothing is buffered whole; nothing is decoded but the transfer coding.
+ * streamed both ways with back-pressure; nothing is buffered whole; nothing is decoded but the
+ * transfer coding.
  *
  * The client sends exactly the request target and the fields it is given (plus Host when none is
  * given, and the framing of the body): libcurl's own User-Agent, Accept and Expect are suppressed.
  *
- * Life of a call: start -> [on_interim]* -> on_head -> [on_data]* -> on_done, or on_done alone when it
- * failed before. on_done comes exactly once, also after cancel, and is the last callback; the call is freed
- * after it. All callbacks run on the client's thread, with no lock held, and must not block.
+ * Life of a call: start -> [on_interim]* -> on_head -> [on_data]* -> on_done, or on_done alone when
+ * it failed before. on_done comes exactly once, also after cancel, and is the last callback; the
+ * call is freed after it. All callbacks run on the client's thread, with no lock held, and must not
+ * block.
  */
 #pragma once
 
@@ -16,6 +18,7 @@
 
 #include "common/err.h"
 #include "common/fields.h"
+#include "common/msgq.h"
 
 struct el_http_client; /* one thread, one connection pool. Thread: start/resume/cancel from any */
 struct el_http_call;   /* owned by the client; valid until on_done returns */
@@ -24,11 +27,13 @@ struct el_http_client_conf {
     const char *thread_name;
     unsigned max_connections_per_host; /* 0: no limit */
     uint64_t connect_timeout_ms;
-    uint64_t stall_timeout_ms; /* no byte in either direction for so long while not paused: EL_ETIMEOUT */
-    const char *ca_file; /* NULL: the system's */
-    bool insecure_tls;   /* the certificate is not verified */
-    bool http2;          /* offered over TLS */
-    /* Asked with each resolved address before connecting; false refuses it (EL_EFORBIDDEN). May be NULL. */
+    uint64_t stall_timeout_ms; /* no byte in either direction for so long while not paused:
+                                  EL_ETIMEOUT */
+    const char *ca_file;       /* NULL: the system's */
+    bool insecure_tls;         /* the certificate is not verified */
+    bool http2;                /* offered over TLS */
+    /* Asked with each resolved address before connecting; false refuses it (EL_EFORBIDDEN). May be
+     * NULL. */
     bool (*address_allowed)(void *arg, const struct sockaddr *addr);
     void *arg;
 };
@@ -50,9 +55,11 @@ struct el_http_ops {
      * none (the same bytes come again), or EL_HTTP_ABORT.
      */
     ssize_t (*on_data)(void *arg, const void *bytes, size_t n);
-    /* Room for up to n bytes of the request's body: how many were put there, 0 at its end, or the two. */
+    /* Room for up to n bytes of the request's body: how many were put there, 0 at its end, or the
+     * two. */
     ssize_t (*on_body)(void *arg, void *room, size_t n);
-    /* EL_OK: head and body were complete. A body cut short is EL_ETRUNCATED or EL_ERESET, never EL_OK. */
+    /* EL_OK: head and body were complete. A body cut short is EL_ETRUNCATED or EL_ERESET, never
+     * EL_OK. */
     void (*on_done)(void *arg, enum el_err code, const struct el_error *err);
 };
 
@@ -80,13 +87,30 @@ void el_http_client_free(struct el_http_client *c);
 void el_http_client_start(struct el_http_client *c, const struct el_http_request *req,
                           struct el_http_call **ret_call);
 /*
- * Thread: any, as long as on_done has not returned (the caller orders that). Continue after a pause in either direction; harmless
- * when nothing is paused.
+ * Thread: any, as long as on_done has not returned (the caller orders that). Continue after a pause
+ * in either direction; harmless when nothing is paused.
  */
 void el_http_call_resume(struct el_http_call *call);
 /* Thread: any, as above. on_done(EL_ECANCELED) follows unless the call was already done. */
 void el_http_call_cancel(struct el_http_call *call);
-/* From inside a callback: bytes of body (after transfer decoding) received so far, and head bytes. */
+/* From inside a callback: bytes of body (after transfer decoding) received so far, and head bytes.
+ */
 uint64_t el_http_call_bytes_in(const struct el_http_call *call);
 /* From inside on_head or later: whether a kept connection was used. */
 bool el_http_call_was_reused(const struct el_http_call *call);
+
+/* ---- work of the caller's own on the client's thread ---- */
+
+/* Thread: any. The message is dispatched there; see msgq.h. */
+void el_http_client_post(struct el_http_client *c, struct el_msg *m);
+
+/* Embedded in an object of the caller's. Thread: the client's, for all three. */
+struct el_http_timer {
+    struct el_list link; /* on the client's list while it runs, soonest first */
+    uint64_t due_ms;
+    void (*on_timer)(struct el_http_timer *t);
+};
+void el_http_timer_init(struct el_http_timer *t, void (*on_timer)(struct el_http_timer *t));
+/* Anew when it runs already. */
+void el_http_timer_start(struct el_http_client *c, struct el_http_timer *t, uint64_t delay_ms);
+void el_http_timer_stop(struct el_http_timer *t); /* harmless when it does not run */
