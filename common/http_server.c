@@ -6,7 +6,6 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -52,9 +51,10 @@ struct el_http_server {
     h2o_accept_ctx_t accept;
     h2o_socket_t *listener;
     h2o_timeout_entry_t accept_again;
-    h2o_multithread_receiver_t wake;
+    h2o_multithread_receiver_t orders;
+    bool is_stopping;
 
-    _Atomic bool is_stopping;
+    h2o_multithread_message_t stop_order; /* sent once, by the one who stops */
 };
 
 /* h2o allocates its handlers itself and wants its own structure first. */
@@ -285,17 +285,21 @@ static void on_accept(h2o_socket_t *listener, const char *failure)
 
 /* ---- the thread ---- */
 
-static void on_wake(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
+/* The loop closes the queue only after this: whoever sent the order has then done with the queue.
+ */
+static void on_order(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
 {
-    (void)receiver;
-    (void)messages; /* nothing is sent: only the wake-up counts */
+    struct el_http_server *s = EL_ENTRY(receiver, struct el_http_server, orders);
+
+    h2o_linklist_unlink(messages->next);
+    s->is_stopping = true;
 }
 
 static void open_loop(struct el_http_server *s)
 {
     h2o_context_init(&s->ctx, h2o_evloop_create(), &s->h2o_conf);
     s->accept = (h2o_accept_ctx_t){ .ctx = &s->ctx, .hosts = s->h2o_conf.hosts };
-    h2o_multithread_register_receiver(s->ctx.queue, &s->wake, on_wake);
+    h2o_multithread_register_receiver(s->ctx.queue, &s->orders, on_order);
     s->listener = h2o_evloop_socket_create(s->ctx.loop, s->listen_fd, H2O_SOCKET_FLAG_DONT_READ);
     s->listen_fd = -1;
     s->listener->data = s;
@@ -326,7 +330,7 @@ static void close_loop(struct el_http_server *s)
     h2o_loop_t *loop = s->ctx.loop;
     h2o_multithread_queue_t *queue = s->ctx.queue;
 
-    h2o_multithread_unregister_receiver(queue, &s->wake);
+    h2o_multithread_unregister_receiver(queue, &s->orders);
     h2o_context_dispose(&s->ctx);
     free(queue); /* h2o 2.2.5 forgets to, and has no way to close the loop's epoll descriptor */
     h2o_evloop_destroy(loop);
@@ -344,7 +348,7 @@ static void *run(void *arg)
     (void)pthread_setname_np(pthread_self(), s->conf.thread_name);
     open_loop(s);
     (void)pthread_barrier_wait(&s->started);
-    while (!atomic_load(&s->is_stopping))
+    while (!s->is_stopping)
         h2o_evloop_run(s->ctx.loop, INT32_MAX);
     drain_loop(s);
     close_loop(s);
@@ -468,8 +472,7 @@ void el_http_server_stop(struct el_http_server *s)
 {
     if (s == NULL)
         return;
-    atomic_store(&s->is_stopping, true);
-    h2o_multithread_send_message(&s->wake, NULL);
+    h2o_multithread_send_message(&s->orders, &s->stop_order);
     EL_ASSERT(pthread_join(s->thread, NULL) == 0);
     free_server(s);
 }
