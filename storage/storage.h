@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * storage: the origin. One *exchange* is one request to an origin and its answer, streamed both ways;
- * the *source* (cache/source.h) fetches missing ranges on the cache's behalf with the same exchanges. Several
- * fetch threads run libcurl (common/http_client.h); the governor bounds what each origin host is asked.
+ * storage: the origin. One *exchange* is one request to an origin and its answer, streamed both
+ * ways; the *source* (cache/source.h) fetches missing ranges on the cache's behalf with the same
+ * exchanges. Several fetch threads run libcurl (common/http_client.h); the governor bounds what
+ * each origin host is asked.
  *
  *   proxy thread                                   fetch thread
  *   exchange_start ------------------------------> request goes out
  *   on_event(HEAD) <------------------------------ head is there; the body is held back
  *   exchange_pipe: the client gets the body  ----> body -> ring -> on_event(READABLE), read/consume
  *   or exchange_feed: it becomes a fill      ----> body -> cache_fill_give() directly
- *   or exchange_close: it is not wanted      ----> the transfer ends (small rests are drained to keep the connection)
+ *   or exchange_close: it is not wanted      ----> the transfer ends (small rests are drained to
+ * keep the connection)
  *
  * Thread: an exchange is used by the one thread that owns its `queue`; events arrive there.
  * Client credentials pass through byte for byte: the exchange sends target and fields as given and
@@ -29,22 +31,23 @@ struct storage;
 
 /* Why the origin is asked: a label of every origin byte in the metrics. */
 enum store_reason {
-    STORE_MISS,        /* nothing cached */
-    STORE_REFILL,      /* blocks missing of a known version */
-    STORE_REVALIDATE,  /* 304 expected: stale, or to authorise this caller */
-    STORE_PASS,        /* not cacheable */
+    STORE_MISS,       /* nothing cached */
+    STORE_REFILL,     /* blocks missing of a known version */
+    STORE_REVALIDATE, /* 304 expected: stale, or to authorise this caller */
+    STORE_PASS,       /* not cacheable */
     STORE_REASONS
 };
 
 struct store_conf {
     unsigned threads;                  /* fetch threads, >= 1 */
-    unsigned max_connections_per_host; /* governor: concurrent exchanges with one origin host; others queue */
+    unsigned max_connections_per_host; /* governor: concurrent exchanges with one origin host;
+                                          others queue */
     uint64_t connect_timeout_ms, stall_timeout_ms;
-    unsigned retries;               /* of an idempotent read without progress; progress starts the count anew */
-    uint64_t retry_backoff_ms;      /* first pause; doubles, jittered, at most 5 s */
-    unsigned breaker_failures;      /* consecutive failures that open the circuit; 0: never */
-    uint64_t breaker_open_ms;       /* how long it stays open before one probe is let through */
-    const char *ca_file;            /* NULL: the system's */
+    unsigned retries; /* of an idempotent read without progress; progress starts the count anew */
+    uint64_t retry_backoff_ms; /* first pause; doubles, jittered, at most 5 s */
+    unsigned breaker_failures; /* consecutive failures that open the circuit; 0: never */
+    uint64_t breaker_open_ms;  /* how long it stays open before one probe is let through */
+    const char *ca_file;       /* NULL: the system's */
     bool insecure_tls;
     bool http2;
     bool (*address_allowed)(void *arg, const struct sockaddr *addr); /* SSRF guard; may be NULL */
@@ -70,8 +73,9 @@ struct store_target {
 
 /*
  * The ticket of a request: how the origin is asked for more of the same object on this client's
- * behalf, with its own fields and signature. `fields` are what goes out, without Range, If-*, and framing; when `exact`
- * (cache/source.h) `range_value` is the client's signed Range, sent as it is. One reference.
+ * behalf, with its own fields and signature. `fields` are what goes out, without Range, If-*, and
+ * framing; when `exact` (cache/source.h) `range_value` is the client's signed Range, sent as it is.
+ * One reference.
  */
 struct cache_ticket *store_ticket_new(const struct store_target *t, struct el_fieldv fields,
                                       bool exact, uint64_t first, uint64_t end,
@@ -80,10 +84,10 @@ struct cache_ticket *store_ticket_new(const struct store_target *t, struct el_fi
 struct store_request {
     struct el_str method;
     struct store_target to;
-    struct el_fieldv fields;   /* complete, including Host; without framing of the body */
-    int64_t body_length;       /* or EL_HTTP_BODY_NONE / _CHUNKED */
+    struct el_fieldv fields; /* complete, including Host; without framing of the body */
+    int64_t body_length;     /* or EL_HTTP_BODY_NONE / _CHUNKED */
     enum store_reason reason;
-    bool retry;                /* no answer yet, idempotent and without a body: may be sent again */
+    bool retry; /* no answer yet, idempotent and without a body: may be sent again */
 };
 
 /* ---- one exchange ---- */
@@ -102,7 +106,7 @@ struct store_exchange {
     struct el_fields fields; /* of the head; owned by the exchange */
     struct el_error err;     /* valid from DONE; code EL_OK when head and body were complete */
     bool is_done;
-    bool was_fed;            /* exchange_feed took the body */
+    bool was_fed; /* exchange_feed took the body */
 };
 
 typedef void store_on_event(void *arg, struct store_exchange *ex, enum store_event ev);
@@ -122,13 +126,15 @@ void store_exchange_write_end(struct store_exchange *ex);
 /* After HEAD, exactly one of these (or close): */
 void store_exchange_pipe(struct store_exchange *ex);
 /*
- * The body goes to the fill (cache_fill_adopt): its first byte is the fill's first. `skip` bytes before that are dropped
- * (an origin that ignored Range). When the transfer breaks and the object has a strong validator, it is taken up again at the byte with
- * the fill's ticket. done() on the fill is certain from now on. DONE still comes.
+ * The body goes to the fill (cache_fill_adopt): its first byte is the fill's first. `skip` bytes
+ * before that are dropped (an origin that ignored Range). When the transfer breaks and the object
+ * has a strong validator, it is taken up again at the byte with the fill's ticket. done() on the
+ * fill is certain from now on. DONE still comes.
  */
 void store_exchange_feed(struct store_exchange *ex, struct cache_fill *fill, uint64_t skip);
 
-/* Piped: borrowed bytes until consume. *ret_n 0: none now (is_done says whether that is the end). */
+/* Piped: borrowed bytes until consume. *ret_n 0: none now (is_done says whether that is the end).
+ */
 void store_exchange_read(struct store_exchange *ex, const void **ret_bytes, size_t *ret_n);
 void store_exchange_consume(struct store_exchange *ex, size_t n);
 
