@@ -274,8 +274,11 @@ static int wait_for_signal(struct node *n, long ms)
     return sig > 0 ? sig : 0;
 }
 
-/* Running requests get proxy.drain_timeout_ms; another SIGTERM or SIGINT ends that at once. */
-static void drain(struct node *n)
+/*
+ * Running requests get proxy.drain_timeout_ms; another SIGTERM or SIGINT ends that at once. Returns
+ * how many are left.
+ */
+static uint64_t drain(struct node *n)
 {
     uint64_t deadline_ms = el_clock_mono_ms(n->clock) + n->conf->proxy_drain_timeout_ms;
     uint64_t busy = proxy_busy(n->proxy);
@@ -291,10 +294,10 @@ static void drain(struct node *n)
             break;
         busy = proxy_busy(n->proxy);
     }
-    el_log(EL_INFO, EV_NODE_STOP, "cut=%llu", (unsigned long long)proxy_busy(n->proxy));
+    return busy;
 }
 
-static void serve(struct node *n)
+static uint64_t serve(struct node *n)
 {
     for (;;) {
         int sig = sigwaitinfo(&n->signals, NULL);
@@ -302,14 +305,14 @@ static void serve(struct node *n)
         if (sig == SIGHUP)
             reload(n);
         else if (sig == SIGTERM || sig == SIGINT)
-            break;
+            return drain(n);
     }
-    drain(n);
 }
 
 static int run(struct node *n)
 {
     struct el_error err = { 0 };
+    uint64_t cut;
     enum el_err rc;
 
     setup_signals(n);
@@ -327,8 +330,9 @@ static int run(struct node *n)
     el_log(EL_INFO, EV_NODE_READY, "proxy_port=%u admin_port=%u tls_port=%u ready_ms=%u",
            proxy_port(n->proxy), proxy_nodeapi_port(n->api), proxy_tls_port(n->proxy),
            (unsigned)((el_clock_mono_ns(n->clock) - n->started_ns) / 1000000));
-    serve(n);
+    cut = serve(n);
     stop(n);
+    el_log(EL_INFO, EV_NODE_STOP, "cut=%llu", (unsigned long long)cut);
     return EXIT_DONE;
 }
 

@@ -137,7 +137,7 @@ static const char *reason_name(enum store_reason reason)
 static void add_origin(struct proxy_nodeapi *api, json_t *status)
 {
     json_t *o = el_json_child(status, "origin");
-    json_t *bytes = el_json_child(o, "bytes_by_reason");
+    json_t *bytes;
     struct store_stats s;
 
     store_stats_get(api->conf.storage, &s);
@@ -145,6 +145,7 @@ static void add_origin(struct proxy_nodeapi *api, json_t *status)
     el_json_add_u64(o, "running", s.running);
     el_json_add_u64(o, "errors", s.errors);
     el_json_add_u64(o, "bytes", s.bytes_in);
+    bytes = el_json_child(o, "bytes_by_reason");
     for (enum store_reason r = STORE_MISS; r < STORE_REASONS; r++)
         el_json_add_u64(bytes, reason_name(r), s.bytes_by_reason[r]);
 }
