@@ -259,15 +259,28 @@ static void break_soon(struct store_conf *conf)
     conf->retries = 1;
 }
 
+/* A port on which nobody listens, as long as *ret_fd is open. */
+static uint16_t dead_port(int *ret_fd)
+{
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t n = sizeof(at);
+
+    *ret_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(*ret_fd, (struct sockaddr *)&at, sizeof(at)), 0);
+    assert_int_equal(getsockname(*ret_fd, (struct sockaddr *)&at, &n), 0);
+    return ntohs(at.sin_port);
+}
+
 static void a_dead_origin_is_left_alone_and_says_so_at_once(void **state)
 {
     struct world w;
     uint16_t port;
+    int fd;
 
     (void)state;
     world_open_with(&w, serve_small, break_soon);
     port = w.o.port;
-    w.o.port = 1; /* nobody listens */
+    w.o.port = dead_port(&fd);
     assert_int_equal(world_get(&w), EL_ECONNECT);
     store_exchange_close(w.ex);
     w.is_done = false;
@@ -276,6 +289,7 @@ static void a_dead_origin_is_left_alone_and_says_so_at_once(void **state)
     w.is_done = false;
     w.o.port = port; /* another origin is none of its business */
     assert_int_equal(world_get(&w), EL_OK);
+    (void)close(fd);
     world_close(&w);
 }
 
