@@ -9,8 +9,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define EL_KIB ((uint64_t)1024)
 #define EL_MIB (1024 * EL_KIB)
@@ -74,7 +76,10 @@ static inline bool el_add_u64(uint64_t a, uint64_t b, uint64_t *ret)
     return true;
 }
 
-/* Unbounded, locale-bound or not reentrant; str.h and buf.h have the replacements. */
+/*
+ * Unbounded, locale-bound or not reentrant; str.h and buf.h have the replacements. The headers that
+ * declare them are included above, since a declaration after this would be an error as well.
+ */
 #ifndef __cplusplus
 #pragma GCC poison strcpy strcat sprintf vsprintf strtok atoi atol atoll gets localtime gmtime
 #endif

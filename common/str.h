@@ -41,3 +41,5 @@ bool el_str_u64(struct el_str s, uint64_t max, uint64_t *ret);
 
 /* SipHash-2-4 with a key drawn once per process: for tables whose keys come from outside. */
 uint64_t el_str_hash(struct el_str s);
+/* The same with a given key. */
+uint64_t el_str_siphash(struct el_str s, uint64_t k0, uint64_t k1);

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/* url: see url.h. Which parameters only sign is stated by AWS ("Authenticating Requests: Using Query
+ * Parameters", and signature version 2) and by Alibaba Cloud OSS ("Add signatures to URLs", V1 and V4). */
+#include "common/url.h"
+
+static bool is_host_byte(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           c == '-' || c == '.' || c == '_' || c == '~';
+}
+
+static bool is_ipv6_byte(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') ||
+           c == ':' || c == '.';
+}
+
+static bool all_bytes(struct el_str s, bool (*is_fine)(char))
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (!is_fine(s.p[i]))
+            return false;
+    }
+    return s.n > 0;
+}
+
+/* Visible ASCII without '#': more than RFC 3986 allows, as much as servers and clients use. */
+static bool is_target_byte(char c)
+{
+    return c > 0x20 && c < 0x7f && c != '#';
+}
+
+static enum el_err refuse(struct el_error *err, const char *what)
+{
+    return el_fail(err, EL_EBADREQ, 0, "%s", what);
+}
+
+enum el_err el_url_parse_authority(struct el_str text, uint16_t default_port, struct el_url *ret_url,
+                                   struct el_error *err)
+{
+    struct el_str host = text, port = { NULL, 0 };
+    bool is_ipv6 = text.n > 0 && text.p[0] == '[';
+    uint64_t number = default_port;
+    size_t colon;
+
+    if (is_ipv6) {
+        size_t close = el_str_find(text, ']');
+
+        if (close == text.n)
+            return refuse(err, "the host has an opening bracket only");
+        host = (struct el_str){ text.p + 1, close - 1 };
+        port = el_str_from(text, close + 1);
+        if (port.n > 0 && port.p[0] != ':')
+            return refuse(err, "something other than a port follows the host");
+    } else {
+        colon = el_str_find(text, ':');
+        host = el_str_first(text, colon);
+        port = el_str_from(text, colon);
+    }
+    if (host.n > 255 || !all_bytes(host, is_ipv6 ? is_ipv6_byte : is_host_byte))
+        return refuse(err, "the host is empty or holds bytes that no host name has");
+    /* "host:" means the default port (RFC 3986 section 3.2.3). */
+    port = el_str_from(port, 1);
+    if (port.n > 0 && (!el_str_u64(port, 65535, &number) || number == 0))
+        return refuse(err, "the port is not a number from 1 to 65535");
+    if (number == 0)
+        return refuse(err, "the port is missing");
+    ret_url->host = host;
+    ret_url->is_ipv6 = is_ipv6;
+    ret_url->port = (uint16_t)number;
+    return EL_OK;
+}
+
+enum el_err el_url_parse(struct el_str text, struct el_url *ret_url, struct el_error *err)
+{
+    struct el_url url = { .is_https = el_str_istarts(text, EL_STR("https://")) };
+    struct el_str authority;
+    size_t slash;
+    enum el_err rc;
+
+    if (!url.is_https && !el_str_istarts(text, EL_STR("http://")))
+        return refuse(err, "only http:// and https:// are spoken here");
+    text = el_str_from(text, url.is_https ? 8 : 7);
+    slash = el_str_find(text, '/');
+    authority = el_str_first(text, slash);
+    url.target = slash == text.n ? EL_STR("/") : el_str_from(text, slash);
+    if (el_str_find(authority, '@') < authority.n)
+        return refuse(err, "user names in URLs are not accepted");
+    rc = el_url_parse_authority(authority, url.is_https ? 443 : 80, &url, err);
+    if (rc != EL_OK)
+        return rc;
+    if (!all_bytes(url.target, is_target_byte))
+        return refuse(err, "the path or query holds a byte that must be percent-encoded");
+    *ret_url = url;
+    return EL_OK;
+}
+
+/* ---- the query ---- */
+
+static bool is_one_of(struct el_str name, const char *const *names, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (el_str_ieq(name, el_str_of(names[i])))
+            return true;
+    }
+    return false;
+}
+
+static bool is_signing_name(struct el_str name)
+{
+    static const char *const names[] = {
+        "X-Amz-Algorithm",      "X-Amz-Credential",         "X-Amz-Date",
+        "X-Amz-Expires",        "X-Amz-SignedHeaders",      "X-Amz-Signature",
+        "X-Amz-Security-Token", "x-oss-signature",          "x-oss-signature-version",
+        "x-oss-date",           "x-oss-expires",            "x-oss-credential",
+        "x-oss-security-token", "x-oss-additional-headers", "security-token",
+        "AWSAccessKeyId",       "OSSAccessKeyId",           "x-id",
+    };
+
+    return is_one_of(name, names, EL_COUNT(names));
+}
+
+/* These sign only beside an access key id; alone they may select content. */
+static bool is_signing_beside_key(struct el_str name)
+{
+    return el_str_eq(name, EL_STR("Signature")) || el_str_eq(name, EL_STR("Expires"));
+}
+
+static struct el_str name_of(struct el_str parameter)
+{
+    return el_str_first(parameter, el_str_find(parameter, '='));
+}
+
+static bool has_parameter(struct el_str query, bool (*matches)(struct el_str name))
+{
+    struct el_str parameter;
+
+    while (el_str_split(&query, '&', &parameter)) {
+        if (matches(name_of(parameter)))
+            return true;
+    }
+    return false;
+}
+
+static bool is_key_id(struct el_str name)
+{
+    return el_str_eq(name, EL_STR("AWSAccessKeyId")) || el_str_eq(name, EL_STR("OSSAccessKeyId"));
+}
+
+static bool is_signature(struct el_str name)
+{
+    return is_key_id(name) || el_str_ieq(name, EL_STR("X-Amz-Signature")) ||
+           el_str_ieq(name, EL_STR("x-oss-signature"));
+}
+
+bool el_url_is_presigned(struct el_str query)
+{
+    return has_parameter(query, is_signature);
+}
+
+/* ---- the key ---- */
+
+static char upper(char c)
+{
+    return c >= 'a' && c <= 'f' ? (char)(c - 'a' + 'A') : c;
+}
+
+static bool is_hex(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+static void add_normalised(struct el_buf *out, struct el_str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        bool is_escape = s.p[i] == '%' && i + 2 < s.n && is_hex(s.p[i + 1]) && is_hex(s.p[i + 2]);
+
+        el_buf_add_byte(out, s.p[i]);
+        if (is_escape) {
+            el_buf_add_byte(out, upper(s.p[i + 1]));
+            el_buf_add_byte(out, upper(s.p[i + 2]));
+            i += 2;
+        }
+    }
+}
+
+static void add_query(struct el_buf *out, struct el_str query)
+{
+    bool has_key_id = has_parameter(query, is_key_id);
+    struct el_str parameter;
+    char separator = '?';
+
+    while (el_str_split(&query, '&', &parameter)) {
+        struct el_str name = name_of(parameter);
+
+        if (is_signing_name(name) || (has_key_id && is_signing_beside_key(name)))
+            continue;
+        el_buf_add_byte(out, separator);
+        add_normalised(out, parameter);
+        separator = '&';
+    }
+}
+
+void el_url_write_key(struct el_buf *out, bool is_https, struct el_str host, uint16_t port,
+                      struct el_str target)
+{
+    size_t question = el_str_find(target, '?');
+    bool is_ipv6 = el_str_find(host, ':') < host.n;
+
+    el_buf_add_str(out, is_https ? EL_STR("https://") : EL_STR("http://"));
+    if (is_ipv6)
+        el_buf_add_byte(out, '[');
+    for (size_t i = 0; i < host.n; i++) {
+        char c = host.p[i];
+
+        el_buf_add_byte(out, c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c);
+    }
+    if (is_ipv6)
+        el_buf_add_byte(out, ']');
+    if (port != (is_https ? 443 : 80)) {
+        el_buf_add_byte(out, ':');
+        el_buf_add_u64(out, port);
+    }
+    add_normalised(out, el_str_first(target, question));
+    if (question < target.n)
+        add_query(out, el_str_from(target, question + 1));
+}

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ask: the question to the origin, and what its answer means. Before: req.c found that the cache
+ * cannot answer this caller by itself. Here the client's own request goes out as it was signed, with
+ * at most two unsigned additions: a Range on block borders where the client's range is not signed,
+ * and If-None-Match (or If-Modified-Since) where the cache holds a copy.
+ *
+ *   304 to our condition    the copy is current and this client may read it  -> DELIVER
+ *   200, 206 that may stay  a new version, or more bytes of the same one     -> fill, DELIVER
+ *   anything else           is between the client and the origin             -> PASS
+ *
+ * The exchange holds the body back until one of these is chosen. A leader whose client has left
+ * goes on to this point, because others wait for the answer.
+ */
+#include "proxy/req.h"
+
+#include <inttypes.h>
+
+#include "common/log.h"
+#include "proxy/fresh.h"
+#include "proxy/headers_out.h"
+
+/* How long an answer that may not be shared keeps others from waiting for one ("hit for miss"). */
+#define SOLO_MS 120000u
+
+/* ---- the question ---- */
+
+static void plain_fields(const struct proxy_req *r, struct el_fields *out)
+{
+    static const char *const names[] = { "Range",         "If-Range",          "If-None-Match",
+                                         "If-Match",      "If-Modified-Since", "If-Unmodified-Since",
+                                         "Cache-Control", "Pragma" };
+
+    proxy_headers_request(r->stream->head.fields, &r->route, el_str_of(r->proxy->via_token), out);
+    for (size_t i = 0; i < EL_COUNT(names); i++) {
+        if (!proxy_route_signed_has(&r->route, el_str_of(names[i])))
+            el_fields_remove(out, el_str_of(names[i]));
+    }
+}
+
+struct cache_ticket *proxy_ask_ticket(const struct proxy_req *r, uint64_t first, uint64_t end)
+{
+    struct el_fields fields;
+    struct el_str range = { NULL, 0 };
+    bool exact = r->route.range_is_signed;
+    struct cache_ticket *t;
+
+    el_fields_init(&fields);
+    plain_fields(r, &fields);
+    el_fields_remove(&fields, EL_STR("Range"));
+    if (exact)
+        (void)el_fieldv_get(r->stream->head.fields, EL_STR("Range"), &range);
+    t = store_ticket_new(&r->route.to, el_fields_view(&fields), exact, first, end, range);
+    el_fields_deinit(&fields);
+    return t;
+}
+
+/* A condition of ours only where the client has none: its own is forwarded and answered as it is. */
+static void add_condition(struct proxy_req *r, struct el_fields *fields)
+{
+    struct cache_meta *meta;
+
+    if (r->object == NULL || r->has_conditions)
+        return;
+    meta = cache_object_meta(r->object);
+    if (meta->etag.n > 0)
+        el_fields_add(fields, EL_STR("If-None-Match"), meta->etag);
+    else if (meta->last_modified.n > 0)
+        el_fields_add(fields, EL_STR("If-Modified-Since"), meta->last_modified);
+    r->asked_condition = meta->etag.n > 0 || meta->last_modified.n > 0;
+    cache_meta_unref(meta);
+}
+
+/*
+ * The client's range moved out to block borders, so that what comes is of use to others. If-Range is
+ * ours to judge: real object stores ignore it and would answer 206 of another version.
+ */
+static void widen_range(struct proxy_req *r, struct el_fields *fields)
+{
+    struct el_buf value = { 0 };
+
+    if (r->range.kind == PROXY_RANGE_NONE || r->route.range_is_signed)
+        return;
+    el_fields_remove(fields, EL_STR("Range"));
+    el_fields_remove(fields, EL_STR("If-Range"));
+    r->has_asked_range = true;
+    proxy_range_widen(&r->range, CACHE_BLOCK_BYTES, &r->asked_range);
+    proxy_range_write(&r->asked_range, &value);
+    el_fields_add(fields, EL_STR("Range"), el_buf_str(&value));
+    el_buf_deinit(&value);
+}
+
+void proxy_ask_start(struct proxy_req *r)
+{
+    struct el_fields fields;
+
+    el_fields_init(&fields);
+    proxy_headers_request(r->stream->head.fields, &r->route, el_str_of(r->proxy->via_token), &fields);
+    widen_range(r, &fields);
+    add_condition(r, &fields);
+    if (!r->route.range_is_signed)
+        r->ticket = proxy_ask_ticket(r, 0, 0);
+    proxy_req_exchange(r, &fields, EL_HTTP_BODY_NONE,
+                       r->asked_condition ? STORE_REVALIDATE : STORE_MISS);
+    el_fields_deinit(&fields);
+}
+
+/* ---- the answer ---- */
+
+static struct proxy_fresh_response answer_of(const struct proxy_req *r)
+{
+    return (struct proxy_fresh_response){
+        .status = r->ex->status,
+        .fields = el_fields_view(&r->ex->fields),
+        .request_ms = r->asked_wall_ms,
+        .response_ms = proxy_req_now(r),
+    };
+}
+
+/* 304 to our condition. */
+static void confirm(struct proxy_req *r)
+{
+    struct cache_meta *old = cache_object_meta(r->object), *meta;
+    const struct proxy_fresh_response answer = answer_of(r);
+
+    meta = proxy_fresh_update(old, &r->fresh, &answer);
+    cache_object_freshen(r->object, meta);
+    cache_meta_unref(meta);
+    cache_meta_unref(old);
+    store_exchange_close(r->ex);
+    r->ex = NULL;
+    r->was_validated = true;
+    proxy_req_land(r, true, 0);
+    proxy_req_step(r, PROXY_STEP_DELIVER);
+}
+
+/* Where the body of the answer lies in the object. False: the head contradicts itself or the question. */
+static bool extent_of(const struct proxy_req *r, uint64_t *ret_first, uint64_t *ret_end,
+                      uint64_t *ret_total)
+{
+    struct el_fieldv fields = el_fields_view(&r->ex->fields);
+    struct proxy_content_range cr;
+    struct el_str value;
+
+    if (r->ex->status == 206) {
+        if (!el_fieldv_get(fields, EL_STR("Content-Range"), &value) ||
+            !proxy_content_range_parse(value, &cr) || !cr.has_total)
+            return false;
+        *ret_first = cr.first;
+        *ret_end = cr.end;
+        *ret_total = cr.total;
+        return proxy_range_answers(r->has_asked_range ? &r->asked_range : &r->range, &cr);
+    }
+    *ret_first = 0;
+    *ret_total = CACHE_UNKNOWN_LENGTH;
+    if (el_fieldv_get(fields, EL_STR("Content-Length"), &value) &&
+        !el_str_u64(value, INT64_MAX, ret_total))
+        return false;
+    *ret_end = *ret_total;
+    return true;
+}
+
+static bool is_same_version(struct cache_object *o, const struct cache_meta *fresh, uint64_t total)
+{
+    struct cache_meta *have = cache_object_meta(o);
+    bool same = have->has_strong_validator && fresh->has_strong_validator &&
+                el_str_eq(have->etag, fresh->etag) && have->status == fresh->status &&
+                (have->etag.n > 0 || el_str_eq(have->last_modified, fresh->last_modified)) &&
+                cache_object_length(o) == total;
+
+    cache_meta_unref(have);
+    return same;
+}
+
+/* The object that the answer is (part of): the one we have, or a new one in its place. */
+static void settle_object(struct proxy_req *r, struct cache_meta *meta, uint64_t total)
+{
+    if (r->object != NULL && is_same_version(r->object, meta, total)) {
+        cache_object_freshen(r->object, meta);
+        return;
+    }
+    if (r->object != NULL) {
+        cache_object_kill(r->object);
+        cache_object_unref(r->object);
+    }
+    r->object = cache_object_new(r->proxy->cache, el_buf_str(&r->route.url), meta, total);
+    r->is_new_object = true;
+}
+
+/* The body becomes a fill of the object; nothing of it is needed when other fills have it in hand. */
+static void feed(struct proxy_req *r, uint64_t first, uint64_t end)
+{
+    struct cache_fill *fill = cache_fill_adopt(r->object, storage_source(r->proxy->storage),
+                                               r->ticket, first, end);
+
+    if (fill != NULL)
+        store_exchange_feed(r->ex, fill, 0);
+    store_exchange_close(r->ex);
+    r->ex = NULL;
+}
+
+static void store(struct proxy_req *r, struct cache_meta *meta, uint64_t first, uint64_t end,
+                  uint64_t total)
+{
+    bool shareable = meta->has_strong_validator && total != CACHE_UNKNOWN_LENGTH;
+
+    settle_object(r, meta, total);
+    r->from_origin = true;
+    if (r->stream != NULL)
+        proxy_deliver_open(r);
+    feed(r, first, end);
+    /* An unsafe request that succeeded meanwhile has made this answer old: it is for this client only. */
+    if (r->is_new_object && proxy_req_epoch(r) == r->epoch)
+        r->was_stored = cache_object_publish(r->object);
+    proxy_req_land(r, r->was_stored && shareable, 0);
+    proxy_req_step(r, r->stream != NULL ? PROXY_STEP_DELIVER : PROXY_STEP_DONE);
+}
+
+/*
+ * An anonymous caller is told that there is nothing for him: what is cached as public no longer is. The
+ * answer to a caller with credentials says nothing about others.
+ */
+static void note_refusal(struct proxy_req *r)
+{
+    int status = r->ex->status;
+
+    if (r->object == NULL)
+        return;
+    if (!r->route.has_credentials &&
+        (status == 401 || status == 403 || status == 404 || status == 410))
+        cache_object_kill(r->object);
+    cache_object_unref(r->object);
+    r->object = NULL;
+}
+
+static void pass(struct proxy_req *r, bool is_unshareable)
+{
+    note_refusal(r);
+    proxy_req_land(r, false, is_unshareable ? SOLO_MS : 0);
+    proxy_req_step(r, r->stream != NULL ? PROXY_STEP_PASS : PROXY_STEP_DONE);
+}
+
+void proxy_ask_answer(struct proxy_req *r)
+{
+    const struct proxy_fresh_response answer = answer_of(r);
+    bool has_body = answer.status == 200 || answer.status == 206;
+    uint64_t first, end, total;
+    struct cache_meta *meta;
+
+    if (answer.status == 304 && r->asked_condition) {
+        confirm(r);
+        return;
+    }
+    if (answer.status == 206 && !extent_of(r, &first, &end, &total)) {
+        proxy_req_fail(r, EL_EPROTO, "the origin's Content-Range does not fit what was asked");
+        return;
+    }
+    meta = proxy_fresh_meta(&r->fresh, &answer, &r->why);
+    if (meta == NULL || !extent_of(r, &first, &end, &total) ||
+        (answer.status == 206 && !meta->has_strong_validator)) {
+        cache_meta_unref(meta);
+        pass(r, has_body);
+        return;
+    }
+    store(r, meta, first, end, total);
+    cache_meta_unref(meta);
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * deliver: the answer out of the cache. Before: req.c or ask.c settled which object version this
+ * caller may have. Here the client's conditions and range are held against it, the head is written,
+ * and a cache reader (cache/reader.c, request path 3 of 7) is emptied into the client's stream, piece
+ * by piece; no block is held while the client is slow.
+ *
+ * The head leaves with the first byte of the body: a failure before that byte is still a clean 502,
+ * a failure after it breaks the connection, so that no client takes a part for the whole.
+ */
+#include "proxy/req.h"
+
+#include "proxy/fresh.h"
+
+/* Below this a write from the mapping is cheaper than sendfile(): docs/performance.md. */
+#define SENDFILE_FROM ((size_t)32 * 1024)
+
+static void on_bytes(struct el_msg *m)
+{
+    struct proxy_req *r = EL_ENTRY(m, struct proxy_req, reader.msg);
+
+    proxy_deliver_push(r);
+}
+
+/* ---- what the client gets of the object ---- */
+
+/* Status and byte range of the answer. */
+static void plan(struct proxy_req *r, const struct cache_meta *meta)
+{
+    struct el_fieldv fields = r->stream->head.fields;
+
+    r->length = cache_object_length(r->object);
+    r->status = meta->status;
+    r->body_first = 0;
+    r->body_end = r->length;
+    if (meta->status != 200)
+        return;
+    if (proxy_cond_is_not_modified(fields, meta)) {
+        r->status = 304;
+        r->body_end = 0;
+        return;
+    }
+    if (r->range.kind == PROXY_RANGE_NONE || r->length == CACHE_UNKNOWN_LENGTH ||
+        !proxy_cond_if_range_holds(fields, meta))
+        return;
+    if (!proxy_range_resolve(&r->range, r->length, &r->body_first, &r->body_end)) {
+        r->status = 416;
+        r->body_first = r->body_end = 0;
+        return;
+    }
+    r->status = 206;
+}
+
+static bool is_here(struct proxy_req *r)
+{
+    return cache_object_has(r->object, r->body_first, r->body_end);
+}
+
+void proxy_deliver_open(struct proxy_req *r)
+{
+    struct cache_meta *meta = cache_object_meta(r->object);
+
+    plan(r, meta);
+    cache_meta_unref(meta);
+    r->is_planned = true;
+    r->was_here = !r->from_origin && r->body_end != CACHE_UNKNOWN_LENGTH && is_here(r);
+    if (r->is_head || r->body_end == r->body_first)
+        return;
+    if (r->ticket == NULL && !r->was_here)
+        r->ticket = proxy_ask_ticket(r, r->body_first, r->body_end);
+    el_msg_init(&r->reader.msg, on_bytes);
+    r->reader.queue = r->thread->queue;
+    r->reader.from = 0;
+    cache_reader_open(&r->reader, r->object, r->ticket, r->body_first, r->body_end);
+    r->reader_is_open = true;
+}
+
+/* It was all there and went away while it was read: now somebody has to be asked after all. */
+static void reopen(struct proxy_req *r)
+{
+    uint64_t position = r->reader.position;
+
+    cache_reader_close(&r->reader);
+    r->ticket = proxy_ask_ticket(r, position, r->body_end);
+    cache_reader_open(&r->reader, r->object, r->ticket, position, r->body_end);
+}
+
+/* ---- the head ---- */
+
+static void write_head(struct proxy_req *r)
+{
+    struct cache_meta *meta = cache_object_meta(r->object);
+    int64_t now = proxy_req_now(r), age_ms = proxy_fresh_age_ms(meta, now);
+    struct proxy_status_line line = {
+        .is_hit = !r->from_origin && !r->was_validated,
+        .fwd = r->from_origin ? "uri-miss" : "stale",
+        .fwd_status = r->origin_status,
+        .is_stored = r->was_stored,
+        .is_collapsed = r->collapsed,
+        .ttl_s = (meta->lifetime_ms - age_ms) / 1000,
+    };
+
+    el_buf_clear(&r->head);
+    el_buf_add_str(&r->head, el_buf_str(&meta->head));
+    proxy_req_write_content_range(r);
+    /* RFC 9111 section 5.1: Age on every answer that was not just validated or fetched. */
+    if (!r->from_origin && !r->was_validated) {
+        el_buf_add_str(&r->head, EL_STR("Age: "));
+        el_buf_add_u64(&r->head, (uint64_t)age_ms / 1000);
+        el_buf_add_str(&r->head, EL_STR("\r\n"));
+    }
+    r->xcache = r->was_here ? PROXY_XCACHE_HIT : PROXY_XCACHE_MISS;
+    proxy_req_write_own_fields(r, &line);
+    cache_meta_unref(meta);
+}
+
+static void send_head(struct proxy_req *r)
+{
+    int64_t length = EL_HTTP_BODY_CHUNKED;
+
+    if (r->head_is_sent)
+        return;
+    write_head(r);
+    if (r->status == 304)
+        length = EL_HTTP_BODY_NONE;
+    else if (r->body_end != CACHE_UNKNOWN_LENGTH)
+        length = (int64_t)(r->body_end - r->body_first);
+    r->head_is_sent = true;
+    r->stream->ops->send_head(r->stream, r->status, el_buf_str(&r->head), length);
+}
+
+/* ---- the body ---- */
+
+/* True: go on. */
+static bool push_span(struct proxy_req *r, const struct cache_span *span)
+{
+    const struct proxy_piece piece = {
+        .mem = span->mem, .n = span->n, .fd = span->fd, .offset = span->offset
+    };
+    ssize_t n;
+
+    send_head(r);
+    n = r->stream->ops->push(r->stream, &piece);
+    cache_reader_advance(&r->reader, n > 0 ? (size_t)n : 0);
+    if (n < 0) {
+        proxy_req_gone(r);
+        return false;
+    }
+    proxy_req_first_byte(r);
+    return (size_t)n == span->n;
+}
+
+void proxy_deliver_push(struct proxy_req *r)
+{
+    size_t sendfile_from = r->stream->wants_sendfile ? SENDFILE_FROM : SIZE_MAX;
+    struct cache_span span;
+
+    for (;;) {
+        switch (cache_reader_next(&r->reader, sendfile_from, &span)) {
+        case CACHE_READ_DATA:
+            if (!push_span(r, &span))
+                return;
+            break;
+        case CACHE_READ_WAIT:
+            return;
+        case CACHE_READ_END:
+            send_head(r);
+            proxy_req_step(r, PROXY_STEP_DONE);
+            return;
+        case CACHE_READ_ERROR:
+            if (r->reader.err.code != EL_ENOTCACHED || r->reader.ticket != NULL) {
+                proxy_req_fail(r, r->reader.err.code, r->reader.err.text);
+                return;
+            }
+            reopen(r);
+            break;
+        }
+    }
+}
+
+void proxy_deliver_start(struct proxy_req *r)
+{
+    if (!r->is_planned)
+        proxy_deliver_open(r);
+    if (r->reader_is_open) {
+        proxy_deliver_push(r);
+        return;
+    }
+    send_head(r);
+    proxy_req_step(r, PROXY_STEP_DONE);
+}

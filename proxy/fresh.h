@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fresh: RFC 9111, the part of it that decides: what may be stored, for how long it is fresh, and
+ * what a 304 changes. Two rules of this product stand beside the RFC:
+ *
+ * - An answer to a request with credentials is stored as not public: each use of it is authorised by
+ *   the origin's 304 to that very caller, which is the validation that section 3.5 asks for. Only
+ *   `public` or `s-maxage` of the origin makes it public.
+ * - Objects of an object store (configured, or seen by x-amz-*, x-oss-* fields) without explicit
+ *   lifetime are fresh for freshness_ms, instead of the heuristic of section 4.2.2.
+ *
+ * Pure. Times are wall clock milliseconds. Delta seconds saturate at 2^31 (section 1.2.2).
+ */
+#pragma once
+
+#include "cache/cache.h"
+#include "common/fields.h"
+
+/* What the request says. The fields are borrowed as long as the struct is used. */
+struct proxy_fresh_request {
+    struct el_fieldv fields;
+    bool has_credentials, is_object_store;
+    int64_t freshness_ms;
+    bool no_store, no_cache, only_if_cached;
+    int64_t max_age_s, min_fresh_s; /* -1: not said */
+    int64_t max_stale_s;            /* -1: not said; INT64_MAX: any */
+};
+
+void proxy_fresh_request(struct proxy_fresh_request *ret, struct el_fieldv fields,
+                         bool has_credentials, bool is_object_store, uint64_t freshness_ms);
+
+struct proxy_fresh_response {
+    int status;
+    struct el_fieldv fields;
+    int64_t request_ms, response_ms; /* when the question left and its head came */
+};
+
+/*
+ * The meta of the answer, one reference; or NULL when it must not be stored, and *ret_why says why in
+ * one static word. A 206 is judged, and described, as the 200 that it is a part of.
+ */
+struct cache_meta *proxy_fresh_meta(const struct proxy_fresh_request *req,
+                                    const struct proxy_fresh_response *res, const char **ret_why);
+/* The stored meta updated by a 304 (section 3.2), one reference. */
+struct cache_meta *proxy_fresh_update(const struct cache_meta *old,
+                                      const struct proxy_fresh_request *req,
+                                      const struct proxy_fresh_response *res);
+
+enum proxy_fresh_use { PROXY_FRESH, PROXY_STALE };
+/* Whether the stored answer may be used for the request without asking the origin. */
+enum proxy_fresh_use proxy_fresh_use(const struct cache_meta *meta,
+                                     const struct proxy_fresh_request *req, int64_t now_ms);
+/* current_age of section 4.2.3. */
+int64_t proxy_fresh_age_ms(const struct cache_meta *meta, int64_t now_ms);

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT */
+/* guard: see guard.h. Rules are kept as they were written and compared one by one: lists are short. */
+#include "proxy/guard.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#define MAX_RULES 256
+
+enum rule_kind { RULE_NAME, RULE_SUFFIX, RULE_NET };
+
+/* IPv4 addresses are kept as IPv4-mapped IPv6 ones, so that one comparison serves both. */
+struct rule {
+    enum rule_kind kind;
+    struct el_str name; /* RULE_SUFFIX: ".example.org" */
+    struct in6_addr net;
+    unsigned prefix; /* bits of net that count, of 128 */
+};
+
+struct rules {
+    struct rule v[MAX_RULES];
+    size_t n;
+};
+
+struct ports {
+    uint16_t first[MAX_RULES], last[MAX_RULES];
+    size_t n;
+};
+
+struct proxy_guard {
+    char *allow_text, *deny_text; /* the rules' names point into them */
+    struct rules allow, deny;
+    struct ports connect;
+};
+
+/* ---- addresses ---- */
+
+static struct in6_addr mapped(struct in_addr v4)
+{
+    struct in6_addr a = { .s6_addr = { [10] = 0xff, [11] = 0xff } };
+
+    memcpy(&a.s6_addr[12], &v4, 4);
+    return a;
+}
+
+static bool parse_address(struct el_str text, struct in6_addr *ret, bool *ret_is_v4)
+{
+    char z[INET6_ADDRSTRLEN];
+    struct in_addr v4;
+
+    if (text.n == 0 || text.n >= sizeof(z))
+        return false;
+    memcpy(z, text.p, text.n);
+    z[text.n] = '\0';
+    *ret_is_v4 = inet_pton(AF_INET, z, &v4) == 1;
+    if (*ret_is_v4)
+        *ret = mapped(v4);
+    return *ret_is_v4 || inet_pton(AF_INET6, z, ret) == 1;
+}
+
+static bool is_in_net(const struct in6_addr *a, const struct in6_addr *net, unsigned prefix)
+{
+    unsigned whole = prefix / 8, rest = prefix % 8;
+    uint8_t mask = (uint8_t)(0xff00u >> rest);
+
+    return memcmp(a, net, whole) == 0 &&
+           (rest == 0 || (a->s6_addr[whole] & mask) == (net->s6_addr[whole] & mask));
+}
+
+static bool address_of(const struct sockaddr *addr, struct in6_addr *ret, uint16_t *ret_port)
+{
+    if (addr->sa_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)addr;
+
+        *ret = mapped(in->sin_addr);
+        *ret_port = ntohs(in->sin_port);
+        return true;
+    }
+    if (addr->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)addr;
+
+        *ret = in6->sin6_addr;
+        *ret_port = ntohs(in6->sin6_port);
+        return true;
+    }
+    return false;
+}
+
+/* ---- parsing ---- */
+
+/* "10.0.0.0/8", "fd00::/8" or a single address. */
+static bool parse_net(struct el_str text, struct rule *r)
+{
+    size_t slash = el_str_find(text, '/');
+    bool is_v4;
+    uint64_t bits;
+
+    if (!parse_address(el_str_first(text, slash), &r->net, &is_v4))
+        return false;
+    bits = is_v4 ? 32 : 128;
+    if (slash < text.n && !el_str_u64(el_str_from(text, slash + 1), bits, &bits))
+        return false;
+    r->kind = RULE_NET;
+    r->prefix = (unsigned)bits + (is_v4 ? 96 : 0);
+    return true;
+}
+
+static enum el_err parse_rule(const char *key, struct el_str text, struct rule *r,
+                              struct el_error *err)
+{
+    if (parse_net(text, r))
+        return EL_OK;
+    r->kind = RULE_NAME;
+    r->name = text;
+    if (el_str_starts(text, EL_STR("*."))) {
+        r->kind = RULE_SUFFIX;
+        r->name = el_str_from(text, 1);
+    }
+    for (size_t i = 0; i < r->name.n; i++) {
+        if (strchr("*/: \t", r->name.p[i]) != NULL)
+            return el_fail(err, EL_ECONF, 0,
+                           "%s: \"%.*s\" is neither a name, *.suffix, an address nor a network", key,
+                           EL_STR_ARG(text));
+    }
+    return EL_OK;
+}
+
+static enum el_err parse_rules(const char *key, const char *text, struct rules *rules,
+                               struct el_error *err)
+{
+    struct el_str rest = el_str_of(text), part;
+    enum el_err rc;
+
+    while (el_str_split(&rest, ',', &part)) {
+        part = el_str_trim(part);
+        if (part.n == 0)
+            continue;
+        if (rules->n == MAX_RULES)
+            return el_fail(err, EL_ECONF, 0, "%s: more than %d entries", key, MAX_RULES);
+        rc = parse_rule(key, part, &rules->v[rules->n], err);
+        if (rc != EL_OK)
+            return rc;
+        rules->n++;
+    }
+    return EL_OK;
+}
+
+static enum el_err parse_ports(const char *text, struct ports *ports, struct el_error *err)
+{
+    struct el_str rest = el_str_of(text), part;
+    uint64_t first, last;
+
+    while (el_str_split(&rest, ',', &part)) {
+        size_t dash;
+
+        part = el_str_trim(part);
+        if (part.n == 0)
+            continue;
+        dash = el_str_find(part, '-');
+        if (ports->n == MAX_RULES || !el_str_u64(el_str_first(part, dash), 65535, &first) ||
+            !el_str_u64(dash < part.n ? el_str_from(part, dash + 1) : part, 65535, &last) ||
+            first == 0 || last < first)
+            return el_fail(err, EL_ECONF, 0,
+                           "proxy.connect_ports: \"%.*s\" is not a port or a range of ports from 1 to 65535",
+                           EL_STR_ARG(part));
+        ports->first[ports->n] = (uint16_t)first;
+        ports->last[ports->n++] = (uint16_t)last;
+    }
+    return EL_OK;
+}
+
+enum el_err proxy_guard_new(const char *allow, const char *deny, const char *connect_ports,
+                            struct proxy_guard **ret_guard, struct el_error *err)
+{
+    struct proxy_guard *g = el_new(struct proxy_guard);
+    enum el_err rc;
+
+    g->allow_text = el_strndup(allow, strlen(allow));
+    g->deny_text = el_strndup(deny, strlen(deny));
+    rc = parse_rules("proxy.allow_hosts", g->allow_text, &g->allow, err);
+    if (rc == EL_OK)
+        rc = parse_rules("proxy.deny_hosts", g->deny_text, &g->deny, err);
+    if (rc == EL_OK)
+        rc = parse_ports(connect_ports, &g->connect, err);
+    if (rc != EL_OK) {
+        proxy_guard_free(g);
+        return rc;
+    }
+    *ret_guard = g;
+    return EL_OK;
+}
+
+void proxy_guard_free(struct proxy_guard *g)
+{
+    if (g == NULL)
+        return;
+    free(g->allow_text);
+    free(g->deny_text);
+    free(g);
+}
+
+/* ---- judging ---- */
+
+static bool name_matches(const struct rule *r, struct el_str host)
+{
+    if (r->kind == RULE_NAME)
+        return el_str_ieq(r->name, host);
+    return host.n > r->name.n && el_str_ieq(el_str_from(host, host.n - r->name.n), r->name);
+}
+
+/* By name, or by address where the host is written as one. */
+static bool host_matches(const struct rules *rules, struct el_str host)
+{
+    struct in6_addr a;
+    bool is_v4, is_address = parse_address(host, &a, &is_v4);
+
+    for (size_t i = 0; i < rules->n; i++) {
+        const struct rule *r = &rules->v[i];
+
+        if (r->kind == RULE_NET ? is_address && is_in_net(&a, &r->net, r->prefix)
+                                : name_matches(r, host))
+            return true;
+    }
+    return false;
+}
+
+static bool has_names(const struct rules *rules)
+{
+    for (size_t i = 0; i < rules->n; i++) {
+        if (rules->v[i].kind != RULE_NET)
+            return true;
+    }
+    return false;
+}
+
+static bool address_matches(const struct rules *rules, const struct in6_addr *a, unsigned min_prefix)
+{
+    for (size_t i = 0; i < rules->n; i++) {
+        const struct rule *r = &rules->v[i];
+
+        if (r->kind == RULE_NET && r->prefix >= min_prefix && is_in_net(a, &r->net, r->prefix))
+            return true;
+    }
+    return false;
+}
+
+static bool is_never_an_origin(const struct in6_addr *a)
+{
+    static const char *const nets[] = {
+        "0.0.0.0/8",   "169.254.0.0/16", "100.100.100.200", "224.0.0.0/4", "255.255.255.255",
+        "::/128",      "fe80::/10",      "ff00::/8",        "fd00:ec2::254",
+    };
+
+    for (size_t i = 0; i < EL_COUNT(nets); i++) {
+        struct rule r;
+
+        if (parse_net(el_str_of(nets[i]), &r) && is_in_net(a, &r.net, r.prefix))
+            return true;
+    }
+    return false;
+}
+
+enum el_err proxy_guard_host(const struct proxy_guard *g, struct el_str host, struct el_error *err)
+{
+    if (host_matches(&g->deny, host))
+        return el_fail(err, EL_EFORBIDDEN, 0, "host %.*s is in proxy.deny_hosts", EL_STR_ARG(host));
+    /* A list of networks only is judged when the address is known. */
+    if (g->allow.n > 0 && !host_matches(&g->allow, host) && has_names(&g->allow))
+        return el_fail(err, EL_EFORBIDDEN, 0, "host %.*s is not in proxy.allow_hosts",
+                       EL_STR_ARG(host));
+    return EL_OK;
+}
+
+enum el_err proxy_guard_connect(const struct proxy_guard *g, struct el_str host, uint16_t port,
+                                struct el_error *err)
+{
+    for (size_t i = 0; i < g->connect.n; i++) {
+        if (port >= g->connect.first[i] && port <= g->connect.last[i])
+            return proxy_guard_host(g, host, err);
+    }
+    return el_fail(err, EL_EFORBIDDEN, 0, "port %u is not in proxy.connect_ports", port);
+}
+
+static bool is_own_port(const uint16_t *own_ports, uint16_t port)
+{
+    for (; own_ports != NULL && *own_ports != 0; own_ports++) {
+        if (*own_ports == port)
+            return true;
+    }
+    return false;
+}
+
+static bool is_loopback(const struct in6_addr *a)
+{
+    struct rule v4;
+
+    return (parse_net(EL_STR("127.0.0.0/8"), &v4) && is_in_net(a, &v4.net, v4.prefix)) ||
+           IN6_IS_ADDR_LOOPBACK(a);
+}
+
+bool proxy_guard_address(void *at, const struct sockaddr *addr)
+{
+    const struct proxy_guard_at *where = at;
+    const struct proxy_guard *g = where->guard;
+    struct in6_addr a;
+    uint16_t port;
+
+    if (!address_of(addr, &a, &port) || address_matches(&g->deny, &a, 0))
+        return false;
+    if (is_loopback(&a) && is_own_port(where->own_ports, port))
+        return false;
+    if (is_never_an_origin(&a))
+        return address_matches(&g->allow, &a, 128);
+    return g->allow.n == 0 || has_names(&g->allow) || address_matches(&g->allow, &a, 0);
+}
+
+enum el_err proxy_guard_loop(struct el_fieldv fields, struct el_str via_token, struct el_error *err)
+{
+    struct el_list_cursor c = { 0 };
+    struct el_str member, protocol;
+
+    while (el_fieldv_member(fields, EL_STR("Via"), &c, &member)) {
+        struct el_str rest = member;
+
+        /* "1.1 pseudonym (comment)" */
+        if (!el_str_split(&rest, ' ', &protocol))
+            continue;
+        rest = el_str_trim(rest);
+        if (el_str_eq(el_str_first(rest, el_str_find(rest, ' ')), via_token))
+            return el_fail(err, EL_ELOOP, 0, "Via already names this node");
+    }
+    return EL_OK;
+}

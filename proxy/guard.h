@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * guard: what may be asked of whom. Hosts are judged twice: by name before resolving, by address
+ * before connecting, because a name can resolve to anything.
+ *
+ * Always refused unless allow_hosts names the very address: link-local and metadata addresses,
+ * unspecified, multicast and broadcast ones. Loopback and private networks are allowed, for that is
+ * where clusters keep their storage; only this node's own ports there are not.
+ *
+ * Pure; a guard is immutable and may be read by any thread.
+ */
+#pragma once
+
+#include <sys/socket.h>
+
+#include "common/err.h"
+#include "common/fields.h"
+
+struct proxy_guard;
+
+/* The texts of proxy.allow_hosts, proxy.deny_hosts and proxy.connect_ports. Errors name the key. */
+enum el_err proxy_guard_new(const char *allow, const char *deny, const char *connect_ports,
+                            struct proxy_guard **ret_guard, struct el_error *err);
+void proxy_guard_free(struct proxy_guard *g); /* NULL is fine */
+
+enum el_err proxy_guard_host(const struct proxy_guard *g, struct el_str host, struct el_error *err);
+/* The host, and the port against connect_ports. */
+enum el_err proxy_guard_connect(const struct proxy_guard *g, struct el_str host, uint16_t port,
+                                struct el_error *err);
+/*
+ * A resolved address. own_ports: ports of this node on its loopback addresses, ended by 0; connecting there would
+ * loop. Fits address_allowed of storage.h and tunnel.h through a struct of the two.
+ */
+struct proxy_guard_at {
+    const struct proxy_guard *guard;
+    const uint16_t *own_ports;
+};
+bool proxy_guard_address(void *at, const struct sockaddr *addr);
+
+/* EL_ELOOP when a Via field names us. */
+enum el_err proxy_guard_loop(struct el_fieldv fields, struct el_str via_token, struct el_error *err);

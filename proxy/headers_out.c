@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* headers_out: see headers_out.h. */
+#include "proxy/headers_out.h"
+
+static bool is_one_of(struct el_str name, const char *const *names, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (el_str_ieq(name, el_str_of(names[i])))
+            return true;
+    }
+    return false;
+}
+
+/* Connection cannot take these away: a client could use it to strip what others rely on. */
+static bool is_essential(struct el_str name)
+{
+    static const char *const names[] = { "Host",          "Content-Length", "Content-Type",
+                                         "Cache-Control", "Authorization",  "Range",
+                                         "Date",          "ETag",           "Via",
+                                         "Cookie",        "Set-Cookie",     "Content-Range" };
+
+    return is_one_of(name, names, EL_COUNT(names)) || el_str_istarts(name, EL_STR("x-amz-")) ||
+           el_str_istarts(name, EL_STR("x-oss-")) || el_str_istarts(name, EL_STR("If-"));
+}
+
+bool proxy_headers_is_hop(struct el_fieldv all, struct el_str name)
+{
+    static const char *const names[] = {
+        "Connection",        "Keep-Alive", "Proxy-Connection",
+        "TE",                "Trailer",    "Transfer-Encoding",
+        "Upgrade",           "Content-Length",
+        "Proxy-Authenticate", "Proxy-Authorization",
+        "Proxy-Authentication-Info",
+    };
+
+    return is_one_of(name, names, EL_COUNT(names)) ||
+           (!is_essential(name) && el_fieldv_has_token(all, EL_STR("Connection"), name));
+}
+
+void proxy_headers_request(struct el_fieldv client, const struct proxy_route *route,
+                           struct el_str via_token, struct el_fields *out)
+{
+    struct el_buf via = { 0 };
+
+    if (route->host_field.n > 0)
+        el_fields_add(out, EL_STR("Host"), route->host_field);
+    for (size_t i = 0; i < client.n; i++) {
+        struct el_str name = client.v[i].name;
+
+        if (el_str_ieq(name, EL_STR("Host")) || el_str_ieq(name, EL_STR("Expect")) ||
+            proxy_headers_is_hop(client, name))
+            continue;
+        el_fields_add(out, name, client.v[i].value);
+    }
+    el_buf_add_str(&via, EL_STR("1.1 "));
+    el_buf_add_str(&via, via_token);
+    el_fields_add(out, EL_STR("Via"), el_buf_str(&via));
+    el_buf_deinit(&via);
+}
+
+void proxy_headers_response(struct el_fieldv origin, bool without_range, struct el_buf *out)
+{
+    for (size_t i = 0; i < origin.n; i++) {
+        const struct el_field *f = &origin.v[i];
+
+        if (proxy_headers_is_hop(origin, f->name) ||
+            (without_range && el_str_ieq(f->name, EL_STR("Content-Range"))))
+            continue;
+        el_buf_add_str(out, f->name);
+        el_buf_add_str(out, EL_STR(": "));
+        el_buf_add_str(out, f->value);
+        el_buf_add_str(out, EL_STR("\r\n"));
+    }
+}

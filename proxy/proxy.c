@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * proxy: puts the node's face together from its configuration: the gateway's mapping, the policy of
+ * what may be asked, the access log, and the server whose requests req.c answers.
+ *
+ * What SIGHUP may change is in struct proxy_settings: an immutable snapshot that each request takes
+ * when it starts. Reloads are rare, so old snapshots are kept until the proxy stops.
+ */
+#include "proxy/proxy.h"
+
+#include <unistd.h>
+
+#include "proxy/req.h"
+
+static struct proxy_limits limits_of(const struct el_conf *conf)
+{
+    return (struct proxy_limits){
+        .max_connections = conf->proxy_max_connections,
+        .max_head_bytes = conf->proxy_max_head_bytes,
+        .max_body_bytes = conf->proxy_max_body_bytes,
+        .head_timeout_ms = conf->proxy_head_timeout_ms,
+        .idle_timeout_ms = conf->proxy_idle_timeout_ms,
+        .body_timeout_ms = conf->proxy_body_timeout_ms,
+    };
+}
+
+static enum el_err add_settings(struct proxy *p, const struct el_conf *conf, struct el_error *err)
+{
+    struct proxy_settings *s = el_new(struct proxy_settings);
+    enum el_err rc = proxy_guard_new(conf->proxy_allow_hosts, conf->proxy_deny_hosts,
+                                     conf->proxy_connect_ports, &s->guard, err);
+
+    if (rc != EL_OK) {
+        free(s);
+        return rc;
+    }
+    s->freshness_ms = conf->cache_freshness_s * 1000;
+    s->older = atomic_load(&p->settings);
+    atomic_store(&p->settings, s);
+    return EL_OK;
+}
+
+static void free_settings(struct proxy *p)
+{
+    struct proxy_settings *s = atomic_load(&p->settings);
+
+    while (s != NULL) {
+        struct proxy_settings *older = s->older;
+
+        proxy_guard_free(s->guard);
+        free(s);
+        s = older;
+    }
+}
+
+static void register_metrics(struct proxy *p, struct el_metrics *m)
+{
+    static const char *const labels[PROXY_XCACHES] = {
+        [PROXY_XCACHE_HIT] = "x_cache=\"hit\"",
+        [PROXY_XCACHE_P2P] = "x_cache=\"p2p\"",
+        [PROXY_XCACHE_MISS] = "x_cache=\"miss\"",
+    };
+
+    for (size_t i = 0; i < PROXY_XCACHES; i++)
+        p->requests[i] = el_metrics_counter(m, "eliop2p_proxy_requests_total",
+                                            "Requests finished, by where the answer came from.",
+                                            labels[i]);
+    p->refused = el_metrics_counter(m, "eliop2p_proxy_refused_total",
+                                    "Requests refused by policy or as malformed.", NULL);
+    p->failed = el_metrics_counter(m, "eliop2p_proxy_failed_total",
+                                   "Requests that ended in an error of our own.", NULL);
+    p->bytes_out = el_metrics_counter(m, "eliop2p_proxy_body_bytes_total",
+                                      "Bytes of response bodies sent to clients.", NULL);
+    p->ttfb = el_metrics_hist(m, "eliop2p_proxy_first_byte_seconds",
+                              "From the first byte of a request to the first of its answer.", NULL);
+}
+
+/* Processors in all, at least one. */
+static unsigned default_threads(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return n < 1 ? 1 : n > PROXY_MAX_THREADS ? PROXY_MAX_THREADS : (unsigned)n;
+}
+
+static enum el_err start_server(struct proxy *p, const struct proxy_conf *conf,
+                                struct el_error *err)
+{
+    const struct el_conf *c = conf->conf;
+    unsigned threads = c->proxy_threads > 0 ? (unsigned)c->proxy_threads : default_threads();
+    const struct proxy_server_conf server = {
+        .bind_address = c->proxy_bind_address[0] != '\0' ? c->proxy_bind_address
+                                                          : c->general_bind_address,
+        .port = (uint16_t)c->proxy_listen_port,
+        .tls_cert = c->proxy_tls_cert,
+        .tls_key = c->proxy_tls_key,
+        .tls_port = (uint16_t)c->proxy_tls_port,
+        .http2 = c->proxy_http2,
+        .threads = threads,
+        .limits = limits_of(c),
+        .on_request = proxy_req_start,
+        .on_thread_start = proxy_req_thread_start,
+        .on_thread_stop = proxy_req_thread_stop,
+        .arg = p,
+        .metrics = conf->metrics,
+    };
+    enum el_err rc = EL_OK;
+
+    if (c->proxy_access_log[0] != '\0')
+        rc = proxy_accesslog_open(c->proxy_access_log, threads, conf->metrics, &p->access_log, err);
+    return rc != EL_OK ? rc : proxy_server_start(&server, &p->server, err);
+}
+
+enum el_err proxy_start(const struct proxy_conf *conf, struct proxy **ret_proxy,
+                        struct el_error *err)
+{
+    struct proxy *p = el_new(struct proxy);
+    enum el_err rc;
+
+    p->cache = conf->cache;
+    p->storage = conf->storage;
+    p->clock = conf->clock;
+    p->gateway_is_object_store = conf->conf->storage_type != EL_STORAGE_HTTP;
+    name_node(p, conf->conf);
+    register_metrics(p, conf->metrics);
+    rc = proxy_gateway_new(conf->conf->storage_endpoint, conf->conf->storage_bucket,
+                           conf->conf->storage_virtual_host_suffixes, &p->gateway, err);
+    if (rc == EL_OK)
+        rc = add_settings(p, conf->conf, err);
+    if (rc == EL_OK)
+        rc = start_server(p, conf, err);
+    if (rc != EL_OK) {
+        proxy_stop(p);
+        return rc;
+    }
+    *ret_proxy = p;
+    return EL_OK;
+}
+
+uint16_t proxy_port(const struct proxy *p)
+{
+    return proxy_server_port(p->server);
+}
+
+uint16_t proxy_tls_port(const struct proxy *p)
+{
+    return proxy_server_tls_port(p->server);
+}
+
+enum el_err proxy_reload(struct proxy *p, const struct el_conf *conf, struct el_error *err)
+{
+    struct proxy_limits limits = limits_of(conf);
+    enum el_err rc = add_settings(p, conf, err);
+
+    if (rc == EL_OK)
+        rc = proxy_server_reload(p->server, &limits, conf->proxy_tls_cert, conf->proxy_tls_key,
+                                 err);
+    if (rc == EL_OK)
+        rc = proxy_accesslog_reopen(p->access_log, err);
+    return rc;
+}
+
+void proxy_drain(struct proxy *p)
+{
+    proxy_server_drain(p->server);
+}
+
+uint64_t proxy_busy(struct proxy *p)
+{
+    return proxy_server_busy(p->server);
+}
+
+void proxy_stop(struct proxy *p)
+{
+    if (p == NULL)
+        return;
+    proxy_server_stop(p->server);
+    proxy_accesslog_close(p->access_log);
+    proxy_gateway_free(p->gateway);
+    free_settings(p);
+    free(p->via_line);
+    free(p->via_token);
+    free(p->node_id);
+    free(p);
+}

@@ -1,0 +1,623 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * req: Request path 2 of 7. Before: http1.c (or h2.c) found a request and made a stream of it. Next:
+ * deliver.c opens a cache reader (cache/reader.c, 3 of 7).
+ *
+ *     ROUTE ------------------------> TUNNEL    CONNECT
+ *       | \-------------------------> PASS      what the cache has no part in
+ *       v
+ *     LOOKUP -----------------------> DELIVER   fresh, and public
+ *       |  ^ \
+ *       |  |  v
+ *       |  +-- WAIT                             another request is asking the origin the same
+ *       v     /
+ *      ASK <-+----------------------> DELIVER   our copy is good, or this is the new copy
+ *         \-------------------------> PASS      not to be stored
+ *
+ *     every step -> DONE, exactly once: there everything is let go.
+ *
+ * Who may read: what the origin gave to an anonymous request is served while it is fresh. Anything
+ * else is served only while the origin is sending it in answer to this client's own request, or after
+ * it answered that request with 304.
+ */
+#include "proxy/req.h"
+
+#include "common/log.h"
+#include "proxy/fresh.h"
+#include "proxy/headers_out.h"
+#include "proxy/vary.h"
+
+/* A leader whose connection to the origin hangs must not hang everybody: after this a request asks for itself. */
+#define WAIT_MS 10000u
+
+/* Finished requests that a thread keeps for the next ones. */
+#define MAX_SPARES 256
+
+struct thread_state {
+    struct el_list running; /* of proxy_req.link */
+    struct el_list spare;
+    unsigned spares;
+};
+
+static void on_exchange(void *arg, struct store_exchange *ex, enum store_event ev);
+
+/* ---- moving from step to step ---- */
+
+static const unsigned moves[PROXY_STEPS] = {
+#define TO(step) (1u << PROXY_STEP_##step)
+    [PROXY_STEP_ROUTE] = TO(LOOKUP) | TO(PASS) | TO(TUNNEL) | TO(DONE),
+    [PROXY_STEP_LOOKUP] = TO(WAIT) | TO(ASK) | TO(DELIVER) | TO(PASS) | TO(DONE),
+    [PROXY_STEP_WAIT] = TO(LOOKUP) | TO(DONE),
+    [PROXY_STEP_ASK] = TO(DELIVER) | TO(PASS) | TO(DONE),
+    [PROXY_STEP_DELIVER] = TO(DONE),
+    [PROXY_STEP_PASS] = TO(DONE),
+    [PROXY_STEP_TUNNEL] = TO(DONE),
+    [PROXY_STEP_DONE] = 0,
+#undef TO
+};
+
+int64_t proxy_req_now(const struct proxy_req *r)
+{
+    return el_clock_wall_ms(r->proxy->clock);
+}
+
+static _Atomic uint32_t *epoch_of(struct proxy *p, struct el_str url)
+{
+    return &p->epochs[el_str_hash(url) % PROXY_EPOCHS];
+}
+
+uint32_t proxy_req_epoch(const struct proxy_req *r)
+{
+    return atomic_load(epoch_of(r->proxy, el_buf_str(&r->route.url)));
+}
+
+void proxy_req_land(struct proxy_req *r, bool stored, uint64_t solo_ms)
+{
+    if (!r->leads)
+        return;
+    r->leads = false;
+    cache_flight_land(r->proxy->cache, el_buf_str(&r->route.url), stored, solo_ms);
+}
+
+/* ---- the exchange with the origin ---- */
+
+void proxy_req_exchange(struct proxy_req *r, const struct el_fields *fields, int64_t body_length,
+                        enum store_reason reason)
+{
+    bool is_safe = !r->is_unsafe && body_length == EL_HTTP_BODY_NONE;
+    const struct store_request req = {
+        .method = r->stream->head.method,
+        .to = r->route.to,
+        .fields = el_fields_view(fields),
+        .body_length = body_length,
+        .reason = reason,
+        .retry = is_safe,
+    };
+
+    r->epoch = proxy_req_epoch(r);
+    r->asked_wall_ms = proxy_req_now(r);
+    r->ex = store_exchange_start(r->proxy->storage, &req, r->thread->queue, on_exchange, r);
+}
+
+/* Over before there was a head. */
+static void on_no_answer(struct proxy_req *r)
+{
+    proxy_req_fail(r, r->ex->err.code == EL_OK ? EL_EPROTO : r->ex->err.code, r->ex->err.text);
+}
+
+static void on_answer(struct proxy_req *r)
+{
+    r->origin_status = r->ex->status;
+    if (r->step == PROXY_STEP_ASK)
+        proxy_ask_answer(r);
+    else
+        proxy_pass_answer(r);
+}
+
+static void on_interim(struct proxy_req *r)
+{
+    struct el_buf fields = { 0 };
+
+    if (r->stream == NULL)
+        return;
+    proxy_headers_response(el_fields_view(&r->ex->fields), false, &fields);
+    r->stream->ops->send_interim(r->stream, r->ex->status, el_buf_str(&fields));
+    el_buf_deinit(&fields);
+}
+
+static void on_exchange(void *arg, struct store_exchange *ex, enum store_event ev)
+{
+    struct proxy_req *r = EL_CAST(arg, struct proxy_req, PROXY_REQ_MAGIC);
+
+    EL_ASSERT(ex == r->ex);
+    switch (ev) {
+    case STORE_EV_INTERIM:
+        on_interim(r);
+        return;
+    case STORE_EV_HEAD:
+        on_answer(r);
+        return;
+    case STORE_EV_WRITABLE:
+        proxy_pass_body(r);
+        return;
+    case STORE_EV_READABLE:
+    case STORE_EV_DONE:
+        if (r->head_is_sent)
+            proxy_pass_push(r);
+        else if (ev == STORE_EV_DONE)
+            on_no_answer(r);
+        return;
+    }
+}
+
+void proxy_req_invalidate(struct proxy_req *r)
+{
+    struct el_str url = el_buf_str(&r->route.url);
+    struct el_str path = el_str_first(url, el_str_find(url, '?'));
+
+    /* The query of an unsafe request often names a part or an upload of the object, not another object. */
+    atomic_fetch_add(epoch_of(r->proxy, url), 1);
+    (void)cache_invalidate(r->proxy->cache, url);
+    if (path.n == url.n)
+        return;
+    atomic_fetch_add(epoch_of(r->proxy, path), 1);
+    (void)cache_invalidate(r->proxy->cache, path);
+}
+
+/* ---- what the client does ---- */
+
+void proxy_req_gone(struct proxy_req *r)
+{
+    r->stream->ops->abort(r->stream);
+    r->stream = NULL;
+    /* The answer to a leader's question is for the others too. */
+    if (r->step == PROXY_STEP_ASK && r->leads && !r->route.range_is_signed)
+        return;
+    proxy_req_step(r, PROXY_STEP_DONE);
+}
+
+static void on_gone(void *arg)
+{
+    proxy_req_gone(EL_CAST(arg, struct proxy_req, PROXY_REQ_MAGIC));
+}
+
+static void on_body(void *arg)
+{
+    proxy_pass_body(EL_CAST(arg, struct proxy_req, PROXY_REQ_MAGIC));
+}
+
+static void on_writable(void *arg)
+{
+    struct proxy_req *r = EL_CAST(arg, struct proxy_req, PROXY_REQ_MAGIC);
+
+    if (r->step == PROXY_STEP_DELIVER)
+        proxy_deliver_push(r);
+    else if (r->step == PROXY_STEP_PASS && r->head_is_sent)
+        proxy_pass_push(r);
+}
+
+static const struct proxy_stream_events events = {
+    .on_writable = on_writable,
+    .on_body = on_body,
+    .on_gone = on_gone,
+};
+
+/* ---- ROUTE ---- */
+
+static bool wants_cache(const struct proxy_req *r)
+{
+    struct el_fieldv f = r->stream->head.fields;
+
+    /* If-Match and If-Unmodified-Since are the origin's to judge (RFC 9111 section 4.3.2). */
+    return !r->is_unsafe && r->stream->head.body_length == EL_HTTP_BODY_NONE &&
+           r->range.kind != PROXY_RANGE_MULTI && !el_fieldv_has(f, EL_STR("If-Match")) &&
+           !el_fieldv_has(f, EL_STR("If-Unmodified-Since"));
+}
+
+static enum el_err admit(struct proxy_req *r, struct el_error *err)
+{
+    const struct proxy_head *head = &r->stream->head;
+    enum el_err rc = proxy_route_parse(r->proxy->gateway, head, r->stream->is_tls, &r->route, err);
+
+    if (rc == EL_OK)
+        rc = proxy_guard_loop(head->fields, el_str_of(r->proxy->via_token), err);
+    if (rc == EL_OK && r->route.kind == PROXY_ROUTE_CONNECT)
+        rc = proxy_guard_connect(r->settings->guard, r->route.to.host, r->route.to.port, err);
+    else if (rc == EL_OK && r->route.kind == PROXY_ROUTE_FORWARD)
+        rc = proxy_guard_host(r->settings->guard, r->route.to.host, r->route.to.port, err);
+    return rc;
+}
+
+static void on_tunnel(void *arg, enum el_err code, const struct el_error *err)
+{
+    struct proxy_req *r = EL_CAST(arg, struct proxy_req, PROXY_REQ_MAGIC);
+
+    if (code == EL_OK) {
+        r->status = 200;
+        r->stream = NULL; /* its socket is the tunnel's now */
+        proxy_req_step(r, PROXY_STEP_DONE);
+    } else {
+        proxy_req_fail(r, code, err->text);
+    }
+}
+
+/* OPTIONS *: about the proxy itself (RFC 9110 section 9.3.7). */
+static void answer_options(struct proxy_req *r)
+{
+    el_buf_clear(&r->head);
+    el_buf_add_str(&r->head, EL_STR("Allow: GET, HEAD, PUT, POST, DELETE, OPTIONS, CONNECT\r\n"));
+    r->status = 200;
+    r->head_is_sent = true;
+    r->stream->ops->send_head(r->stream, 200, el_buf_str(&r->head), 0);
+    proxy_req_step(r, PROXY_STEP_DONE);
+}
+
+static void route(struct proxy_req *r)
+{
+    const struct proxy_head *head = &r->stream->head;
+    struct el_error err = { 0 };
+    enum el_err rc = admit(r, &err);
+
+    if (rc != EL_OK) {
+        el_counter_add(r->proxy->refused, 1);
+        proxy_req_fail(r, rc, err.text);
+        return;
+    }
+    r->is_head = el_str_eq(head->method, EL_STR("HEAD"));
+    r->is_unsafe = !r->is_head && !el_str_eq(head->method, EL_STR("GET")) &&
+                   !el_str_eq(head->method, EL_STR("OPTIONS")) &&
+                   !el_str_eq(head->method, EL_STR("TRACE"));
+    if (r->route.kind == PROXY_ROUTE_CONNECT)
+        proxy_req_step(r, PROXY_STEP_TUNNEL);
+    else if (r->route.kind == PROXY_ROUTE_OPTIONS_STAR)
+        answer_options(r);
+    else
+        proxy_req_step(r, PROXY_STEP_LOOKUP);
+}
+
+/* ---- LOOKUP ---- */
+
+/* The variant that this request selects, if any; the others are let go. */
+static struct cache_object *find(struct proxy_req *r)
+{
+    struct cache_object *found[CACHE_MAX_VARIANTS], *match = NULL;
+    size_t n = cache_lookup(r->proxy->cache, el_buf_str(&r->route.url), found);
+
+    for (size_t i = 0; i < n; i++) {
+        struct cache_meta *meta = cache_object_meta(found[i]);
+
+        if (match == NULL && proxy_vary_matches(meta, r->stream->head.fields))
+            match = found[i];
+        else
+            cache_object_unref(found[i]);
+        cache_meta_unref(meta);
+    }
+    return match;
+}
+
+/* Whether the object may be delivered without asking anybody. */
+static bool may_deliver(struct proxy_req *r, struct cache_object *o)
+{
+    struct cache_meta *meta = cache_object_meta(o);
+    bool may = false;
+
+    if (meta->is_public) {
+        may = proxy_fresh_use(meta, &r->fresh, proxy_req_now(r)) == PROXY_FRESH ||
+              /* Confirmed after this request came, by the one it waited for. */
+              (r->collapsed && meta->response_ms >= r->started_wall_ms);
+    }
+    cache_meta_unref(meta);
+    return may;
+}
+
+static void ask_or_wait(struct proxy_req *r)
+{
+    bool is_private = r->object != NULL && r->route.has_credentials;
+
+    /* Only this caller's own question authorises it; and conditions of its own may hide the body. */
+    if (r->is_alone || is_private || r->has_conditions) {
+        proxy_req_step(r, PROXY_STEP_ASK);
+        return;
+    }
+    switch (cache_flight_join(r->proxy->cache, el_buf_str(&r->route.url), &r->waiter)) {
+    case CACHE_FLIGHT_LEAD:
+        r->leads = true;
+        proxy_req_step(r, PROXY_STEP_ASK);
+        return;
+    case CACHE_FLIGHT_SOLO:
+        r->is_alone = true;
+        proxy_req_step(r, PROXY_STEP_ASK);
+        return;
+    case CACHE_FLIGHT_WAIT:
+        proxy_req_step(r, PROXY_STEP_WAIT);
+        return;
+    }
+}
+
+static void lookup(struct proxy_req *r)
+{
+    struct el_fieldv fields = r->stream->head.fields;
+
+    proxy_range_parse(fields, &r->range);
+    r->has_conditions = el_fieldv_has(fields, EL_STR("If-None-Match")) ||
+                        el_fieldv_has(fields, EL_STR("If-Modified-Since"));
+    proxy_fresh_request(&r->fresh, fields, r->route.has_credentials,
+                        r->route.is_gateway && r->proxy->gateway_is_object_store,
+                        r->settings->freshness_ms);
+    if (!wants_cache(r)) {
+        proxy_req_step(r, PROXY_STEP_PASS);
+        return;
+    }
+    r->object = find(r);
+    if (r->object != NULL && may_deliver(r, r->object)) {
+        proxy_req_step(r, PROXY_STEP_DELIVER);
+        return;
+    }
+    if (r->fresh.only_if_cached)
+        proxy_req_fail(r, EL_ENOTCACHED, "only-if-cached was asked for");
+    else if (r->is_head)
+        proxy_req_step(r, PROXY_STEP_PASS);
+    else
+        ask_or_wait(r);
+}
+
+/* ---- WAIT ---- */
+
+static void stop_waiting(struct proxy_req *r)
+{
+    cache_flight_leave(r->proxy->cache, &r->waiter);
+    proxy_timer_stop(&r->wait_timer);
+    cache_object_unref(r->object);
+    r->object = NULL;
+    proxy_req_step(r, PROXY_STEP_LOOKUP);
+}
+
+static void on_landed(struct el_msg *m)
+{
+    struct proxy_req *r = EL_ENTRY(m, struct proxy_req, waiter.msg);
+
+    r->collapsed = true;
+    r->is_alone = !r->waiter.stored;
+    stop_waiting(r);
+}
+
+static void on_waited(struct proxy_timer *tm)
+{
+    struct proxy_req *r = EL_ENTRY(tm, struct proxy_req, wait_timer);
+
+    r->is_alone = true;
+    stop_waiting(r);
+}
+
+static void wait_for_leader(struct proxy_req *r)
+{
+    proxy_timer_start(r->thread, &r->wait_timer, WAIT_MS, on_waited);
+}
+
+/* ---- TUNNEL ---- */
+
+static void tunnel(struct proxy_req *r)
+{
+    proxy_tunnel_start(r->thread, r->stream, r->route.to.host, r->route.to.port,
+                       proxy_guard_address, r->settings->guard, on_tunnel, r);
+}
+
+/* ---- the answer's first and last byte ---- */
+
+void proxy_req_first_byte(struct proxy_req *r)
+{
+    if (r->first_byte_ns == 0)
+        r->first_byte_ns = el_clock_mono_ns(r->proxy->clock);
+}
+
+void proxy_req_write_content_range(struct proxy_req *r)
+{
+    if (r->status == 206)
+        el_buf_addf(&r->head, "Content-Range: bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64 "\r\n",
+                    r->body_first, r->body_end - 1, r->length);
+    else if (r->status == 416)
+        el_buf_addf(&r->head, "Content-Range: bytes */%" PRIu64 "\r\n", r->length);
+}
+
+void proxy_req_write_own_fields(struct proxy_req *r, const struct proxy_status_line *line)
+{
+    el_buf_add_str(&r->head, el_str_of(r->proxy->via_line));
+    proxy_status_write(&r->head, el_str_of(r->proxy->node_id), r->xcache, line);
+}
+
+void proxy_req_fail(struct proxy_req *r, enum el_err code, const char *detail)
+{
+    struct proxy_piece body = { .fd = -1 };
+    struct el_buf problem = { 0 };
+    ssize_t sent;
+
+    el_counter_add(r->proxy->failed, 1);
+    if (r->stream == NULL || r->head_is_sent) {
+        r->is_broken = true;
+        proxy_req_step(r, PROXY_STEP_DONE);
+        return;
+    }
+    r->status = el_err_status(code);
+    proxy_problem(&problem, r->status, code, el_str_of(detail));
+    el_buf_clear(&r->head);
+    el_buf_add_str(&r->head, EL_STR("Content-Type: application/problem+json\r\n"));
+    el_buf_add_str(&r->head, el_str_of(r->proxy->via_line));
+    r->head_is_sent = true;
+    r->stream->ops->send_head(r->stream, r->status, el_buf_str(&r->head), (int64_t)problem.n);
+    body.mem = problem.p;
+    body.n = r->is_head ? 0 : problem.n;
+    sent = r->stream->ops->push(r->stream, &body);
+    r->is_broken = sent != (ssize_t)body.n;
+    el_buf_deinit(&problem);
+    proxy_req_step(r, PROXY_STEP_DONE);
+}
+
+/* ---- DONE ---- */
+
+static void account(struct proxy_req *r)
+{
+    struct proxy *p = r->proxy;
+    uint64_t now = el_clock_mono_ns(p->clock), began = r->stream->started_ns;
+    uint64_t first = r->first_byte_ns == 0 ? now : r->first_byte_ns;
+    const struct proxy_access_entry entry = {
+        .wall_ms = r->started_wall_ms,
+        .client = r->stream->client,
+        .method = r->stream->head.method,
+        .url = r->stream->head.target,
+        .status = r->status,
+        .bytes = r->stream->body_bytes_sent,
+        .x_cache = r->object != NULL ? proxy_xcache_name(r->xcache) : NULL,
+        .total_ms = (now - began) / 1000000,
+        .ttfb_ms = (first - began) / 1000000,
+    };
+
+    el_counter_add(p->requests[r->xcache], 1);
+    el_counter_add(p->bytes_out, r->stream->body_bytes_sent);
+    el_hist_add(p->ttfb, (first - began) / 1000);
+    if (p->access_log != NULL)
+        proxy_accesslog_write(p->access_log, r->thread->index, &entry);
+}
+
+/* A spare request keeps its two buffers, so that a busy thread allocates nothing for the next one. */
+static void recycle(struct proxy_req *r)
+{
+    struct thread_state *ts = r->thread->user;
+    struct el_buf head = r->head, url = r->route.url;
+
+    el_list_remove(&r->link);
+    if (ts->spares >= MAX_SPARES) {
+        el_buf_deinit(&head);
+        el_buf_deinit(&url);
+        r->magic = 0;
+        free(r);
+        return;
+    }
+    memset(r, 0, sizeof(*r));
+    r->head = head;
+    r->route.url = url;
+    el_list_prepend(&ts->spare, &r->link);
+    ts->spares++;
+}
+
+static void release(struct proxy_req *r)
+{
+    proxy_req_land(r, false, 0);
+    cache_flight_leave(r->proxy->cache, &r->waiter);
+    proxy_timer_stop(&r->wait_timer);
+    if (r->reader_is_open)
+        cache_reader_close(&r->reader);
+    store_exchange_close(r->ex);
+    cache_object_unref(r->object);
+    cache_ticket_unref(r->ticket);
+}
+
+static void done(struct proxy_req *r)
+{
+    struct proxy_stream *s = r->stream;
+    bool is_broken = r->is_broken;
+
+    if (s != NULL)
+        account(r);
+    release(r);
+    recycle(r);
+    if (s == NULL)
+        return;
+    if (is_broken)
+        s->ops->abort(s);
+    else
+        s->ops->end(s);
+}
+
+void proxy_req_step(struct proxy_req *r, enum proxy_step next)
+{
+    EL_ASSERT((moves[r->step] & (1u << next)) != 0);
+    r->step = next;
+    switch (next) {
+    case PROXY_STEP_ROUTE:
+    case PROXY_STEPS:
+        return;
+    case PROXY_STEP_LOOKUP:
+        lookup(r);
+        return;
+    case PROXY_STEP_WAIT:
+        wait_for_leader(r);
+        return;
+    case PROXY_STEP_ASK:
+        proxy_ask_start(r);
+        return;
+    case PROXY_STEP_DELIVER:
+        proxy_deliver_start(r);
+        return;
+    case PROXY_STEP_PASS:
+        proxy_pass_start(r);
+        return;
+    case PROXY_STEP_TUNNEL:
+        tunnel(r);
+        return;
+    case PROXY_STEP_DONE:
+        done(r);
+        return;
+    }
+}
+
+/* ---- the beginning ---- */
+
+static struct proxy_req *take_request(struct thread_state *ts)
+{
+    struct el_list *spare = el_list_pop(&ts->spare);
+
+    if (spare == NULL)
+        return el_new(struct proxy_req);
+    ts->spares--;
+    return EL_ENTRY(spare, struct proxy_req, link);
+}
+
+void proxy_req_start(void *arg, struct proxy_thread *t, struct proxy_stream *s)
+{
+    struct thread_state *ts = t->user;
+    struct proxy_req *r = take_request(ts);
+
+    r->magic = PROXY_REQ_MAGIC;
+    r->step = PROXY_STEP_ROUTE;
+    r->proxy = arg;
+    r->settings = atomic_load(&r->proxy->settings);
+    r->thread = t;
+    r->stream = s;
+    r->started_wall_ms = proxy_req_now(r);
+    el_list_init(&r->waiter.link);
+    el_msg_init(&r->waiter.msg, on_landed);
+    r->waiter.queue = t->queue;
+    el_list_append(&ts->running, &r->link);
+    s->ops->listen(s, &events, r);
+    route(r);
+}
+
+void proxy_req_thread_start(void *arg, struct proxy_thread *t)
+{
+    struct thread_state *ts = el_new(struct thread_state);
+
+    (void)arg;
+    el_list_init(&ts->running);
+    el_list_init(&ts->spare);
+    t->user = ts;
+}
+
+/* The connections are gone, so what still runs are leaders without a client. */
+void proxy_req_thread_stop(void *arg, struct proxy_thread *t)
+{
+    struct thread_state *ts = t->user;
+    struct el_list *l;
+
+    (void)arg;
+    while (!el_list_empty(&ts->running))
+        proxy_req_step(EL_ENTRY(ts->running.next, struct proxy_req, link), PROXY_STEP_DONE);
+    while ((l = el_list_pop(&ts->spare)) != NULL) {
+        struct proxy_req *r = EL_ENTRY(l, struct proxy_req, link);
+
+        el_buf_deinit(&r->head);
+        el_buf_deinit(&r->route.url);
+        free(r);
+    }
+    free(ts);
+    t->user = NULL;
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * req: one client request from its head to its last byte. Private to the proxy library; req.c owns
+ * the steps, ask.c the question to the origin, deliver.c the answer out of the cache, pass.c the
+ * answer that only passes through.
+ *
+ * Thread: the proxy thread that accepted the connection. Other threads reach a request only through
+ * the messages of its reader, its waiter and its exchange, all of which arrive on that thread.
+ */
+#pragma once
+
+#include "cache/cache.h"
+#include "proxy/accesslog.h"
+#include "proxy/fresh.h"
+#include "proxy/guard.h"
+#include "proxy/range.h"
+#include "proxy/route.h"
+#include "proxy/server.h"
+#include "proxy/status.h"
+#include "proxy/stream.h"
+#include "proxy/tunnel.h"
+#include "storage/storage.h"
+
+/* In the order in which a request meets them; req.c has the picture and the table of moves. */
+enum proxy_step {
+    PROXY_STEP_ROUTE,   /* what is asked for, and may it be */
+    PROXY_STEP_LOOKUP,  /* what the cache holds of it */
+    PROXY_STEP_WAIT,    /* another request is asking the origin the same */
+    PROXY_STEP_ASK,     /* this one is */
+    PROXY_STEP_DELIVER, /* bytes out of the cache, some of which may still be on their way into it */
+    PROXY_STEP_PASS,    /* bytes from the origin to this client only */
+    PROXY_STEP_TUNNEL,  /* CONNECT: being dialled */
+    PROXY_STEP_DONE,
+    PROXY_STEPS
+};
+
+/* What may be reloaded. Immutable; kept until the proxy stops, so a request may hold on to its own. */
+struct proxy_settings {
+    struct proxy_settings *older;
+    struct proxy_guard *guard;
+    uint64_t freshness_ms;
+};
+
+#define PROXY_EPOCHS 4096
+
+struct proxy {
+    struct cache *cache;
+    struct storage *storage;
+    struct el_clock *clock;
+    struct proxy_server *server;
+    struct proxy_accesslog *access_log; /* NULL: none */
+    struct proxy_gateway *gateway;      /* immutable */
+    char *node_id;   /* in Cache-Status */
+    char *via_token; /* our pseudonym: no other node has it */
+    char *via_line;  /* "Via: 1.1 <token>\r\n" */
+    bool gateway_is_object_store;
+    _Atomic(struct proxy_settings *) settings;
+    /*
+     * Counts the unsafe requests that succeeded, by hash of the url: an answer that was asked for before one
+     * must not be published after it.
+     */
+    _Atomic uint32_t epochs[PROXY_EPOCHS];
+    struct el_counter *requests[PROXY_XCACHES];
+    struct el_counter *refused, *failed, *bytes_out;
+    struct el_hist *ttfb;
+};
+
+#define PROXY_REQ_MAGIC 0x50525131u
+
+struct proxy_req {
+    uint32_t magic;
+    enum proxy_step step;
+    struct el_list link; /* on the thread's list of running or spare requests */
+    struct proxy *proxy;
+    const struct proxy_settings *settings;
+    struct proxy_thread *thread;
+    struct proxy_stream *stream; /* NULL once the client is gone */
+    int64_t started_wall_ms;
+
+    /* ROUTE: what is asked for */
+    struct proxy_route route;
+    bool is_head, is_unsafe;
+
+    /* LOOKUP, WAIT */
+    struct proxy_range range;       /* the client's, not yet held against a length */
+    struct proxy_fresh_request fresh; /* what the client says about freshness */
+    bool has_conditions;            /* If-None-Match or If-Modified-Since of its own */
+    struct cache_object *object;    /* referenced; what is, or may be, delivered */
+    struct cache_waiter waiter;
+    struct proxy_timer wait_timer;
+    bool leads;     /* a flight is ours to land */
+    bool is_alone;  /* waited in vain, or the answer is known not to be shareable: no more flights */
+    bool collapsed; /* waited for another's answer */
+
+    /* ASK */
+    struct store_exchange *ex;
+    struct cache_ticket *ticket;     /* referenced */
+    bool asked_condition;            /* the question's condition is ours: a 304 means our copy is good */
+    bool has_asked_range;            /* and so is its range */
+    struct proxy_range asked_range;
+    int64_t asked_wall_ms;
+    uint32_t epoch;                  /* of the url when the origin was asked */
+    int origin_status;
+    const char *why;                 /* why the answer is not stored; static */
+    bool is_new_object, was_stored, was_validated;
+    bool from_origin;                /* the answer to this very request brought (part of) the body */
+
+    /* DELIVER */
+    struct cache_reader reader;
+    bool is_planned, reader_is_open, was_here; /* was_here: every byte was in the cache at the start */
+    uint64_t length, body_first, body_end;     /* of the object; of the answer in it */
+
+    /* PASS */
+    bool body_is_sent;             /* the request's */
+    bool is_cut;                   /* a part of what the origin sends: */
+    uint64_t pipe_skip, pipe_left; /* bytes of the origin's body not for this client, then bytes that are */
+
+    /* the answer */
+    struct el_buf head; /* its fields */
+    bool head_is_sent;
+    bool is_broken;     /* ends in a broken connection */
+    int status;
+    enum proxy_xcache xcache;
+    uint64_t first_byte_ns;
+};
+
+/* ---- req.c ---- */
+
+/* on_request, on_thread_start and on_thread_stop of the server; arg is the struct proxy. */
+void proxy_req_start(void *arg, struct proxy_thread *t, struct proxy_stream *s);
+void proxy_req_thread_start(void *arg, struct proxy_thread *t);
+void proxy_req_thread_stop(void *arg, struct proxy_thread *t);
+
+/*
+ * The one place where the step changes: asserts that the move is in the table, and enters the step.
+ * After any of the next three the request may be gone: return at once.
+ */
+void proxy_req_step(struct proxy_req *r, enum proxy_step next);
+/* Our own answer: problem+json when nothing was sent yet, a broken connection otherwise. */
+void proxy_req_fail(struct proxy_req *r, enum el_err code, const char *detail);
+/* The client is gone. */
+void proxy_req_gone(struct proxy_req *r);
+
+/* Sends the question; events come to the step that the request is in. */
+void proxy_req_exchange(struct proxy_req *r, const struct el_fields *fields, int64_t body_length,
+                        enum store_reason reason);
+/* A flight that this request leads lands; nothing happens when it leads none. */
+void proxy_req_land(struct proxy_req *r, bool stored, uint64_t solo_ms);
+/* An unsafe request succeeded: what is cached of its target is invalid. */
+void proxy_req_invalidate(struct proxy_req *r);
+/* How many unsafe requests have succeeded on this url (and on those that share its slot). */
+uint32_t proxy_req_epoch(const struct proxy_req *r);
+int64_t proxy_req_now(const struct proxy_req *r); /* wall clock, ms */
+void proxy_req_first_byte(struct proxy_req *r);
+
+/* Appended to r->head: Content-Range of 206 and 416; Via, X-Cache and Cache-Status. */
+void proxy_req_write_content_range(struct proxy_req *r);
+void proxy_req_write_own_fields(struct proxy_req *r, const struct proxy_status_line *line);
+
+/* ---- ask.c ---- */
+
+void proxy_ask_start(struct proxy_req *r);
+/* r->ex has its final head. */
+void proxy_ask_answer(struct proxy_req *r);
+/*
+ * How the origin is asked for more of the object on this client's behalf. first and end matter only where the
+ * client's range is signed. One reference.
+ */
+struct cache_ticket *proxy_ask_ticket(const struct proxy_req *r, uint64_t first, uint64_t end);
+
+/* ---- deliver.c ---- */
+
+/* Settles what the client gets of r->object and opens the reader, so that a fill finds its demand. */
+void proxy_deliver_open(struct proxy_req *r);
+void proxy_deliver_start(struct proxy_req *r);
+void proxy_deliver_push(struct proxy_req *r);
+
+/* ---- pass.c ---- */
+
+void proxy_pass_start(struct proxy_req *r);
+void proxy_pass_body(struct proxy_req *r);   /* more of the request's body may be sent on */
+void proxy_pass_answer(struct proxy_req *r); /* r->ex has its final head */
+void proxy_pass_push(struct proxy_req *r);

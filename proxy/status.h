@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * status: how an answer says where it came from (X-Cache, and Cache-Status of RFC 9211), and what our
+ * own errors look like (RFC 9457). Pure.
+ */
+#pragma once
+
+#include "common/buf.h"
+#include "common/err.h"
+
+enum proxy_xcache {
+    PROXY_XCACHE_HIT,  /* all of it was in the cache */
+    PROXY_XCACHE_P2P,  /* some from a peer, nothing from the origin */
+    PROXY_XCACHE_MISS, /* some from the origin */
+    PROXY_XCACHES
+};
+
+const char *proxy_xcache_name(enum proxy_xcache x);
+
+struct proxy_status_line {
+    bool is_hit;      /* served without asking; otherwise fwd and fwd_status say what was asked */
+    const char *fwd;  /* a token of RFC 9211 section 2.2 */
+    int fwd_status;   /* 0: the origin has not answered, or another request asked */
+    bool is_stored, is_collapsed;
+    bool has_ttl;
+    int64_t ttl_s;    /* may be negative */
+};
+
+/* "X-Cache: HIT\r\nCache-Status: node; hit; ttl=9\r\n" */
+void proxy_status_write(struct el_buf *out, struct el_str node_id, enum proxy_xcache x,
+                        const struct proxy_status_line *line);
+
+/* The body of our own answer, application/problem+json: what failed, and what to try. */
+void proxy_problem(struct el_buf *out, int status, enum el_err code, struct el_str detail);
