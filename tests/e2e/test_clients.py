@@ -202,7 +202,7 @@ def way(request, start, rgw, bucket):
 
 
 def requests_seen(node):
-    return sum(v for k, v in node.metrics().items() if "requests" in k and "total" in k)
+    return sum(v for k, v in node.metrics().items() if k.startswith("eliop2p_proxy_requests_total"))
 
 
 @pytest.mark.parametrize("kind", [Curl, Awscli, Boto3, S3cmd, Rclone], ids=lambda k: k.__name__.lower())
