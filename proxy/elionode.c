@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -21,6 +22,7 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "proxy/cli.h"
+#include "proxy/guard.h"
 #include "proxy/nodeapi.h"
 #include "proxy/proxy.h"
 #include "storage/storage.h"
@@ -31,6 +33,13 @@ extern char **environ;
 
 enum exit_code { EXIT_DONE = 0, EXIT_RUNTIME = 1, EXIT_CONF = 2 };
 
+/* What addresses the origin's side may connect to: one for each configuration that was in effect.
+ */
+struct guard_version {
+    struct proxy_guard *guard;
+    struct guard_version *older; /* fetch threads may still look at it; freed with the node */
+};
+
 struct node {
     int argc;
     char *const *argv;
@@ -39,6 +48,8 @@ struct node {
     uint64_t started_ns;
     sigset_t signals; /* blocked in every thread; taken by sigwaitinfo here */
 
+    _Atomic(struct guard_version *) guard;
+    uint16_t own_ports[2]; /* ended by 0; complete before the proxy starts */
     struct el_metrics *metrics;
     struct storage *storage;
     struct cache *cache;
@@ -126,6 +137,50 @@ static void warn_if_exposed(const char *what, const char *address)
            what, address);
 }
 
+/* ---- which addresses may be asked ---- */
+
+/* Thread: the fetch threads. */
+static bool address_allowed(void *arg, const struct sockaddr *addr)
+{
+    struct node *n = (struct node *)arg;
+    struct proxy_guard_at at = { .guard = atomic_load(&n->guard)->guard,
+                                 .own_ports = n->own_ports };
+
+    return proxy_guard_address(&at, addr);
+}
+
+static enum el_err new_guard(const struct el_conf *c, struct guard_version **ret_version,
+                             struct el_error *err)
+{
+    struct guard_version *v = el_new(struct guard_version);
+    enum el_err rc = proxy_guard_new(c->proxy_allow_hosts, c->proxy_deny_hosts,
+                                     c->proxy_connect_ports, &v->guard, err);
+
+    if (rc != EL_OK) {
+        free(v);
+        return rc;
+    }
+    *ret_version = v;
+    return EL_OK;
+}
+
+static void use_guard(struct node *n, struct guard_version *take_version)
+{
+    take_version->older = atomic_load(&n->guard);
+    atomic_store(&n->guard, take_version);
+}
+
+static void free_guards(struct guard_version *v)
+{
+    while (v != NULL) {
+        struct guard_version *older = v->older;
+
+        proxy_guard_free(v->guard);
+        free(v);
+        v = older;
+    }
+}
+
 /* ---- the parts, from the bottom up ---- */
 
 static enum el_err start_storage(struct node *n, struct el_error *err)
@@ -143,10 +198,17 @@ static enum el_err start_storage(struct node *n, struct el_error *err)
         .ca_file = c->storage_ca_file[0] != '\0' ? c->storage_ca_file : NULL,
         .insecure_tls = c->storage_insecure_tls,
         .http2 = c->storage_http2,
+        .address_allowed = address_allowed,
+        .arg = n,
         .clock = n->clock,
         .metrics = n->metrics,
     };
+    struct guard_version *guard;
+    enum el_err rc = new_guard(c, &guard, err);
 
+    if (rc != EL_OK)
+        return rc;
+    use_guard(n, guard);
     return storage_start(&conf, &n->storage, err);
 }
 
@@ -198,6 +260,7 @@ static enum el_err start_proxy(struct node *n, struct el_error *err)
         .admin_port = proxy_nodeapi_port(n->api),
     };
 
+    n->own_ports[0] = conf.admin_port;
     warn_if_exposed("proxy", or_general(n->conf, n->conf->proxy_bind_address));
     return proxy_start(&conf, &n->proxy, err);
 }
@@ -233,6 +296,7 @@ static void stop(struct node *n)
     storage_stop(n->storage);
     cache_close(n->cache);
     el_metrics_free(n->metrics);
+    free_guards(atomic_load(&n->guard));
 }
 
 /* ---- life ---- */
@@ -242,26 +306,39 @@ static void on_fixed_key(const char *key)
     el_log(EL_WARN, EV_CONF_IGNORED, "key=%s advice=\"restart to apply it\"", key);
 }
 
-/* The old configuration stays when the new one is bad. */
+/* Nothing has changed when it fails. */
+static enum el_err apply(struct node *n, const struct el_conf *fresh, struct el_error *err)
+{
+    struct guard_version *guard;
+    enum el_err rc = new_guard(fresh, &guard, err);
+
+    if (rc != EL_OK)
+        return rc;
+    rc = proxy_reload(n->proxy, fresh, err);
+    if (rc != EL_OK) {
+        free_guards(guard);
+        return rc;
+    }
+    use_guard(n, guard);
+    el_conf_reload(n->conf, fresh, on_fixed_key);
+    setup_log(n->conf);
+    return EL_OK;
+}
+
 static void reload(struct node *n)
 {
     struct el_conf *fresh = NULL;
     struct el_conf_args args = { 0 };
     struct el_error err = { 0 };
+    enum el_err rc = el_conf_load(n->argc, n->argv, environ, &fresh, &args, &err);
 
-    if (el_conf_load(n->argc, n->argv, environ, &fresh, &args, &err) != EL_OK) {
+    if (rc == EL_OK)
+        rc = apply(n, fresh, &err);
+    if (rc == EL_OK)
+        el_log(EL_INFO, EV_CONF_RELOAD, "result=ok");
+    else
         el_log_error(EL_ERROR, EV_CONF_RELOAD, &err);
-        return;
-    }
     el_conf_args_deinit(&args);
-    if (proxy_reload(n->proxy, fresh, &err) != EL_OK) {
-        el_log_error(EL_ERROR, EV_CONF_RELOAD, &err);
-        el_conf_free(fresh);
-        return;
-    }
-    el_conf_reload(n->conf, fresh, on_fixed_key);
-    setup_log(n->conf);
-    el_log(EL_INFO, EV_CONF_RELOAD, "result=ok");
     el_conf_free(fresh);
 }
 
