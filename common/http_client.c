@@ -82,6 +82,8 @@ struct el_http_call {
 
     struct el_http_head head;
     bool has_head;
+    bool is_empty;    /* the head announces no byte of body */
+    bool is_answered; /* though curl would ask again */
     bool is_in_paused, is_out_paused;
     int64_t body_left; /* of the request's body; < 0: chunked */
     bool body_was_taken;
@@ -156,6 +158,10 @@ static int before_request(void *arg, char *peer_ip, char *own_ip, int peer_port,
     (void)peer_port;
     (void)own_port;
     call->attempts++;
+    if (call->has_head) { /* a 417: curl drops its body, and would try again without Expect */
+        call->is_answered = true;
+        return CURL_PREREQFUNC_ABORT;
+    }
     if (call->attempts > 1 && (!call->is_idempotent || call->body_was_taken)) {
         el_fail(&call->err, EL_ERESET, 0, "the kept connection was lost under the request");
         return CURL_PREREQFUNC_ABORT;
@@ -211,11 +217,16 @@ static enum el_err end_interim(struct el_http_call *call)
 
 static void end_head(struct el_http_call *call)
 {
+    struct el_fieldv fields = el_fields_view(&call->head.fields);
+    struct el_str length;
+
     call->has_head = true;
+    call->is_empty =
+        el_fieldv_get(fields, EL_STR("Content-Length"), &length) && el_str_eq(length, EL_STR("0"));
     /* On an error curl stops sending, but would wait for a paused body for ever. */
     if (call->head.status >= 400 && call->is_out_paused)
         order(call, ORDER_RESUME);
-    call->ops->on_head(call->arg, call->head.status, el_fields_view(&call->head.fields));
+    call->ops->on_head(call->arg, call->head.status, fields);
     el_http_head_clear(&call->head);
 }
 
@@ -265,6 +276,8 @@ static size_t take_body(char *bytes, size_t size, size_t count, void *arg)
 
 static enum el_err err_of_curl(const struct el_http_call *call, CURLcode code)
 {
+    if (call->is_answered)
+        return call->is_empty ? EL_OK : EL_ETRUNCATED;
     switch ((int)code) { /* an open set: what is not named here is a malformed message */
     case CURLE_OK:
         return call->has_head ? EL_OK : EL_ETRUNCATED;

@@ -51,8 +51,8 @@ struct el_http_ops {
     /* The final head; the fields are borrowed for the call. */
     void (*on_head)(void *arg, int status, struct el_fieldv fields);
     /*
-     * The next n bytes of the body: returns n when it took them all, or EL_HTTP_PAUSE having taken
-     * none (the same bytes come again), or EL_HTTP_ABORT.
+     * The next n bytes of the body, at most 16 KiB: returns n when it took them all, or
+     * EL_HTTP_PAUSE having taken none (the same bytes come again), or EL_HTTP_ABORT.
      */
     ssize_t (*on_data)(void *arg, const void *bytes, size_t n);
     /* Room for up to n bytes of the request's body: how many were put there, 0 at its end, or the

@@ -58,7 +58,11 @@ struct store_conf {
 
 enum el_err storage_start(const struct store_conf *conf, struct storage **ret_s,
                           struct el_error *err);
-/* Ends every transfer; fills get done(EL_ESHUTDOWN). Call before cache_close(). NULL is fine. */
+/*
+ * Ends every transfer and waits for it; fills get done(EL_ESHUTDOWN), exchanges still open
+ * EL_ESHUTDOWN in their last event. An exchange may be closed afterwards; nothing else may be
+ * called. Call before cache_close() and before the exchanges' queues go. NULL is fine.
+ */
 void storage_stop(struct storage *s);
 /* For cache_conf.source; valid until storage_stop(). */
 struct cache_source *storage_source(struct storage *s);

@@ -735,6 +735,34 @@ static void a_given_expectation_is_sent_and_waited_for(void **state)
     world_close(&w);
 }
 
+static void a_refused_expectation_is_not_tried_again(void **state)
+{
+    static const struct {
+        const char *text;
+        enum el_err err; /* of a body that curl does not deliver */
+    } cases[] = {
+        { "HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n", EL_OK },
+        { "HTTP/1.1 417 No\r\nContent-Length: 2\r\n\r\nno", EL_ETRUNCATED },
+    };
+    static const struct el_field fields[] = {
+        { { "Host", 4 }, { "a", 1 } },
+        { { "Expect", 6 }, { "100-continue", 12 } },
+    };
+    struct world w;
+
+    (void)state;
+    for (size_t i = 0; i < EL_COUNT(cases); i++) {
+        one_answer = cases[i].text;
+        world_open(&w, serve_bodiless, 5000);
+        w.r.out_left = 1000;
+        ask(&w, "PUT", (struct el_fieldv){ fields, 2 }, 1000);
+        assert_int_equal(wait_done(&w.r), cases[i].err);
+        assert_int_equal(w.r.status, 417);
+        assert_int_equal(origin_heads(&w.o), 1);
+        world_close(&w);
+    }
+}
+
 /* ---- time ---- */
 
 static void serve_silence(struct origin_conn *c)
@@ -953,6 +981,7 @@ int main(void)
         cmocka_unit_test(an_answer_before_the_end_of_the_body_is_delivered),
         cmocka_unit_test(an_early_answer_is_delivered_while_the_body_is_paused),
         cmocka_unit_test(a_given_expectation_is_sent_and_waited_for),
+        cmocka_unit_test(a_refused_expectation_is_not_tried_again),
         cmocka_unit_test(a_silent_origin_is_given_up_after_the_stall_timeout),
         cmocka_unit_test(the_stall_clock_stands_while_we_pause),
         cmocka_unit_test(a_call_can_be_cancelled_at_every_phase),
