@@ -305,7 +305,7 @@ static unsigned hex_value(char c)
     return (unsigned)((c | 0x20) - 'a') + 10;
 }
 
-static int read_size(struct proxy_chunked *d, char c)
+static enum proxy_chunked_state read_size(struct proxy_chunked *d, char c)
 {
     if (is(c, HEX)) {
         if (d->left > (INT64_MAX >> 4) || ++d->digits > 16)
@@ -323,7 +323,7 @@ static int read_size(struct proxy_chunked *d, char c)
 }
 
 /* White space is only allowed in front of a semicolon: "5 " CRLF is not a size. */
-static int read_ext(struct proxy_chunked *d, char c)
+static enum proxy_chunked_state read_ext(struct proxy_chunked *d, char c)
 {
     if (++d->skipped > MAX_EXT_BYTES)
         return PROXY_CHUNKED_BROKEN;
@@ -336,7 +336,7 @@ static int read_ext(struct proxy_chunked *d, char c)
     return is(c, VCHAR) ? PROXY_CHUNKED_EXT : PROXY_CHUNKED_BROKEN;
 }
 
-static int begin_chunk(struct proxy_chunked *d, char c)
+static enum proxy_chunked_state begin_chunk(struct proxy_chunked *d, char c)
 {
     if (c != '\n')
         return PROXY_CHUNKED_BROKEN;
@@ -346,7 +346,7 @@ static int begin_chunk(struct proxy_chunked *d, char c)
     return d->left > 0 ? PROXY_CHUNKED_DATA : PROXY_CHUNKED_TRAILER;
 }
 
-static int read_trailer(struct proxy_chunked *d, char c)
+static enum proxy_chunked_state read_trailer(struct proxy_chunked *d, char c)
 {
     if (++d->skipped > MAX_TRAILER_BYTES)
         return PROXY_CHUNKED_BROKEN;
@@ -356,7 +356,7 @@ static int read_trailer(struct proxy_chunked *d, char c)
     return is(c, VCHAR) ? PROXY_CHUNKED_TRAILER : PROXY_CHUNKED_BROKEN;
 }
 
-static int end_trailer_line(struct proxy_chunked *d, char c)
+static enum proxy_chunked_state end_trailer_line(struct proxy_chunked *d, char c)
 {
     if (c != '\n')
         return PROXY_CHUNKED_BROKEN;
@@ -367,7 +367,7 @@ static int end_trailer_line(struct proxy_chunked *d, char c)
 }
 
 /* One byte of framing; the states in which bytes are data or ignored do not come here. */
-static int step(struct proxy_chunked *d, char c)
+static enum proxy_chunked_state step(struct proxy_chunked *d, char c)
 {
     switch (d->state) {
     case PROXY_CHUNKED_SIZE:

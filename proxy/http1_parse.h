@@ -49,19 +49,21 @@ bool proxy_http1_head_parse(struct el_str bytes, struct el_field *room, size_t m
  * Extensions are skipped and trailers dropped (RFC 9112 section 7.1.2: they must not be merged
  * unless known), both of bounded length.
  */
+enum proxy_chunked_state {
+    PROXY_CHUNKED_SIZE,
+    PROXY_CHUNKED_EXT,
+    PROXY_CHUNKED_SIZE_LF,
+    PROXY_CHUNKED_DATA,
+    PROXY_CHUNKED_DATA_CR,
+    PROXY_CHUNKED_DATA_LF,
+    PROXY_CHUNKED_TRAILER,
+    PROXY_CHUNKED_TRAILER_LF,
+    PROXY_CHUNKED_DONE,
+    PROXY_CHUNKED_BROKEN,
+};
+
 struct proxy_chunked {
-    enum {
-        PROXY_CHUNKED_SIZE,
-        PROXY_CHUNKED_EXT,
-        PROXY_CHUNKED_SIZE_LF,
-        PROXY_CHUNKED_DATA,
-        PROXY_CHUNKED_DATA_CR,
-        PROXY_CHUNKED_DATA_LF,
-        PROXY_CHUNKED_TRAILER,
-        PROXY_CHUNKED_TRAILER_LF,
-        PROXY_CHUNKED_DONE,
-        PROXY_CHUNKED_BROKEN,
-    } state;
+    enum proxy_chunked_state state;
     uint64_t left;       /* SIZE, EXT: the size so far; DATA: bytes of this chunk not yet taken */
     unsigned digits;     /* SIZE */
     unsigned skipped;    /* bytes of extension in this line, or of all trailers */

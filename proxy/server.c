@@ -25,6 +25,8 @@
 #define STOP_GRACE_MS 2000
 /* Threads of libh2o's that wait for the resolver, for tunnel.c; by default it has one for all. */
 #define MAX_LOOKUPS 16
+/* At the limit a connection may be accepted and the next refused many times a second. */
+#define PAUSE_LOG_MS 10000
 /* No timer is further away; keeps sums of milliseconds from wrapping. */
 #define MAX_TIMER_MS ((uint64_t)1 << 40)
 
@@ -44,7 +46,8 @@ struct proxy_thread_private {
     h2o_socket_t *wakeup; /* the queue's descriptor in the loop */
     struct proxy_timers timers;
     struct el_list later, members;
-    bool is_stopping, is_paused;
+    bool is_stopping;
+    uint64_t next_pause_log_ms;
     time_t date_s;
     char date[48];
     /* Written by this thread, read by any. */
@@ -195,16 +198,17 @@ void proxy_thread_note_refusal(struct proxy_thread *t)
 
 void proxy_thread_note_accepted(struct proxy_thread *t)
 {
-    t->priv->is_paused = false;
     if (t->server->accepted != NULL)
         el_counter_add(t->server->accepted, 1);
 }
 
 void proxy_thread_note_paused(struct proxy_thread *t, const char *why)
 {
-    if (t->priv->is_paused)
+    uint64_t now = now_ms();
+
+    if (now < t->priv->next_pause_log_ms)
         return;
-    t->priv->is_paused = true;
+    t->priv->next_pause_log_ms = now + PAUSE_LOG_MS;
     el_log(EL_WARN, EV_ACCEPT_PAUSED, "thread=%u why=\"%s\"", t->index, why);
 }
 
@@ -359,6 +363,7 @@ static void free_loop(struct proxy_thread *t)
 
     if (is_in_use(t))
         return;
+    h2o_timeout_unlink(&t->h2o.http2._graceful_shutdown_timeout); /* of a drain just before */
     h2o_context_dispose(&t->h2o);
     h2o_evloop_destroy(t->loop);
     free(queue); /* h2o_context_dispose() forgets to */

@@ -126,10 +126,9 @@ SSL_CTX *proxy_thread_tls(struct proxy_thread *t);
 /* A message was refused before it was a request: counted. */
 void proxy_thread_note_refusal(struct proxy_thread *t);
 
-/* For listener.c: false while max_connections are open; logs that once, until there is room again.
- */
+/* For listener.c: false while max_connections are open, which is logged. */
 bool proxy_thread_may_accept(struct proxy_thread *t);
 /* A connection was accepted: counted. */
 void proxy_thread_note_accepted(struct proxy_thread *t);
-/* Logs, once until a connection is accepted, why none can be. */
+/* Logs, not too often, why no connection can be accepted. */
 void proxy_thread_note_paused(struct proxy_thread *t, const char *why);

@@ -74,8 +74,9 @@ struct proxy_stream_ops {
     /* The response cannot be completed: the framing is broken on purpose so that the client notices. */
     void (*abort)(struct proxy_stream *s);
     /*
-     * CONNECT on HTTP/1: "200 Connection established" goes out and the socket becomes the caller's; bytes already received are
-     * in sock->input. The stream is gone. NULL where that is impossible (HTTP/2): answer 501.
+     * CONNECT on HTTP/1, before any answer: the socket becomes the caller's, who says "200" on it; bytes already
+     * received are in sock->input. The stream is gone. NULL: the client was, too. The pointer itself is NULL where
+     * that is impossible (HTTP/2): answer 501.
      */
     struct st_h2o_socket_t *(*take_socket)(struct proxy_stream *s);
 };
