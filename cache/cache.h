@@ -13,16 +13,17 @@
  *   reader_next/advance <------ + woken as bytes arrive <------------------- give(), done()
  *
  * Ownership: objects, metas and tickets are shared (ref); readers and waiters are embedded in the
- * caller's memory. Thread: everything may be called from any thread unless said otherwise; the index
- * is sharded, each shard's mutex is held for microseconds and never across I/O or a call-out. Wake-ups are messages
- * (msgq.h) to the queue that the reader or waiter names.
+ * caller's memory. Thread: everything may be called from any thread unless said otherwise; the
+ * index is sharded, each shard's mutex is held for microseconds and never across I/O or a call-out.
+ * Wake-ups are messages (msgq.h) to the queue that the reader or waiter names.
  *
  * Bytes that come from the origin are readable at once, byte by byte; a block that is complete has
  * its SHA-256.
  *
- * Memory: the arena, the objects and their heads together never exceed conf.memory_bytes, which the eviction
- * keeps between two watermarks. Only bytes in use at this instant are pinned: a reader holds a block
- * from cache_reader_next() to cache_reader_advance(), never while it waits for a slow client.
+ * Memory: the arena, the objects and their heads together never exceed conf.memory_bytes, which the
+ * eviction keeps between two watermarks. Only bytes in use at this instant are pinned: a reader
+ * holds a block from cache_reader_next() to cache_reader_advance(), never while it waits for a slow
+ * client.
  */
 #pragma once
 
@@ -54,10 +55,10 @@ struct cache_conf {
     double evict_above;    /* fraction of memory_bytes at which eviction starts, (0, 1] */
     double evict_to;       /* and at which it stops, below evict_above */
     struct cache_weights weights;
-    bool huge_pages;              /* try a tmpfs with huge pages first; plain memfd otherwise */
-    struct cache_source *source;  /* borrowed until cache_close() */
-    struct el_clock *clock;       /* borrowed until cache_close() */
-    struct el_metrics *metrics;   /* borrowed until cache_close() */
+    bool huge_pages;             /* try a tmpfs with huge pages first; plain memfd otherwise */
+    struct cache_source *source; /* borrowed until cache_close() */
+    struct el_clock *clock;      /* borrowed until cache_close() */
+    struct el_metrics *metrics;  /* borrowed until cache_close() */
 };
 
 enum el_err cache_open(const struct cache_conf *conf, struct cache **ret_cache,
@@ -73,21 +74,26 @@ void cache_close(struct cache *c);
  */
 struct cache_meta {
     _Atomic unsigned refs;
-    int status;               /* as the whole object is answered: 200, 404, 301 ... never 206 or 304 */
-    struct el_fields fields;  /* end-to-end fields to replay; without Content-Length, Content-Range, Age */
-    struct el_buf head;       /* the same, rendered "Name: value\r\n" one after another */
-    struct el_str etag;       /* with quotes and W/ if any; empty when there is none; points into fields */
+    int status; /* as the whole object is answered: 200, 404, 301 ... never 206 or 304 */
+    struct el_fields
+        fields; /* end-to-end fields to replay; without Content-Length, Content-Range, Age */
+    struct el_buf head; /* the same, rendered "Name: value\r\n" one after another */
+    struct el_str
+        etag; /* with quotes and W/ if any; empty when there is none; points into fields */
     struct el_str last_modified; /* points into fields; may be empty */
-    bool has_strong_validator;   /* parts of this version may be combined, and fetched with If-Match / If-Unmodified-Since */
-    bool is_public;           /* the origin gave it to a request without credentials */
-    bool from_object_store;   /* x-amz-* or x-oss-* fields were seen, or the origin is configured as one */
+    bool has_strong_validator; /* parts of this version may be combined, and fetched with If-Match /
+                                  If-Unmodified-Since */
+    bool is_public;            /* the origin gave it to a request without credentials */
+    bool from_object_store;   /* x-amz-* or x-oss-* fields were seen, or the origin is configured as
+                                 one */
     bool must_revalidate;     /* never serve stale */
     bool always_revalidate;   /* no-cache: never serve without asking */
     int64_t response_ms;      /* when the answer (or the 304 that confirmed it) came */
     int64_t corrected_age_ms; /* RFC 9111 section 4.2.3 corrected_initial_age at response_ms */
     int64_t lifetime_ms;      /* freshness lifetime, counted in age */
-    struct el_str vary;       /* the Vary member names, normalised, or empty; points into vary_bytes */
-    struct el_buf vary_bytes; /* vary names, then the values of the request, as proxy/vary lays them out */
+    struct el_str vary; /* the Vary member names, normalised, or empty; points into vary_bytes */
+    struct el_buf
+        vary_bytes; /* vary names, then the values of the request, as proxy/vary lays them out */
 };
 
 struct cache_meta *cache_meta_new(void); /* zeroed, one reference */
@@ -97,9 +103,9 @@ void cache_meta_unref(struct cache_meta *m); /* NULL is fine */
 /* ---- objects ---- */
 
 /*
- * A new object version, in no index yet, one reference. `url` is the origin URL without signing parameters (copied).
- * length may be CACHE_UNKNOWN_LENGTH: it becomes known when its one fill ends. Takes its own
- * reference on meta.
+ * A new object version, in no index yet, one reference. `url` is the origin URL without signing
+ * parameters (copied). length may be CACHE_UNKNOWN_LENGTH: it becomes known when its one fill ends.
+ * Takes its own reference on meta.
  */
 struct cache_object *cache_object_new(struct cache *c, struct el_str url, struct cache_meta *meta,
                                       uint64_t length);
@@ -116,9 +122,9 @@ bool cache_object_has(struct cache_object *o, uint64_t first, uint64_t end);
 
 /*
  * Visible to lookups from now on, in place of what the same url and variant had before (same
- * vary_bytes). An object without strong validator or of unknown length becomes visible only when its
- * fill has completed it, and disappears as a whole with its first evicted block. False when the object failed or was
- * killed in the meantime.
+ * vary_bytes). An object without strong validator or of unknown length becomes visible only when
+ * its fill has completed it, and disappears as a whole with its first evicted block. False when the
+ * object failed or was killed in the meantime.
  */
 bool cache_object_publish(struct cache_object *o);
 /* A new meta after a 304 or a HEAD; same bytes. */
@@ -128,8 +134,10 @@ void cache_object_kill(struct cache_object *o);
 
 /* ---- the index ---- */
 
-/* References on the live variants of the url, the most recently published first; returns how many. */
-size_t cache_lookup(struct cache *c, struct el_str url, struct cache_object *ret[CACHE_MAX_VARIANTS]);
+/* References on the live variants of the url, the most recently published first; returns how many.
+ */
+size_t cache_lookup(struct cache *c, struct el_str url,
+                    struct cache_object *ret[CACHE_MAX_VARIANTS]);
 /* Kills every variant; returns how many there were. */
 size_t cache_invalidate(struct cache *c, struct el_str url);
 
@@ -204,24 +212,30 @@ struct cache_span {
  * The public fields are set before open; the rest is the cache's.
  */
 struct cache_reader {
-    struct el_msg msg;       /* initialised by the caller, with its own on_message */
+    struct el_msg msg; /* initialised by the caller, with its own on_message */
     struct el_msgq *queue;
-    struct el_error err;     /* after CACHE_READ_ERROR */
-    unsigned from;           /* enum cache_origin_flags of what was delivered so far */
+    struct el_error err; /* after CACHE_READ_ERROR */
+    unsigned from;       /* enum cache_origin_flags of what was delivered so far */
 
     struct cache_object *object; /* referenced */
     struct cache_ticket *ticket; /* referenced */
     struct el_list link;         /* under the shard's lock: readers of the object */
-    uint64_t first, position, end; /* bytes; end may be CACHE_UNKNOWN_LENGTH until known. position is read by fills */
-    bool is_waiting;             /* under the shard's lock */
-    struct cache_block *pinned;  /* between next and advance */
+    uint64_t first, position,
+        end; /* bytes; end may be CACHE_UNKNOWN_LENGTH until known. position is read by fills */
+    bool is_waiting;            /* under the shard's lock */
+    struct cache_block *pinned; /* between next and advance */
+    uint64_t opened;         /* what was complete before this moment counts as CACHE_FROM_MEMORY */
+    unsigned attempts;       /* fills started since the position last moved */
+    struct el_error failure; /* under the shard's lock: why the fill it waited for ended */
+    struct cache_ticket *failed; /* whose fill that was; compared only */
 };
 
 /* Takes its own references. ticket NULL: nobody can be asked, missing bytes are EL_ENOTCACHED. */
 void cache_reader_open(struct cache_reader *r, struct cache_object *o, struct cache_ticket *t,
                        uint64_t first, uint64_t end);
-/* At most one span at a time. `sendfile_from`: spans of at least so many bytes carry an fd (and their
- * memory is never reused in place afterwards: pages handed to sendfile stay in the socket). */
+/* At most one span at a time. `sendfile_from`: spans of at least so many bytes carry an fd (and
+ * their memory is never reused in place afterwards: pages handed to sendfile stay in the socket).
+ */
 enum cache_read cache_reader_next(struct cache_reader *r, size_t sendfile_from,
                                   struct cache_span *ret_span);
 /* n <= span.n bytes were used, possibly 0; unpins. The span is invalid afterwards. */
@@ -234,7 +248,8 @@ void cache_reader_close(struct cache_reader *r);
 struct cache_stats {
     uint64_t memory_limit_bytes, memory_used_bytes, memory_pinned_bytes;
     uint64_t objects, chunks, blocks;
-    uint64_t hot_chunks, warm_chunks, cold_chunks; /* Hot > 100, Warm 10..100, Cold < 10 accesses an hour */
+    uint64_t hot_chunks, warm_chunks,
+        cold_chunks; /* Hot > 100, Warm 10..100, Cold < 10 accesses an hour */
     uint64_t fills, fills_running, evicted_blocks, evicted_bytes;
     bool huge_pages;
 };

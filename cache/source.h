@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * source: where blocks come from when the cache lacks them. The cache declares the interface; storage
- * (the origin) implements it, and so will p2p. The arrow points down: the cache knows no network.
+ * source: where blocks come from when the cache lacks them. The cache declares the interface;
+ * storage (the origin) implements it, and so will p2p. The arrow points down: the cache knows no
+ * network.
  *
  * A fill is the cache's order for the bytes [first, end) of one object version, in order. The cache
  * hands it to start(); the source then calls cache_fill_give() with consecutive bytes, from any one
@@ -27,15 +28,16 @@ struct cache_fill;
 struct cache_source;
 
 /*
- * On whose behalf the origin is asked: made by the proxy for each request, carried by readers and by
- * the fills that they cause, read by the source only. Shared (ref). Thread: immutable after creation.
+ * On whose behalf the origin is asked: made by the proxy for each request, carried by readers and
+ * by the fills that they cause, read by the source only. Shared (ref). Thread: immutable after
+ * creation.
  */
 struct cache_ticket {
     _Atomic unsigned refs;
     void (*free)(struct cache_ticket *t); /* called when the last reference goes */
     /*
-     * The bytes that may be asked for. A client's signature that covers Range admits exactly its own
-     * range; otherwise any range will do (exact = false).
+     * The bytes that may be asked for. A client's signature that covers Range admits exactly its
+     * own range; otherwise any range will do (exact = false).
      */
     bool exact;
     uint64_t first, end; /* when exact */
@@ -64,7 +66,8 @@ struct cache_object *cache_fill_object(struct cache_fill *f); /* borrowed */
 struct cache_ticket *cache_fill_ticket(struct cache_fill *f); /* borrowed */
 /* Position of the next byte wanted: where a broken transfer is taken up again. */
 uint64_t cache_fill_position(struct cache_fill *f);
-/* One past the last byte wanted; UINT64_MAX while the length is unknown. May shrink while it runs. */
+/* One past the last byte wanted; UINT64_MAX while the length is unknown. May shrink while it runs.
+ */
 uint64_t cache_fill_end(struct cache_fill *f);
 /* The source's own pointer, NULL at first; borrowed. */
 void cache_fill_set_data(struct cache_fill *f, void *data);
@@ -79,10 +82,7 @@ ssize_t cache_fill_give(struct cache_fill *f, const void *bytes, size_t n);
 
 /*
  * The fill is over. EL_OK: everything up to its end was given, or give() said -1; for an object of
- * unknown length it also says that the length is now known. EL_ECHANGED: the origin has another version now, so this
- * one is dropped. Any other error: readers that wait for missing bytes get it.
+ * unknown length it also says that the length is now known. EL_ECHANGED: the origin has another
+ * version now, so this one is dropped. Any other error: readers that wait for missing bytes get it.
  */
 void cache_fill_done(struct cache_fill *f, enum el_err code, const struct el_error *err);
-
-/* Data on its way: the source that told done() has no part in the fill any more. Tracing only. */
-const char *cache_fill_label(struct cache_fill *f);

@@ -30,14 +30,14 @@ _Noreturn void el_assert_failed(const char *claim, const char *file, int line);
 #define EL_ENTRY(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /*
- * A type that travels through `void *` starts with `uint32_t magic`, set to its own constant; EL_CAST
- * recovers it and asserts that it is what it claims to be.
+ * A type that travels through `void *` starts with `uint32_t magic`, set to its own constant;
+ * EL_CAST recovers it and asserts that it is what it claims to be.
  */
-#define EL_CAST(ptr, type, value)                                                                  \
-    ({                                                                                             \
-        type *el_cast_p = (type *)(ptr);                                                           \
-        EL_ASSERT(el_cast_p != NULL && el_cast_p->magic == (value));                               \
-        el_cast_p;                                                                                 \
+#define EL_CAST(ptr, type, value)                                    \
+    ({                                                               \
+        type *el_cast_p = (type *)(ptr);                             \
+        EL_ASSERT(el_cast_p != NULL && el_cast_p->magic == (value)); \
+        el_cast_p;                                                   \
     })
 
 /* Zeroed; aborts when memory is out. Only for small objects of fixed size; free() releases it. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * clock: time as a value. Code that decides takes `now`; only the outermost layer reads a clock, and
- * tests hand in one that they move themselves.
+ * clock: time as a value. Code that decides takes `now`; only the outermost layer reads a clock,
+ * and tests hand in one that they move themselves.
  */
 #pragma once
 

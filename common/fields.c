@@ -83,7 +83,8 @@ bool el_fieldv_has(struct el_fieldv f, struct el_str name)
     return el_fieldv_get(f, name, &value);
 }
 
-/* Where the member that starts at `from` ends: the next comma outside a quoted string, or the end. */
+/* Where the member that starts at `from` ends: the next comma outside a quoted string, or the end.
+ */
 static size_t member_end(struct el_str v, size_t from)
 {
     bool quoted = false;

@@ -40,9 +40,9 @@ struct el_metrics {
 
 /* Upper bounds of the histogram's buckets. */
 static const uint64_t bounds_us[EL_HIST_BUCKETS] = {
-    10,     25,     50,     100,     250,     500,     1000,     2500,     5000,     10000,    25000,
-    50000,  100000, 250000, 500000,  1000000, 2500000, 5000000,  10000000, 25000000, 50000000,
-    100000000,
+    10,      25,      50,       100,      250,      500,       1000,   2500,
+    5000,    10000,   25000,    50000,    100000,   250000,    500000, 1000000,
+    2500000, 5000000, 10000000, 25000000, 50000000, 100000000,
 };
 
 struct el_metrics *el_metrics_new(void)
@@ -87,8 +87,7 @@ static struct family *family_locked(struct el_metrics *m, enum kind kind, const 
     struct el_list *it, *tmp;
     struct family *f;
 
-    EL_LIST_EACH(it, tmp, &m->families)
-    {
+    EL_LIST_EACH (it, tmp, &m->families) {
         f = EL_ENTRY(it, struct family, link);
         if (strcmp(f->name, name) == 0) {
             EL_ASSERT(f->kind == kind);
@@ -109,8 +108,7 @@ static struct series *series_locked(struct family *f, const char *labels)
     struct el_list *it, *tmp;
     struct series *s;
 
-    EL_LIST_EACH(it, tmp, &f->series)
-    {
+    EL_LIST_EACH (it, tmp, &f->series) {
         s = EL_ENTRY(it, struct series, link);
         if (strcmp(s->labels, labels) == 0)
             return s;
@@ -218,8 +216,7 @@ static void write_family(struct el_buf *out, struct family *f)
     struct el_list *it, *tmp;
 
     el_buf_addf(out, "# HELP %s %s\n# TYPE %s %s\n", f->name, f->help, f->name, type);
-    EL_LIST_EACH(it, tmp, &f->series)
-    {
+    EL_LIST_EACH (it, tmp, &f->series) {
         write_series(out, f, EL_ENTRY(it, struct series, link));
     }
 }
@@ -229,8 +226,7 @@ void el_metrics_write(struct el_metrics *m, struct el_buf *out)
     struct el_list *it, *tmp;
 
     EL_ASSERT(pthread_mutex_lock(&m->mtx) == 0);
-    EL_LIST_EACH(it, tmp, &m->families)
-    {
+    EL_LIST_EACH (it, tmp, &m->families) {
         write_family(out, EL_ENTRY(it, struct family, link));
     }
     EL_ASSERT(pthread_mutex_unlock(&m->mtx) == 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * msgq: an intrusive list under a leaf mutex, and an eventfd that is written only when the list goes
- * from empty to not empty, so a burst of messages costs one wake-up.
+ * msgq: an intrusive list under a leaf mutex, and an eventfd that is written only when the list
+ * goes from empty to not empty, so a burst of messages costs one wake-up.
  *
  * dispatch() moves the waiting messages to `batch`, which only the owner touches besides post() and
  * cancel() under the mutex; each message leaves the batch just before it runs.

@@ -4,8 +4,8 @@
  * embedded in an object of the receiver's, so posting never allocates, and posting one that is
  * already queued does nothing: a wake-up is remembered, not counted.
  *
- * The owner waits for el_msgq_fd() (an eventfd) to become readable in whatever loop it runs, and then
- * calls el_msgq_dispatch(). Order of first posting is kept.
+ * The owner waits for el_msgq_fd() (an eventfd) to become readable in whatever loop it runs, and
+ * then calls el_msgq_dispatch(). Order of first posting is kept.
  *
  * The queue's mutex is a leaf: el_msgq_post() may be called while other locks are held.
  */
@@ -17,8 +17,8 @@
 #include "common/list.h"
 
 struct el_msg {
-    struct el_list link;                /* in a queue when `is_queued` */
-    bool is_queued;                     /* under the queue's mutex */
+    struct el_list link;                 /* in a queue when `is_queued` */
+    bool is_queued;                      /* under the queue's mutex */
     void (*on_message)(struct el_msg *); /* runs on the owner's thread, no lock held */
 };
 
@@ -36,7 +36,8 @@ void el_msgq_cancel(struct el_msgq *q, struct el_msg *m);
 
 int el_msgq_fd(const struct el_msgq *q);
 /*
- * Owner only. Runs on_message of all that was queued when it was called, each removed from the queue
- * first, so that it may post itself again, free its object, or cancel others of the same batch.
+ * Owner only. Runs on_message of all that was queued when it was called, each removed from the
+ * queue first, so that it may post itself again, free its object, or cancel others of the same
+ * batch.
  */
 void el_msgq_dispatch(struct el_msgq *q);

@@ -2,8 +2,9 @@
 /*
  * sha256: the hash of a block and the tree hash of a chunk, over OpenSSL's EVP.
  *
- * The tree hash is the public 1 MiB one of S3 Glacier (AWS documentation, "Computing Checksums"): leaves are the SHA-256
- * of each MiB, then pairs of digests are hashed together, level by level; an odd one moves up as it is.
+ * The tree hash is the public 1 MiB one of S3 Glacier (AWS documentation, "Computing Checksums"):
+ * leaves are the SHA-256 of each MiB, then pairs of digests are hashed together, level by level; an
+ * odd one moves up as it is.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * str: a borrowed slice of bytes. It owns nothing, needs no terminator and may hold any byte; whoever
- * keeps one longer than a call says in whose memory it lies.
+ * str: a borrowed slice of bytes. It owns nothing, needs no terminator and may hold any byte;
+ * whoever keeps one longer than a call says in whose memory it lies.
  */
 #pragma once
 

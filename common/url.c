@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* url: see url.h. Which parameters only sign is stated by AWS ("Authenticating Requests: Using Query
- * Parameters", and signature version 2) and by Alibaba Cloud OSS ("Add signatures to URLs", V1 and V4). */
+/* url: see url.h. Which parameters only sign is stated by AWS ("Authenticating Requests: Using
+ * Query Parameters", and signature version 2) and by Alibaba Cloud OSS ("Add signatures to URLs",
+ * V1 and V4). */
 #include "common/url.h"
 
 static bool is_host_byte(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '-' || c == '.' || c == '_' || c == '~';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_' || c == '~';
 }
 
 static bool is_ipv6_byte(char c)
 {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') ||
-           c == ':' || c == '.';
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == ':' ||
+           c == '.';
 }
 
 static bool all_bytes(struct el_str s, bool (*is_fine)(char))
@@ -35,8 +36,8 @@ static enum el_err refuse(struct el_error *err, const char *what)
     return el_fail(err, EL_EBADREQ, 0, "%s", what);
 }
 
-enum el_err el_url_parse_authority(struct el_str text, uint16_t default_port, struct el_url *ret_url,
-                                   struct el_error *err)
+enum el_err el_url_parse_authority(struct el_str text, uint16_t default_port,
+                                   struct el_url *ret_url, struct el_error *err)
 {
     struct el_str host = text, port = { NULL, 0 };
     bool is_ipv6 = text.n > 0 && text.p[0] == '[';
@@ -109,12 +110,24 @@ static bool is_one_of(struct el_str name, const char *const *names, size_t n)
 static bool is_signing_name(struct el_str name)
 {
     static const char *const names[] = {
-        "X-Amz-Algorithm",      "X-Amz-Credential",         "X-Amz-Date",
-        "X-Amz-Expires",        "X-Amz-SignedHeaders",      "X-Amz-Signature",
-        "X-Amz-Security-Token", "x-oss-signature",          "x-oss-signature-version",
-        "x-oss-date",           "x-oss-expires",            "x-oss-credential",
-        "x-oss-security-token", "x-oss-additional-headers", "security-token",
-        "AWSAccessKeyId",       "OSSAccessKeyId",           "x-id",
+        "X-Amz-Algorithm",
+        "X-Amz-Credential",
+        "X-Amz-Date",
+        "X-Amz-Expires",
+        "X-Amz-SignedHeaders",
+        "X-Amz-Signature",
+        "X-Amz-Security-Token",
+        "x-oss-signature",
+        "x-oss-signature-version",
+        "x-oss-date",
+        "x-oss-expires",
+        "x-oss-credential",
+        "x-oss-security-token",
+        "x-oss-additional-headers",
+        "security-token",
+        "AWSAccessKeyId",
+        "OSSAccessKeyId",
+        "x-id",
     };
 
     return is_one_of(name, names, EL_COUNT(names));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * url: http and https URLs as a proxy needs them: split strictly (RFC 3986, RFC 9110 section 4.2),
- * and written as the *origin URL* under which an object is known, without what only signs the request.
+ * and written as the *origin URL* under which an object is known, without what only signs the
+ * request.
  *
  * Pure. Slices point into the text that was parsed.
  */
@@ -24,16 +25,19 @@ struct el_url {
  * path to be sent: it is refused.
  */
 enum el_err el_url_parse(struct el_str text, struct el_url *ret_url, struct el_error *err);
-/* "host:port" or "host" (Host field, CONNECT): the port is default_port when absent; 0 there means it must be present. */
-enum el_err el_url_parse_authority(struct el_str text, uint16_t default_port, struct el_url *ret_url,
-                                   struct el_error *err);
+/* "host:port" or "host" (Host field, CONNECT): the port is default_port when absent; 0 there means
+ * it must be present. */
+enum el_err el_url_parse_authority(struct el_str text, uint16_t default_port,
+                                   struct el_url *ret_url, struct el_error *err);
 
 /* The name under which a query parameter stands, up to '=', and whether it only signs. */
-bool el_url_is_presigned(struct el_str query); /* carries a signature of S3 (V2, V4) or OSS (V1, V4) */
+bool el_url_is_presigned(
+    struct el_str query); /* carries a signature of S3 (V2, V4) or OSS (V1, V4) */
 
 /*
- * The origin URL: scheme, host in lower case, port unless default, path byte for byte except that the
- * hex digits of %-escapes become upper case, and the query without signing parameters, in order.
+ * The origin URL: scheme, host in lower case, port unless default, path byte for byte except that
+ * the hex digits of %-escapes become upper case, and the query without signing parameters, in
+ * order.
  */
 void el_url_write_key(struct el_buf *out, bool is_https, struct el_str host, uint16_t port,
                       struct el_str target);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * ask: the question to the origin, and what its answer means. Before: req.c found that the cache
- * cannot answer this caller by itself. Here the client's own request goes out as it was signed, with
- * at most two unsigned additions: a Range on block borders where the client's range is not signed,
- * and If-None-Match (or If-Modified-Since) where the cache holds a copy.
+ * cannot answer this caller by itself. Here the client's own request goes out as it was signed,
+ * with at most two unsigned additions: a Range on block borders where the client's range is not
+ * signed, and If-None-Match (or If-Modified-Since) where the cache holds a copy.
  *
  *   304 to our condition    the copy is current and this client may read it  -> DELIVER
  *   200, 206 that may stay  a new version, or more bytes of the same one     -> fill, DELIVER
@@ -27,9 +27,14 @@
 
 static void plain_fields(const struct proxy_req *r, struct el_fields *out)
 {
-    static const char *const names[] = { "Range",         "If-Range",          "If-None-Match",
-                                         "If-Match",      "If-Modified-Since", "If-Unmodified-Since",
-                                         "Cache-Control", "Pragma" };
+    static const char *const names[] = { "Range",
+                                         "If-Range",
+                                         "If-None-Match",
+                                         "If-Match",
+                                         "If-Modified-Since",
+                                         "If-Unmodified-Since",
+                                         "Cache-Control",
+                                         "Pragma" };
 
     proxy_headers_request(r->stream->head.fields, &r->route, el_str_of(r->proxy->via_token), out);
     for (size_t i = 0; i < EL_COUNT(names); i++) {
@@ -55,7 +60,8 @@ struct cache_ticket *proxy_ask_ticket(const struct proxy_req *r, uint64_t first,
     return t;
 }
 
-/* A condition of ours only where the client has none: its own is forwarded and answered as it is. */
+/* A condition of ours only where the client has none: its own is forwarded and answered as it is.
+ */
 static void add_condition(struct proxy_req *r, struct el_fields *fields)
 {
     struct cache_meta *meta;
@@ -72,8 +78,8 @@ static void add_condition(struct proxy_req *r, struct el_fields *fields)
 }
 
 /*
- * The client's range moved out to block borders, so that what comes is of use to others. If-Range is
- * ours to judge: real object stores ignore it and would answer 206 of another version.
+ * The client's range moved out to block borders, so that what comes is of use to others. If-Range
+ * is ours to judge: real object stores ignore it and would answer 206 of another version.
  */
 static void widen_range(struct proxy_req *r, struct el_fields *fields)
 {
@@ -95,7 +101,8 @@ void proxy_ask_start(struct proxy_req *r)
     struct el_fields fields;
 
     el_fields_init(&fields);
-    proxy_headers_request(r->stream->head.fields, &r->route, el_str_of(r->proxy->via_token), &fields);
+    proxy_headers_request(r->stream->head.fields, &r->route, el_str_of(r->proxy->via_token),
+                          &fields);
     widen_range(r, &fields);
     add_condition(r, &fields);
     if (!r->route.range_is_signed)
@@ -134,7 +141,8 @@ static void confirm(struct proxy_req *r)
     proxy_req_step(r, PROXY_STEP_DELIVER);
 }
 
-/* Where the body of the answer lies in the object. False: the head contradicts itself or the question. */
+/* Where the body of the answer lies in the object. False: the head contradicts itself or the
+ * question. */
 static bool extent_of(const struct proxy_req *r, uint64_t *ret_first, uint64_t *ret_end,
                       uint64_t *ret_total)
 {
@@ -187,11 +195,12 @@ static void settle_object(struct proxy_req *r, struct cache_meta *meta, uint64_t
     r->is_new_object = true;
 }
 
-/* The body becomes a fill of the object; nothing of it is needed when other fills have it in hand. */
+/* The body becomes a fill of the object; nothing of it is needed when other fills have it in hand.
+ */
 static void feed(struct proxy_req *r, uint64_t first, uint64_t end)
 {
-    struct cache_fill *fill = cache_fill_adopt(r->object, storage_source(r->proxy->storage),
-                                               r->ticket, first, end);
+    struct cache_fill *fill =
+        cache_fill_adopt(r->object, storage_source(r->proxy->storage), r->ticket, first, end);
 
     if (fill != NULL)
         store_exchange_feed(r->ex, fill, 0);
@@ -209,7 +218,8 @@ static void store(struct proxy_req *r, struct cache_meta *meta, uint64_t first, 
     if (r->stream != NULL)
         proxy_deliver_open(r);
     feed(r, first, end);
-    /* An unsafe request that succeeded meanwhile has made this answer old: it is for this client only. */
+    /* An unsafe request that succeeded meanwhile has made this answer old: it is for this client
+     * only. */
     if (r->is_new_object && proxy_req_epoch(r) == r->epoch)
         r->was_stored = cache_object_publish(r->object);
     proxy_req_land(r, r->was_stored && shareable, 0);
@@ -217,18 +227,22 @@ static void store(struct proxy_req *r, struct cache_meta *meta, uint64_t first, 
 }
 
 /*
- * An anonymous caller is told that there is nothing for him: what is cached as public no longer is. The
- * answer to a caller with credentials says nothing about others.
+ * When an anonymous caller is told that there is nothing for him, what is cached as public no
+ * longer is. An answer to a caller with credentials, or about a private object, says nothing about
+ * others.
  */
 static void note_refusal(struct proxy_req *r)
 {
     int status = r->ex->status;
+    struct cache_meta *meta;
 
     if (r->object == NULL)
         return;
-    if (!r->route.has_credentials &&
+    meta = cache_object_meta(r->object);
+    if (meta->is_public && !r->route.has_credentials &&
         (status == 401 || status == 403 || status == 404 || status == 410))
         cache_object_kill(r->object);
+    cache_meta_unref(meta);
     cache_object_unref(r->object);
     r->object = NULL;
 }

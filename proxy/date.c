@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* date: one small reader per form over a shared cursor that fails for good at the first surprise. */
+/* date: one small reader per form over a shared cursor that fails for good at the first surprise.
+ */
 #include "proxy/date.h"
 
 struct cursor {
@@ -122,7 +123,8 @@ static bool asctime_form(struct el_str text, struct parts *p)
     return !c.is_bad && c.rest.n == 0;
 }
 
-/* Days from 1970-01-01 in the proleptic Gregorian calendar, counted in 400 year eras that begin in March. */
+/* Days from 1970-01-01 in the proleptic Gregorian calendar, counted in 400 year eras that begin in
+ * March. */
 static int64_t days_from_civil(int64_t y, unsigned m, unsigned d)
 {
     int64_t era, year_of_era, day_of_year, day_of_era;

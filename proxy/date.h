@@ -6,6 +6,7 @@
 
 /*
  * IMF-fixdate, RFC 850 or asctime form, names in any case, GMT only. now_ms decides the century of
- * a two-digit year: one that would lie more than 50 years ahead is in the past. Milliseconds since 1970.
+ * a two-digit year: one that would lie more than 50 years ahead is in the past. Milliseconds since
+ * 1970.
  */
 bool proxy_date_parse(struct el_str text, int64_t now_ms, int64_t *ret_ms);

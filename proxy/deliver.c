@@ -2,8 +2,8 @@
 /*
  * deliver: the answer out of the cache. Before: req.c or ask.c settled which object version this
  * caller may have. Here the client's conditions and range are held against it, the head is written,
- * and a cache reader (cache/reader.c, request path 3 of 7) is emptied into the client's stream, piece
- * by piece; no block is held while the client is slow.
+ * and a cache reader (cache/reader.c, request path 3 of 7) is emptied into the client's stream,
+ * piece by piece; no block is held while the client is slow.
  *
  * The head leaves with the first byte of the body: a failure before that byte is still a clean 502,
  * a failure after it breaks the connection, so that no client takes a part for the whole.
@@ -40,7 +40,7 @@ static void plan(struct proxy_req *r, const struct cache_meta *meta)
         r->body_end = 0;
         return;
     }
-    if (r->range.kind == PROXY_RANGE_NONE || r->length == CACHE_UNKNOWN_LENGTH ||
+    if (r->is_head || r->range.kind == PROXY_RANGE_NONE || r->length == CACHE_UNKNOWN_LENGTH ||
         !proxy_cond_if_range_holds(fields, meta))
         return;
     if (!proxy_range_resolve(&r->range, r->length, &r->body_first, &r->body_end)) {
@@ -97,6 +97,7 @@ static void write_head(struct proxy_req *r)
         .fwd_status = r->origin_status,
         .is_stored = r->was_stored,
         .is_collapsed = r->collapsed,
+        .has_ttl = true,
         .ttl_s = (meta->lifetime_ms - age_ms) / 1000,
     };
 

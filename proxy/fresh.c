@@ -6,10 +6,11 @@
 #include "proxy/headers_out.h"
 #include "proxy/vary.h"
 
-#define DELTA_MAX       ((int64_t)1 << 31)
-#define DAY_MS          ((int64_t)86400 * 1000)
-#define NOT_SAID        ((int64_t)-1)
-#define INVALID_IS_PAST ((int64_t)0) /* a lifetime that cannot be read: already stale (section 4.2.1) */
+#define DELTA_MAX ((int64_t)1 << 31)
+#define DAY_MS    ((int64_t)86400 * 1000)
+#define NOT_SAID  ((int64_t)-1)
+#define INVALID_IS_PAST \
+    ((int64_t)0) /* a lifetime that cannot be read: already stale (section 4.2.1) */
 
 /* ---- Cache-Control (section 5.2) ---- */
 
@@ -168,7 +169,8 @@ static int64_t initial_age_ms(const struct proxy_fresh_response *res)
 }
 
 /* Sections 4.2.1 and 3; NOT_SAID when the answer has no explicit lifetime. */
-static int64_t explicit_lifetime_ms(const struct directives *d, const struct proxy_fresh_response *res)
+static int64_t explicit_lifetime_ms(const struct directives *d,
+                                    const struct proxy_fresh_response *res)
 {
     int64_t expires, date;
 
@@ -249,7 +251,8 @@ static const char *why_not(const struct proxy_fresh_request *req,
     if (!is_heuristically_cacheable(status) && !is_explicit)
         return "bypass";
     /* A cookie is meant for one client. */
-    if (el_fieldv_has(res->fields, EL_STR("Set-Cookie")) && !d->public_ && d->s_maxage_s == NOT_SAID)
+    if (el_fieldv_has(res->fields, EL_STR("Set-Cookie")) && !d->public_ &&
+        d->s_maxage_s == NOT_SAID)
         return "bypass";
     /* Without a validator nobody could be asked whether the next caller may have it. */
     if (req->has_credentials && !el_fieldv_has(res->fields, EL_STR("ETag")) &&
@@ -299,8 +302,8 @@ static void find_validators(struct cache_meta *meta, const struct proxy_fresh_re
 
     (void)el_fieldv_get(fields, EL_STR("ETag"), &meta->etag);
     (void)el_fieldv_get(fields, EL_STR("Last-Modified"), &meta->last_modified);
-    meta->has_strong_validator = meta->etag.n > 0 ? meta->etag.p[0] == '"'
-                                                  : date_is_strong(meta, res);
+    meta->has_strong_validator =
+        meta->etag.n > 0 ? meta->etag.p[0] == '"' : date_is_strong(meta, res);
 }
 
 /* What the fields in `meta` and the moment of `res` say about its use. */
@@ -354,8 +357,8 @@ static bool describes_bytes(struct el_str name)
 {
     return el_str_ieq(name, EL_STR("Content-Length")) ||
            el_str_ieq(name, EL_STR("Content-Encoding")) ||
-           el_str_ieq(name, EL_STR("Content-Range")) ||
-           el_str_ieq(name, EL_STR("Content-Type")) || el_str_ieq(name, EL_STR("ETag"));
+           el_str_ieq(name, EL_STR("Content-Range")) || el_str_ieq(name, EL_STR("Content-Type")) ||
+           el_str_ieq(name, EL_STR("ETag"));
 }
 
 static bool is_updated(const struct cache_meta *old, struct el_fieldv fresh, size_t i)

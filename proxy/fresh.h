@@ -3,8 +3,8 @@
  * fresh: RFC 9111, the part of it that decides: what may be stored, for how long it is fresh, and
  * what a 304 changes. Two rules of this product stand beside the RFC:
  *
- * - An answer to a request with credentials is stored as not public: each use of it is authorised by
- *   the origin's 304 to that very caller, which is the validation that section 3.5 asks for. Only
+ * - An answer to a request with credentials is stored as not public: each use of it is authorised
+ * by the origin's 304 to that very caller, which is the validation that section 3.5 asks for. Only
  *   `public` or `s-maxage` of the origin makes it public.
  * - Objects of an object store (configured, or seen by x-amz-*, x-oss-* fields) without explicit
  *   lifetime are fresh for freshness_ms, instead of the heuristic of section 4.2.2.
@@ -36,8 +36,8 @@ struct proxy_fresh_response {
 };
 
 /*
- * The meta of the answer, one reference; or NULL when it must not be stored, and *ret_why says why in
- * one static word. A 206 is judged, and described, as the 200 that it is a part of.
+ * The meta of the answer, one reference; or NULL when it must not be stored, and *ret_why says why
+ * in one static word. A 206 is judged, and described, as the 200 that it is a part of.
  */
 struct cache_meta *proxy_fresh_meta(const struct proxy_fresh_request *req,
                                     const struct proxy_fresh_response *res, const char **ret_why);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* guard: see guard.h. Rules are kept as they were written and compared one by one: lists are short. */
+/* guard: see guard.h. Rules are kept as they were written and compared one by one: lists are short.
+ */
 #include "proxy/guard.h"
 
 #include <arpa/inet.h>
@@ -119,8 +120,8 @@ static enum el_err parse_rule(const char *key, struct el_str text, struct rule *
     for (size_t i = 0; i < r->name.n; i++) {
         if (strchr("*/: \t", r->name.p[i]) != NULL)
             return el_fail(err, EL_ECONF, 0,
-                           "%s: \"%.*s\" is neither a name, *.suffix, an address nor a network", key,
-                           EL_STR_ARG(text));
+                           "%s: \"%.*s\" is neither a name, *.suffix, an address nor a network",
+                           key, EL_STR_ARG(text));
     }
     return EL_OK;
 }
@@ -160,9 +161,10 @@ static enum el_err parse_ports(const char *text, struct ports *ports, struct el_
         if (ports->n == MAX_RULES || !el_str_u64(el_str_first(part, dash), 65535, &first) ||
             !el_str_u64(dash < part.n ? el_str_from(part, dash + 1) : part, 65535, &last) ||
             first == 0 || last < first)
-            return el_fail(err, EL_ECONF, 0,
-                           "proxy.connect_ports: \"%.*s\" is not a port or a range of ports from 1 to 65535",
-                           EL_STR_ARG(part));
+            return el_fail(
+                err, EL_ECONF, 0,
+                "proxy.connect_ports: \"%.*s\" is not a port or a range of ports from 1 to 65535",
+                EL_STR_ARG(part));
         ports->first[ports->n] = (uint16_t)first;
         ports->last[ports->n++] = (uint16_t)last;
     }
@@ -233,7 +235,8 @@ static bool has_names(const struct rules *rules)
     return false;
 }
 
-static bool address_matches(const struct rules *rules, const struct in6_addr *a, unsigned min_prefix)
+static bool address_matches(const struct rules *rules, const struct in6_addr *a,
+                            unsigned min_prefix)
 {
     for (size_t i = 0; i < rules->n; i++) {
         const struct rule *r = &rules->v[i];
@@ -247,8 +250,8 @@ static bool address_matches(const struct rules *rules, const struct in6_addr *a,
 static bool is_never_an_origin(const struct in6_addr *a)
 {
     static const char *const nets[] = {
-        "0.0.0.0/8",   "169.254.0.0/16", "100.100.100.200", "224.0.0.0/4", "255.255.255.255",
-        "::/128",      "fe80::/10",      "ff00::/8",        "fd00:ec2::254",
+        "0.0.0.0/8", "169.254.0.0/16", "100.100.100.200", "224.0.0.0/4",   "255.255.255.255",
+        "::/128",    "fe80::/10",      "ff00::/8",        "fd00:ec2::254",
     };
 
     for (size_t i = 0; i < EL_COUNT(nets); i++) {

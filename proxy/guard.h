@@ -28,8 +28,9 @@ enum el_err proxy_guard_host(const struct proxy_guard *g, struct el_str host, st
 enum el_err proxy_guard_connect(const struct proxy_guard *g, struct el_str host, uint16_t port,
                                 struct el_error *err);
 /*
- * A resolved address. own_ports: ports of this node on its loopback addresses, ended by 0; connecting there would
- * loop. Fits address_allowed of storage.h and tunnel.h through a struct of the two.
+ * A resolved address. own_ports: ports of this node on its loopback addresses, ended by 0;
+ * connecting there would loop. Fits address_allowed of storage.h and tunnel.h through a struct of
+ * the two.
  */
 struct proxy_guard_at {
     const struct proxy_guard *guard;
@@ -38,4 +39,5 @@ struct proxy_guard_at {
 bool proxy_guard_address(void *at, const struct sockaddr *addr);
 
 /* EL_ELOOP when a Via field names us. */
-enum el_err proxy_guard_loop(struct el_fieldv fields, struct el_str via_token, struct el_error *err);
+enum el_err proxy_guard_loop(struct el_fieldv fields, struct el_str via_token,
+                             struct el_error *err);

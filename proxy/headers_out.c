@@ -26,10 +26,16 @@ static bool is_essential(struct el_str name)
 bool proxy_headers_is_hop(struct el_fieldv all, struct el_str name)
 {
     static const char *const names[] = {
-        "Connection",        "Keep-Alive", "Proxy-Connection",
-        "TE",                "Trailer",    "Transfer-Encoding",
-        "Upgrade",           "Content-Length",
-        "Proxy-Authenticate", "Proxy-Authorization",
+        "Connection",
+        "Keep-Alive",
+        "Proxy-Connection",
+        "TE",
+        "Trailer",
+        "Transfer-Encoding",
+        "Upgrade",
+        "Content-Length",
+        "Proxy-Authenticate",
+        "Proxy-Authorization",
         "Proxy-Authentication-Info",
     };
 

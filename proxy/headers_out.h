@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * headers_out: which fields go on, and which end here (RFC 9110 section 7.6). What a client signed is
- * forwarded byte for byte; the proxy adds Via and removes only what belongs to one connection. Pure.
+ * headers_out: which fields go on, and which end here (RFC 9110 section 7.6). What a client signed
+ * is forwarded byte for byte; the proxy adds Via and removes only what belongs to one connection.
+ * Pure.
  */
 #pragma once
 
 #include "common/fields.h"
 #include "proxy/route.h"
 
-/* The client's fields for the origin: end-to-end ones in their order, Host by the route, Via added. */
+/* The client's fields for the origin: end-to-end ones in their order, Host by the route, Via added.
+ */
 void proxy_headers_request(struct el_fieldv client, const struct proxy_route *route,
                            struct el_str via_token, struct el_fields *out);
 /*

@@ -5,8 +5,9 @@
  * other takes it: an upload of any size costs the two rings of the exchange and nothing more.
  *
  * Two ways in: proxy_pass_start() for requests in which the cache has no part, proxy_pass_answer()
- * for a question of ask.c whose answer may not be stored. In the second case the origin may have been
- * asked for more than the client wanted (a range on block borders); the surplus is cut off here.
+ * for a question of ask.c whose answer may not be stored. In the second case the origin may have
+ * been asked for more than the client wanted (a range on block borders); the surplus is cut off
+ * here.
  */
 #include "proxy/req.h"
 
@@ -92,7 +93,7 @@ static int64_t length_of(const struct proxy_req *r)
     if (!el_fieldv_get(el_fields_view(&r->ex->fields), EL_STR("Content-Length"), &value) ||
         !el_str_u64(value, INT64_MAX, &n))
         return r->is_head || r->status == 304 || r->status == 204 ? EL_HTTP_BODY_NONE
-                                                                   : EL_HTTP_BODY_CHUNKED;
+                                                                  : EL_HTTP_BODY_CHUNKED;
     return (int64_t)n;
 }
 
@@ -182,8 +183,8 @@ void proxy_pass_push(struct proxy_req *r)
         want = cut(r, &bytes, n);
         if (want == 0)
             continue;
-        sent = r->stream->ops->push(
-            r->stream, &(struct proxy_piece){ .mem = bytes, .n = want, .fd = -1 });
+        sent = r->stream->ops->push(r->stream,
+                                    &(struct proxy_piece){ .mem = bytes, .n = want, .fd = -1 });
         if (sent < 0) {
             proxy_req_gone(r);
             return;

@@ -8,7 +8,11 @@
  */
 #include "proxy/proxy.h"
 
+#include <ctype.h>
+#include <limits.h>
 #include <unistd.h>
+
+#include "common/rng.h"
 
 #include "proxy/req.h"
 
@@ -34,6 +38,7 @@ static enum el_err add_settings(struct proxy *p, const struct el_conf *conf, str
         free(s);
         return rc;
     }
+    s->at = (struct proxy_guard_at){ .guard = s->guard, .own_ports = p->own_ports };
     s->freshness_ms = conf->cache_freshness_s * 1000;
     s->older = atomic_load(&p->settings);
     atomic_store(&p->settings, s);
@@ -62,9 +67,9 @@ static void register_metrics(struct proxy *p, struct el_metrics *m)
     };
 
     for (size_t i = 0; i < PROXY_XCACHES; i++)
-        p->requests[i] = el_metrics_counter(m, "eliop2p_proxy_requests_total",
-                                            "Requests finished, by where the answer came from.",
-                                            labels[i]);
+        p->requests[i] =
+            el_metrics_counter(m, "eliop2p_proxy_requests_total",
+                               "Requests finished, by where the answer came from.", labels[i]);
     p->refused = el_metrics_counter(m, "eliop2p_proxy_refused_total",
                                     "Requests refused by policy or as malformed.", NULL);
     p->failed = el_metrics_counter(m, "eliop2p_proxy_failed_total",
@@ -73,6 +78,30 @@ static void register_metrics(struct proxy *p, struct el_metrics *m)
                                       "Bytes of response bodies sent to clients.", NULL);
     p->ttfb = el_metrics_hist(m, "eliop2p_proxy_first_byte_seconds",
                               "From the first byte of a request to the first of its answer.", NULL);
+}
+
+/*
+ * The pseudonym in Via is the node's name with a random end, so that two nodes that were given one
+ * name do not take each other's requests for their own.
+ */
+static void name_node(struct proxy *p, const struct el_conf *conf)
+{
+    char host[HOST_NAME_MAX + 1] = "elionode";
+    struct el_buf b = { 0 };
+    struct el_rng rng;
+    struct el_str id;
+
+    if (conf->general_node_id[0] == '\0')
+        (void)gethostname(host, sizeof(host) - 1);
+    id = el_str_of(conf->general_node_id[0] != '\0' ? conf->general_node_id : host);
+    p->node_id = el_strndup(id.p, id.n);
+    for (size_t i = 0; i < id.n; i++)
+        el_buf_add_byte(&b, isalnum((unsigned char)id.p[i]) ? id.p[i] : '-');
+    el_rng_seed_random(&rng);
+    el_buf_addf(&b, "-%06x", (unsigned)el_rng_below(&rng, 1u << 24));
+    p->via_token = el_buf_take(&b);
+    el_buf_addf(&b, "Via: 1.1 %s\r\n", p->via_token);
+    p->via_line = el_buf_take(&b);
 }
 
 /* Processors in all, at least one. */
@@ -89,8 +118,8 @@ static enum el_err start_server(struct proxy *p, const struct proxy_conf *conf,
     const struct el_conf *c = conf->conf;
     unsigned threads = c->proxy_threads > 0 ? (unsigned)c->proxy_threads : default_threads();
     const struct proxy_server_conf server = {
-        .bind_address = c->proxy_bind_address[0] != '\0' ? c->proxy_bind_address
-                                                          : c->general_bind_address,
+        .bind_address =
+            c->proxy_bind_address[0] != '\0' ? c->proxy_bind_address : c->general_bind_address,
         .port = (uint16_t)c->proxy_listen_port,
         .tls_cert = c->proxy_tls_cert,
         .tls_key = c->proxy_tls_key,
@@ -121,6 +150,10 @@ enum el_err proxy_start(const struct proxy_conf *conf, struct proxy **ret_proxy,
     p->storage = conf->storage;
     p->clock = conf->clock;
     p->gateway_is_object_store = conf->conf->storage_type != EL_STORAGE_HTTP;
+    p->own_ports[0] = conf->admin_port;
+    p->own_ports[1] = (uint16_t)conf->conf->proxy_listen_port;
+    if (p->own_ports[1] != 0)
+        p->own_ports[2] = (uint16_t)conf->conf->proxy_tls_port;
     name_node(p, conf->conf);
     register_metrics(p, conf->metrics);
     rc = proxy_gateway_new(conf->conf->storage_endpoint, conf->conf->storage_bucket,
@@ -153,8 +186,8 @@ enum el_err proxy_reload(struct proxy *p, const struct el_conf *conf, struct el_
     enum el_err rc = add_settings(p, conf, err);
 
     if (rc == EL_OK)
-        rc = proxy_server_reload(p->server, &limits, conf->proxy_tls_cert, conf->proxy_tls_key,
-                                 err);
+        rc =
+            proxy_server_reload(p->server, &limits, conf->proxy_tls_cert, conf->proxy_tls_key, err);
     if (rc == EL_OK)
         rc = proxy_accesslog_reopen(p->access_log, err);
     return rc;

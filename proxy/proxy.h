@@ -28,6 +28,6 @@ enum el_err proxy_start(const struct proxy_conf *conf, struct proxy **ret_proxy,
 uint16_t proxy_port(const struct proxy *p);
 uint16_t proxy_tls_port(const struct proxy *p); /* 0: none */
 enum el_err proxy_reload(struct proxy *p, const struct el_conf *conf, struct el_error *err);
-void proxy_drain(struct proxy *p);     /* returns at once */
-uint64_t proxy_busy(struct proxy *p);  /* requests and tunnels still running */
-void proxy_stop(struct proxy *p);      /* drops what is left; NULL is fine */
+void proxy_drain(struct proxy *p);    /* returns at once */
+uint64_t proxy_busy(struct proxy *p); /* requests and tunnels still running */
+void proxy_stop(struct proxy *p);     /* drops what is left; NULL is fine */

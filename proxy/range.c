@@ -39,7 +39,8 @@ void proxy_range_parse(struct el_fieldv request, struct proxy_range *ret)
 
     *ret = (struct proxy_range){ .kind = PROXY_RANGE_NONE };
     if (el_fieldv_count(request, EL_STR("Range")) != 1 ||
-        !el_fieldv_get(request, EL_STR("Range"), &value) || !el_str_istarts(value, EL_STR("bytes=")))
+        !el_fieldv_get(request, EL_STR("Range"), &value) ||
+        !el_str_istarts(value, EL_STR("bytes=")))
         return;
     value = el_str_from(value, 6);
     if (el_str_find(value, ',') < value.n)
@@ -135,8 +136,7 @@ static bool none_match_holds(struct el_fieldv request, const struct cache_meta *
     while (el_fieldv_member(request, EL_STR("If-None-Match"), &c, &member)) {
         if (el_str_eq(member, EL_STR("*")))
             return true;
-        if (meta->etag.n > 0 &&
-            el_str_eq(without_weakness(member), without_weakness(meta->etag)))
+        if (meta->etag.n > 0 && el_str_eq(without_weakness(member), without_weakness(meta->etag)))
             return true;
     }
     return false;

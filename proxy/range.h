@@ -39,7 +39,8 @@ void proxy_range_write(const struct proxy_range *r, struct el_buf *out);
 
 /* "bytes a-b/n" of a 206; strictly. */
 bool proxy_content_range_parse(struct el_str value, struct proxy_content_range *ret);
-/* Whether a 206 with that Content-Range can be the answer to the range: it begins where it must and ends no later. */
+/* Whether a 206 with that Content-Range can be the answer to the range: it begins where it must and
+ * ends no later. */
 bool proxy_range_answers(const struct proxy_range *asked, const struct proxy_content_range *cr);
 
 /* If-None-Match, or else If-Modified-Since, says that the client has this version: 304. */

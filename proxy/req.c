@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * req: Request path 2 of 7. Before: http1.c (or h2.c) found a request and made a stream of it. Next:
- * deliver.c opens a cache reader (cache/reader.c, 3 of 7).
+ * req: Request path 2 of 7. Before: http1.c (or h2.c) found a request and made a stream of it.
+ * Next: deliver.c opens a cache reader (cache/reader.c, 3 of 7).
  *
  *     ROUTE ------------------------> TUNNEL    CONNECT
  *       | \-------------------------> PASS      what the cache has no part in
@@ -17,17 +17,20 @@
  *     every step -> DONE, exactly once: there everything is let go.
  *
  * Who may read: what the origin gave to an anonymous request is served while it is fresh. Anything
- * else is served only while the origin is sending it in answer to this client's own request, or after
- * it answered that request with 304.
+ * else is served only while the origin is sending it in answer to this client's own request, or
+ * after it answered that request with 304.
  */
 #include "proxy/req.h"
+
+#include <inttypes.h>
 
 #include "common/log.h"
 #include "proxy/fresh.h"
 #include "proxy/headers_out.h"
 #include "proxy/vary.h"
 
-/* A leader whose connection to the origin hangs must not hang everybody: after this a request asks for itself. */
+/* A leader whose connection to the origin hangs must not hang everybody: after this a request asks
+ * for itself. */
 #define WAIT_MS 10000u
 
 /* Finished requests that a thread keeps for the next ones. */
@@ -155,7 +158,8 @@ void proxy_req_invalidate(struct proxy_req *r)
     struct el_str url = el_buf_str(&r->route.url);
     struct el_str path = el_str_first(url, el_str_find(url, '?'));
 
-    /* The query of an unsafe request often names a part or an upload of the object, not another object. */
+    /* The query of an unsafe request often names a part or an upload of the object, not another
+     * object. */
     atomic_fetch_add(epoch_of(r->proxy, url), 1);
     (void)cache_invalidate(r->proxy->cache, url);
     if (path.n == url.n)
@@ -209,7 +213,7 @@ static bool wants_cache(const struct proxy_req *r)
     struct el_fieldv f = r->stream->head.fields;
 
     /* If-Match and If-Unmodified-Since are the origin's to judge (RFC 9111 section 4.3.2). */
-    return !r->is_unsafe && r->stream->head.body_length == EL_HTTP_BODY_NONE &&
+    return (r->is_get || r->is_head) && r->stream->head.body_length == EL_HTTP_BODY_NONE &&
            r->range.kind != PROXY_RANGE_MULTI && !el_fieldv_has(f, EL_STR("If-Match")) &&
            !el_fieldv_has(f, EL_STR("If-Unmodified-Since"));
 }
@@ -217,14 +221,14 @@ static bool wants_cache(const struct proxy_req *r)
 static enum el_err admit(struct proxy_req *r, struct el_error *err)
 {
     const struct proxy_head *head = &r->stream->head;
-    enum el_err rc = proxy_route_parse(r->proxy->gateway, head, r->stream->is_tls, &r->route, err);
+    enum el_err rc = proxy_route_parse(r->proxy->gateway, head, &r->route, err);
 
     if (rc == EL_OK)
         rc = proxy_guard_loop(head->fields, el_str_of(r->proxy->via_token), err);
     if (rc == EL_OK && r->route.kind == PROXY_ROUTE_CONNECT)
         rc = proxy_guard_connect(r->settings->guard, r->route.to.host, r->route.to.port, err);
     else if (rc == EL_OK && r->route.kind == PROXY_ROUTE_FORWARD)
-        rc = proxy_guard_host(r->settings->guard, r->route.to.host, r->route.to.port, err);
+        rc = proxy_guard_host(r->settings->guard, r->route.to.host, err);
     return rc;
 }
 
@@ -233,9 +237,10 @@ static void on_tunnel(void *arg, enum el_err code, const struct el_error *err)
     struct proxy_req *r = EL_CAST(arg, struct proxy_req, PROXY_REQ_MAGIC);
 
     if (code == EL_OK) {
-        r->status = 200;
         r->stream = NULL; /* its socket is the tunnel's now */
         proxy_req_step(r, PROXY_STEP_DONE);
+    } else if (code == EL_ERESET) {
+        proxy_req_gone(r);
     } else {
         proxy_req_fail(r, code, err->text);
     }
@@ -256,17 +261,18 @@ static void route(struct proxy_req *r)
 {
     const struct proxy_head *head = &r->stream->head;
     struct el_error err = { 0 };
-    enum el_err rc = admit(r, &err);
+    enum el_err rc;
 
+    r->is_head = el_str_eq(head->method, EL_STR("HEAD"));
+    r->is_get = el_str_eq(head->method, EL_STR("GET"));
+    r->is_unsafe = !r->is_head && !r->is_get && !el_str_eq(head->method, EL_STR("OPTIONS")) &&
+                   !el_str_eq(head->method, EL_STR("TRACE"));
+    rc = admit(r, &err);
     if (rc != EL_OK) {
         el_counter_add(r->proxy->refused, 1);
         proxy_req_fail(r, rc, err.text);
         return;
     }
-    r->is_head = el_str_eq(head->method, EL_STR("HEAD"));
-    r->is_unsafe = !r->is_head && !el_str_eq(head->method, EL_STR("GET")) &&
-                   !el_str_eq(head->method, EL_STR("OPTIONS")) &&
-                   !el_str_eq(head->method, EL_STR("TRACE"));
     if (r->route.kind == PROXY_ROUTE_CONNECT)
         proxy_req_step(r, PROXY_STEP_TUNNEL);
     else if (r->route.kind == PROXY_ROUTE_OPTIONS_STAR)
@@ -314,7 +320,8 @@ static void ask_or_wait(struct proxy_req *r)
 {
     bool is_private = r->object != NULL && r->route.has_credentials;
 
-    /* Only this caller's own question authorises it; and conditions of its own may hide the body. */
+    /* Only this caller's own question authorises it; and conditions of its own may hide the body.
+     */
     if (r->is_alone || is_private || r->has_conditions) {
         proxy_req_step(r, PROXY_STEP_ASK);
         return;
@@ -342,7 +349,7 @@ static void lookup(struct proxy_req *r)
     r->has_conditions = el_fieldv_has(fields, EL_STR("If-None-Match")) ||
                         el_fieldv_has(fields, EL_STR("If-Modified-Since"));
     proxy_fresh_request(&r->fresh, fields, r->route.has_credentials,
-                        r->route.is_gateway && r->proxy->gateway_is_object_store,
+                        r->route.kind == PROXY_ROUTE_GATEWAY && r->proxy->gateway_is_object_store,
                         r->settings->freshness_ms);
     if (!wants_cache(r)) {
         proxy_req_step(r, PROXY_STEP_PASS);
@@ -398,8 +405,12 @@ static void wait_for_leader(struct proxy_req *r)
 
 static void tunnel(struct proxy_req *r)
 {
+    if (r->stream->ops->take_socket == NULL) {
+        proxy_req_fail(r, EL_EUNSUPPORTED, "CONNECT is not available over HTTP/2");
+        return;
+    }
     proxy_tunnel_start(r->thread, r->stream, r->route.to.host, r->route.to.port,
-                       proxy_guard_address, r->settings->guard, on_tunnel, r);
+                       proxy_guard_address, &r->settings->at, on_tunnel, r);
 }
 
 /* ---- the answer's first and last byte ---- */
@@ -478,7 +489,8 @@ static void account(struct proxy_req *r)
         proxy_accesslog_write(p->access_log, r->thread->index, &entry);
 }
 
-/* A spare request keeps its two buffers, so that a busy thread allocates nothing for the next one. */
+/* A spare request keeps its two buffers, so that a busy thread allocates nothing for the next one.
+ */
 static void recycle(struct proxy_req *r)
 {
     struct thread_state *ts = r->thread->user;

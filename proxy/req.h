@@ -27,17 +27,20 @@ enum proxy_step {
     PROXY_STEP_LOOKUP,  /* what the cache holds of it */
     PROXY_STEP_WAIT,    /* another request is asking the origin the same */
     PROXY_STEP_ASK,     /* this one is */
-    PROXY_STEP_DELIVER, /* bytes out of the cache, some of which may still be on their way into it */
+    PROXY_STEP_DELIVER, /* bytes out of the cache, some of which may still be on their way into it
+                         */
     PROXY_STEP_PASS,    /* bytes from the origin to this client only */
     PROXY_STEP_TUNNEL,  /* CONNECT: being dialled */
     PROXY_STEP_DONE,
     PROXY_STEPS
 };
 
-/* What may be reloaded. Immutable; kept until the proxy stops, so a request may hold on to its own. */
+/* What may be reloaded. Immutable; kept until the proxy stops, so a request may hold on to its own.
+ */
 struct proxy_settings {
     struct proxy_settings *older;
     struct proxy_guard *guard;
+    struct proxy_guard_at at;
     uint64_t freshness_ms;
 };
 
@@ -50,14 +53,15 @@ struct proxy {
     struct proxy_server *server;
     struct proxy_accesslog *access_log; /* NULL: none */
     struct proxy_gateway *gateway;      /* immutable */
-    char *node_id;   /* in Cache-Status */
-    char *via_token; /* our pseudonym: no other node has it */
-    char *via_line;  /* "Via: 1.1 <token>\r\n" */
+    char *node_id;                      /* in Cache-Status */
+    char *via_token;                    /* our pseudonym: no other node has it */
+    char *via_line;                     /* "Via: 1.1 <token>\r\n" */
     bool gateway_is_object_store;
+    uint16_t own_ports[4]; /* no tunnel may lead back here; ended by 0 */
     _Atomic(struct proxy_settings *) settings;
     /*
-     * Counts the unsafe requests that succeeded, by hash of the url: an answer that was asked for before one
-     * must not be published after it.
+     * Counts the unsafe requests that succeeded, by hash of the url: an answer that was asked for
+     * before one must not be published after it.
      */
     _Atomic uint32_t epochs[PROXY_EPOCHS];
     struct el_counter *requests[PROXY_XCACHES];
@@ -72,53 +76,55 @@ struct proxy_req {
     enum proxy_step step;
     struct el_list link; /* on the thread's list of running or spare requests */
     struct proxy *proxy;
-    const struct proxy_settings *settings;
+    struct proxy_settings *settings;
     struct proxy_thread *thread;
     struct proxy_stream *stream; /* NULL once the client is gone */
     int64_t started_wall_ms;
 
     /* ROUTE: what is asked for */
     struct proxy_route route;
-    bool is_head, is_unsafe;
+    bool is_get, is_head, is_unsafe;
 
     /* LOOKUP, WAIT */
-    struct proxy_range range;       /* the client's, not yet held against a length */
+    struct proxy_range range;         /* the client's, not yet held against a length */
     struct proxy_fresh_request fresh; /* what the client says about freshness */
-    bool has_conditions;            /* If-None-Match or If-Modified-Since of its own */
-    struct cache_object *object;    /* referenced; what is, or may be, delivered */
+    bool has_conditions;              /* If-None-Match or If-Modified-Since of its own */
+    struct cache_object *object;      /* referenced; what is, or may be, delivered */
     struct cache_waiter waiter;
     struct proxy_timer wait_timer;
-    bool leads;     /* a flight is ours to land */
-    bool is_alone;  /* waited in vain, or the answer is known not to be shareable: no more flights */
+    bool leads;    /* a flight is ours to land */
+    bool is_alone; /* waited in vain, or the answer is known not to be shareable: no more flights */
     bool collapsed; /* waited for another's answer */
 
     /* ASK */
     struct store_exchange *ex;
-    struct cache_ticket *ticket;     /* referenced */
-    bool asked_condition;            /* the question's condition is ours: a 304 means our copy is good */
-    bool has_asked_range;            /* and so is its range */
+    struct cache_ticket *ticket; /* referenced */
+    bool asked_condition; /* the question's condition is ours: a 304 means our copy is good */
+    bool has_asked_range; /* and so is its range */
     struct proxy_range asked_range;
     int64_t asked_wall_ms;
-    uint32_t epoch;                  /* of the url when the origin was asked */
+    uint32_t epoch; /* of the url when the origin was asked */
     int origin_status;
-    const char *why;                 /* why the answer is not stored; static */
+    const char *why; /* why the answer is not stored; static */
     bool is_new_object, was_stored, was_validated;
-    bool from_origin;                /* the answer to this very request brought (part of) the body */
+    bool from_origin; /* the answer to this very request brought (part of) the body */
 
     /* DELIVER */
     struct cache_reader reader;
-    bool is_planned, reader_is_open, was_here; /* was_here: every byte was in the cache at the start */
-    uint64_t length, body_first, body_end;     /* of the object; of the answer in it */
+    bool is_planned, reader_is_open,
+        was_here;                          /* was_here: every byte was in the cache at the start */
+    uint64_t length, body_first, body_end; /* of the object; of the answer in it */
 
     /* PASS */
-    bool body_is_sent;             /* the request's */
-    bool is_cut;                   /* a part of what the origin sends: */
-    uint64_t pipe_skip, pipe_left; /* bytes of the origin's body not for this client, then bytes that are */
+    bool body_is_sent; /* the request's */
+    bool is_cut;       /* a part of what the origin sends: */
+    uint64_t pipe_skip,
+        pipe_left; /* bytes of the origin's body not for this client, then bytes that are */
 
     /* the answer */
     struct el_buf head; /* its fields */
     bool head_is_sent;
-    bool is_broken;     /* ends in a broken connection */
+    bool is_broken; /* ends in a broken connection */
     int status;
     enum proxy_xcache xcache;
     uint64_t first_byte_ns;
@@ -163,14 +169,15 @@ void proxy_ask_start(struct proxy_req *r);
 /* r->ex has its final head. */
 void proxy_ask_answer(struct proxy_req *r);
 /*
- * How the origin is asked for more of the object on this client's behalf. first and end matter only where the
- * client's range is signed. One reference.
+ * How the origin is asked for more of the object on this client's behalf. first and end matter only
+ * where the client's range is signed. One reference.
  */
 struct cache_ticket *proxy_ask_ticket(const struct proxy_req *r, uint64_t first, uint64_t end);
 
 /* ---- deliver.c ---- */
 
-/* Settles what the client gets of r->object and opens the reader, so that a fill finds its demand. */
+/* Settles what the client gets of r->object and opens the reader, so that a fill finds its demand.
+ */
 void proxy_deliver_open(struct proxy_req *r);
 void proxy_deliver_start(struct proxy_req *r);
 void proxy_deliver_push(struct proxy_req *r);

@@ -43,9 +43,10 @@ static enum el_err parse_endpoint(struct proxy_gateway *g, struct el_error *err)
     if (el_url_parse(text, &g->origin, &why) != EL_OK)
         return el_fail(err, EL_ECONF, 0, "storage.endpoint = \"%s\": %s", g->endpoint, why.text);
     if (!el_str_eq(g->origin.target, EL_STR("/")))
-        return el_fail(err, EL_ECONF, 0,
-                       "storage.endpoint = \"%s\": a path is not allowed, only scheme, host and port",
-                       g->endpoint);
+        return el_fail(
+            err, EL_ECONF, 0,
+            "storage.endpoint = \"%s\": a path is not allowed, only scheme, host and port",
+            g->endpoint);
     g->is_set = true;
     return EL_OK;
 }
@@ -113,9 +114,10 @@ static enum el_err route_gateway(const struct proxy_gateway *g, const struct pro
     struct el_str bucket;
 
     if (!g->is_set)
-        return el_fail(err, EL_ENOORIGIN, 0,
-                       "this is a proxy: ask for http://host/path, or set storage.endpoint to use it as an "
-                       "endpoint");
+        return el_fail(
+            err, EL_ENOORIGIN, 0,
+            "this is a proxy: ask for http://host/path, or set storage.endpoint to use it as an "
+            "endpoint");
     bucket = bucket_of_host(g, head->host);
     if (bucket.n == 0)
         bucket = el_str_of(g->bucket);
@@ -164,7 +166,8 @@ static enum el_err route_forward(const struct proxy_head *head, struct proxy_rou
      * RFC 9112 section 3.2.2: the target wins over a Host that differs. One that only differs in
      * spelling is kept byte for byte, because signatures cover it.
      */
-    route->host_field = is_same_authority(head->host, &url) ? head->host : authority_of(head->target);
+    route->host_field =
+        is_same_authority(head->host, &url) ? head->host : authority_of(head->target);
     el_url_write_key(&route->url, url.is_https, url.host, url.port, url.target);
     return EL_OK;
 }
@@ -204,8 +207,7 @@ static struct el_str value_after(struct el_str s, struct el_str name, char stop)
 static void find_credentials(const struct proxy_head *head, struct proxy_route *route)
 {
     struct el_str authorization, query = query_of(route->to.target);
-    bool has_authorization =
-        el_fieldv_get(head->fields, EL_STR("Authorization"), &authorization);
+    bool has_authorization = el_fieldv_get(head->fields, EL_STR("Authorization"), &authorization);
     bool is_presigned = el_url_is_presigned(query);
 
     route->has_credentials =

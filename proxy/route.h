@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * route: what a request is for. A head becomes: where to connect, what to send there, and the origin
- * URL under which the object is known, the same however it was asked for.
+ * route: what a request is for. A head becomes: where to connect, what to send there, and the
+ * origin URL under which the object is known, the same however it was asked for.
  *
  *   GET http://host/path        forward proxy (RFC 9112 section 3.2.2)
  *   GET /bucket/key             gateway: an object of storage.endpoint, path style
@@ -39,9 +39,9 @@ struct proxy_route {
     enum proxy_route_kind kind;
     struct store_target to;
     struct el_str host_field; /* the Host to send, as the client signed it; empty: made from `to` */
-    struct el_buf url;        /* origin URL; the caller deinitialises it, and may pass one to be reused */
-    bool has_credentials;     /* Authorization, a signing query, or a cookie */
-    bool range_is_signed;     /* the signature covers Range: it can be sent as it is or not at all */
+    struct el_buf url; /* origin URL; the caller deinitialises it, and may pass one to be reused */
+    bool has_credentials; /* Authorization, a signing query, or a cookie */
+    bool range_is_signed; /* the signature covers Range: it can be sent as it is or not at all */
     struct el_str signed_fields; /* "host;range;x-amz-date", empty when the signature names none */
 };
 

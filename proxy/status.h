@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * status: how an answer says where it came from (X-Cache, and Cache-Status of RFC 9211), and what our
- * own errors look like (RFC 9457). Pure.
+ * status: how an answer says where it came from (X-Cache, and Cache-Status of RFC 9211), and what
+ * our own errors look like (RFC 9457). Pure.
  */
 #pragma once
 
@@ -18,12 +18,12 @@ enum proxy_xcache {
 const char *proxy_xcache_name(enum proxy_xcache x);
 
 struct proxy_status_line {
-    bool is_hit;      /* served without asking; otherwise fwd and fwd_status say what was asked */
-    const char *fwd;  /* a token of RFC 9211 section 2.2 */
-    int fwd_status;   /* 0: the origin has not answered, or another request asked */
+    bool is_hit;     /* served without asking; otherwise fwd and fwd_status say what was asked */
+    const char *fwd; /* a token of RFC 9211 section 2.2 */
+    int fwd_status;  /* 0: the origin has not answered, or another request asked */
     bool is_stored, is_collapsed;
     bool has_ttl;
-    int64_t ttl_s;    /* may be negative */
+    int64_t ttl_s; /* may be negative */
 };
 
 /* "X-Cache: HIT\r\nCache-Status: node; hit; ttl=9\r\n" */

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * arena: see arena.h. Each file has a table of its slabs; a slab is in exactly one state:
+ *
+ *   UNUSED --take--> IN_USE --last slot freed--> FREE --take--> IN_USE
+ *      ^                                           |
+ *      +------------------ punched ----------------+   when the other file needs the memory
+ *
+ * IN_USE and FREE slabs have memory behind them and count as resident. A FREE slab that was exposed
+ * is punched before it is used again; whoever takes it pays for that.
+ */
+#include "cache/arena.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/list.h"
+
+#define MIN_CLASS  12 /* log2 of 4 KiB */
+#define CLASSES    9  /* 4 KiB .. 1 MiB */
+#define HALF_BYTES (CACHE_SLAB_BYTES / 2)
+#define MAX_SLOTS  (CACHE_SLAB_BYTES >> MIN_CLASS)
+#define MAP_WORDS  (MAX_SLOTS / 64)
+
+enum slab_state { SLAB_UNUSED, SLAB_FREE, SLAB_IN_USE };
+
+/* Bits by slot: which are in use, and which were exposed since they last had new pages. */
+struct slot_map {
+    uint64_t in_use[MAP_WORDS], exposed[MAP_WORDS];
+};
+
+struct slab {
+    struct el_list link; /* FREE: of its file; IN_USE and small: of its class while it has room */
+    enum slab_state state;
+    uint8_t class; /* small file only */
+    uint16_t live; /* slots in use */
+    uint8_t given; /* big file: halves that were given out, by bit */
+    bool is_exposed;
+    struct slot_map *map; /* small file, IN_USE: owned */
+};
+
+struct file {
+    int fd;
+    uint8_t *mem;
+    struct slab *slabs;
+    uint32_t n, unused_from; /* slabs below unused_from were touched once */
+    struct el_list free;     /* SLAB_FREE */
+    struct el_list punched;  /* SLAB_UNUSED again */
+};
+
+struct cache_arena {
+    pthread_mutex_t mtx;
+    struct file big, small;                   /* under mtx, but for fd and mem */
+    struct el_list roomy[CLASSES];            /* under mtx; IN_USE slabs with a free slot */
+    uint64_t budget, resident, used, charged; /* under mtx but for budget */
+    bool is_huge;
+};
+
+static void lock(struct cache_arena *a)
+{
+    EL_ASSERT(pthread_mutex_lock(&a->mtx) == 0);
+}
+
+static void unlock(struct cache_arena *a)
+{
+    EL_ASSERT(pthread_mutex_unlock(&a->mtx) == 0);
+}
+
+/* ---- files ---- */
+
+/* An unnamed file in a tmpfs of its own with huge pages; needs CAP_SYS_ADMIN. -1: not to be had. */
+static int open_huge(void)
+{
+    int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC), mount = -1, fd = -1;
+
+    if (fs < 0)
+        return -1;
+    if (syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "huge", "always", 0) == 0 &&
+        syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "size", "0", 0) == 0 &&
+        syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
+        mount = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, 0);
+    if (mount >= 0) {
+        fd = openat(mount, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+        (void)close(mount);
+    }
+    (void)close(fs);
+    return fd;
+}
+
+/* A mapping that begins on a slab's border, so that huge pages can be mapped as such. */
+static uint8_t *map_aligned(int fd, uint64_t bytes)
+{
+    uint8_t *area = mmap(NULL, bytes + CACHE_SLAB_BYTES, PROT_NONE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uint8_t *start;
+
+    if (area == MAP_FAILED)
+        return NULL;
+    start = area + (CACHE_SLAB_BYTES - (uintptr_t)area % CACHE_SLAB_BYTES) % CACHE_SLAB_BYTES;
+    if (start > area)
+        (void)munmap(area, (size_t)(start - area));
+    (void)munmap(start + bytes, (size_t)(area + CACHE_SLAB_BYTES - start));
+    if (mmap(start, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
+        return NULL;
+    return start;
+}
+
+static enum el_err open_file(struct file *f, int fd, uint32_t slabs, struct el_error *err)
+{
+    uint64_t bytes = (uint64_t)slabs * CACHE_SLAB_BYTES;
+
+    f->fd = fd;
+    f->n = slabs;
+    el_list_init(&f->free);
+    el_list_init(&f->punched);
+    if (fd < 0)
+        return el_fail(err, EL_ESYS, errno, "create the memory of the cache");
+    if (ftruncate(fd, (off_t)bytes) != 0)
+        return el_fail(err, EL_ESYS, errno, "size the memory of the cache");
+    f->mem = map_aligned(fd, bytes);
+    if (f->mem == NULL)
+        return el_fail(err, EL_ESYS, errno, "map the memory of the cache");
+    f->slabs = el_try_alloc((size_t)slabs * sizeof(f->slabs[0]));
+    return f->slabs != NULL ? EL_OK : el_fail(err, EL_ENOMEM, 0, "the table of the cache's memory");
+}
+
+static void close_file(struct file *f)
+{
+    if (f->mem != NULL)
+        (void)munmap(f->mem, (size_t)f->n * CACHE_SLAB_BYTES);
+    if (f->fd >= 0)
+        (void)close(f->fd);
+    for (uint32_t i = 0; f->slabs != NULL && i < f->n; i++)
+        free(f->slabs[i].map);
+    free(f->slabs);
+}
+
+enum el_err cache_arena_open(uint64_t bytes, bool huge_pages, struct cache_arena **ret_arena,
+                             struct el_error *err)
+{
+    struct cache_arena *a = el_new(struct cache_arena);
+    uint32_t slabs = (uint32_t)el_max_u64(bytes / CACHE_SLAB_BYTES, 1);
+    int fd = huge_pages ? open_huge() : -1;
+    enum el_err rc;
+
+    EL_ASSERT(pthread_mutex_init(&a->mtx, NULL) == 0);
+    a->budget = (uint64_t)slabs * CACHE_SLAB_BYTES;
+    a->is_huge = fd >= 0;
+    a->small.fd = -1;
+    for (size_t i = 0; i < CLASSES; i++)
+        el_list_init(&a->roomy[i]);
+    if (fd < 0)
+        fd = memfd_create("eliop2p-blocks", MFD_CLOEXEC);
+    rc = open_file(&a->big, fd, slabs, err);
+    if (rc == EL_OK)
+        rc = open_file(&a->small, memfd_create("eliop2p-small", MFD_CLOEXEC), slabs, err);
+    if (rc != EL_OK) {
+        cache_arena_close(a);
+        return rc;
+    }
+    *ret_arena = a;
+    return EL_OK;
+}
+
+void cache_arena_close(struct cache_arena *a)
+{
+    if (a == NULL)
+        return;
+    close_file(&a->big);
+    close_file(&a->small);
+    EL_ASSERT(pthread_mutex_destroy(&a->mtx) == 0);
+    free(a);
+}
+
+bool cache_arena_is_huge(const struct cache_arena *a)
+{
+    return a->is_huge;
+}
+
+static uint64_t offset_of(const struct cache_slot *slot)
+{
+    return (uint64_t)slot->slab * CACHE_SLAB_BYTES + (uint64_t)slot->index * slot->bytes;
+}
+
+int cache_arena_fd(const struct cache_arena *a, const struct cache_slot *slot, uint64_t *ret_offset)
+{
+    *ret_offset = offset_of(slot);
+    return slot->is_big ? a->big.fd : a->small.fd;
+}
+
+/* ---- slabs ---- */
+
+static struct slab *slab_at(struct el_list *l)
+{
+    return EL_ENTRY(l, struct slab, link);
+}
+
+/* New pages behind the range; the old ones stay with whoever still refers to them. */
+static void punch(const struct file *f, uint64_t offset, uint64_t bytes)
+{
+    EL_ASSERT(fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+                        (off_t)bytes) == 0);
+}
+
+static void punch_slab(struct file *f, struct slab *s)
+{
+    punch(f, (uint64_t)(s - f->slabs) * CACHE_SLAB_BYTES, CACHE_SLAB_BYTES);
+    s->is_exposed = false;
+}
+
+/* Takes the memory of a free slab of the other file. */
+static bool give_back_locked(struct cache_arena *a, struct file *other)
+{
+    struct el_list *l = el_list_pop(&other->free);
+
+    if (l == NULL)
+        return false;
+    punch_slab(other, slab_at(l));
+    slab_at(l)->state = SLAB_UNUSED;
+    el_list_append(&other->punched, l);
+    a->resident -= CACHE_SLAB_BYTES;
+    return true;
+}
+
+static bool has_budget(const struct cache_arena *a)
+{
+    return a->resident + a->charged + CACHE_SLAB_BYTES <= a->budget;
+}
+
+static struct slab *take_slab_locked(struct cache_arena *a, struct file *f, struct file *other)
+{
+    struct el_list *l = el_list_pop(&f->free);
+    struct slab *s;
+
+    if (l != NULL) {
+        s = slab_at(l);
+        if (s->is_exposed)
+            punch_slab(f, s);
+    } else {
+        while (!has_budget(a)) {
+            if (!give_back_locked(a, other))
+                return NULL;
+        }
+        l = el_list_pop(&f->punched);
+        if (l == NULL && f->unused_from == f->n)
+            return NULL;
+        s = l != NULL ? slab_at(l) : &f->slabs[f->unused_from++];
+        el_list_init(&s->link);
+        a->resident += CACHE_SLAB_BYTES;
+    }
+    s->state = SLAB_IN_USE;
+    s->live = 0;
+    s->given = 0;
+    return s;
+}
+
+static void free_slab_locked(struct file *f, struct slab *s)
+{
+    free(s->map);
+    s->map = NULL;
+    s->state = SLAB_FREE;
+    el_list_remove(&s->link);
+    el_list_prepend(&f->free, &s->link);
+}
+
+/* ---- pairs of blocks ---- */
+
+static void fill_slot(struct file *f, struct slab *s, uint64_t bytes, unsigned index, bool is_big,
+                      struct cache_slot *ret)
+{
+    *ret = (struct cache_slot){
+        .slab = (uint32_t)(s - f->slabs),
+        .bytes = (uint32_t)bytes,
+        .index = (uint16_t)index,
+        .is_big = is_big,
+    };
+    ret->mem = f->mem + offset_of(ret);
+}
+
+static void give_half_locked(struct cache_arena *a, struct slab *s, unsigned half,
+                             struct cache_slot *ret_slot)
+{
+    s->given |= (uint8_t)(1u << half);
+    s->live++;
+    a->used += HALF_BYTES;
+    fill_slot(&a->big, s, HALF_BYTES, half, true, ret_slot);
+}
+
+bool cache_arena_take_pair(struct cache_arena *a, unsigned half, struct cache_slot *ret_slot)
+{
+    struct slab *s;
+
+    lock(a);
+    s = take_slab_locked(a, &a->big, &a->small);
+    if (s != NULL)
+        give_half_locked(a, s, half, ret_slot);
+    unlock(a);
+    return s != NULL;
+}
+
+bool cache_arena_take_half(struct cache_arena *a, const struct cache_slot *other, unsigned half,
+                           struct cache_slot *ret_slot)
+{
+    struct slab *s = &a->big.slabs[other->slab];
+    bool is_new;
+
+    EL_ASSERT(other->is_big);
+    lock(a);
+    is_new = (s->given & (1u << half)) == 0;
+    if (is_new)
+        give_half_locked(a, s, half, ret_slot);
+    unlock(a);
+    return is_new;
+}
+
+/* ---- short pieces ---- */
+
+static unsigned class_of(uint64_t bytes)
+{
+    unsigned class = 0;
+
+    while (((uint64_t)1 << (MIN_CLASS + class)) < bytes)
+        class ++;
+    EL_ASSERT(class < CLASSES);
+    return class;
+}
+
+static unsigned slots_of(unsigned class)
+{
+    return (unsigned)(CACHE_SLAB_BYTES >> (MIN_CLASS + class));
+}
+
+static unsigned free_slot(const struct slab *s)
+{
+    unsigned n = slots_of(s->class);
+
+    for (unsigned w = 0; w * 64 < n; w++) {
+        if (~s->map->in_use[w] != 0)
+            return w * 64 + (unsigned)__builtin_ctzll(~s->map->in_use[w]);
+    }
+    el_assert_failed("a slab with room has a free slot", __FILE__, __LINE__);
+}
+
+static struct slab *roomy_slab_locked(struct cache_arena *a, unsigned class)
+{
+    struct slab *s;
+
+    if (!el_list_empty(&a->roomy[class]))
+        return slab_at(a->roomy[class].next);
+    s = take_slab_locked(a, &a->small, &a->big);
+    if (s == NULL)
+        return NULL;
+    s->class = (uint8_t) class;
+    s->map = el_new(struct slot_map);
+    el_list_append(&a->roomy[class], &s->link);
+    return s;
+}
+
+bool cache_arena_take_small(struct cache_arena *a, uint64_t bytes, struct cache_slot *ret_slot)
+{
+    unsigned class = class_of(bytes), index;
+    uint64_t bit, size = (uint64_t)1 << (MIN_CLASS + class);
+    struct slab *s;
+
+    lock(a);
+    s = roomy_slab_locked(a, class);
+    if (s != NULL) {
+        index = free_slot(s);
+        bit = (uint64_t)1 << (index % 64);
+        fill_slot(&a->small, s, size, index, false, ret_slot);
+        if ((s->map->exposed[index / 64] & bit) != 0)
+            punch(&a->small, offset_of(ret_slot), size);
+        s->map->exposed[index / 64] &= ~bit;
+        s->map->in_use[index / 64] |= bit;
+        a->used += size;
+        if (++s->live == slots_of(class))
+            el_list_remove(&s->link);
+    }
+    unlock(a);
+    return s != NULL;
+}
+
+static void free_small_locked(struct cache_arena *a, struct slab *s, unsigned index)
+{
+    s->map->in_use[index / 64] &= ~((uint64_t)1 << (index % 64));
+    if (s->live + 1u == slots_of(s->class))
+        el_list_append(&a->roomy[s->class], &s->link);
+}
+
+/* ---- all slots ---- */
+
+void cache_arena_expose(struct cache_arena *a, const struct cache_slot *slot)
+{
+    struct slab *s = slot->is_big ? &a->big.slabs[slot->slab] : &a->small.slabs[slot->slab];
+
+    lock(a);
+    s->is_exposed = true;
+    if (!slot->is_big)
+        s->map->exposed[slot->index / 64] |= (uint64_t)1 << (slot->index % 64);
+    unlock(a);
+}
+
+void cache_arena_free(struct cache_arena *a, struct cache_slot *slot)
+{
+    struct file *f = slot->is_big ? &a->big : &a->small;
+    struct slab *s = &f->slabs[slot->slab];
+
+    if (slot->mem == NULL)
+        return;
+    lock(a);
+    EL_ASSERT(s->state == SLAB_IN_USE && s->live > 0);
+    a->used -= slot->bytes;
+    s->live--;
+    if (!slot->is_big)
+        free_small_locked(a, s, slot->index);
+    if (s->live == 0)
+        free_slab_locked(f, s);
+    unlock(a);
+    *slot = (struct cache_slot){ 0 };
+}
+
+void cache_arena_charge(struct cache_arena *a, int64_t bytes)
+{
+    lock(a);
+    a->charged = (uint64_t)((int64_t)a->charged + bytes);
+    unlock(a);
+}
+
+void cache_arena_stats_get(struct cache_arena *a, struct cache_arena_stats *ret)
+{
+    lock(a);
+    ret->budget = a->budget;
+    ret->used = a->used + a->charged;
+    ret->resident = a->resident + a->charged;
+    unlock(a);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * arena: the memory of the memory tier, in slabs of 2 MiB from two unnamed files that are mapped
+ * whole: one with huge pages where that is to be had, for blocks of 1 MiB in pairs; one with
+ * ordinary pages, for shorter pieces in size classes of 4 KiB to 1 MiB.
+ *
+ * Hazard. Pages given to sendfile() stay referenced by sockets after the call returns (on loopback
+ * even after the acknowledgement, until the receiver reads them), so memory that was *exposed* like
+ * that must not be written again. A hole is punched instead: the next writer gets new pages, the
+ * old ones live on in the socket. On huge pages a hole smaller than the page does not do that, it
+ * zeroes the page in place (seen on Linux 6.18), so there only whole slabs are punched, when both
+ * halves are free; a half is given out once in the life of its slab.
+ *
+ * Thread: any; one leaf mutex, never held across a punch of more than a slab.
+ */
+#pragma once
+
+#include "common/err.h"
+
+#define CACHE_SLAB_BYTES (2 * EL_MIB)
+
+struct cache_arena;
+
+/* A piece of the arena. Zeroed: none. */
+struct cache_slot {
+    uint8_t *mem;
+    uint32_t slab;  /* index in its file */
+    uint32_t bytes; /* size of the piece */
+    uint16_t index; /* in the slab */
+    bool is_big;    /* in the file with huge pages */
+};
+
+enum el_err cache_arena_open(uint64_t bytes, bool huge_pages, struct cache_arena **ret_arena,
+                             struct el_error *err);
+void cache_arena_close(struct cache_arena *a); /* NULL is fine */
+bool cache_arena_is_huge(const struct cache_arena *a);
+/* The file behind the slot and the slot's place in it, for sendfile. */
+int cache_arena_fd(const struct cache_arena *a, const struct cache_slot *slot,
+                   uint64_t *ret_offset);
+
+/*
+ * A new pair: the first of its two halves is used by `half` (0 or 1). False: the budget is used up.
+ * The other half may be taken with cache_arena_take_half() as long as the first is not freed.
+ */
+bool cache_arena_take_pair(struct cache_arena *a, unsigned half, struct cache_slot *ret_slot);
+/* False when that half has been given out before. */
+bool cache_arena_take_half(struct cache_arena *a, const struct cache_slot *other, unsigned half,
+                           struct cache_slot *ret_slot);
+/* A piece of at least `bytes` (1 MiB at most). */
+bool cache_arena_take_small(struct cache_arena *a, uint64_t bytes, struct cache_slot *ret_slot);
+
+/* Its bytes were, or are about to be, given to sendfile. Before the slot is freed. */
+void cache_arena_expose(struct cache_arena *a, const struct cache_slot *slot);
+void cache_arena_free(struct cache_arena *a, struct cache_slot *slot);
+
+/* Memory outside the slabs that counts against the same budget: objects and their heads. */
+void cache_arena_charge(struct cache_arena *a, int64_t bytes);
+
+struct cache_arena_stats {
+    uint64_t budget, used; /* used: slots in use, and what was charged */
+    uint64_t resident; /* slabs that have memory, and what was charged; never above the budget */
+};
+void cache_arena_stats_get(struct cache_arena *a, struct cache_arena_stats *ret);

@@ -1,0 +1,588 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fill: one download per missing range, however many readers want it. Request path 4 of 7: a reader
+ * that lacks a byte waits for a fill that will bring it soon, or starts one; its source (storage, 7
+ * of 7) gives the bytes, and whoever waits for them is woken as they come.
+ *
+ * Happy path: cache_fill_for_locked() -> start() -> give() ... give() -> done(EL_OK).
+ *
+ * - A fill owns the block that it is writing (is_filling): bytes are copied and hashed without the
+ *   shard's mutex, and become visible by moving `hi` under it.
+ * - It runs at most a window ahead of its foremost reader, then give() takes less than it was
+ * offered and the fill is *paused*. A reader that moves, or the last one that leaves, lets it go
+ * on; with no reader left it ends at its limit. So a fast reader drives the fill, slow ones hold
+ * nobody back, and memory stays bounded.
+ * - Without memory it is *starved*, which is a pause that ends when a block is let go.
+ * - Bytes that somebody else has, or is bringing, are passed over.
+ */
+#include "cache/object.h"
+
+#define FILL_MAGIC 0x46494c4cu
+
+/* A fill that is further away than this is not waited for: a nearer one is started. */
+#define NEAR_BYTES (16 * EL_MIB)
+
+/* ---- life ---- */
+
+static struct cache_fill *fill_ref(struct cache_fill *f)
+{
+    atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
+    return f;
+}
+
+static void fill_unref(struct cache_fill *f)
+{
+    if (atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    cache_object_unref(f->object);
+    cache_ticket_unref(f->ticket);
+    el_sha256_free(f->hash);
+    f->magic = 0;
+    free(f);
+}
+
+static uint64_t round_up(uint64_t bytes)
+{
+    return bytes > UINT64_MAX - CACHE_BLOCK_BYTES
+               ? bytes
+               : (bytes + CACHE_BLOCK_BYTES - 1) / CACHE_BLOCK_BYTES * CACHE_BLOCK_BYTES;
+}
+
+static uint64_t window_of(const struct cache_object *o)
+{
+    return o->is_whole_only ? o->cache->whole_window : o->cache->window;
+}
+
+/* Two references: the source's, which done() drops, and the caller's. */
+static struct cache_fill *fill_new_locked(struct cache_object *o, struct cache_ticket *t,
+                                          struct cache_source *source, uint64_t first, uint64_t end)
+{
+    struct cache_fill *f = el_new(struct cache_fill);
+
+    f->magic = FILL_MAGIC;
+    atomic_init(&f->refs, 2);
+    f->object = cache_object_ref(o);
+    f->ticket = t != NULL ? cache_ticket_ref(t) : NULL;
+    f->source = source;
+    f->hash = el_sha256_new();
+    f->position = first;
+    f->end = end;
+    f->limit = round_up(first + window_of(o));
+    el_list_init(&f->starved);
+    el_list_append(&o->fills, &f->link);
+    atomic_fetch_add(&o->cache->n_fills, 1);
+    atomic_fetch_add(&o->cache->n_running, 1);
+    return f;
+}
+
+/* ---- where fills begin and end ---- */
+
+static struct cache_fill *covering_locked(const struct cache_object *o, uint64_t position)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &o->fills) {
+        struct cache_fill *f = EL_ENTRY(it, struct cache_fill, link);
+
+        if (f->position <= position && position < f->end)
+            return f;
+    }
+    return NULL;
+}
+
+bool cache_fill_is_coming_locked(const struct cache_object *o, uint64_t position)
+{
+    const struct cache_fill *f = covering_locked(o, position);
+
+    return f != NULL && (o->is_whole_only || position - f->position <= NEAR_BYTES);
+}
+
+/* The end of the hole that begins at `first`: where another fill, or a block that is there, begins.
+ */
+static uint64_t hole_end_locked(struct cache_object *o, uint64_t first, uint64_t end)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &o->fills) {
+        struct cache_fill *f = EL_ENTRY(it, struct cache_fill, link);
+
+        if (f->position > first && f->position < end)
+            end = f->position - f->position % CACHE_BLOCK_BYTES;
+    }
+    for (uint64_t b = first / CACHE_BLOCK_BYTES + 1; b * CACHE_BLOCK_BYTES < end; b++) {
+        const struct cache_block *block = cache_block_find_locked(o, b);
+
+        if (block != NULL && (block->is_filling || cache_block_is_whole(o, b, block)))
+            return b * CACHE_BLOCK_BYTES;
+    }
+    return end > first ? end : first + CACHE_BLOCK_BYTES;
+}
+
+/* A fill that would get there late ends where the new one begins. */
+static void clip_locked(struct cache_object *o, uint64_t first)
+{
+    struct cache_fill *far = covering_locked(o, first);
+
+    if (far != NULL && far->position < first)
+        far->end = first;
+}
+
+struct cache_fill *cache_fill_for_locked(struct cache_reader *r)
+{
+    struct cache_object *o = r->object;
+    uint64_t first = r->position - r->position % CACHE_BLOCK_BYTES;
+    uint64_t end = el_min_u64(round_up(r->end), o->length);
+
+    if (r->ticket->exact) {
+        first = r->ticket->first;
+        end = el_min_u64(r->ticket->end, o->length);
+        if (r->position < first || r->position >= end)
+            return NULL;
+    } else {
+        end = el_min_u64(hole_end_locked(o, first, end), o->length);
+        clip_locked(o, first);
+    }
+    return fill_new_locked(o, r->ticket, o->cache->conf.source, first, end);
+}
+
+void cache_fill_start(struct cache_fill *f)
+{
+    f->source->ops->start(f->source, f);
+    fill_unref(f);
+}
+
+struct cache_fill *cache_fill_adopt(struct cache_object *o, struct cache_source *s,
+                                    struct cache_ticket *t, uint64_t first, uint64_t end)
+{
+    struct cache_fill *f = NULL;
+    const struct cache_block *b;
+
+    cache_shard_lock(o->shard);
+    b = first < o->length ? cache_block_find_locked(o, first / CACHE_BLOCK_BYTES) : NULL;
+    if (!cache_fill_is_coming_locked(o, first) &&
+        (b == NULL || !cache_block_is_whole(o, first / CACHE_BLOCK_BYTES, b))) {
+        clip_locked(o, first);
+        f = fill_new_locked(o, t, s, first, end);
+    }
+    cache_shard_unlock(o->shard);
+    if (f != NULL)
+        fill_unref(f);
+    return f;
+}
+
+/* ---- what a source may ask ---- */
+
+struct cache_object *cache_fill_object(struct cache_fill *f)
+{
+    return f->object;
+}
+
+struct cache_ticket *cache_fill_ticket(struct cache_fill *f)
+{
+    return f->ticket;
+}
+
+uint64_t cache_fill_position(struct cache_fill *f)
+{
+    uint64_t position;
+
+    cache_shard_lock(f->object->shard);
+    position = f->position;
+    cache_shard_unlock(f->object->shard);
+    return position;
+}
+
+uint64_t cache_fill_end(struct cache_fill *f)
+{
+    uint64_t end;
+
+    cache_shard_lock(f->object->shard);
+    end = f->end;
+    cache_shard_unlock(f->object->shard);
+    return end;
+}
+
+void cache_fill_set_data(struct cache_fill *f, void *data)
+{
+    f->data = data;
+}
+
+void *cache_fill_data(struct cache_fill *f)
+{
+    return f->data;
+}
+
+/* ---- demand ---- */
+
+/* Whether any reader wants what the fill has yet to bring; raises the limit by the foremost one. */
+static bool is_wanted_locked(struct cache_fill *f)
+{
+    struct el_list *it, *tmp;
+    bool is_wanted = false;
+
+    EL_LIST_EACH (it, tmp, &f->object->readers) {
+        const struct cache_reader *r = EL_ENTRY(it, struct cache_reader, link);
+
+        if (r->end <= f->position || r->position >= f->end)
+            continue;
+        is_wanted = true;
+        f->limit = el_max_u64(f->limit, round_up(r->position + window_of(f->object)));
+    }
+    return is_wanted;
+}
+
+size_t cache_fill_unpause_locked(struct cache_object *o, struct cache_fill *ret[], size_t max)
+{
+    struct el_list *it, *tmp;
+    size_t n = 0;
+
+    EL_LIST_EACH (it, tmp, &o->fills) {
+        struct cache_fill *f = EL_ENTRY(it, struct cache_fill, link);
+
+        if (n < max && f->is_paused && (!is_wanted_locked(f) || f->position < f->limit)) {
+            f->is_paused = false;
+            ret[n++] = fill_ref(f);
+        }
+    }
+    return n;
+}
+
+void cache_fill_resume(struct cache_fill *f)
+{
+    f->source->ops->resume(f->source, f);
+    fill_unref(f);
+}
+
+/* ---- memory ---- */
+
+static void starve(struct cache_fill *f)
+{
+    struct cache *c = f->object->cache;
+
+    EL_ASSERT(pthread_mutex_lock(&c->starved_mtx) == 0);
+    if (el_list_empty(&f->starved)) {
+        el_list_append(&c->starved, &f->starved);
+        (void)fill_ref(f);
+        atomic_fetch_add(&c->n_starved, 1);
+    }
+    EL_ASSERT(pthread_mutex_unlock(&c->starved_mtx) == 0);
+}
+
+void cache_fill_feed_starved(struct cache *c)
+{
+    struct el_list all, *l;
+
+    if (atomic_load_explicit(&c->n_starved, memory_order_relaxed) == 0)
+        return;
+    EL_ASSERT(pthread_mutex_lock(&c->starved_mtx) == 0);
+    el_list_move(&all, &c->starved);
+    atomic_store(&c->n_starved, 0);
+    EL_ASSERT(pthread_mutex_unlock(&c->starved_mtx) == 0);
+    for (;;) {
+        /* A member of `all` may be looked at by starve() of its own fill: one at a time, under the
+         * mutex. */
+        EL_ASSERT(pthread_mutex_lock(&c->starved_mtx) == 0);
+        l = el_list_pop(&all);
+        EL_ASSERT(pthread_mutex_unlock(&c->starved_mtx) == 0);
+        if (l == NULL)
+            return;
+        cache_fill_resume(EL_ENTRY(l, struct cache_fill, starved));
+    }
+}
+
+/* ---- giving ---- */
+
+static void wake_locked(struct cache_object *o, uint64_t from, uint64_t to)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &o->readers) {
+        struct cache_reader *r = EL_ENTRY(it, struct cache_reader, link);
+
+        if (r->is_waiting && r->position >= from && r->position < to) {
+            r->is_waiting = false;
+            el_msgq_post(r->queue, &r->msg);
+        }
+    }
+}
+
+/* An object that is only good as a whole and too long to be kept is let go behind its reader. */
+static void note_length_locked(struct cache_object *o, uint64_t position)
+{
+    if (o->is_whole_only && position > o->cache->whole_limit) {
+        o->is_kept = false;
+        o->wants_index = false;
+    }
+}
+
+static void block_attach_locked(struct cache_fill *f, struct cache_block *b, uint64_t block)
+{
+    struct cache_object *o = f->object;
+    struct cache_chunk *c = cache_chunk_get_locked(o, block);
+
+    b->object = o;
+    b->number = (uint32_t)block;
+    b->lo = b->hi = (uint32_t)(f->position % CACHE_BLOCK_BYTES);
+    b->done_at = UINT64_MAX;
+    b->is_filling = true;
+    c->blocks[block % CACHE_CHUNK_BLOCKS] = b;
+    c->n_blocks++;
+    o->blocks++;
+    o->shard->n_blocks++;
+    f->block = b;
+}
+
+/* Memory for the block at the position. False: there is none; resume() will come. */
+static bool take_block(struct cache_fill *f, uint64_t block)
+{
+    struct cache_object *o = f->object;
+    struct cache_block *b = el_new(struct cache_block), *old;
+
+    cache_evict_step(o->cache);
+    if (!cache_evict_take(o, block, &b->slot)) {
+        free(b);
+        starve(f);
+        return false;
+    }
+    cache_shard_lock(o->shard);
+    old = cache_block_find_locked(o, block);
+    if (old != NULL && !old->is_filling && !cache_block_is_whole(o, block, old)) {
+        bool was_kept = o->is_kept;
+
+        cache_block_drop_locked(o, block); /* a part that does not reach to the position */
+        o->is_kept = was_kept;
+        old = NULL;
+    }
+    if (old == NULL)
+        block_attach_locked(f, b, block);
+    cache_shard_unlock(o->shard);
+    if (old != NULL) {
+        cache_arena_free(o->cache->arena, &b->slot);
+        free(b);
+    } else {
+        el_sha256_reset(f->hash);
+        f->is_hashed = f->block->lo == 0;
+    }
+    return true;
+}
+
+/* The block is written to its end: its digest, then everybody may know. */
+static void digest_block(struct cache_fill *f, struct cache_block *b, uint32_t bytes)
+{
+    if (b->lo != 0)
+        return;
+    if (f->is_hashed)
+        el_sha256_final(f->hash, &b->digest);
+    else
+        el_sha256_of(b->slot.mem, bytes, &b->digest);
+    b->has_digest = true;
+}
+
+static void block_done_locked(struct cache_fill *f)
+{
+    struct cache_object *o = f->object;
+    struct cache_block *b = f->block;
+
+    b->is_filling = false;
+    b->done_at = atomic_fetch_add(&o->cache->moment, 1) + 1;
+    if (b->lo == 0)
+        o->whole_blocks++;
+    f->block = NULL;
+}
+
+static size_t write_block(struct cache_fill *f, uint64_t block, const void *bytes, size_t n)
+{
+    struct cache_object *o = f->object;
+    struct cache_block *b = f->block;
+    uint32_t size = cache_block_bytes(o, block), hi = b->hi;
+    bool is_done = hi + n == size;
+
+    memcpy(b->slot.mem + hi, bytes, n);
+    if (f->is_hashed)
+        el_sha256_update(f->hash, bytes, n);
+    if (is_done)
+        digest_block(f, b, size);
+    cache_shard_lock(o->shard);
+    b->hi += (uint32_t)n;
+    f->position += n;
+    if (is_done)
+        block_done_locked(f);
+    note_length_locked(o, f->position);
+    wake_locked(o, f->position - n, f->position);
+    cache_shard_unlock(o->shard);
+    return n;
+}
+
+enum next_move { OVER, PAUSE, PASS_OVER, NEED_BLOCK, WRITE };
+
+static enum next_move next_move_locked(struct cache_fill *f, uint64_t block)
+{
+    struct cache_block *b;
+
+    if (f->position >= f->end)
+        return OVER;
+    if (f->position >= f->limit) {
+        bool is_wanted = is_wanted_locked(f);
+
+        f->is_stopped = !is_wanted;
+        if (!is_wanted)
+            return OVER;
+        if (f->position >= f->limit) {
+            f->is_paused = true;
+            return PAUSE;
+        }
+    }
+    if (f->block != NULL)
+        return WRITE;
+    b = cache_block_find_locked(f->object, block);
+    if (b == NULL)
+        return NEED_BLOCK;
+    if (b->is_filling || cache_block_is_whole(f->object, block, b))
+        return PASS_OVER;
+    if (b->hi != f->position % CACHE_BLOCK_BYTES)
+        return NEED_BLOCK;
+    /* A part that ends right here is continued. */
+    b->is_filling = true;
+    f->block = b;
+    f->is_hashed = false;
+    return WRITE;
+}
+
+/* Bytes taken, 0: paused, -1: over. */
+static ssize_t give_some(struct cache_fill *f, const void *bytes, size_t n)
+{
+    struct cache_shard *s = f->object->shard;
+    enum next_move move;
+    uint64_t block, stop;
+
+    cache_shard_lock(s);
+    block = f->position / CACHE_BLOCK_BYTES;
+    move = next_move_locked(f, block);
+    stop = el_min_u64(f->end, (block + 1) * CACHE_BLOCK_BYTES);
+    if (move != OVER)
+        n = (size_t)el_min_u64(n, stop - f->position);
+    if (move == PASS_OVER)
+        f->position += n;
+    cache_shard_unlock(s);
+    switch (move) {
+    case OVER:
+        return -1;
+    case PAUSE:
+        return 0;
+    case PASS_OVER:
+        return (ssize_t)n;
+    case NEED_BLOCK:
+        return take_block(f, block) ? give_some(f, bytes, n) : 0;
+    case WRITE:
+        return (ssize_t)write_block(f, block, bytes, n);
+    }
+    return -1;
+}
+
+ssize_t cache_fill_give(struct cache_fill *f, const void *bytes, size_t n)
+{
+    size_t taken = 0;
+
+    EL_ASSERT(f->magic == FILL_MAGIC);
+    while (taken < n) {
+        ssize_t some = give_some(f, (const char *)bytes + taken, n - taken);
+
+        if (some < 0)
+            return -1;
+        if (some == 0)
+            break;
+        taken += (size_t)some;
+    }
+    return (ssize_t)taken;
+}
+
+/* ---- the end ---- */
+
+/* What becomes of the block that the fill was writing: whole, a part, or nothing. */
+static void settle_block_locked(struct cache_fill *f)
+{
+    struct cache_object *o = f->object;
+    struct cache_block *b = f->block;
+
+    if (b == NULL)
+        return;
+    f->block = NULL;
+    b->is_filling = false;
+    b->done_at = atomic_fetch_add(&o->cache->moment, 1) + 1;
+    if (b->hi == b->lo || o->length == CACHE_UNKNOWN_LENGTH) {
+        cache_block_drop_locked(o, b->number);
+    } else if (cache_block_is_whole(o, b->number, b)) {
+        digest_block(f, b, b->hi);
+        o->whole_blocks++;
+    }
+}
+
+static void wake_all_locked(struct cache_fill *f, enum el_err code, const struct el_error *err)
+{
+    struct cache_object *o = f->object;
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &o->readers) {
+        struct cache_reader *r = EL_ENTRY(it, struct cache_reader, link);
+
+        if (!r->is_waiting)
+            continue;
+        r->is_waiting = false;
+        if (code != EL_OK && !cache_fill_is_coming_locked(o, r->position)) {
+            r->failed = f->ticket;
+            if (err != NULL)
+                r->failure = *err;
+            r->failure.code = code;
+        }
+        el_msgq_post(r->queue, &r->msg);
+    }
+}
+
+/* A fill that nobody wanted to the end has not failed, but an object that is only good as a whole
+ * has. */
+static enum el_err outcome_locked(const struct cache_fill *f, enum el_err code)
+{
+    bool is_short = f->is_stopped || (f->end != CACHE_UNKNOWN_LENGTH && f->position < f->end);
+
+    return code == EL_OK && is_short && f->object->is_whole_only ? EL_ECANCELED : code;
+}
+
+/* What the end of the fill means for the object; true: the index's reference is the caller's to
+ * drop. */
+static bool conclude_locked(struct cache_object *o, enum el_err code, uint64_t position)
+{
+    if (code == EL_OK && o->length == CACHE_UNKNOWN_LENGTH)
+        o->length = position;
+    if (code != EL_ECHANGED && (code == EL_OK || !o->is_whole_only))
+        return false;
+    o->is_changed = code == EL_ECHANGED;
+    o->is_dead = true;
+    return cache_index_remove_locked(o);
+}
+
+void cache_fill_done(struct cache_fill *f, enum el_err code, const struct el_error *err)
+{
+    struct cache_object *o = f->object, *replaced[CACHE_MAX_VARIANTS];
+    struct cache *c = o->cache;
+    size_t n = 0;
+    bool was_in_index;
+
+    EL_ASSERT(f->magic == FILL_MAGIC && !f->is_over);
+    cache_shard_lock(o->shard);
+    code = outcome_locked(f, code);
+    f->is_over = true;
+    el_list_remove(&f->link);
+    was_in_index = conclude_locked(o, code, f->position);
+    settle_block_locked(f);
+    if (o->wants_index && o->is_kept && cache_object_is_complete_locked(o))
+        (void)cache_index_add_locked(o, replaced, &n);
+    wake_all_locked(f, code, err);
+    cache_shard_unlock(o->shard);
+    while (n > 0)
+        cache_object_unref(replaced[--n]);
+    if (was_in_index)
+        cache_object_unref(o);
+    atomic_fetch_sub(&c->n_running, 1);
+    fill_unref(f);
+    cache_fill_feed_starved(c);
+}

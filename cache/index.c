@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * index: url -> the versions that lookups find, and who is asking the origin about it. An entry
+ * lives as long as it has an object, a flight, or the memory of an answer that could not be shared.
+ */
+#include "cache/object.h"
+
+#define FIRST_BUCKETS 64
+
+/* ---- entries ---- */
+
+static struct cache_shard *shard_of(struct cache *c, uint64_t hash)
+{
+    return &c->shards[hash % CACHE_SHARDS];
+}
+
+/* The low bits chose the shard. */
+static size_t bucket_of(const struct cache_shard *s, uint64_t hash)
+{
+    return (size_t)(hash / CACHE_SHARDS) & (s->n_buckets - 1);
+}
+
+static struct cache_entry *entry_find_locked(struct cache_shard *s, uint64_t hash,
+                                             struct el_str url)
+{
+    struct cache_entry *e = s->n_buckets == 0 ? NULL : s->buckets[bucket_of(s, hash)];
+
+    while (e != NULL && (e->hash != hash || !el_str_eq((struct el_str){ e->url, e->url_n }, url)))
+        e = e->next;
+    return e;
+}
+
+static void grow_locked(struct cache_shard *s)
+{
+    struct cache_entry **old = s->buckets;
+    size_t n = s->n_buckets;
+
+    s->n_buckets = n == 0 ? FIRST_BUCKETS : n * 2;
+    s->buckets = el_alloc(s->n_buckets * sizeof(s->buckets[0]));
+    for (size_t i = 0; i < n; i++) {
+        while (old[i] != NULL) {
+            struct cache_entry *e = old[i];
+            size_t to = bucket_of(s, e->hash);
+
+            old[i] = e->next;
+            e->next = s->buckets[to];
+            s->buckets[to] = e;
+        }
+    }
+    free(old);
+}
+
+static bool is_forgotten(const struct cache_entry *e, uint64_t now_ms)
+{
+    return !e->in_flight && el_list_empty(&e->objects) && el_list_empty(&e->waiters) &&
+           e->solo_until_ms <= now_ms;
+}
+
+/* Each insertion looks into one bucket for entries that nothing needs, so they cannot pile up. */
+static void sweep_locked(struct cache_shard *s, uint64_t now_ms)
+{
+    struct cache_entry **at = &s->buckets[s->sweep++ % s->n_buckets];
+
+    while (*at != NULL) {
+        struct cache_entry *e = *at;
+
+        if (is_forgotten(e, now_ms)) {
+            *at = e->next;
+            s->n_entries--;
+            free(e);
+        } else {
+            at = &e->next;
+        }
+    }
+}
+
+static struct cache_entry *entry_get_locked(struct cache *c, struct cache_shard *s, uint64_t hash,
+                                            struct el_str url)
+{
+    struct cache_entry *e = entry_find_locked(s, hash, url);
+    size_t to;
+
+    if (e != NULL)
+        return e;
+    if (s->n_entries >= s->n_buckets)
+        grow_locked(s);
+    sweep_locked(s, el_clock_mono_ms(c->conf.clock));
+    e = el_alloc(sizeof(*e) + url.n);
+    e->hash = hash;
+    e->url_n = url.n;
+    memcpy(e->url, url.p, url.n);
+    el_list_init(&e->objects);
+    el_list_init(&e->waiters);
+    to = bucket_of(s, hash);
+    e->next = s->buckets[to];
+    s->buckets[to] = e;
+    s->n_entries++;
+    return e;
+}
+
+/* Frees the entry when nothing needs it. */
+static void entry_put_locked(struct cache *c, struct cache_shard *s, struct cache_entry *e)
+{
+    struct cache_entry **at = &s->buckets[bucket_of(s, e->hash)];
+
+    if (!is_forgotten(e, el_clock_mono_ms(c->conf.clock)))
+        return;
+    while (*at != e)
+        at = &(*at)->next;
+    *at = e->next;
+    s->n_entries--;
+    free(e);
+}
+
+/* ---- lookup, publish, kill ---- */
+
+size_t cache_lookup(struct cache *c, struct el_str url,
+                    struct cache_object *ret[CACHE_MAX_VARIANTS])
+{
+    uint64_t hash = el_str_hash(url);
+    struct cache_shard *s = shard_of(c, hash);
+    struct cache_entry *e;
+    struct el_list *it, *tmp;
+    size_t n = 0;
+
+    cache_shard_lock(s);
+    e = entry_find_locked(s, hash, url);
+    if (e != NULL) {
+        EL_LIST_EACH (it, tmp, &e->objects) {
+            ret[n++] = cache_object_ref(EL_ENTRY(it, struct cache_object, link));
+        }
+    }
+    cache_shard_unlock(s);
+    return n;
+}
+
+bool cache_index_remove_locked(struct cache_object *o)
+{
+    struct cache_entry *e;
+
+    o->wants_index = false;
+    if (!o->in_index)
+        return false;
+    o->in_index = false;
+    el_list_remove(&o->link);
+    e = entry_find_locked(o->shard, o->hash, cache_object_url(o));
+    entry_put_locked(o->cache, o->shard, e);
+    return true;
+}
+
+static bool is_same_variant(const struct cache_object *a, const struct cache_object *b)
+{
+    return el_str_eq(el_buf_str(&a->meta->vary_bytes), el_buf_str(&b->meta->vary_bytes));
+}
+
+bool cache_index_add_locked(struct cache_object *o, struct cache_object *ret_replaced[],
+                            size_t *ret_n)
+{
+    struct cache_entry *e;
+    struct el_list *it, *tmp;
+    size_t kept = 0;
+
+    *ret_n = 0;
+    if (o->is_dead || o->in_index || o->cache->conf.memory_bytes == 0)
+        return o->in_index;
+    e = entry_get_locked(o->cache, o->shard, o->hash, cache_object_url(o));
+    EL_LIST_EACH (it, tmp, &e->objects) {
+        struct cache_object *old = EL_ENTRY(it, struct cache_object, link);
+
+        if (!is_same_variant(old, o) && ++kept < CACHE_MAX_VARIANTS)
+            continue;
+        old->in_index = false;
+        el_list_remove(&old->link);
+        ret_replaced[(*ret_n)++] = old;
+    }
+    el_list_prepend(&e->objects, &o->link);
+    o->in_index = true;
+    (void)cache_object_ref(o);
+    return true;
+}
+
+bool cache_object_publish(struct cache_object *o)
+{
+    struct cache_object *replaced[CACHE_MAX_VARIANTS];
+    size_t n = 0;
+    bool is_public;
+
+    cache_shard_lock(o->shard);
+    if (o->is_whole_only && !(o->is_kept && cache_object_is_complete_locked(o))) {
+        o->wants_index = !o->is_dead && o->is_kept;
+        is_public = o->wants_index;
+    } else {
+        is_public = cache_index_add_locked(o, replaced, &n);
+    }
+    cache_shard_unlock(o->shard);
+    while (n > 0)
+        cache_object_unref(replaced[--n]);
+    cache_evict_step(o->cache);
+    return is_public;
+}
+
+void cache_object_kill(struct cache_object *o)
+{
+    bool was_in_index;
+
+    cache_shard_lock(o->shard);
+    o->is_dead = true;
+    was_in_index = cache_index_remove_locked(o);
+    cache_shard_unlock(o->shard);
+    if (was_in_index)
+        cache_object_unref(o);
+}
+
+size_t cache_invalidate(struct cache *c, struct el_str url)
+{
+    struct cache_object *found[CACHE_MAX_VARIANTS];
+    size_t n = cache_lookup(c, url, found);
+
+    for (size_t i = 0; i < n; i++) {
+        cache_object_kill(found[i]);
+        cache_object_unref(found[i]);
+    }
+    return n;
+}
+
+/* ---- flights ---- */
+
+enum cache_flight cache_flight_join(struct cache *c, struct el_str url, struct cache_waiter *w)
+{
+    uint64_t hash = el_str_hash(url);
+    struct cache_shard *s = shard_of(c, hash);
+    enum cache_flight flight = CACHE_FLIGHT_WAIT;
+    struct cache_entry *e;
+
+    cache_shard_lock(s);
+    e = entry_get_locked(c, s, hash, url);
+    if (e->solo_until_ms > el_clock_mono_ms(c->conf.clock)) {
+        flight = CACHE_FLIGHT_SOLO;
+    } else if (!e->in_flight) {
+        e->in_flight = true;
+        flight = CACHE_FLIGHT_LEAD;
+    } else {
+        w->url = url;
+        w->stored = false;
+        el_list_append(&e->waiters, &w->link);
+    }
+    cache_shard_unlock(s);
+    return flight;
+}
+
+void cache_flight_land(struct cache *c, struct el_str url, bool stored, uint64_t solo_ms)
+{
+    uint64_t hash = el_str_hash(url);
+    struct cache_shard *s = shard_of(c, hash);
+    struct cache_entry *e;
+    struct el_list *l;
+
+    cache_shard_lock(s);
+    e = entry_find_locked(s, hash, url);
+    EL_ASSERT(e != NULL && e->in_flight);
+    e->in_flight = false;
+    e->solo_until_ms = solo_ms > 0 ? el_clock_mono_ms(c->conf.clock) + solo_ms : 0;
+    while ((l = el_list_pop(&e->waiters)) != NULL) {
+        struct cache_waiter *w = EL_ENTRY(l, struct cache_waiter, link);
+
+        w->stored = stored;
+        el_msgq_post(w->queue, &w->msg);
+    }
+    entry_put_locked(c, s, e);
+    cache_shard_unlock(s);
+}
+
+void cache_flight_leave(struct cache *c, struct cache_waiter *w)
+{
+    struct cache_shard *s;
+
+    /* A waiter that never waited has no url. */
+    if (w->url.n > 0) {
+        s = shard_of(c, el_str_hash(w->url));
+        cache_shard_lock(s);
+        el_list_remove(&w->link);
+        cache_shard_unlock(s);
+    }
+    el_msgq_cancel(w->queue, &w->msg);
+    w->url.n = 0;
+}

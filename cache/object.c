@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+/* object: one version of an object in the index: its meta, its chunks, and the blocks in them. */
+#include "cache/object.h"
+
+/* ---- metas and tickets ---- */
+
+struct cache_meta *cache_meta_new(void)
+{
+    struct cache_meta *m = el_new(struct cache_meta);
+
+    atomic_init(&m->refs, 1);
+    return m;
+}
+
+struct cache_meta *cache_meta_ref(struct cache_meta *m)
+{
+    atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed);
+    return m;
+}
+
+void cache_meta_unref(struct cache_meta *m)
+{
+    if (m == NULL || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    el_fields_deinit(&m->fields);
+    el_buf_deinit(&m->head);
+    el_buf_deinit(&m->vary_bytes);
+    free(m);
+}
+
+struct cache_ticket *cache_ticket_ref(struct cache_ticket *t)
+{
+    atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
+    return t;
+}
+
+void cache_ticket_unref(struct cache_ticket *t)
+{
+    if (t != NULL && atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) == 1)
+        t->free(t);
+}
+
+/* ---- shards ---- */
+
+void cache_shard_lock(struct cache_shard *s)
+{
+    EL_ASSERT(pthread_mutex_lock(&s->mtx) == 0);
+}
+
+void cache_shard_unlock(struct cache_shard *s)
+{
+    EL_ASSERT(pthread_mutex_unlock(&s->mtx) == 0);
+}
+
+/* ---- blocks ---- */
+
+uint32_t cache_block_bytes(const struct cache_object *o, uint64_t block)
+{
+    uint64_t start = block * CACHE_BLOCK_BYTES;
+
+    if (o->length == CACHE_UNKNOWN_LENGTH)
+        return (uint32_t)CACHE_BLOCK_BYTES;
+    EL_ASSERT(start < o->length);
+    return (uint32_t)el_min_u64(CACHE_BLOCK_BYTES, o->length - start);
+}
+
+bool cache_block_is_whole(const struct cache_object *o, uint64_t block, const struct cache_block *b)
+{
+    return b->lo == 0 && !b->is_filling && b->hi == cache_block_bytes(o, block);
+}
+
+static struct cache_chunk **chunk_place(struct cache_object *o, uint64_t chunk)
+{
+    size_t page = (size_t)(chunk / CACHE_PAGE_CHUNKS);
+
+    if (chunk == 0)
+        return &o->first;
+    if (page >= o->n_pages || o->pages[page] == NULL)
+        return NULL;
+    return &o->pages[page]->v[chunk % CACHE_PAGE_CHUNKS];
+}
+
+struct cache_block *cache_block_find_locked(struct cache_object *o, uint64_t block)
+{
+    struct cache_chunk **place = chunk_place(o, block / CACHE_CHUNK_BLOCKS);
+
+    return place == NULL || *place == NULL ? NULL : (*place)->blocks[block % CACHE_CHUNK_BLOCKS];
+}
+
+static struct cache_chunk *chunk_new_locked(struct cache_object *o, uint64_t index)
+{
+    struct cache_chunk *c = el_new(struct cache_chunk);
+
+    c->object = o;
+    c->index = (uint32_t)index;
+    c->used_ms = el_clock_mono_ms(o->cache->conf.clock);
+    el_list_prepend(&o->shard->lru, &c->lru);
+    o->shard->n_chunks++;
+    return c;
+}
+
+static void grow_pages(struct cache_object *o, size_t page)
+{
+    size_t n = o->n_pages == 0 ? 4 : o->n_pages;
+
+    while (n <= page)
+        n *= 2;
+    if (n > o->n_pages) {
+        o->pages = realloc(o->pages, n * sizeof(o->pages[0]));
+        EL_ASSERT(o->pages != NULL);
+        memset(o->pages + o->n_pages, 0, (n - o->n_pages) * sizeof(o->pages[0]));
+        o->n_pages = n;
+    }
+    if (o->pages[page] == NULL)
+        o->pages[page] = el_new(struct cache_chunk_page);
+}
+
+struct cache_chunk *cache_chunk_get_locked(struct cache_object *o, uint64_t block)
+{
+    uint64_t index = block / CACHE_CHUNK_BLOCKS;
+    struct cache_chunk **place = chunk_place(o, index);
+
+    if (place == NULL) {
+        grow_pages(o, (size_t)(index / CACHE_PAGE_CHUNKS));
+        place = chunk_place(o, index);
+    }
+    if (*place == NULL)
+        *place = chunk_new_locked(o, index);
+    return *place;
+}
+
+void cache_chunk_touch_locked(struct cache_object *o, uint64_t block)
+{
+    struct cache_chunk *c = cache_chunk_get_locked(o, block);
+
+    c->used_ms = el_clock_mono_ms(o->cache->conf.clock);
+    cache_heat_touch(&c->heat, c->used_ms);
+    el_list_remove(&c->lru);
+    el_list_prepend(&o->shard->lru, &c->lru);
+}
+
+static void block_free(struct cache *c, struct cache_block *b)
+{
+    cache_arena_free(c->arena, &b->slot);
+    free(b);
+}
+
+void cache_block_unpin_locked(struct cache *c, struct cache_block *b)
+{
+    EL_ASSERT(b->pins > 0);
+    b->pins--;
+    if (b->pins == 0 && b->object == NULL)
+        block_free(c, b);
+}
+
+void cache_block_drop_locked(struct cache_object *o, uint64_t block)
+{
+    struct cache_chunk *c = *chunk_place(o, block / CACHE_CHUNK_BLOCKS);
+    struct cache_block *b = c->blocks[block % CACHE_CHUNK_BLOCKS];
+
+    if (cache_block_is_whole(o, block, b))
+        o->whole_blocks--;
+    c->blocks[block % CACHE_CHUNK_BLOCKS] = NULL;
+    c->n_blocks--;
+    o->blocks--;
+    o->shard->n_blocks--;
+    o->is_kept = false;
+    b->object = NULL;
+    if (b->pins == 0)
+        block_free(o->cache, b);
+}
+
+/* ---- objects ---- */
+
+/* What an object costs beside its blocks, near enough for the budget. */
+static int64_t cost_of(const struct cache_object *o)
+{
+    const struct cache_meta *m = o->meta;
+    size_t n = sizeof(*o) + sizeof(*m) + sizeof(struct cache_chunk) + sizeof(struct cache_block) +
+               sizeof(struct cache_entry) + 2 * o->url_n + m->head.cap + m->vary_bytes.cap;
+
+    for (size_t i = 0; i < m->fields.n; i++)
+        n += m->fields.v[i].name.n + m->fields.v[i].value.n + 24;
+    return (int64_t)(n + m->fields.cap * sizeof(m->fields.v[0]));
+}
+
+struct cache_object *cache_object_new(struct cache *c, struct el_str url, struct cache_meta *meta,
+                                      uint64_t length)
+{
+    struct cache_object *o = el_new(struct cache_object);
+
+    atomic_init(&o->refs, 1);
+    o->cache = c;
+    o->url = el_strndup(url.p, url.n);
+    o->url_n = url.n;
+    o->hash = el_str_hash(url);
+    o->shard = &c->shards[o->hash % CACHE_SHARDS];
+    o->meta = cache_meta_ref(meta);
+    o->length = length;
+    o->is_whole_only = !meta->has_strong_validator || length == CACHE_UNKNOWN_LENGTH;
+    o->is_kept = true;
+    el_list_init(&o->link);
+    el_list_init(&o->fills);
+    el_list_init(&o->readers);
+    o->charged = cost_of(o);
+    cache_arena_charge(c->arena, o->charged);
+    cache_shard_lock(o->shard);
+    o->first = chunk_new_locked(o, 0);
+    o->shard->n_objects++;
+    cache_shard_unlock(o->shard);
+    return o;
+}
+
+struct cache_object *cache_object_ref(struct cache_object *o)
+{
+    atomic_fetch_add_explicit(&o->refs, 1, memory_order_relaxed);
+    return o;
+}
+
+static void chunk_free_locked(struct cache_object *o, struct cache_chunk *c)
+{
+    for (unsigned i = 0; i < CACHE_CHUNK_BLOCKS; i++) {
+        if (c->blocks[i] != NULL)
+            cache_block_drop_locked(o, (uint64_t)c->index * CACHE_CHUNK_BLOCKS + i);
+    }
+    el_list_remove(&c->lru);
+    o->shard->n_chunks--;
+    free(c);
+}
+
+static void chunks_free_locked(struct cache_object *o)
+{
+    for (size_t p = 0; p < o->n_pages; p++) {
+        for (size_t i = 0; o->pages[p] != NULL && i < CACHE_PAGE_CHUNKS; i++) {
+            if (o->pages[p]->v[i] != NULL)
+                chunk_free_locked(o, o->pages[p]->v[i]);
+        }
+        free(o->pages[p]);
+    }
+    free(o->pages);
+    chunk_free_locked(o, o->first);
+}
+
+void cache_object_unref(struct cache_object *o)
+{
+    if (o == NULL || atomic_fetch_sub_explicit(&o->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    EL_ASSERT(el_list_empty(&o->fills) && el_list_empty(&o->readers) && !o->in_index);
+    cache_shard_lock(o->shard);
+    chunks_free_locked(o);
+    o->shard->n_objects--;
+    cache_shard_unlock(o->shard);
+    cache_arena_charge(o->cache->arena, -o->charged);
+    cache_meta_unref(o->meta);
+    free(o->url);
+    free(o);
+}
+
+struct el_str cache_object_url(const struct cache_object *o)
+{
+    return (struct el_str){ o->url, o->url_n };
+}
+
+uint64_t cache_object_length(struct cache_object *o)
+{
+    uint64_t length;
+
+    cache_shard_lock(o->shard);
+    length = o->length;
+    cache_shard_unlock(o->shard);
+    return length;
+}
+
+struct cache_meta *cache_object_meta(struct cache_object *o)
+{
+    struct cache_meta *m;
+
+    cache_shard_lock(o->shard);
+    m = cache_meta_ref(o->meta);
+    cache_shard_unlock(o->shard);
+    return m;
+}
+
+void cache_object_freshen(struct cache_object *o, struct cache_meta *meta)
+{
+    struct cache_meta *old;
+
+    cache_shard_lock(o->shard);
+    old = o->meta;
+    o->meta = cache_meta_ref(meta);
+    cache_shard_unlock(o->shard);
+    cache_meta_unref(old);
+}
+
+bool cache_object_is_complete_locked(const struct cache_object *o)
+{
+    return o->length != CACHE_UNKNOWN_LENGTH &&
+           o->whole_blocks == (o->length + CACHE_BLOCK_BYTES - 1) / CACHE_BLOCK_BYTES;
+}
+
+bool cache_object_is_complete(struct cache_object *o)
+{
+    bool is_complete;
+
+    cache_shard_lock(o->shard);
+    is_complete = cache_object_is_complete_locked(o);
+    cache_shard_unlock(o->shard);
+    return is_complete;
+}
+
+/* Whether the part of [first, end) that lies in the block is there. */
+static bool has_part(struct cache_object *o, uint64_t block, uint64_t first, uint64_t end)
+{
+    const struct cache_block *b = cache_block_find_locked(o, block);
+    uint64_t start = block * CACHE_BLOCK_BYTES;
+
+    return b != NULL && start + b->lo <= el_max_u64(first, start) &&
+           start + b->hi >= el_min_u64(end, start + CACHE_BLOCK_BYTES);
+}
+
+bool cache_object_has(struct cache_object *o, uint64_t first, uint64_t end)
+{
+    bool has;
+
+    cache_shard_lock(o->shard);
+    has = cache_object_is_complete_locked(o);
+    if (!has && end <= o->length) {
+        has = true;
+        for (uint64_t b = first / CACHE_BLOCK_BYTES; has && b * CACHE_BLOCK_BYTES < end; b++)
+            has = has_part(o, b, first, end);
+    }
+    cache_shard_unlock(o->shard);
+    return has;
+}

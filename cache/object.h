@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * object: what the index holds, private to the cache library.
+ *
+ *   shard (mutex) -- entries by url -- objects (variants) -- chunks -- blocks -- slots of the arena
+ *                                           |
+ *                                           +-- fills, readers
+ *
+ * Invariants
+ * 1. Everything below an object is under the mutex of its shard, but for the bytes: those between a
+ * block's lo and hi never change, those from hi on belong to its one fill.
+ * 2. A block with pins or with a fill is not evicted. One that is replaced while it is pinned
+ * becomes an orphan and is freed by the last unpin.
+ * 3. A chunk is in its shard's LRU list as long as it exists. Chunk 0 exists as long as its object.
+ * 4. An object in the index holds one reference of the index's.
+ *
+ * Lock order: shard -> arena, shard -> message queue. Never two shards.
+ */
+#pragma once
+
+#include <pthread.h>
+
+#include "cache/arena.h"
+#include "cache/cache.h"
+#include "cache/policy.h"
+
+#define CACHE_SHARDS 64
+
+struct cache_block {
+    struct cache_object *object; /* NULL: orphan */
+    struct cache_slot slot;
+    uint32_t lo, hi; /* the bytes that are there, from the block's start */
+    uint32_t pins;
+    uint32_t number; /* in the object */
+    bool is_filling;
+    bool is_exposed; /* given out for sendfile */
+    bool has_digest;
+    uint64_t done_at; /* moment (cache->moment) when it was complete; UINT64_MAX before */
+    struct el_digest digest;
+};
+
+struct cache_chunk {
+    struct el_list lru; /* of the shard, most recent first */
+    struct cache_object *object;
+    uint32_t index;
+    uint32_t n_blocks;
+    uint64_t used_ms; /* monotonic, last access */
+    struct cache_heat heat;
+    struct cache_block *blocks[CACHE_CHUNK_BLOCKS];
+};
+
+/* Chunk pointers are kept in pages, so that a 1 TB object of which little is read costs little. */
+#define CACHE_PAGE_CHUNKS 64
+
+struct cache_chunk_page {
+    struct cache_chunk *v[CACHE_PAGE_CHUNKS];
+};
+
+struct cache_object {
+    _Atomic unsigned refs;
+    struct cache *cache;
+    struct cache_shard *shard;
+    char *url; /* owned */
+    size_t url_n;
+    uint64_t hash;
+    /* under the shard's mutex */
+    struct el_list link; /* in its entry */
+    struct cache_meta *meta;
+    uint64_t length;
+    bool in_index, wants_index, is_dead, is_whole_only; /* whole only: parts of it are of no use */
+    bool is_kept;                                       /* whole only: nothing of it has left yet */
+    bool is_changed; /* the origin has another version: what is missing stays missing */
+    struct el_list fills, readers;
+    struct cache_chunk *first; /* chunk 0 */
+    struct cache_chunk_page **pages;
+    size_t n_pages;
+    uint64_t whole_blocks, blocks;
+    int64_t charged;
+};
+
+struct cache_entry {
+    struct cache_entry *next; /* in its bucket */
+    uint64_t hash;
+    struct el_list objects;
+    struct el_list waiters;
+    bool in_flight;
+    uint64_t solo_until_ms;
+    size_t url_n;
+    char url[];
+};
+
+struct cache_shard {
+    pthread_mutex_t mtx;
+    struct cache_entry **buckets;
+    size_t n_buckets, n_entries;
+    size_t sweep;       /* bucket where the search for forgotten entries goes on */
+    struct el_list lru; /* of cache_chunk */
+    uint64_t n_objects, n_chunks, n_blocks;
+};
+
+struct cache_fill {
+    uint32_t magic;
+    _Atomic unsigned refs;
+    struct cache_object *object; /* referenced */
+    struct cache_ticket *ticket; /* referenced; may be NULL */
+    struct cache_source *source;
+    void *data;             /* the source's */
+    struct el_sha256 *hash; /* the giving thread's */
+    bool is_hashed;         /* the giving thread's: hash covers the block from its start */
+    /* under the shard's mutex */
+    struct el_list link; /* of the object; not in it once done */
+    uint64_t position, end;
+    uint64_t limit;                      /* how far demand lets it go */
+    struct cache_block *block;           /* being written */
+    bool is_paused, is_stopped, is_over; /* stopped: nobody wanted the rest */
+    /* under cache->starved_mtx */
+    struct el_list starved;
+};
+
+struct cache {
+    struct cache_conf conf;
+    struct cache_arena *arena;
+    uint64_t window;       /* how far a fill may run ahead of its foremost reader */
+    uint64_t whole_window; /* the same where what was passed over cannot be fetched again */
+    uint64_t whole_limit;  /* longest object that is kept as a whole */
+    struct cache_shard shards[CACHE_SHARDS];
+    _Atomic uint64_t moment;
+    _Atomic unsigned evict_from; /* shard where the search for victims goes on */
+    _Atomic bool is_evicting;    /* above the upper watermark, not yet below the lower one */
+    pthread_mutex_t starved_mtx;
+    struct el_list starved; /* fills that wait for memory */
+    _Atomic unsigned n_starved;
+    _Atomic uint64_t n_fills, n_running, n_evicted, evicted_bytes;
+};
+
+/* ---- object.c: the shard's mutex is held where the name ends in _locked ---- */
+
+void cache_shard_lock(struct cache_shard *s);
+void cache_shard_unlock(struct cache_shard *s);
+
+uint32_t cache_block_bytes(const struct cache_object *o, uint64_t block);
+bool cache_block_is_whole(const struct cache_object *o, uint64_t block,
+                          const struct cache_block *b);
+struct cache_block *cache_block_find_locked(struct cache_object *o, uint64_t block);
+struct cache_chunk *cache_chunk_get_locked(struct cache_object *o, uint64_t block);
+void cache_chunk_touch_locked(struct cache_object *o, uint64_t block);
+/* Takes the block out of its object; freed now, or by the last unpin. */
+void cache_block_drop_locked(struct cache_object *o, uint64_t block);
+void cache_block_unpin_locked(struct cache *c, struct cache_block *b);
+bool cache_object_is_complete_locked(const struct cache_object *o);
+
+/* ---- index.c ---- */
+
+/* True: the caller drops the index's reference once the mutex is released. */
+bool cache_index_remove_locked(struct cache_object *o);
+bool cache_index_add_locked(struct cache_object *o, struct cache_object *ret_replaced[],
+                            size_t *ret_n);
+
+/* ---- fill.c ---- */
+
+/* A fill that will bring the byte soon enough to be waited for. */
+bool cache_fill_is_coming_locked(const struct cache_object *o, uint64_t position);
+/* A new fill for the reader's position, referenced; the caller starts it once the mutex is
+ * released. */
+struct cache_fill *cache_fill_for_locked(struct cache_reader *r);
+void cache_fill_start(struct cache_fill *f); /* drops the reference */
+/* Paused fills of the object that demand now lets go on: referenced, at most max; returns how many.
+ */
+size_t cache_fill_unpause_locked(struct cache_object *o, struct cache_fill *ret[], size_t max);
+void cache_fill_resume(struct cache_fill *f); /* drops the reference */
+void cache_fill_feed_starved(struct cache *c);
+
+/* ---- evict.c ---- */
+
+/* Room for the block: evicts what it takes. False: everything is in use. No lock is held. */
+bool cache_evict_take(struct cache_object *o, uint64_t block, struct cache_slot *ret_slot);
+/* A bounded step towards the lower watermark when the upper one was passed. No lock is held. */
+void cache_evict_step(struct cache *c);

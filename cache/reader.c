@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * reader: Request path 3 of 7. Before: proxy/deliver.c. A byte range of one object version becomes
+ * spans of the arena, in order. What is missing is waited for, or a fill (4 of 7) is started for
+ * it.
+ *
+ * A reader holds memory only from next() to advance(). While its client is slow it holds nothing:
+ * what is evicted meanwhile is fetched again.
+ */
+#include "cache/object.h"
+
+/* Fills that a reader starts without its position moving, before it gives up. */
+#define MAX_ATTEMPTS 3
+
+#define MAX_RESUMED 8
+
+static void resume_all(struct cache_fill *f[], size_t n)
+{
+    while (n > 0)
+        cache_fill_resume(f[--n]);
+}
+
+void cache_reader_open(struct cache_reader *r, struct cache_object *o, struct cache_ticket *t,
+                       uint64_t first, uint64_t end)
+{
+    struct cache_fill *resumed[MAX_RESUMED];
+    size_t n;
+
+    r->object = cache_object_ref(o);
+    r->ticket = t != NULL ? cache_ticket_ref(t) : NULL;
+    r->first = r->position = first;
+    r->end = end;
+    r->is_waiting = false;
+    r->pinned = NULL;
+    r->attempts = 0;
+    r->err = r->failure = (struct el_error){ 0 };
+    r->failed = NULL;
+    r->from = 0;
+    r->opened = atomic_load(&o->cache->moment);
+    cache_shard_lock(o->shard);
+    el_list_append(&o->readers, &r->link);
+    n = cache_fill_unpause_locked(o, resumed, MAX_RESUMED);
+    cache_shard_unlock(o->shard);
+    resume_all(resumed, n);
+}
+
+/* The readable run at the position. */
+static bool find_span_locked(struct cache_reader *r, size_t sendfile_from, struct cache_span *ret)
+{
+    struct cache_object *o = r->object;
+    uint64_t block = r->position / CACHE_BLOCK_BYTES;
+    uint32_t off = (uint32_t)(r->position % CACHE_BLOCK_BYTES);
+    struct cache_block *b = cache_block_find_locked(o, block);
+
+    if (b == NULL || off < b->lo || off >= b->hi)
+        return false;
+    ret->mem = b->slot.mem + off;
+    ret->n = (size_t)el_min_u64(b->hi - off, r->end - r->position);
+    ret->fd = -1;
+    ret->offset = 0;
+    if (ret->n >= sendfile_from) {
+        ret->fd = cache_arena_fd(o->cache->arena, &b->slot, &ret->offset);
+        ret->offset += off;
+        if (!b->is_exposed)
+            cache_arena_expose(o->cache->arena, &b->slot);
+        b->is_exposed = true;
+    }
+    b->pins++;
+    r->pinned = b;
+    r->from |= b->done_at <= r->opened ? CACHE_FROM_MEMORY : CACHE_FROM_ORIGIN;
+    if (off == 0 || r->position == r->first)
+        cache_chunk_touch_locked(o, block);
+    return true;
+}
+
+static enum cache_read fail(struct cache_reader *r, enum el_err code, const char *text)
+{
+    el_fail(&r->err, code, 0, "%s", text);
+    return CACHE_READ_ERROR;
+}
+
+/* Whether the end of the fill that was waited for is the end of this reader too. */
+static bool is_final_locked(const struct cache_reader *r)
+{
+    const struct cache_object *o = r->object;
+
+    return o->is_changed || o->is_whole_only || r->ticket == NULL || r->attempts >= MAX_ATTEMPTS ||
+           (r->failure.code != EL_OK && r->failed == r->ticket);
+}
+
+/* The byte is missing: wait for it, or have it fetched. */
+static enum cache_read miss_locked(struct cache_reader *r, struct cache_fill **ret_new)
+{
+    struct cache_object *o = r->object;
+
+    if (cache_fill_is_coming_locked(o, r->position)) {
+        r->is_waiting = true;
+        return CACHE_READ_WAIT;
+    }
+    if (o->is_changed)
+        return fail(r, EL_ECHANGED, "the origin has another version of the object now");
+    if (is_final_locked(r)) {
+        if (r->failure.code == EL_OK)
+            return fail(r, EL_ENOTCACHED, "bytes of the object are no longer in the cache");
+        r->err = r->failure;
+        return CACHE_READ_ERROR;
+    }
+    *ret_new = cache_fill_for_locked(r);
+    if (*ret_new == NULL)
+        return fail(r, EL_ENOTCACHED, "the signed range of the request does not cover these bytes");
+    r->attempts++;
+    r->failure = (struct el_error){ 0 };
+    r->is_waiting = true;
+    return CACHE_READ_WAIT;
+}
+
+enum cache_read cache_reader_next(struct cache_reader *r, size_t sendfile_from,
+                                  struct cache_span *ret_span)
+{
+    struct cache_object *o = r->object;
+    struct cache_fill *fresh = NULL;
+    enum cache_read read;
+
+    EL_ASSERT(r->pinned == NULL);
+    cache_shard_lock(o->shard);
+    if (r->position >= r->end || r->position >= o->length)
+        read = r->end == CACHE_UNKNOWN_LENGTH || r->position >= r->end
+                   ? CACHE_READ_END
+                   : fail(r, EL_ETRUNCATED, "the object is shorter than it was");
+    else if (find_span_locked(r, sendfile_from, ret_span))
+        read = CACHE_READ_DATA;
+    else
+        read = miss_locked(r, &fresh);
+    cache_shard_unlock(o->shard);
+    if (fresh != NULL)
+        cache_fill_start(fresh);
+    return read;
+}
+
+void cache_reader_advance(struct cache_reader *r, size_t n)
+{
+    struct cache_object *o = r->object;
+    struct cache_fill *resumed[MAX_RESUMED];
+    size_t n_resumed = 0;
+
+    EL_ASSERT(r->pinned != NULL);
+    cache_shard_lock(o->shard);
+    cache_block_unpin_locked(o->cache, r->pinned);
+    r->pinned = NULL;
+    if (n > 0) {
+        r->position += n;
+        r->attempts = 0;
+        n_resumed = cache_fill_unpause_locked(o, resumed, MAX_RESUMED);
+    }
+    cache_shard_unlock(o->shard);
+    resume_all(resumed, n_resumed);
+    cache_fill_feed_starved(o->cache);
+}
+
+void cache_reader_close(struct cache_reader *r)
+{
+    struct cache_object *o = r->object;
+    struct cache_fill *resumed[MAX_RESUMED];
+    size_t n;
+
+    if (o == NULL)
+        return;
+    cache_shard_lock(o->shard);
+    if (r->pinned != NULL)
+        cache_block_unpin_locked(o->cache, r->pinned);
+    el_list_remove(&r->link);
+    r->is_waiting = false;
+    n = cache_fill_unpause_locked(o, resumed, MAX_RESUMED);
+    cache_shard_unlock(o->shard);
+    el_msgq_cancel(r->queue, &r->msg);
+    resume_all(resumed, n);
+    cache_fill_feed_starved(o->cache);
+    cache_ticket_unref(r->ticket);
+    cache_object_unref(o);
+    r->object = NULL;
+    r->ticket = NULL;
+    r->pinned = NULL;
+}
