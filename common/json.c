@@ -106,7 +106,7 @@ static int on_dump(const char *bytes, size_t n, void *arg)
 
 void el_json_write(struct el_buf *out, json_t *root)
 {
-    EL_ASSERT(json_dump_callback(root, on_dump, out, JSON_COMPACT) == 0);
+    EL_ASSERT(json_dump_callback(root, on_dump, out, JSON_COMPACT | JSON_REAL_PRECISION(9)) == 0);
     el_buf_add_byte(out, '\n');
     json_decref(root);
 }

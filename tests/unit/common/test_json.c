@@ -36,6 +36,15 @@ static void numbers_beyond_a_signed_word_are_clamped(void **state)
     assert_written(root, "{\"n\":9223372036854775807}\n");
 }
 
+static void fractions_are_written_as_people_write_them(void **state)
+{
+    json_t *root = el_json_new();
+
+    (void)state;
+    el_json_add_real(root, "seconds", 0.15168127100000001);
+    assert_written(root, "{\"seconds\":0.151681271}\n");
+}
+
 static void bytes_that_are_not_utf8_are_replaced(void **state)
 {
     json_t *root = el_json_new();
@@ -78,6 +87,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_come_out_in_the_order_in_which_they_were_added),
         cmocka_unit_test(numbers_beyond_a_signed_word_are_clamped),
+        cmocka_unit_test(fractions_are_written_as_people_write_them),
         cmocka_unit_test(bytes_that_are_not_utf8_are_replaced),
         cmocka_unit_test(control_bytes_and_quotes_are_escaped),
         cmocka_unit_test(text_that_is_not_json_becomes_an_empty_array),
