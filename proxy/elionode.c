@@ -49,7 +49,7 @@ struct node {
     sigset_t signals; /* blocked in every thread; taken by sigwaitinfo here */
 
     _Atomic(struct guard_version *) guard;
-    uint16_t own_ports[2]; /* ended by 0; complete before the proxy starts */
+    _Atomic uint16_t own_ports[3]; /* node API, proxy, TLS; 0 while not known, or none */
     struct el_metrics *metrics;
     struct storage *storage;
     struct cache *cache;
@@ -143,9 +143,11 @@ static void warn_if_exposed(const char *what, const char *address)
 static bool address_allowed(void *arg, const struct sockaddr *addr)
 {
     struct node *n = (struct node *)arg;
-    struct proxy_guard_at at = { .guard = atomic_load(&n->guard)->guard,
-                                 .own_ports = n->own_ports };
+    uint16_t own_ports[EL_COUNT(n->own_ports) + 1] = { 0 };
+    struct proxy_guard_at at = { .guard = atomic_load(&n->guard)->guard, .own_ports = own_ports };
 
+    for (size_t i = 0; i < EL_COUNT(n->own_ports); i++)
+        own_ports[i] = atomic_load(&n->own_ports[i]);
     return proxy_guard_address(&at, addr);
 }
 
@@ -260,7 +262,7 @@ static enum el_err start_proxy(struct node *n, struct el_error *err)
         .admin_port = proxy_nodeapi_port(n->api),
     };
 
-    n->own_ports[0] = conf.admin_port;
+    atomic_store(&n->own_ports[0], conf.admin_port);
     warn_if_exposed("proxy", or_general(n->conf, n->conf->proxy_bind_address));
     return proxy_start(&conf, &n->proxy, err);
 }
@@ -279,6 +281,8 @@ static enum el_err start(struct node *n, struct el_error *err)
         rc = start_proxy(n, err);
     if (rc != EL_OK)
         return rc;
+    atomic_store(&n->own_ports[1], proxy_port(n->proxy));
+    atomic_store(&n->own_ports[2], proxy_tls_port(n->proxy));
     proxy_nodeapi_set_proxy(n->api, n->proxy);
     proxy_nodeapi_set_ready(n->api, true);
     return EL_OK;
