@@ -1,10 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 /* Bytes in quantity: exactness, back-pressure in both directions, and clients that stall or leave.
  */
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
 #include "tests/unit/proxy/wire.h"
 
 static struct wire world;
 static char room[65536];
+
+/* Takes the place of libc's: while it is not 0, the kernel has room for so many bytes every other
+ * time. */
+static _Atomic size_t trickle;
+static _Atomic unsigned writes;
+
+ssize_t writev(int fd, const struct iovec *v, int n)
+{
+    size_t left = atomic_load(&trickle);
+    struct iovec cut[4];
+
+    if (left == 0 || n > (int)EL_COUNT(cut))
+        return syscall(SYS_writev, fd, v, n);
+    if (atomic_fetch_add(&writes, 1) % 2 == 0) {
+        errno = EAGAIN;
+        return -1;
+    }
+    for (int i = 0; i < n; i++) {
+        cut[i] = (struct iovec){ v[i].iov_base, el_min_size(v[i].iov_len, left) };
+        left -= cut[i].iov_len;
+    }
+    return syscall(SYS_writev, fd, cut, n);
+}
 
 static int start(void **state)
 {
@@ -90,6 +116,8 @@ static uint64_t check_chunks(int fd, bool *ret_done)
         char *end;
         uint64_t size = strtoull(p, &end, 16);
 
+        if (memcmp(end, "\r\n", 2) != 0)
+            fail_msg("broken chunk after %lu bytes", (unsigned long)body);
         p = end + 2;
         if (size == 0) {
             *ret_done = true;
@@ -97,6 +125,8 @@ static uint64_t check_chunks(int fd, bool *ret_done)
         }
         for (uint64_t i = 0; i < size && p < all + n; i++, p++)
             assert_int_equal((uint8_t)*p, wire_byte(body++));
+        if (p < all + n && memcmp(p, "\r\n", 2) != 0)
+            fail_msg("chunk not ended after %lu bytes", (unsigned long)body);
         p += 2;
     }
     return body;
@@ -111,6 +141,25 @@ static void chunks_survive_a_full_socket(void **state)
     assert_int_equal(check_chunks(fd, &done), 9000001);
     assert_true(done);
     (void)close(fd);
+}
+
+static void a_response_survives_any_cut_that_the_kernel_makes(void **state)
+{
+    (void)state;
+    for (size_t bytes = 1; bytes < 8; bytes++) {
+        bool done;
+        int fd;
+
+        atomic_store(&trickle, bytes);
+        fd = ask_slowly("/chunked/100");
+        assert_int_equal(check_chunks(fd, &done), 100);
+        assert_true(done);
+        (void)close(fd);
+        fd = ask_slowly("/len/100");
+        assert_int_equal(check_content(fd), 100);
+        (void)close(fd);
+    }
+    atomic_store(&trickle, 0);
 }
 
 static void a_broken_response_is_seen_to_be_broken(void **state)
@@ -321,6 +370,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PATIENT(a_large_body_arrives_exactly_through_small_windows),
         PATIENT(chunks_survive_a_full_socket),
+        PATIENT(a_response_survives_any_cut_that_the_kernel_makes),
         PATIENT(a_broken_response_is_seen_to_be_broken),
         PATIENT(a_client_that_leaves_while_it_waits_is_noticed),
         PATIENT(a_client_that_leaves_during_its_body_is_noticed),
