@@ -27,28 +27,34 @@ struct tail {
 
 /* ---- what may leave ---- */
 
-/* What a reader of an object that cannot be fetched in parts has yet to read. */
-static bool is_needed_locked(const struct cache_object *o, uint64_t block)
+/*
+ * Whether a reader has yet to read the block. Always protected in an object that cannot be fetched
+ * in parts; elsewhere as long as anything else may leave (`gently`), and only as far ahead as a
+ * fill runs.
+ */
+static bool is_needed_locked(const struct cache_object *o, uint64_t block, bool gently)
 {
+    uint64_t start = block * CACHE_BLOCK_BYTES;
     struct el_list *it, *tmp;
 
-    if (!o->is_whole_only)
+    if (!o->is_whole_only && !gently)
         return false;
     EL_LIST_EACH (it, tmp, &o->readers) {
         const struct cache_reader *r = EL_ENTRY(it, struct cache_reader, link);
 
-        if (r->position < (block + 1) * CACHE_BLOCK_BYTES)
+        if (r->position < start + CACHE_BLOCK_BYTES &&
+            (o->is_whole_only || start < r->position + o->cache->window))
             return true;
     }
     return false;
 }
 
-static bool block_may_leave_locked(const struct cache_chunk *c, unsigned i)
+static bool block_may_leave_locked(const struct cache_chunk *c, unsigned i, bool gently)
 {
     const struct cache_block *b = c->blocks[i];
 
     return b != NULL && b->pins == 0 && !b->is_filling &&
-           !is_needed_locked(c->object, (uint64_t)c->index * CACHE_CHUNK_BLOCKS + i);
+           !is_needed_locked(c->object, (uint64_t)c->index * CACHE_CHUNK_BLOCKS + i, gently);
 }
 
 static bool is_idle_locked(const struct cache_object *o)
@@ -56,10 +62,10 @@ static bool is_idle_locked(const struct cache_object *o)
     return o->blocks == 0 && el_list_empty(&o->readers) && el_list_empty(&o->fills);
 }
 
-static bool chunk_may_leave_locked(const struct cache_chunk *c)
+static bool chunk_may_leave_locked(const struct cache_chunk *c, bool gently)
 {
     for (unsigned i = 0; i < CACHE_CHUNK_BLOCKS; i++) {
-        if (block_may_leave_locked(c, i))
+        if (block_may_leave_locked(c, i, gently))
             return true;
     }
     return c->object->in_index && is_idle_locked(c->object);
@@ -67,7 +73,7 @@ static bool chunk_may_leave_locked(const struct cache_chunk *c)
 
 /* ---- the first look ---- */
 
-static size_t look_locked(struct cache_shard *s, uint64_t now_ms, struct tail *tails,
+static size_t look_locked(struct cache_shard *s, uint64_t now_ms, bool gently, struct tail *tails,
                           struct cache_candidate *v)
 {
     struct el_list *l = s->lru.prev;
@@ -76,7 +82,7 @@ static size_t look_locked(struct cache_shard *s, uint64_t now_ms, struct tail *t
     for (unsigned i = 0; i < MAX_LOOK && l != &s->lru && n < TAILS_PER_SHARD; i++, l = l->prev) {
         struct cache_chunk *c = EL_ENTRY(l, struct cache_chunk, lru);
 
-        if (!chunk_may_leave_locked(c))
+        if (!chunk_may_leave_locked(c, gently))
             continue;
         tails[n] = (struct tail){ .shard = s, .chunk = c, .used_ms = c->used_ms };
         v[n++] = (struct cache_candidate){
@@ -87,7 +93,7 @@ static size_t look_locked(struct cache_shard *s, uint64_t now_ms, struct tail *t
     return n;
 }
 
-static bool find_victim(struct cache *c, struct tail *ret)
+static bool find_victim(struct cache *c, bool gently, struct tail *ret)
 {
     struct tail tails[CACHE_SHARDS * TAILS_PER_SHARD];
     struct cache_candidate v[CACHE_SHARDS * TAILS_PER_SHARD];
@@ -96,7 +102,7 @@ static bool find_victim(struct cache *c, struct tail *ret)
 
     for (size_t i = 0; i < CACHE_SHARDS; i++) {
         cache_shard_lock(&c->shards[i]);
-        n += look_locked(&c->shards[i], now_ms, &tails[n], &v[n]);
+        n += look_locked(&c->shards[i], now_ms, gently, &tails[n], &v[n]);
         cache_shard_unlock(&c->shards[i]);
     }
     if (n == 0)
@@ -134,13 +140,14 @@ static void forget_chunk_locked(struct cache_chunk *c)
 }
 
 /* The object whose index reference the caller drops, or NULL. */
-static struct cache_object *evict_chunk_locked(struct cache *cache, struct cache_chunk *c)
+static struct cache_object *evict_chunk_locked(struct cache *cache, struct cache_chunk *c,
+                                               bool gently)
 {
     struct cache_object *o = c->object;
     uint64_t block = (uint64_t)c->index * CACHE_CHUNK_BLOCKS;
 
     for (unsigned i = 0; i < CACHE_CHUNK_BLOCKS; i++) {
-        if (!block_may_leave_locked(c, i))
+        if (!block_may_leave_locked(c, i, gently))
             continue;
         atomic_fetch_add(&cache->n_evicted, 1);
         atomic_fetch_add(&cache->evicted_bytes, c->blocks[i]->hi - c->blocks[i]->lo);
@@ -158,13 +165,14 @@ static bool evict_one(struct cache *c)
     struct cache_object *left = NULL;
     struct cache_chunk *chunk;
     struct tail t;
+    bool gently = find_victim(c, true, &t);
 
-    if (!find_victim(c, &t))
+    if (!gently && !find_victim(c, false, &t))
         return false;
     cache_shard_lock(t.shard);
     chunk = still_there_locked(&t);
     if (chunk != NULL)
-        left = evict_chunk_locked(c, chunk);
+        left = evict_chunk_locked(c, chunk, gently);
     cache_shard_unlock(t.shard);
     cache_object_unref(left);
     return true;
