@@ -116,7 +116,7 @@ static uint64_t check_chunks(int fd, bool *ret_done)
         char *end;
         uint64_t size = strtoull(p, &end, 16);
 
-        if (memcmp(end, "\r\n", 2) != 0)
+        if (*p <= ' ' || memcmp(end, "\r\n", 2) != 0)
             fail_msg("broken chunk after %lu bytes", (unsigned long)body);
         p = end + 2;
         if (size == 0) {
