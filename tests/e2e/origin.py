@@ -58,7 +58,7 @@ class Knobs:
     fail_status: int = 0           # this status instead
     fail_fields: list = dataclasses.field(default_factory=list)
     interim: list = dataclasses.field(default_factory=list)  # (status, [(name, value)]) before the head
-    refuse_expect: int = 0         # final status instead of 100 Continue
+    refuse_upload: int = 0         # final status before anything of the body is read
 
 
 @dataclasses.dataclass
@@ -227,10 +227,13 @@ class Origin:
 
     def _take_body(self, sock, rd, seen, k):
         expects = (seen.get("Expect") or "").lower() == "100-continue"
-        if expects and k and k.refuse_expect:
-            seen.status = k.refuse_expect
+        if k and k.refuse_upload:
+            seen.status = k.refuse_upload
             sock.sendall(b"HTTP/1.1 %d Refused\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-                         % k.refuse_expect)
+                         % k.refuse_upload)
+            sock.shutdown(socket.SHUT_WR)
+            for _ in iter(lambda: rd.read1(1 << 18), b""):  # a close with unread bytes would be a reset
+                pass
             return False
         if expects:
             sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")

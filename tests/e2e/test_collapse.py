@@ -106,7 +106,7 @@ def test_sixteen_clients_on_a_cold_object_cost_the_origin_one(start, far):
 
 def test_a_slow_reader_holds_nobody_back(start, far):
     memory = 64
-    node = start(cache__memory_cache_size_mb=memory)
+    node = start(cache__memory_cache_size_mb=memory, proxy__drain_timeout_ms=100)
     path = f"/bytes/{SHARED}/slow"
     slow = Reader(node, far.url, path, SHARED, rate=MIB)
     while slow.received == 0:

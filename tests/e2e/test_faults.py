@@ -12,7 +12,7 @@ import pytest
 import wire
 from checks import is_exact, is_our_error, is_part, is_truth
 from content import MIB, Content
-from origin import Knobs
+from origin import Knobs, Origin
 
 SIZE = 3 * MIB + 1234
 HALF = SIZE // 2
@@ -93,6 +93,14 @@ def test_more_bytes_than_promised_do_not_become_the_next_answer(node, origin):
     r = node.get(origin.url + "/f")
     if r is not None and r.status < 500:
         assert r.body == origin.content("/f").bytes(0, r.received) and r.received <= SIZE - 100
+    for i in range(3):
+        is_exact(node.get(f"{origin.url}/bytes/5000/n{i}"), origin.content(f"/bytes/5000/n{i}"))
+
+
+def test_a_second_answer_nobody_asked_for_is_given_to_nobody(node, origin):
+    smuggled = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nCache-Control: max-age=99\r\n\r\nforged"
+    origin.add("/f", body=b"a" * 1000 + smuggled, extra_length=-len(smuggled), write=1000)
+    node.get(origin.url + "/f")
     for i in range(3):
         is_exact(node.get(f"{origin.url}/bytes/5000/n{i}"), origin.content(f"/bytes/5000/n{i}"))
 
@@ -283,19 +291,18 @@ def test_fresh_objects_survive_their_origin(node, origin):
     assert r.x_cache == "HIT"
 
 
-def test_a_breaker_spares_a_dying_origin_and_closes_again(start, origin):
-    node = start(storage__breaker_failures=3, storage__breaker_open_ms=300, storage__retries=0)
+def test_a_breaker_spares_a_dead_origin_and_closes_again(start, origin):
+    node = start(storage__breaker_failures=3, storage__breaker_open_ms=int(1000 * wire.SLOW), storage__retries=0)
+    origin.close()
     for i in range(3):
-        origin.add(f"/b{i}", size=10, truncate_at=0)
-        node.get(f"{origin.url}/b{i}")
-    origin.add("/b", size=10)
+        is_our_error(node.get(f"{origin.url}/bytes/10/b{i}"), 502)
+    is_our_error(node.get(origin.url + "/bytes/10/b"), 503)
+    assert "origin.breaker_open" in node.log()
+    back = Origin(port=origin.port)
     deadline = time.monotonic() + 20 * wire.SLOW
-    while True:
-        r = node.get(origin.url + "/b")
-        if r.status == 200:
-            break
+    while (r := node.get(origin.url + "/bytes/10/b")).status != 200:
         is_our_error(r, 503)
         assert time.monotonic() < deadline, "the circuit never closes"
         time.sleep(0.05)
-    is_exact(r, origin.content("/b"))
-    assert "origin.breaker_open" in node.log()
+    is_exact(r, back.content("/bytes/10/b"))
+    back.close()
