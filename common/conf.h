@@ -3,11 +3,10 @@
  * conf: every key of elionode once, in conf_list.h: section, name, type, default, range, help. From
  * that table come the struct below, parsing, --help, --print-config and docs/configuration.md.
  *
- * Precedence: command line, then environment, then file, then default. Each key section.name has the
- * option --section.name=VALUE and the variable ELIOP2P_SECTION_NAME; the documented short names (a
- * third spelling in the table) stay valid. Secrets come from a file or the environment, never from
- * the command line. Unknown keys and bad values are errors that say the key, the value, what is
- * allowed, and the line of the file or the variable.
+ * Precedence: command line, then environment, then file, then default. Each key section.name has
+ * the option --section.name=VALUE and the variable ELIOP2P_SECTION_NAME; the documented short names
+ * (a third spelling in the table) stay valid. Unknown keys and bad values are errors that say the
+ * key, the value, what is allowed, and the line of the file or the variable.
  */
 #pragma once
 
@@ -16,17 +15,19 @@
 #include "common/err.h"
 #include "common/log.h"
 
+/* storage.type, in the order of its words. */
+enum el_storage_type { EL_STORAGE_S3, EL_STORAGE_OSS, EL_STORAGE_HTTP };
+
 /* EL_CONF_<TYPE>(section, name, ...): see conf_list.h for the columns. */
 struct el_conf {
-#define EL_CONF_STR(section, name, ...)    char *section##_##name;   /* owned, never NULL, "" when unset */
-#define EL_CONF_SECRET(section, name, ...) struct el_secret section##_##name;
-#define EL_CONF_INT(section, name, ...)    uint64_t section##_##name;
-#define EL_CONF_REAL(section, name, ...)   double section##_##name;
-#define EL_CONF_BOOL(section, name, ...)   bool section##_##name;
-#define EL_CONF_ENUM(section, name, ...)   unsigned section##_##name; /* index into its words */
+#define EL_CONF_STR(section, name, ...) \
+    char *section##_##name; /* owned, never NULL, "" when unset */
+#define EL_CONF_INT(section, name, ...)  uint64_t section##_##name;
+#define EL_CONF_REAL(section, name, ...) double section##_##name;
+#define EL_CONF_BOOL(section, name, ...) bool section##_##name;
+#define EL_CONF_ENUM(section, name, ...) unsigned section##_##name; /* index into its words */
 #include "common/conf_list.h"
 #undef EL_CONF_STR
-#undef EL_CONF_SECRET
 #undef EL_CONF_INT
 #undef EL_CONF_REAL
 #undef EL_CONF_BOOL
@@ -48,7 +49,7 @@ enum el_err el_conf_load(int argc, char *const argv[], char *const env[], struct
 void el_conf_free(struct el_conf *c); /* NULL is fine */
 void el_conf_args_deinit(struct el_conf_args *a);
 
-void el_conf_print(const struct el_conf *c, FILE *out); /* INI; secrets as "***" */
+void el_conf_print(const struct el_conf *c, FILE *out); /* INI */
 void el_conf_help(FILE *out);                           /* every option with default and range */
 void el_conf_markdown(FILE *out);                       /* the tables of docs/configuration.md */
 

@@ -2,17 +2,17 @@
 /*
  * Every key of elionode: EL_CONF_<TYPE>(section, name, default, <range>, reload, alias, help)
  *   STR    (section, name, "default", reload, "ALIAS_ENV" or NULL, "help")
- *   SECRET (section, name, reload, alias, help)                      value, or its _file twin: see conf.c
  *   INT    (section, name, default, min, max, reload, alias, help)
  *   REAL   (section, name, default, min, max, reload, alias, help)
  *   BOOL   (section, name, default, reload, alias, help)
  *   ENUM   (section, name, default index, "word|word|...", reload, alias, help)
  * reload: 1 when SIGHUP applies a change, 0 when only a restart does. Sections stand together.
  */
-EL_CONF_STR(general, node_id, "", 0, NULL, "name of this node in logs, Via and status; empty: the host name")
-EL_CONF_ENUM(general, log_level, 2, "error|warn|info|debug", 1, NULL, "lines below this level are not written")
+/* clang-format off */
+EL_CONF_STR(general, node_id, "", 0, "ELIOP2P_NODE_ID", "name of this node in logs, Via and status; empty: the host name")
+EL_CONF_ENUM(general, log_level, 2, "error|warn|info|debug", 1, "ELIOP2P_LOG_LEVEL", "lines below this level are not written")
 EL_CONF_ENUM(general, log_format, 0, "text|json", 1, NULL, "form of a log line")
-EL_CONF_STR(general, bind_address, "127.0.0.1", 0, NULL, "address the listeners bind to unless they have their own; 0.0.0.0 serves other machines")
+EL_CONF_STR(general, bind_address, "127.0.0.1", 0, "ELIOP2P_BIND_ADDRESS", "address the listeners bind to unless they have their own; 0.0.0.0 serves other machines")
 
 EL_CONF_INT(cache, memory_cache_size_mb, 4096, 0, 1048576, 0, "ELIOP2P_CACHE_MEMORY_SIZE", "memory tier, MiB: blocks, objects and heads together; 0 turns it off")
 EL_CONF_INT(cache, chunk_size_mb, 16, 16, 16, 0, "ELIOP2P_CACHE_CHUNK_SIZE", "chunk size, MiB: fixed, other values are refused")
@@ -61,3 +61,4 @@ EL_CONF_INT(storage, breaker_open_ms, 2000, 10, 600000, 0, NULL, "for how long")
 EL_CONF_STR(storage, ca_file, "", 0, NULL, "PEM bundle to verify https origins with; empty: the system's")
 EL_CONF_BOOL(storage, insecure_tls, 0, 0, NULL, "do not verify https origins; for tests only")
 EL_CONF_BOOL(storage, http2, 1, 0, NULL, "offer HTTP/2 to https origins")
+/* clang-format on */
