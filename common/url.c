@@ -4,16 +4,14 @@
  * V1 and V4). */
 #include "common/url.h"
 
+#include <arpa/inet.h>
+
+#define MAX_HOST 255 /* of a DNS name in text */
+
 static bool is_host_byte(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
            c == '.' || c == '_' || c == '~';
-}
-
-static bool is_ipv6_byte(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == ':' ||
-           c == '.';
 }
 
 static bool all_bytes(struct el_str s, bool (*is_fine)(char))
@@ -23,6 +21,19 @@ static bool all_bytes(struct el_str s, bool (*is_fine)(char))
             return false;
     }
     return s.n > 0;
+}
+
+static bool is_ipv6_literal(struct el_str s)
+{
+    char text[INET6_ADDRSTRLEN];
+    struct in6_addr address;
+
+    if (s.n >= sizeof(text) || el_str_find(s, '\0') < s.n)
+        return false;
+    if (s.n > 0)
+        memcpy(text, s.p, s.n);
+    text[s.n] = '\0';
+    return inet_pton(AF_INET6, text, &address) == 1;
 }
 
 /* Visible ASCII without '#': more than RFC 3986 allows, as much as servers and clients use. */
@@ -36,38 +47,49 @@ static enum el_err refuse(struct el_error *err, const char *what)
     return el_fail(err, EL_EBADREQ, 0, "%s", what);
 }
 
+/* What stands before the port; *ret_rest is empty or begins with the colon. */
+static enum el_err split_host(struct el_str text, struct el_url *url, struct el_str *ret_rest,
+                              struct el_error *err)
+{
+    size_t end = el_str_find(text, ':');
+
+    url->is_ipv6 = text.n > 0 && text.p[0] == '[';
+    if (url->is_ipv6) {
+        end = el_str_find(text, ']');
+        if (end == text.n)
+            return refuse(err, "the host has an opening bracket only");
+        url->host = el_str_from(el_str_first(text, end), 1);
+        end++;
+    } else {
+        url->host = el_str_first(text, end);
+    }
+    *ret_rest = el_str_from(text, end);
+    if (ret_rest->n > 0 && ret_rest->p[0] != ':')
+        return refuse(err, "something other than a port follows the host");
+    if (url->is_ipv6 ? !is_ipv6_literal(url->host)
+                     : url->host.n > MAX_HOST || !all_bytes(url->host, is_host_byte))
+        return refuse(err, "the host is empty, or is no host name and no address");
+    return EL_OK;
+}
+
 enum el_err el_url_parse_authority(struct el_str text, uint16_t default_port,
                                    struct el_url *ret_url, struct el_error *err)
 {
-    struct el_str host = text, port = { NULL, 0 };
-    bool is_ipv6 = text.n > 0 && text.p[0] == '[';
+    struct el_url url = { 0 };
     uint64_t number = default_port;
-    size_t colon;
+    struct el_str rest, port;
+    enum el_err rc = split_host(text, &url, &rest, err);
 
-    if (is_ipv6) {
-        size_t close = el_str_find(text, ']');
-
-        if (close == text.n)
-            return refuse(err, "the host has an opening bracket only");
-        host = (struct el_str){ text.p + 1, close - 1 };
-        port = el_str_from(text, close + 1);
-        if (port.n > 0 && port.p[0] != ':')
-            return refuse(err, "something other than a port follows the host");
-    } else {
-        colon = el_str_find(text, ':');
-        host = el_str_first(text, colon);
-        port = el_str_from(text, colon);
-    }
-    if (host.n > 255 || !all_bytes(host, is_ipv6 ? is_ipv6_byte : is_host_byte))
-        return refuse(err, "the host is empty or holds bytes that no host name has");
+    if (rc != EL_OK)
+        return rc;
     /* "host:" means the default port (RFC 3986 section 3.2.3). */
-    port = el_str_from(port, 1);
+    port = el_str_from(rest, 1);
     if (port.n > 0 && (!el_str_u64(port, 65535, &number) || number == 0))
         return refuse(err, "the port is not a number from 1 to 65535");
     if (number == 0)
         return refuse(err, "the port is missing");
-    ret_url->host = host;
-    ret_url->is_ipv6 = is_ipv6;
+    ret_url->host = url.host;
+    ret_url->is_ipv6 = url.is_ipv6;
     ret_url->port = (uint16_t)number;
     return EL_OK;
 }
@@ -127,7 +149,6 @@ static bool is_signing_name(struct el_str name)
         "security-token",
         "AWSAccessKeyId",
         "OSSAccessKeyId",
-        "x-id",
     };
 
     return is_one_of(name, names, EL_COUNT(names));
@@ -137,6 +158,24 @@ static bool is_signing_name(struct el_str name)
 static bool is_signing_beside_key(struct el_str name)
 {
     return el_str_eq(name, EL_STR("Signature")) || el_str_eq(name, EL_STR("Expires"));
+}
+
+/*
+ * "x-id=GetObject": the SDK for JavaScript notes the operation, which the method and the rest of
+ * the query say as well. With any other value it is somebody else's parameter.
+ */
+static bool is_operation_note(struct el_str parameter)
+{
+    static const char *const notes[] = {
+        "x-id=GetObject",  "x-id=HeadObject", "x-id=PutObject",   "x-id=DeleteObject",
+        "x-id=UploadPart", "x-id=CopyObject", "x-id=ListObjects", "x-id=ListObjectsV2",
+    };
+
+    for (size_t i = 0; i < EL_COUNT(notes); i++) {
+        if (el_str_eq(parameter, el_str_of(notes[i])))
+            return true;
+    }
+    return false;
 }
 
 static struct el_str name_of(struct el_str parameter)
@@ -199,6 +238,7 @@ static void add_normalised(struct el_buf *out, struct el_str s)
 
 static void add_query(struct el_buf *out, struct el_str query)
 {
+    bool is_presigned = el_url_is_presigned(query);
     bool has_key_id = has_parameter(query, is_key_id);
     struct el_str parameter;
     char separator = '?';
@@ -206,7 +246,8 @@ static void add_query(struct el_buf *out, struct el_str query)
     while (el_str_split(&query, '&', &parameter)) {
         struct el_str name = name_of(parameter);
 
-        if (is_signing_name(name) || (has_key_id && is_signing_beside_key(name)))
+        if ((is_presigned && is_signing_name(name)) ||
+            (has_key_id && is_signing_beside_key(name)) || is_operation_note(parameter))
             continue;
         el_buf_add_byte(out, separator);
         add_normalised(out, parameter);
@@ -214,13 +255,10 @@ static void add_query(struct el_buf *out, struct el_str query)
     }
 }
 
-void el_url_write_key(struct el_buf *out, bool is_https, struct el_str host, uint16_t port,
-                      struct el_str target)
+static void add_host(struct el_buf *out, struct el_str host)
 {
-    size_t question = el_str_find(target, '?');
     bool is_ipv6 = el_str_find(host, ':') < host.n;
 
-    el_buf_add_str(out, is_https ? EL_STR("https://") : EL_STR("http://"));
     if (is_ipv6)
         el_buf_add_byte(out, '[');
     for (size_t i = 0; i < host.n; i++) {
@@ -230,6 +268,15 @@ void el_url_write_key(struct el_buf *out, bool is_https, struct el_str host, uin
     }
     if (is_ipv6)
         el_buf_add_byte(out, ']');
+}
+
+void el_url_write_key(struct el_buf *out, bool is_https, struct el_str host, uint16_t port,
+                      struct el_str target)
+{
+    size_t question = el_str_find(target, '?');
+
+    el_buf_add_str(out, is_https ? EL_STR("https://") : EL_STR("http://"));
+    add_host(out, host);
     if (port != (is_https ? 443 : 80)) {
         el_buf_add_byte(out, ':');
         el_buf_add_u64(out, port);

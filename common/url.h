@@ -20,24 +20,27 @@ struct el_url {
 };
 
 /*
- * "http://host[:port][/path][?query]". EL_EBADREQ for other schemes, userinfo, fragments, bad hosts
- * and ports, and for bytes that no URL may hold. A query right after the host ("http://h?q") has no
- * path to be sent: it is refused.
+ * "http://host[:port][/path][?query]", the scheme in any case. EL_EBADREQ for other schemes,
+ * userinfo (RFC 9110 section 4.2.4), fragments, bad hosts and ports, and for bytes that no URL may
+ * hold. A query right after the host ("http://h?q") has no path that could be sent as it is:
+ * refused.
  */
 enum el_err el_url_parse(struct el_str text, struct el_url *ret_url, struct el_error *err);
-/* "host:port" or "host" (Host field, CONNECT): the port is default_port when absent; 0 there means
- * it must be present. */
+/*
+ * "host:port" or "host" (Host field, CONNECT); fills host, is_ipv6 and port. The port is
+ * default_port when absent; 0 there means it must be present.
+ */
 enum el_err el_url_parse_authority(struct el_str text, uint16_t default_port,
                                    struct el_url *ret_url, struct el_error *err);
 
-/* The name under which a query parameter stands, up to '=', and whether it only signs. */
-bool el_url_is_presigned(
-    struct el_str query); /* carries a signature of S3 (V2, V4) or OSS (V1, V4) */
+/* Whether the query carries a signature: of S3 (V2, V4) or OSS (V1, V4). */
+bool el_url_is_presigned(struct el_str query);
 
 /*
  * The origin URL: scheme, host in lower case, port unless default, path byte for byte except that
- * the hex digits of %-escapes become upper case, and the query without signing parameters, in
- * order.
+ * the hex digits of %-escapes become upper case, and the query in order. Of a presigned query the
+ * parameters that only sign are left out. Without a signature the same names are kept: at some
+ * other origin they may select content, or be what admits the caller.
  */
 void el_url_write_key(struct el_buf *out, bool is_https, struct el_str host, uint16_t port,
                       struct el_str target);

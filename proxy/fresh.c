@@ -3,97 +3,28 @@
 #include "proxy/fresh.h"
 
 #include "proxy/date.h"
+#include "proxy/directives.h"
 #include "proxy/headers_out.h"
 #include "proxy/vary.h"
 
-#define DELTA_MAX ((int64_t)1 << 31)
-#define DAY_MS    ((int64_t)86400 * 1000)
-#define NOT_SAID  ((int64_t)-1)
-#define INVALID_IS_PAST \
-    ((int64_t)0) /* a lifetime that cannot be read: already stale (section 4.2.1) */
+#define DAY_MS   ((int64_t)86400 * 1000)
+#define NOT_SAID PROXY_NOT_SAID
 
-/* ---- Cache-Control (section 5.2) ---- */
+/* ---- what the request says (section 5.2.1) ---- */
 
-struct directives {
-    bool no_store, no_cache, private_, public_, must_revalidate, must_understand;
-    int64_t max_age_s, s_maxage_s; /* NOT_SAID, or as small as any of several */
-};
-
-static struct el_str unquoted(struct el_str v)
+/* A wish that cannot be read is taken for the strictest one. */
+static int64_t seconds_or(struct el_str value, int64_t otherwise)
 {
-    if (v.n >= 2 && v.p[0] == '"' && v.p[v.n - 1] == '"')
-        return (struct el_str){ v.p + 1, v.n - 2 };
-    return v;
-}
+    int64_t s;
 
-/* Digits, saturated; anything else is stale at once. */
-static int64_t delta_seconds(struct el_str v)
-{
-    uint64_t n;
-
-    if (el_str_u64(v, UINT64_MAX, &n))
-        return (int64_t)el_min_u64(n, (uint64_t)DELTA_MAX);
-    for (size_t i = 0; i < v.n; i++) {
-        if (v.p[i] < '0' || v.p[i] > '9')
-            return INVALID_IS_PAST;
-    }
-    return v.n > 0 ? DELTA_MAX : INVALID_IS_PAST;
-}
-
-static void take_smallest(int64_t *have, int64_t v)
-{
-    if (*have == NOT_SAID || v < *have)
-        *have = v;
-}
-
-static void split_directive(struct el_str member, struct el_str *name, struct el_str *value)
-{
-    size_t eq = el_str_find(member, '=');
-
-    *name = el_str_trim(el_str_first(member, eq));
-    *value = unquoted(el_str_trim(el_str_from(member, eq + 1)));
-}
-
-static void read_directive(struct directives *d, struct el_str member)
-{
-    struct el_str name, value;
-
-    split_directive(member, &name, &value);
-    if (el_str_ieq(name, EL_STR("no-store")))
-        d->no_store = true;
-    else if (el_str_ieq(name, EL_STR("no-cache")))
-        d->no_cache = true; /* with a field list too: more than asked for, never less */
-    else if (el_str_ieq(name, EL_STR("private")))
-        d->private_ = true;
-    else if (el_str_ieq(name, EL_STR("public")))
-        d->public_ = true;
-    else if (el_str_ieq(name, EL_STR("must-revalidate")) ||
-             el_str_ieq(name, EL_STR("proxy-revalidate")))
-        d->must_revalidate = true;
-    else if (el_str_ieq(name, EL_STR("must-understand")))
-        d->must_understand = true;
-    else if (el_str_ieq(name, EL_STR("max-age")))
-        take_smallest(&d->max_age_s, delta_seconds(value));
-    else if (el_str_ieq(name, EL_STR("s-maxage")))
-        take_smallest(&d->s_maxage_s, delta_seconds(value));
-}
-
-static struct directives read_directives(struct el_fieldv fields)
-{
-    struct directives d = { .max_age_s = NOT_SAID, .s_maxage_s = NOT_SAID };
-    struct el_list_cursor c = { 0 };
-    struct el_str member;
-
-    while (el_fieldv_member(fields, EL_STR("Cache-Control"), &c, &member))
-        read_directive(&d, member);
-    return d;
+    return proxy_delta_parse(value, &s) ? s : otherwise;
 }
 
 static void read_request_directive(struct proxy_fresh_request *r, struct el_str member)
 {
     struct el_str name, value;
 
-    split_directive(member, &name, &value);
+    proxy_directive_split(member, &name, &value);
     if (el_str_ieq(name, EL_STR("no-store")))
         r->no_store = true;
     else if (el_str_ieq(name, EL_STR("no-cache")))
@@ -101,11 +32,11 @@ static void read_request_directive(struct proxy_fresh_request *r, struct el_str 
     else if (el_str_ieq(name, EL_STR("only-if-cached")))
         r->only_if_cached = true;
     else if (el_str_ieq(name, EL_STR("max-age")))
-        take_smallest(&r->max_age_s, delta_seconds(value));
+        r->max_age_s = seconds_or(value, 0);
     else if (el_str_ieq(name, EL_STR("min-fresh")))
-        r->min_fresh_s = delta_seconds(value);
+        r->min_fresh_s = seconds_or(value, PROXY_DELTA_MAX);
     else if (el_str_ieq(name, EL_STR("max-stale")))
-        r->max_stale_s = value.n == 0 ? INT64_MAX : delta_seconds(value);
+        r->max_stale_s = value.n == 0 ? INT64_MAX : seconds_or(value, 0);
 }
 
 void proxy_fresh_request(struct proxy_fresh_request *ret, struct el_fieldv fields,
@@ -133,16 +64,18 @@ void proxy_fresh_request(struct proxy_fresh_request *ret, struct el_fieldv field
 
 /* ---- age and lifetime (section 4.2) ---- */
 
-/* The first member of the first line; what is not a number is no age. */
+/* The first member of the first line; what is not a number is no age (section 5.1). */
 static int64_t age_field_s(struct el_fieldv fields)
 {
     struct el_str value, member;
+    int64_t s = 0;
 
-    if (!el_fieldv_get(fields, EL_STR("Age"), &value) || !el_str_split(&value, ',', &member))
-        return 0;
-    return delta_seconds(el_str_trim(member));
+    if (el_fieldv_get(fields, EL_STR("Age"), &value) && el_str_split(&value, ',', &member))
+        (void)proxy_delta_parse(el_str_trim(member), &s);
+    return s;
 }
 
+/* A field that is there twice has no date. */
 static bool date_field(struct el_fieldv fields, struct el_str name, int64_t now_ms, int64_t *ret_ms)
 {
     struct el_str value;
@@ -151,129 +84,252 @@ static bool date_field(struct el_fieldv fields, struct el_str name, int64_t now_
            proxy_date_parse(value, now_ms, ret_ms);
 }
 
+/* When the origin made the message; without a Date that is when it came (RFC 9110 section 6.6.1).
+ */
+static int64_t date_of(const struct proxy_fresh_response *res)
+{
+    int64_t date;
+
+    return date_field(res->fields, EL_STR("Date"), res->response_ms, &date) ? date
+                                                                            : res->response_ms;
+}
+
 static int64_t max_i64(int64_t a, int64_t b)
 {
     return a > b ? a : b;
 }
 
-/* corrected_initial_age */
-static int64_t initial_age_ms(const struct proxy_fresh_response *res)
+/* Date and Age count whole seconds: less than one is no difference. */
+static int64_t whole_ms(int64_t ms)
 {
-    int64_t date, apparent = 0, delay = max_i64(0, res->response_ms - res->request_ms);
-
-    if (date_field(res->fields, EL_STR("Date"), res->response_ms, &date))
-        apparent = max_i64(0, res->response_ms - date);
-    /* Date has whole seconds: less than one apart is no age. */
-    apparent = apparent < 1000 ? 0 : apparent;
-    return max_i64(apparent, age_field_s(res->fields) * 1000 + (delay < 1000 ? 0 : delay));
+    return ms < 1000 ? 0 : ms;
 }
 
-/* Sections 4.2.1 and 3; NOT_SAID when the answer has no explicit lifetime. */
-static int64_t explicit_lifetime_ms(const struct directives *d,
-                                    const struct proxy_fresh_response *res)
+/* corrected_initial_age (section 4.2.3) */
+static int64_t initial_age_ms(const struct proxy_fresh_response *res)
 {
-    int64_t expires, date;
+    int64_t apparent = whole_ms(res->response_ms - date_of(res));
+    int64_t delay = whole_ms(res->response_ms - res->request_ms);
+
+    return max_i64(apparent, age_field_s(res->fields) * 1000 + delay);
+}
+
+/* Section 4.2.1; NOT_SAID when there is no explicit lifetime. `date_ms` is what Expires counts
+ * from. */
+static int64_t explicit_lifetime_ms(const struct proxy_directives *d, struct el_fieldv fields,
+                                    int64_t date_ms)
+{
+    int64_t expires;
 
     if (d->s_maxage_s != NOT_SAID)
         return d->s_maxage_s * 1000;
     if (d->max_age_s != NOT_SAID)
         return d->max_age_s * 1000;
-    if (!el_fieldv_has(res->fields, EL_STR("Expires")))
+    if (d->is_targeted || !el_fieldv_has(fields, EL_STR("Expires")))
         return NOT_SAID;
-    if (!date_field(res->fields, EL_STR("Expires"), res->response_ms, &expires))
-        return INVALID_IS_PAST;
-    if (!date_field(res->fields, EL_STR("Date"), res->response_ms, &date))
-        date = res->response_ms;
-    return max_i64(0, expires - date);
+    if (!date_field(fields, EL_STR("Expires"), date_ms, &expires) || expires <= date_ms)
+        return 0;
+    return expires - date_ms < PROXY_DELTA_MAX * 1000 ? expires - date_ms : PROXY_DELTA_MAX * 1000;
 }
 
 /* Section 4.2.2: a tenth of the time since the last change, a day at most. */
-static int64_t heuristic_lifetime_ms(const struct proxy_fresh_response *res)
+static int64_t heuristic_lifetime_ms(struct el_fieldv fields, int64_t date_ms)
 {
-    int64_t modified, date;
+    int64_t modified;
 
-    if (!date_field(res->fields, EL_STR("Last-Modified"), res->response_ms, &modified))
+    if (!date_field(fields, EL_STR("Last-Modified"), date_ms, &modified) || modified >= date_ms)
         return 0;
-    if (!date_field(res->fields, EL_STR("Date"), res->response_ms, &date))
-        date = res->response_ms;
-    if (modified >= date)
-        return 0;
-    return (date - modified) / 10 < DAY_MS ? (date - modified) / 10 : DAY_MS;
+    return (date_ms - modified) / 10 < DAY_MS ? (date_ms - modified) / 10 : DAY_MS;
 }
 
-static bool is_object_store(const struct proxy_fresh_request *req, struct el_fieldv fields)
+/* Fields of AWS services in front of any web site say nothing about an object store behind them. */
+static bool is_of_object_store(struct el_str name)
+{
+    return (el_str_istarts(name, EL_STR("x-amz-")) && !el_str_istarts(name, EL_STR("x-amz-cf-")) &&
+            !el_str_istarts(name, EL_STR("x-amz-apigw-")) &&
+            !el_str_ieq(name, EL_STR("x-amz-rid"))) ||
+           el_str_istarts(name, EL_STR("x-oss-"));
+}
+
+static bool is_from_object_store(const struct proxy_fresh_request *req, struct el_fieldv fields)
 {
     for (size_t i = 0; i < fields.n; i++) {
-        if (el_str_istarts(fields.v[i].name, EL_STR("x-amz-")) ||
-            el_str_istarts(fields.v[i].name, EL_STR("x-oss-")))
+        if (is_of_object_store(fields.v[i].name))
             return true;
     }
     return req->is_object_store;
 }
 
-static int64_t lifetime_ms(const struct directives *d, const struct proxy_fresh_request *req,
-                           const struct proxy_fresh_response *res, bool from_store)
+static bool has_validator(struct el_fieldv fields)
 {
-    int64_t lifetime = explicit_lifetime_ms(d, res);
-
-    if (lifetime != NOT_SAID)
-        return lifetime;
-    return from_store ? req->freshness_ms : heuristic_lifetime_ms(res);
+    return el_fieldv_has(fields, EL_STR("ETag")) || el_fieldv_has(fields, EL_STR("Last-Modified"));
 }
 
 /* ---- storable (section 3) ---- */
 
+static bool is_one_of(int status, const int *statuses, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (status == statuses[i])
+            return true;
+    }
+    return false;
+}
+
+/*
+ * RFC 9110 section 15.1, without what an object that is not there, or not yet, is answered with:
+ * that has to be meant.
+ */
 static bool is_heuristically_cacheable(int status)
 {
-    return status == 200 || status == 203 || status == 204 || status == 300 || status == 301 ||
-           status == 308 || status == 414 || status == 501;
+    static const int statuses[] = { 200, 203, 204, 300, 301, 308, 414, 501 };
+
+    return is_one_of(status, statuses, EL_COUNT(statuses));
 }
 
-/* Their meaning is known here; any other status is stored by nobody who does not understand it. */
-static bool is_understood(int status)
+/*
+ * Stored when it is said in so many words. Errors that are the fault of one request (400, 416, 431)
+ * or of one moment (5xx) are left to the origin: whoever provokes one would give it to everybody.
+ */
+static bool is_cacheable_if_told(int status)
 {
-    return is_heuristically_cacheable(status) || status == 302 || status == 307 || status == 404 ||
-           status == 410;
+    static const int statuses[] = { 302, 303, 307, 404, 405, 410 };
+
+    return is_heuristically_cacheable(status) || is_one_of(status, statuses, EL_COUNT(statuses));
 }
 
+/* no-store and private; must-understand lifts the former for statuses that are understood
+ * (5.2.2.3). */
+static bool is_forbidden(const struct proxy_directives *d)
+{
+    return (d->no_store && !d->must_understand) || d->is_private;
+}
+
+static bool is_meant_for_all(const struct proxy_directives *d)
+{
+    return d->is_public || d->s_maxage_s != NOT_SAID;
+}
+
+/* NULL: it may be stored. Otherwise a token of RFC 9211 section 2.2. */
 static const char *why_not(const struct proxy_fresh_request *req,
-                           const struct proxy_fresh_response *res, const struct directives *d,
+                           const struct proxy_fresh_response *res, const struct proxy_directives *d,
                            int status)
 {
-    bool is_explicit = explicit_lifetime_ms(d, res) != NOT_SAID;
+    bool is_explicit = explicit_lifetime_ms(d, res->fields, date_of(res)) != NOT_SAID;
 
-    if (!is_understood(status))
-        return "bypass";
-    if (req->no_store || d->no_store)
-        return "bypass";
-    if (d->private_ && !req->has_credentials)
-        return "bypass";
-    if (!is_heuristically_cacheable(status) && !is_explicit)
-        return "bypass";
+    if (req->no_store)
+        return "request";
+    if (!is_cacheable_if_told(status) || is_forbidden(d))
+        return "miss";
+    if (!is_heuristically_cacheable(status) && !is_explicit && !d->is_public)
+        return "miss";
     /* A cookie is meant for one client. */
-    if (el_fieldv_has(res->fields, EL_STR("Set-Cookie")) && !d->public_ &&
-        d->s_maxage_s == NOT_SAID)
-        return "bypass";
+    if (el_fieldv_has(res->fields, EL_STR("Set-Cookie")) && !is_meant_for_all(d))
+        return "miss";
     /* Without a validator nobody could be asked whether the next caller may have it. */
-    if (req->has_credentials && !el_fieldv_has(res->fields, EL_STR("ETag")) &&
-        !el_fieldv_has(res->fields, EL_STR("Last-Modified")))
-        return "bypass";
+    if (req->has_credentials && !has_validator(res->fields))
+        return "miss";
     return NULL;
 }
 
 /* ---- the meta ---- */
 
+/* Of one connection, of one answer, or made anew for each (section 3.1). */
+static bool is_kept(struct el_fieldv all, struct el_str name)
+{
+    return !proxy_headers_is_hop(all, name) && !el_str_ieq(name, EL_STR("Content-Range")) &&
+           !el_str_ieq(name, EL_STR("Age")) && !el_str_ieq(name, EL_STR("X-Cache")) &&
+           !el_str_ieq(name, EL_STR("Cache-Status"));
+}
+
 static void copy_fields(struct cache_meta *meta, struct el_fieldv fields)
 {
     for (size_t i = 0; i < fields.n; i++) {
-        struct el_str name = fields.v[i].name;
-
-        if (proxy_headers_is_hop(fields, name) || el_str_ieq(name, EL_STR("Content-Range")) ||
-            el_str_ieq(name, EL_STR("Age")) || el_str_ieq(name, EL_STR("Via")) ||
-            el_str_ieq(name, EL_STR("X-Cache")) || el_str_ieq(name, EL_STR("Cache-Status")))
-            continue;
-        el_fields_add(&meta->fields, name, fields.v[i].value);
+        if (is_kept(fields, fields.v[i].name))
+            el_fields_add(&meta->fields, fields.v[i].name, fields.v[i].value);
     }
+}
+
+/*
+ * RFC 9110 section 8.8.2.2: a date is strong when the object cannot have changed twice within its
+ * second unnoticed. Object stores write whole objects, so one second is enough there.
+ */
+bool proxy_fresh_date_is_strong(const struct cache_meta *meta)
+{
+    struct el_fieldv fields = el_fields_view(&meta->fields);
+    int64_t modified, date;
+
+    if (!date_field(fields, EL_STR("Last-Modified"), meta->response_ms, &modified))
+        return false;
+    if (!date_field(fields, EL_STR("Date"), meta->response_ms, &date))
+        date = meta->response_ms;
+    return date - modified >= (meta->from_object_store ? 1000 : 60000);
+}
+
+static bool etag_is_strong(struct el_fieldv fields, struct el_str etag)
+{
+    return el_fieldv_count(fields, EL_STR("ETag")) == 1 && etag.n >= 2 && etag.p[0] == '"' &&
+           etag.p[etag.n - 1] == '"';
+}
+
+static void find_validators(struct cache_meta *meta)
+{
+    struct el_fieldv fields = el_fields_view(&meta->fields);
+
+    (void)el_fieldv_get(fields, EL_STR("ETag"), &meta->etag);
+    (void)el_fieldv_get(fields, EL_STR("Last-Modified"), &meta->last_modified);
+    meta->has_strong_validator =
+        meta->etag.n > 0 ? etag_is_strong(fields, meta->etag) : proxy_fresh_date_is_strong(meta);
+}
+
+/*
+ * An answer to credentials is public only where the origin says so, and never from an object store:
+ * there Cache-Control is what an uploader wrote, not who may read. A 304 counts as such an answer:
+ * after one to credentials nobody knows whether anonymous callers would still be served.
+ */
+static bool is_for_all(const struct cache_meta *meta, const struct proxy_fresh_request *req,
+                       const struct proxy_directives *d)
+{
+    return !req->has_credentials || (is_meant_for_all(d) && !meta->from_object_store);
+}
+
+static int64_t lifetime_ms(const struct cache_meta *meta, const struct proxy_fresh_request *req,
+                           const struct proxy_directives *d, int64_t date_ms)
+{
+    struct el_fieldv fields = el_fields_view(&meta->fields);
+    int64_t lifetime = explicit_lifetime_ms(d, fields, date_ms);
+
+    if (lifetime != NOT_SAID)
+        return lifetime;
+    /* Listings and the like have no validator: only objects are given time that nobody granted. */
+    if (meta->from_object_store)
+        return has_validator(fields) ? req->freshness_ms : 0;
+    return heuristic_lifetime_ms(fields, date_ms);
+}
+
+/* What the fields in `meta` and the moment of `res` say about its use. */
+static void judge(struct cache_meta *meta, const struct proxy_fresh_request *req,
+                  const struct proxy_fresh_response *res)
+{
+    struct el_fieldv fields = el_fields_view(&meta->fields);
+    struct proxy_directives d;
+
+    proxy_directives_read(fields, &d);
+    meta->from_object_store = is_from_object_store(req, fields);
+    meta->is_public = is_for_all(meta, req, &d);
+    meta->must_revalidate = d.must_revalidate || d.s_maxage_s != NOT_SAID;
+    /* What must not be stored any more is at least not used unasked. */
+    meta->always_revalidate = d.no_cache || is_forbidden(&d);
+    meta->response_ms = res->response_ms;
+    meta->corrected_age_ms = initial_age_ms(res);
+    meta->lifetime_ms = lifetime_ms(meta, req, &d, date_of(res));
+}
+
+/* Neither fresh for a moment nor fit to be asked about: storing it would serve nobody. */
+static bool is_useless(const struct cache_meta *meta)
+{
+    return (meta->always_revalidate || meta->lifetime_ms <= meta->corrected_age_ms) &&
+           !has_validator(el_fields_view(&meta->fields));
 }
 
 static void render(struct cache_meta *meta)
@@ -281,92 +337,46 @@ static void render(struct cache_meta *meta)
     proxy_headers_response(el_fields_view(&meta->fields), false, &meta->head);
 }
 
-/*
- * RFC 9110 section 8.8.2.2: a date is strong when the object cannot have changed twice within its
- * second unnoticed. Object stores write whole objects, so one second is enough there.
- */
-static bool date_is_strong(const struct cache_meta *meta, const struct proxy_fresh_response *res)
-{
-    int64_t modified, date;
-
-    if (!proxy_date_parse(meta->last_modified, res->response_ms, &modified))
-        return false;
-    if (!date_field(res->fields, EL_STR("Date"), res->response_ms, &date))
-        date = res->response_ms;
-    return date - modified >= (meta->from_object_store ? 1000 : 60000);
-}
-
-static void find_validators(struct cache_meta *meta, const struct proxy_fresh_response *res)
-{
-    struct el_fieldv fields = el_fields_view(&meta->fields);
-
-    (void)el_fieldv_get(fields, EL_STR("ETag"), &meta->etag);
-    (void)el_fieldv_get(fields, EL_STR("Last-Modified"), &meta->last_modified);
-    meta->has_strong_validator =
-        meta->etag.n > 0 ? meta->etag.p[0] == '"' : date_is_strong(meta, res);
-}
-
-/* What the fields in `meta` and the moment of `res` say about its use. */
-static void judge(struct cache_meta *meta, const struct proxy_fresh_request *req,
-                  const struct proxy_fresh_response *res)
-{
-    const struct proxy_fresh_response whole = {
-        .status = meta->status,
-        .fields = el_fields_view(&meta->fields),
-        .request_ms = res->request_ms,
-        .response_ms = res->response_ms,
-    };
-    struct directives d = read_directives(whole.fields);
-
-    meta->from_object_store = is_object_store(req, whole.fields);
-    meta->is_public = !req->has_credentials || d.public_ || d.s_maxage_s != NOT_SAID;
-    meta->is_public = meta->is_public && !d.private_;
-    meta->must_revalidate = d.must_revalidate || d.s_maxage_s != NOT_SAID;
-    meta->always_revalidate = d.no_cache;
-    meta->response_ms = res->response_ms;
-    meta->corrected_age_ms = initial_age_ms(res);
-    meta->lifetime_ms = lifetime_ms(&d, req, &whole, meta->from_object_store);
-}
-
 struct cache_meta *proxy_fresh_meta(const struct proxy_fresh_request *req,
                                     const struct proxy_fresh_response *res, const char **ret_why)
 {
-    struct directives d = read_directives(res->fields);
     int status = res->status == 206 ? 200 : res->status;
+    struct proxy_directives d;
     struct cache_meta *meta;
 
+    proxy_directives_read(res->fields, &d);
     *ret_why = why_not(req, res, &d, status);
     if (*ret_why != NULL)
         return NULL;
     meta = cache_meta_new();
     meta->status = status;
-    if (!proxy_vary_set(meta, res->fields, req->fields)) {
-        *ret_why = "bypass";
+    copy_fields(meta, res->fields);
+    judge(meta, req, res);
+    if (is_useless(meta) || !proxy_vary_set(meta, res->fields, req->fields)) {
+        *ret_why = "miss";
         cache_meta_unref(meta);
         return NULL;
     }
-    copy_fields(meta, res->fields);
     render(meta);
-    judge(meta, req, res);
-    find_validators(meta, res);
+    find_validators(meta);
     return meta;
 }
 
-/* Section 3.2: everything is updated but what describes the stored bytes. */
+/*
+ * Section 3.2: everything is updated but what describes the stored bytes, or tells versions apart.
+ * A 304 of a real store carries a Content-Type of its own (empty) body, and Content-Length: 0.
+ */
 static bool describes_bytes(struct el_str name)
 {
     return el_str_ieq(name, EL_STR("Content-Length")) ||
            el_str_ieq(name, EL_STR("Content-Encoding")) ||
-           el_str_ieq(name, EL_STR("Content-Range")) || el_str_ieq(name, EL_STR("Content-Type")) ||
-           el_str_ieq(name, EL_STR("ETag"));
+           el_str_ieq(name, EL_STR("Content-Type")) || el_str_ieq(name, EL_STR("ETag")) ||
+           el_str_ieq(name, EL_STR("Vary"));
 }
 
-static bool is_updated(const struct cache_meta *old, struct el_fieldv fresh, size_t i)
+static bool is_updated(struct el_fieldv fresh, struct el_str name)
 {
-    struct el_str name = old->fields.v[i].name;
-
-    return el_fieldv_has(fresh, name) && !describes_bytes(name) &&
-           !proxy_headers_is_hop(fresh, name);
+    return !describes_bytes(name) && is_kept(fresh, name);
 }
 
 struct cache_meta *proxy_fresh_update(const struct cache_meta *old,
@@ -379,19 +389,21 @@ struct cache_meta *proxy_fresh_update(const struct cache_meta *old,
     el_buf_add_str(&meta->vary_bytes, el_buf_str(&old->vary_bytes));
     meta->vary = (struct el_str){ meta->vary_bytes.p, old->vary.n };
     for (size_t i = 0; i < old->fields.n; i++) {
-        if (!is_updated(old, res->fields, i))
-            el_fields_add(&meta->fields, old->fields.v[i].name, old->fields.v[i].value);
+        struct el_field f = old->fields.v[i];
+
+        if (!el_fieldv_has(res->fields, f.name) || !is_updated(res->fields, f.name))
+            el_fields_add(&meta->fields, f.name, f.value);
     }
     for (size_t i = 0; i < res->fields.n; i++) {
-        struct el_str name = res->fields.v[i].name;
+        struct el_field f = res->fields.v[i];
 
-        if (!describes_bytes(name) && !proxy_headers_is_hop(res->fields, name) &&
-            !el_str_ieq(name, EL_STR("Age")) && !el_str_ieq(name, EL_STR("Via")))
-            el_fields_add(&meta->fields, name, res->fields.v[i].value);
+        if (is_updated(res->fields, f.name))
+            el_fields_add(&meta->fields, f.name, f.value);
     }
-    render(meta);
     judge(meta, req, res);
-    find_validators(meta, res);
+    render(meta);
+    find_validators(meta);
+    /* How far the stored version can be told from others was settled when it came. */
     meta->has_strong_validator = old->has_strong_validator;
     return meta;
 }
@@ -401,6 +413,32 @@ struct cache_meta *proxy_fresh_update(const struct cache_meta *old,
 int64_t proxy_fresh_age_ms(const struct cache_meta *meta, int64_t now_ms)
 {
     return meta->corrected_age_ms + max_i64(0, now_ms - meta->response_ms);
+}
+
+/* Within the window that the origin opened beyond the lifetime (RFC 5861). */
+static bool is_within(int64_t stale_ms, int64_t window_s)
+{
+    return window_s != NOT_SAID && stale_ms <= window_s * 1000;
+}
+
+/* For an answer that is stale and that the request would have fresh. */
+static enum proxy_fresh_use use_of_stale(const struct cache_meta *meta, int64_t stale_ms)
+{
+    struct proxy_directives d;
+
+    if (meta->must_revalidate)
+        return PROXY_STALE;
+    proxy_directives_read(el_fields_view(&meta->fields), &d);
+    if (is_within(stale_ms, d.stale_while_revalidate_s))
+        return PROXY_STALE_WHILE_ASKING;
+    return is_within(stale_ms, d.stale_if_error_s) ? PROXY_STALE_ON_ERROR : PROXY_STALE;
+}
+
+static bool allows_stale(const struct proxy_fresh_request *req, const struct cache_meta *meta,
+                         int64_t stale_ms)
+{
+    return req->max_stale_s != NOT_SAID && !meta->must_revalidate &&
+           (req->max_stale_s == INT64_MAX || stale_ms <= req->max_stale_s * 1000);
 }
 
 enum proxy_fresh_use proxy_fresh_use(const struct cache_meta *meta,
@@ -414,10 +452,7 @@ enum proxy_fresh_use proxy_fresh_use(const struct cache_meta *meta,
         return PROXY_STALE;
     if (req->min_fresh_s != NOT_SAID && left < req->min_fresh_s * 1000)
         return PROXY_STALE;
-    if (left > 0)
+    if (left > 0 || allows_stale(req, meta, -left))
         return PROXY_FRESH;
-    if (req->max_stale_s != NOT_SAID && !meta->must_revalidate &&
-        (req->max_stale_s == INT64_MAX || -left <= req->max_stale_s * 1000))
-        return PROXY_FRESH;
-    return PROXY_STALE;
+    return use_of_stale(meta, -left);
 }

@@ -41,14 +41,24 @@ struct proxy_fresh_response {
  */
 struct cache_meta *proxy_fresh_meta(const struct proxy_fresh_request *req,
                                     const struct proxy_fresh_response *res, const char **ret_why);
-/* The stored meta updated by a 304 (section 3.2), one reference. */
+/*
+ * The stored meta updated by a 304 (section 3.2), one reference. It is public from then on if, and
+ * only if, an anonymous caller got the 304, or the answer is meant for all.
+ */
 struct cache_meta *proxy_fresh_update(const struct cache_meta *old,
                                       const struct proxy_fresh_request *req,
                                       const struct proxy_fresh_response *res);
 
-enum proxy_fresh_use { PROXY_FRESH, PROXY_STALE };
+enum proxy_fresh_use {
+    PROXY_FRESH,
+    PROXY_STALE,              /* the origin has to be asked first */
+    PROXY_STALE_WHILE_ASKING, /* may be served while it is asked (stale-while-revalidate) */
+    PROXY_STALE_ON_ERROR,     /* ask; may be served should that fail (stale-if-error) */
+};
 /* Whether the stored answer may be used for the request without asking the origin. */
 enum proxy_fresh_use proxy_fresh_use(const struct cache_meta *meta,
                                      const struct proxy_fresh_request *req, int64_t now_ms);
 /* current_age of section 4.2.3. */
 int64_t proxy_fresh_age_ms(const struct cache_meta *meta, int64_t now_ms);
+/* Whether Last-Modified is a strong validator (RFC 9110 section 8.8.2.2). */
+bool proxy_fresh_date_is_strong(const struct cache_meta *meta);

@@ -106,23 +106,40 @@ static bool parse_net(struct el_str text, struct rule *r)
     return true;
 }
 
+/* Not a network, not a port, and not a mistyped address ("10.0.0.256"), whose end is a number. */
+static bool is_name(struct el_str s)
+{
+    bool ends_in_number = true;
+
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+
+        if (c <= 0x20 || c >= 0x7f || strchr("*/:[]@", c) != NULL)
+            return false;
+        ends_in_number = c == '.' ? true : ends_in_number && c >= '0' && c <= '9';
+    }
+    return s.n > 0 && !ends_in_number;
+}
+
+/* A name may be written with the dot of the root, which changes nothing. */
+static struct el_str without_root(struct el_str host)
+{
+    return host.n > 1 && host.p[host.n - 1] == '.' ? el_str_first(host, host.n - 1) : host;
+}
+
 static enum el_err parse_rule(const char *key, struct el_str text, struct rule *r,
                               struct el_error *err)
 {
+    bool is_suffix = el_str_starts(text, EL_STR("*."));
+
     if (parse_net(text, r))
         return EL_OK;
-    r->kind = RULE_NAME;
-    r->name = text;
-    if (el_str_starts(text, EL_STR("*."))) {
-        r->kind = RULE_SUFFIX;
-        r->name = el_str_from(text, 1);
-    }
-    for (size_t i = 0; i < r->name.n; i++) {
-        if (strchr("*/: \t", r->name.p[i]) != NULL)
-            return el_fail(err, EL_ECONF, 0,
-                           "%s: \"%.*s\" is neither a name, *.suffix, an address nor a network",
-                           key, EL_STR_ARG(text));
-    }
+    r->kind = is_suffix ? RULE_SUFFIX : RULE_NAME;
+    r->name = without_root(el_str_from(text, is_suffix ? 1 : 0));
+    if (!is_name(el_str_from(r->name, is_suffix ? 1 : 0)))
+        return el_fail(err, EL_ECONF, 0,
+                       "%s: \"%.*s\" is neither a name, *.suffix, an address nor a network", key,
+                       EL_STR_ARG(text));
     return EL_OK;
 }
 
@@ -216,6 +233,7 @@ static bool host_matches(const struct rules *rules, struct el_str host)
     struct in6_addr a;
     bool is_v4, is_address = parse_address(host, &a, &is_v4);
 
+    host = without_root(host);
     for (size_t i = 0; i < rules->n; i++) {
         const struct rule *r = &rules->v[i];
 
@@ -247,20 +265,41 @@ static bool address_matches(const struct rules *rules, const struct in6_addr *a,
     return false;
 }
 
-static bool is_never_an_origin(const struct in6_addr *a)
+/* Whether the address lies in one of our own tables of networks. */
+static bool is_in_any(const struct in6_addr *a, const char *const *nets, size_t n)
 {
-    static const char *const nets[] = {
-        "0.0.0.0/8", "169.254.0.0/16", "100.100.100.200", "224.0.0.0/4",   "255.255.255.255",
-        "::/128",    "fe80::/10",      "ff00::/8",        "fd00:ec2::254",
-    };
+    struct rule r;
 
-    for (size_t i = 0; i < EL_COUNT(nets); i++) {
-        struct rule r;
-
+    for (size_t i = 0; i < n; i++) {
         if (parse_net(el_str_of(nets[i]), &r) && is_in_net(a, &r.net, r.prefix))
             return true;
     }
     return false;
+}
+
+/* The IPv4 address that a gateway would make of it (RFC 6052, RFC 4291 section 2.5.5.1). */
+static struct in6_addr translated(const struct in6_addr *a)
+{
+    static const char *const nets[] = { "64:ff9b::/96", "::/96" };
+    struct in_addr v4;
+
+    if (!is_in_any(a, nets, EL_COUNT(nets)) || IN6_IS_ADDR_LOOPBACK(a))
+        return *a;
+    memcpy(&v4, &a->s6_addr[12], sizeof(v4));
+    return mapped(v4);
+}
+
+static bool is_never_an_origin(const struct in6_addr *a)
+{
+    /* The single ones are metadata services: AWS, Alibaba Cloud, Azure, Oracle Cloud. */
+    static const char *const nets[] = {
+        "0.0.0.0/8",       "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255",
+        "::/128",          "fe80::/10",      "ff00::/8",    "fd00:ec2::254",
+        "100.100.100.200", "168.63.129.16",  "192.0.0.192",
+    };
+    struct in6_addr v4 = translated(a);
+
+    return is_in_any(a, nets, EL_COUNT(nets)) || is_in_any(&v4, nets, EL_COUNT(nets));
 }
 
 enum el_err proxy_guard_host(const struct proxy_guard *g, struct el_str host, struct el_error *err)
@@ -295,20 +334,23 @@ static bool is_own_port(const uint16_t *own_ports, uint16_t port)
 
 static bool is_loopback(const struct in6_addr *a)
 {
-    struct rule v4;
+    static const char *const nets[] = { "127.0.0.0/8", "::1/128" };
+    struct in6_addr v4 = translated(a);
 
-    return (parse_net(EL_STR("127.0.0.0/8"), &v4) && is_in_net(a, &v4.net, v4.prefix)) ||
-           IN6_IS_ADDR_LOOPBACK(a);
+    return is_in_any(&v4, nets, EL_COUNT(nets));
 }
 
 bool proxy_guard_address(void *at, const struct sockaddr *addr)
 {
     const struct proxy_guard_at *where = at;
     const struct proxy_guard *g = where->guard;
-    struct in6_addr a;
+    struct in6_addr a, v4;
     uint16_t port;
 
-    if (!address_of(addr, &a, &port) || address_matches(&g->deny, &a, 0))
+    if (!address_of(addr, &a, &port))
+        return false;
+    v4 = translated(&a);
+    if (address_matches(&g->deny, &a, 0) || address_matches(&g->deny, &v4, 0))
         return false;
     if (is_loopback(&a) && is_own_port(where->own_ports, port))
         return false;
@@ -317,19 +359,21 @@ bool proxy_guard_address(void *at, const struct sockaddr *addr)
     return g->allow.n == 0 || has_names(&g->allow) || address_matches(&g->allow, &a, 0);
 }
 
+/* The pseudonym of "1.1 pseudonym (comment)". */
+static struct el_str received_by(struct el_str member)
+{
+    struct el_str rest = el_str_trim(el_str_from(member, el_str_find(member, ' ')));
+
+    return el_str_first(rest, el_str_find(rest, ' '));
+}
+
 enum el_err proxy_guard_loop(struct el_fieldv fields, struct el_str via_token, struct el_error *err)
 {
     struct el_list_cursor c = { 0 };
-    struct el_str member, protocol;
+    struct el_str member;
 
     while (el_fieldv_member(fields, EL_STR("Via"), &c, &member)) {
-        struct el_str rest = member;
-
-        /* "1.1 pseudonym (comment)" */
-        if (!el_str_split(&rest, ' ', &protocol))
-            continue;
-        rest = el_str_trim(rest);
-        if (el_str_eq(el_str_first(rest, el_str_find(rest, ' ')), via_token))
+        if (el_str_ieq(received_by(member), via_token))
             return el_fail(err, EL_ELOOP, 0, "Via already names this node");
     }
     return EL_OK;

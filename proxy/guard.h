@@ -3,9 +3,10 @@
  * guard: what may be asked of whom. Hosts are judged twice: by name before resolving, by address
  * before connecting, because a name can resolve to anything.
  *
- * Always refused unless allow_hosts names the very address: link-local and metadata addresses,
- * unspecified, multicast and broadcast ones. Loopback and private networks are allowed, for that is
- * where clusters keep their storage; only this node's own ports there are not.
+ * Always refused unless allow_hosts names the very address: link-local addresses and those of cloud
+ * metadata services, unspecified, multicast and broadcast ones, also inside IPv6. Loopback and
+ * private networks are allowed, for that is where clusters keep their storage; only this node's own
+ * ports there are not.
  *
  * Pure; a guard is immutable and may be read by any thread.
  */
@@ -23,6 +24,8 @@ enum el_err proxy_guard_new(const char *allow, const char *deny, const char *con
                             struct proxy_guard **ret_guard, struct el_error *err);
 void proxy_guard_free(struct proxy_guard *g); /* NULL is fine */
 
+/* EL_EFORBIDDEN, and which list says so. The host as in the URL: a name or an address, IPv6 bare.
+ */
 enum el_err proxy_guard_host(const struct proxy_guard *g, struct el_str host, struct el_error *err);
 /* The host, and the port against connect_ports. */
 enum el_err proxy_guard_connect(const struct proxy_guard *g, struct el_str host, uint16_t port,
@@ -38,6 +41,6 @@ struct proxy_guard_at {
 };
 bool proxy_guard_address(void *at, const struct sockaddr *addr);
 
-/* EL_ELOOP when a Via field names us. */
+/* EL_ELOOP when a Via field names us (RFC 9110 section 7.6.3). */
 enum el_err proxy_guard_loop(struct el_fieldv fields, struct el_str via_token,
                              struct el_error *err);

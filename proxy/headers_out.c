@@ -14,16 +14,25 @@ static bool is_one_of(struct el_str name, const char *const *names, size_t n)
 /* Connection cannot take these away: a client could use it to strip what others rely on. */
 static bool is_essential(struct el_str name)
 {
-    static const char *const names[] = { "Host",          "Content-Length", "Content-Type",
-                                         "Cache-Control", "Authorization",  "Range",
-                                         "Date",          "ETag",           "Via",
-                                         "Cookie",        "Set-Cookie",     "Content-Range" };
+    static const char *const names[] = {
+        "Host",          "Content-Length",
+        "Content-Type",  "Content-Encoding",
+        "Content-Range", "Cache-Control",
+        "Authorization", "Range",
+        "Date",          "Age",
+        "Expires",       "ETag",
+        "Last-Modified", "Vary",
+        "Via",           "Cookie",
+        "Set-Cookie",    "Accept-Encoding",
+        "Max-Forwards",  "CDN-Cache-Control",
+    };
 
     return is_one_of(name, names, EL_COUNT(names)) || el_str_istarts(name, EL_STR("x-amz-")) ||
            el_str_istarts(name, EL_STR("x-oss-")) || el_str_istarts(name, EL_STR("If-"));
 }
 
-bool proxy_headers_is_hop(struct el_fieldv all, struct el_str name)
+/* RFC 9110 section 7.6.1, and the framing, which each connection has of its own. */
+static bool is_always_hop(struct el_str name)
 {
     static const char *const names[] = {
         "Connection",
@@ -39,29 +48,51 @@ bool proxy_headers_is_hop(struct el_fieldv all, struct el_str name)
         "Proxy-Authentication-Info",
     };
 
-    return is_one_of(name, names, EL_COUNT(names)) ||
+    return is_one_of(name, names, EL_COUNT(names));
+}
+
+bool proxy_headers_is_hop(struct el_fieldv all, struct el_str name)
+{
+    return is_always_hop(name) ||
            (!is_essential(name) && el_fieldv_has_token(all, EL_STR("Connection"), name));
+}
+
+/* Whether the client's field ends here. What is signed goes on, whatever Connection says of it. */
+static bool ends_here(struct el_fieldv client, const struct proxy_route *route, struct el_str name)
+{
+    if (el_str_ieq(name, EL_STR("Host")) || el_str_ieq(name, EL_STR("Expect")))
+        return true;
+    if (el_str_ieq(name, EL_STR("Max-Forwards")) && route->max_forwards >= 0)
+        return true;
+    return proxy_headers_is_hop(client, name) &&
+           (is_always_hop(name) || !proxy_route_signed_has(route, name));
+}
+
+static void add_own(const struct proxy_route *route, struct el_str via_token, struct el_fields *out)
+{
+    struct el_buf value = { 0 };
+
+    el_buf_add_str(&value, EL_STR("1.1 "));
+    el_buf_add_str(&value, via_token);
+    el_fields_add(out, EL_STR("Via"), el_buf_str(&value));
+    if (route->max_forwards >= 0) {
+        el_buf_clear(&value);
+        el_buf_add_u64(&value, (uint64_t)route->max_forwards);
+        el_fields_add(out, EL_STR("Max-Forwards"), el_buf_str(&value));
+    }
+    el_buf_deinit(&value);
 }
 
 void proxy_headers_request(struct el_fieldv client, const struct proxy_route *route,
                            struct el_str via_token, struct el_fields *out)
 {
-    struct el_buf via = { 0 };
-
     if (route->host_field.n > 0)
         el_fields_add(out, EL_STR("Host"), route->host_field);
     for (size_t i = 0; i < client.n; i++) {
-        struct el_str name = client.v[i].name;
-
-        if (el_str_ieq(name, EL_STR("Host")) || el_str_ieq(name, EL_STR("Expect")) ||
-            proxy_headers_is_hop(client, name))
-            continue;
-        el_fields_add(out, name, client.v[i].value);
+        if (!ends_here(client, route, client.v[i].name))
+            el_fields_add(out, client.v[i].name, client.v[i].value);
     }
-    el_buf_add_str(&via, EL_STR("1.1 "));
-    el_buf_add_str(&via, via_token);
-    el_fields_add(out, EL_STR("Via"), el_buf_str(&via));
-    el_buf_deinit(&via);
+    add_own(route, via_token, out);
 }
 
 void proxy_headers_response(struct el_fieldv origin, bool without_range, struct el_buf *out)

@@ -19,5 +19,8 @@ void proxy_headers_request(struct el_fieldv client, const struct proxy_route *ro
  */
 void proxy_headers_response(struct el_fieldv origin, bool without_range, struct el_buf *out);
 
-/* Whether the field belongs to this connection only, among `all` of its message. */
+/*
+ * Whether the field belongs to this connection only, among `all` of its message: by its nature, or
+ * because Connection names it; but what others rely on cannot be named away.
+ */
 bool proxy_headers_is_hop(struct el_fieldv all, struct el_str name);

@@ -5,48 +5,80 @@
 #include <inttypes.h>
 
 #include "proxy/date.h"
+#include "proxy/fresh.h"
+
+/* No object is longer. Larger positions are as good as this one: past every end. */
+#define MAX_POSITION ((uint64_t)INT64_MAX - 1)
+
+static bool parse_position(struct el_str digits, uint64_t *ret)
+{
+    uint64_t v = 0;
+
+    for (size_t i = 0; i < digits.n; i++) {
+        if (digits.p[i] < '0' || digits.p[i] > '9')
+            return false;
+        v = v > MAX_POSITION / 10
+                ? MAX_POSITION
+                : el_min_u64(v * 10 + (uint64_t)(digits.p[i] - '0'), MAX_POSITION);
+    }
+    if (digits.n == 0)
+        return false;
+    *ret = v;
+    return true;
+}
 
 static bool parse_spec(struct el_str spec, struct proxy_range *ret)
 {
     size_t dash = el_str_find(spec, '-');
-    struct el_str first = el_str_trim(el_str_first(spec, dash));
-    struct el_str last = el_str_trim(el_str_from(spec, dash + 1));
-    uint64_t from = 0, to = 0;
+    struct el_str first = el_str_first(spec, dash), last = el_str_from(spec, dash + 1);
+    uint64_t to;
 
+    *ret = (struct proxy_range){ .kind = PROXY_RANGE_OPEN };
     if (dash == spec.n)
         return false;
     if (first.n == 0) {
         ret->kind = PROXY_RANGE_SUFFIX;
-        return el_str_u64(last, INT64_MAX, &ret->suffix);
+        return parse_position(last, &ret->suffix);
     }
-    if (!el_str_u64(first, INT64_MAX - 1, &from))
+    if (!parse_position(first, &ret->first))
         return false;
-    ret->first = from;
-    if (last.n == 0) {
-        ret->kind = PROXY_RANGE_OPEN;
+    if (last.n == 0)
         return true;
-    }
-    if (!el_str_u64(last, INT64_MAX - 1, &to) || to < from)
+    if (!parse_position(last, &to) || to < ret->first)
         return false;
-    ret->end = to + 1;
     ret->kind = PROXY_RANGE_BYTES;
+    ret->end = to + 1;
     return true;
+}
+
+/* One bad member spoils the whole set (RFC 9110 section 14.2: an invalid Range is ignored). */
+static bool parse_set(struct el_str set, struct proxy_range *ret)
+{
+    struct el_str spec;
+    size_t n = 0;
+
+    while (el_str_split(&set, ',', &spec)) {
+        spec = el_str_trim(spec);
+        if (spec.n == 0)
+            continue;
+        if (!parse_spec(spec, ret))
+            return false;
+        n++;
+    }
+    if (n > 1)
+        *ret = (struct proxy_range){ .kind = PROXY_RANGE_MULTI };
+    return n > 0;
 }
 
 void proxy_range_parse(struct el_fieldv request, struct proxy_range *ret)
 {
     struct el_str value;
 
-    *ret = (struct proxy_range){ .kind = PROXY_RANGE_NONE };
-    if (el_fieldv_count(request, EL_STR("Range")) != 1 ||
-        !el_fieldv_get(request, EL_STR("Range"), &value) ||
-        !el_str_istarts(value, EL_STR("bytes=")))
+    if (el_fieldv_count(request, EL_STR("Range")) == 1 &&
+        el_fieldv_get(request, EL_STR("Range"), &value) &&
+        el_str_istarts(value, EL_STR("bytes=")) && parse_set(el_str_from(value, 6), ret))
         return;
-    value = el_str_from(value, 6);
-    if (el_str_find(value, ',') < value.n)
-        ret->kind = PROXY_RANGE_MULTI;
-    else if (!parse_spec(el_str_trim(value), ret))
-        *ret = (struct proxy_range){ .kind = PROXY_RANGE_NONE };
+    *ret = (struct proxy_range){ .kind = PROXY_RANGE_NONE };
 }
 
 bool proxy_range_resolve(const struct proxy_range *r, uint64_t length, uint64_t *ret_first,
@@ -72,7 +104,7 @@ void proxy_range_widen(const struct proxy_range *r, uint64_t block, struct proxy
         return;
     ret->first = r->first - r->first % block;
     if (r->kind == PROXY_RANGE_BYTES)
-        ret->end = (r->end + block - 1) / block * block;
+        ret->end = el_min_u64((r->end + block - 1) / block * block, MAX_POSITION + 1);
 }
 
 void proxy_range_write(const struct proxy_range *r, struct el_buf *out)
@@ -88,19 +120,18 @@ void proxy_range_write(const struct proxy_range *r, struct el_buf *out)
 bool proxy_content_range_parse(struct el_str value, struct proxy_content_range *ret)
 {
     struct proxy_content_range cr = { 0 };
+    struct el_str positions, total;
     size_t dash, slash;
-    struct el_str total;
     uint64_t last;
 
     if (!el_str_istarts(value, EL_STR("bytes ")))
         return false;
     value = el_str_from(value, 6);
-    dash = el_str_find(value, '-');
     slash = el_str_find(value, '/');
-    if (dash >= slash || slash == value.n ||
-        !el_str_u64(el_str_first(value, dash), INT64_MAX - 1, &cr.first) ||
-        !el_str_u64(el_str_from(el_str_first(value, slash), dash + 1), INT64_MAX - 1, &last) ||
-        last < cr.first)
+    positions = el_str_first(value, slash);
+    dash = el_str_find(positions, '-');
+    if (!el_str_u64(el_str_first(positions, dash), MAX_POSITION, &cr.first) ||
+        !el_str_u64(el_str_from(positions, dash + 1), MAX_POSITION, &last) || last < cr.first)
         return false;
     cr.end = last + 1;
     total = el_str_from(value, slash + 1);
@@ -128,7 +159,9 @@ static struct el_str without_weakness(struct el_str etag)
     return el_str_starts(etag, EL_STR("W/")) ? el_str_from(etag, 2) : etag;
 }
 
-static bool none_match_holds(struct el_fieldv request, const struct cache_meta *meta)
+/* Any of the list has the tag, compared weakly (RFC 9110 section 13.1.2); "*" is any object at all.
+ */
+static bool is_named(struct el_fieldv request, struct el_str etag)
 {
     struct el_list_cursor c = { 0 };
     struct el_str member;
@@ -136,24 +169,37 @@ static bool none_match_holds(struct el_fieldv request, const struct cache_meta *
     while (el_fieldv_member(request, EL_STR("If-None-Match"), &c, &member)) {
         if (el_str_eq(member, EL_STR("*")))
             return true;
-        if (meta->etag.n > 0 && el_str_eq(without_weakness(member), without_weakness(meta->etag)))
+        if (etag.n > 0 && el_str_eq(without_weakness(member), without_weakness(etag)))
             return true;
     }
     return false;
 }
 
+/* Last-Modified, or what RFC 9111 section 4.3.2 says to take where there is none. */
+static int64_t modified_of(const struct cache_meta *meta)
+{
+    struct el_str date;
+    int64_t ms;
+
+    if (proxy_date_parse(meta->last_modified, meta->response_ms, &ms))
+        return ms;
+    if (el_fieldv_get(el_fields_view(&meta->fields), EL_STR("Date"), &date) &&
+        proxy_date_parse(date, meta->response_ms, &ms))
+        return ms;
+    return meta->response_ms;
+}
+
 bool proxy_cond_is_not_modified(struct el_fieldv request, const struct cache_meta *meta)
 {
     struct el_str value;
-    int64_t since, modified;
+    int64_t since;
 
+    /* RFC 9110 section 13.1.3: a date does not count beside a tag, nor when it cannot be read. */
     if (el_fieldv_has(request, EL_STR("If-None-Match")))
-        return none_match_holds(request, meta);
-    if (!el_fieldv_get(request, EL_STR("If-Modified-Since"), &value) ||
-        !proxy_date_parse(value, meta->response_ms, &since) ||
-        !proxy_date_parse(meta->last_modified, meta->response_ms, &modified))
-        return false;
-    return modified <= since;
+        return is_named(request, meta->etag);
+    return el_fieldv_count(request, EL_STR("If-Modified-Since")) == 1 &&
+           el_fieldv_get(request, EL_STR("If-Modified-Since"), &value) &&
+           proxy_date_parse(value, meta->response_ms, &since) && modified_of(meta) <= since;
 }
 
 bool proxy_cond_if_range_holds(struct el_fieldv request, const struct cache_meta *meta)
@@ -162,10 +208,11 @@ bool proxy_cond_if_range_holds(struct el_fieldv request, const struct cache_meta
 
     if (!el_fieldv_get(request, EL_STR("If-Range"), &value))
         return true;
-    if (!meta->has_strong_validator)
+    if (el_fieldv_count(request, EL_STR("If-Range")) > 1)
         return false;
     if (value.n > 0 && value.p[0] == '"')
-        return el_str_eq(value, meta->etag);
-    /* A date has to be the very same one (RFC 9110 section 13.1.5); weak tags never match. */
-    return meta->last_modified.n > 0 && el_str_eq(value, meta->last_modified);
+        return meta->has_strong_validator && el_str_eq(value, meta->etag);
+    /* A date has to be the very same one, and strong (section 13.1.5); weak tags never match. */
+    return meta->last_modified.n > 0 && el_str_eq(value, meta->last_modified) &&
+           proxy_fresh_date_is_strong(meta);
 }

@@ -27,6 +27,7 @@ struct proxy_content_range {
     bool has_total; /* otherwise the total was "*" */
 };
 
+/* Positions beyond what a file can have count as past every end. */
 void proxy_range_parse(struct el_fieldv request, struct proxy_range *ret);
 
 /* Held against a length: false when no byte of it exists (416). kind is not NONE and not MULTI. */

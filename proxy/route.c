@@ -6,6 +6,9 @@
 
 #define MAX_SUFFIXES 16
 
+/* The greatest Max-Forwards that is counted down; a message that may go further is left alone. */
+#define MAX_HOPS 1000
+
 struct proxy_gateway {
     char *endpoint, *bucket, *suffixes; /* owned; the slices below point into them */
     bool is_set;
@@ -16,6 +19,15 @@ struct proxy_gateway {
 
 /* ---- the gateway ---- */
 
+/* As part of a path and of a host name: a bucket, or what follows one in a Host. */
+static bool is_name(struct el_str s)
+{
+    struct el_url url = { 0 };
+
+    return el_str_find(s, ':') == s.n && s.n > 0 && s.p[0] != '.' &&
+           el_url_parse_authority(s, 80, &url, NULL) == EL_OK;
+}
+
 static enum el_err parse_suffixes(struct proxy_gateway *g, struct el_error *err)
 {
     struct el_str rest = el_str_of(g->suffixes), part;
@@ -24,12 +36,25 @@ static enum el_err parse_suffixes(struct proxy_gateway *g, struct el_error *err)
         part = el_str_trim(part);
         if (part.n == 0)
             continue;
+        if (!is_name(part))
+            return el_fail(err, EL_ECONF, 0,
+                           "storage.virtual_host_suffixes: \"%.*s\" is not a host name",
+                           EL_STR_ARG(part));
         if (g->n_suffixes == MAX_SUFFIXES)
             return el_fail(err, EL_ECONF, 0,
                            "storage.virtual_host_suffixes: at most %d names are allowed",
                            MAX_SUFFIXES);
         g->suffix[g->n_suffixes++] = part;
     }
+    return EL_OK;
+}
+
+static enum el_err check_bucket(const struct proxy_gateway *g, struct el_error *err)
+{
+    if (g->bucket[0] != '\0' && !is_name(el_str_of(g->bucket)))
+        return el_fail(err, EL_ECONF, 0,
+                       "storage.bucket = \"%s\": letters, digits, '-', '_' and '.' only",
+                       g->bucket);
     return EL_OK;
 }
 
@@ -61,6 +86,8 @@ enum el_err proxy_gateway_new(const char *endpoint, const char *bucket, const ch
     g->bucket = el_strndup(bucket, strlen(bucket));
     g->suffixes = el_strndup(suffixes, strlen(suffixes));
     rc = parse_endpoint(g, err);
+    if (rc == EL_OK)
+        rc = check_bucket(g, err);
     if (rc == EL_OK)
         rc = parse_suffixes(g, err);
     if (rc != EL_OK) {
@@ -106,31 +133,47 @@ static void set_target(struct proxy_route *route, const struct el_url *url)
     };
 }
 
+/*
+ * "/bucket/key", kept in the memory behind the end of `url`: what is sent must live as long as the
+ * route and is not the key, which is normalised.
+ */
+static struct el_str keep_behind(struct el_buf *url, struct el_str bytes)
+{
+    char *kept;
+
+    el_buf_reserve(url, bytes.n + 1);
+    kept = url->p + url->n + 1;
+    memcpy(kept, bytes.p, bytes.n);
+    return (struct el_str){ kept, bytes.n };
+}
+
 static enum el_err route_gateway(const struct proxy_gateway *g, const struct proxy_head *head,
                                  struct proxy_route *route, struct el_error *err)
 {
-    struct el_url url = g->origin;
+    struct el_str bucket, of_host;
     struct el_buf path = { 0 };
-    struct el_str bucket;
+    struct el_url host = { 0 };
 
+    if (head->host.n > 0 && el_url_parse_authority(head->host, 80, &host, err) != EL_OK)
+        return EL_EBADREQ;
     if (!g->is_set)
-        return el_fail(
-            err, EL_ENOORIGIN, 0,
-            "this is a proxy: ask for http://host/path, or set storage.endpoint to use it as an "
-            "endpoint");
-    bucket = bucket_of_host(g, head->host);
-    if (bucket.n == 0)
-        bucket = el_str_of(g->bucket);
-    url.target = head->target;
-    set_target(route, &url);
+        return el_fail(err, EL_ENOORIGIN, 0,
+                       "this is a proxy: ask for http://host/path, or set storage.endpoint to use "
+                       "it as an endpoint");
+    of_host = bucket_of_host(g, head->host);
+    bucket = of_host.n > 0 ? of_host : el_str_of(g->bucket);
     route->kind = PROXY_ROUTE_GATEWAY;
     route->host_field = head->host;
+    set_target(route, &g->origin);
     if (bucket.n > 0) {
         el_buf_add_byte(&path, '/');
         el_buf_add_str(&path, bucket);
     }
     el_buf_add_str(&path, head->target);
-    el_url_write_key(&route->url, url.is_https, url.host, url.port, el_buf_str(&path));
+    el_url_write_key(&route->url, g->origin.is_https, g->origin.host, g->origin.port,
+                     el_buf_str(&path));
+    route->to.target =
+        of_host.n == 0 && bucket.n > 0 ? keep_behind(&route->url, el_buf_str(&path)) : head->target;
     el_buf_deinit(&path);
     return EL_OK;
 }
@@ -139,7 +182,7 @@ static enum el_err route_gateway(const struct proxy_gateway *g, const struct pro
 
 static bool is_same_authority(struct el_str host_field, const struct el_url *url)
 {
-    struct el_url host;
+    struct el_url host = { 0 };
 
     return el_url_parse_authority(host_field, url->is_https ? 443 : 80, &host, NULL) == EL_OK &&
            el_str_ieq(host.host, url->host) && host.port == url->port;
@@ -152,6 +195,13 @@ static struct el_str authority_of(struct el_str target)
     return el_str_first(rest, el_str_find(rest, '/'));
 }
 
+static bool has_no_path(struct el_str target)
+{
+    struct el_str authority = authority_of(target);
+
+    return authority.p + authority.n == target.p + target.n;
+}
+
 static enum el_err route_forward(const struct proxy_head *head, struct proxy_route *route,
                                  struct el_error *err)
 {
@@ -162,6 +212,9 @@ static enum el_err route_forward(const struct proxy_head *head, struct proxy_rou
         return rc;
     route->kind = PROXY_ROUTE_FORWARD;
     set_target(route, &url);
+    /* RFC 9112 section 3.2.4: the last proxy turns OPTIONS without a path into OPTIONS *. */
+    if (el_str_eq(head->method, EL_STR("OPTIONS")) && has_no_path(head->target))
+        route->to.target = EL_STR("*");
     /*
      * RFC 9112 section 3.2.2: the target wins over a Host that differs. One that only differs in
      * spelling is kept byte for byte, because signatures cover it.
@@ -190,18 +243,53 @@ static struct el_str query_of(struct el_str target)
     return el_str_from(target, el_str_find(target, '?') + 1);
 }
 
-/* The value of `name=` up to `stop`, anywhere in s. */
-static struct el_str value_after(struct el_str s, struct el_str name, char stop)
+/* The value of `name` among "name=value" parts separated by `separator`; empty when there is none.
+ */
+static struct el_str parameter(struct el_str rest, char separator, struct el_str name)
 {
-    for (size_t i = 0; i + name.n <= s.n; i++) {
-        struct el_str at = el_str_from(s, i);
+    struct el_str part;
 
-        if (el_str_istarts(at, name)) {
-            at = el_str_from(at, name.n);
-            return el_str_first(at, el_str_find(at, stop));
-        }
+    while (el_str_split(&rest, separator, &part)) {
+        size_t eq = el_str_find(part, '=');
+
+        if (eq < part.n && el_str_ieq(el_str_trim(el_str_first(part, eq)), name))
+            return el_str_trim(el_str_from(part, eq + 1));
     }
     return (struct el_str){ NULL, 0 };
+}
+
+/* Of "AWS4-HMAC-SHA256 Credential=..., SignedHeaders=...", or the like of OSS. */
+static struct el_str signed_by_authorization(struct el_str value)
+{
+    struct el_str parts = el_str_from(value, el_str_find(value, ' ')), names;
+
+    names = parameter(parts, ',', EL_STR("SignedHeaders"));
+    return names.n > 0 ? names : parameter(parts, ',', EL_STR("AdditionalHeaders"));
+}
+
+static struct el_str signed_by_query(struct el_str query)
+{
+    struct el_str names = parameter(query, '&', EL_STR("X-Amz-SignedHeaders"));
+
+    return names.n > 0 ? names : parameter(query, '&', EL_STR("x-oss-additional-headers"));
+}
+
+/* Fields by which some origins tell callers apart, or are led to another resource than the URL
+ * says. */
+static bool has_telling_field(const struct proxy_head *head)
+{
+    static const char *const names[] = {
+        "Cookie",         "X-Auth-Token",           "X-Api-Key",     "X-Amz-Security-Token",
+        "X-Original-URL", "X-HTTP-Method-Override", "X-Rewrite-URL", "X-Method-Override",
+    };
+    struct el_str forwarded;
+
+    for (size_t i = 0; i < EL_COUNT(names); i++) {
+        if (el_fieldv_has(head->fields, el_str_of(names[i])))
+            return true;
+    }
+    return el_fieldv_get(head->fields, EL_STR("X-Forwarded-Host"), &forwarded) &&
+           !el_str_ieq(forwarded, head->host);
 }
 
 static void find_credentials(const struct proxy_head *head, struct proxy_route *route)
@@ -210,51 +298,79 @@ static void find_credentials(const struct proxy_head *head, struct proxy_route *
     bool has_authorization = el_fieldv_get(head->fields, EL_STR("Authorization"), &authorization);
     bool is_presigned = el_url_is_presigned(query);
 
-    route->has_credentials =
-        has_authorization || is_presigned || el_fieldv_has(head->fields, EL_STR("Cookie"));
-    route->signed_fields = (struct el_str){ NULL, 0 };
+    route->has_credentials = has_authorization || is_presigned || has_telling_field(head);
     if (has_authorization)
-        route->signed_fields = value_after(authorization, EL_STR("SignedHeaders="), ',');
-    else if (is_presigned)
-        route->signed_fields = value_after(query, EL_STR("X-Amz-SignedHeaders="), '&');
+        route->signed_fields = signed_by_authorization(authorization);
+    if (is_presigned && route->signed_fields.n == 0)
+        route->signed_fields = signed_by_query(query);
     route->range_is_signed = proxy_route_signed_has(route, EL_STR("range")) &&
                              el_fieldv_has(head->fields, EL_STR("Range"));
 }
 
 bool proxy_route_signed_has(const struct proxy_route *route, struct el_str name)
 {
-    struct el_str rest = route->signed_fields, part;
+    struct el_str rest = route->signed_fields;
 
     /* In a URL the separator is escaped: "host%3Brange". */
     while (rest.n > 0) {
         size_t semicolon = el_str_find(rest, ';'), percent = el_str_find(rest, '%');
         size_t cut = el_min_size(semicolon, percent);
 
-        part = el_str_first(rest, cut);
-        if (el_str_ieq(el_str_trim(part), name))
+        if (el_str_ieq(el_str_trim(el_str_first(rest, cut)), name))
             return true;
         rest = el_str_from(rest, cut + (percent < semicolon ? 3 : 1));
     }
     return false;
 }
 
+/* ---- a request ---- */
+
+/* Max-Forwards means something in TRACE and OPTIONS only (RFC 9110 section 7.6.2). */
+static enum el_err count_forwards(const struct proxy_head *head, struct proxy_route *route,
+                                  struct el_error *err)
+{
+    bool is_trace = el_str_eq(head->method, EL_STR("TRACE"));
+    struct el_str value;
+    uint64_t hops;
+
+    if ((!is_trace && !el_str_eq(head->method, EL_STR("OPTIONS"))) ||
+        !el_fieldv_get(head->fields, EL_STR("Max-Forwards"), &value) ||
+        !el_str_u64(value, MAX_HOPS, &hops))
+        return EL_OK;
+    if (hops > 0)
+        route->max_forwards = (int64_t)hops - 1;
+    else if (is_trace)
+        return el_fail(err, EL_EUNSUPPORTED, 0, "TRACE is not answered by this proxy");
+    else
+        route->kind = PROXY_ROUTE_OPTIONS_STAR;
+    return EL_OK;
+}
+
+static enum el_err route_star(const struct proxy_head *head, struct proxy_route *route,
+                              struct el_error *err)
+{
+    route->kind = PROXY_ROUTE_OPTIONS_STAR;
+    if (!el_str_eq(head->method, EL_STR("OPTIONS")))
+        return el_fail(err, EL_EBADREQ, 0, "only OPTIONS may ask for *");
+    return EL_OK;
+}
+
 enum el_err proxy_route_parse(const struct proxy_gateway *g, const struct proxy_head *head,
                               struct proxy_route *route, struct el_error *err)
 {
+    bool is_origin_form = head->target.n > 0 && head->target.p[0] == '/';
+    struct el_buf url = route->url;
     enum el_err rc;
 
-    el_buf_clear(&route->url);
+    el_buf_clear(&url);
+    *route = (struct proxy_route){ .url = url, .max_forwards = -1 };
     if (el_str_eq(head->method, EL_STR("CONNECT")))
         return route_connect(head, route, err);
-    if (el_str_eq(head->target, EL_STR("*"))) {
-        route->kind = PROXY_ROUTE_OPTIONS_STAR;
-        return el_str_eq(head->method, EL_STR("OPTIONS"))
-                   ? EL_OK
-                   : el_fail(err, EL_EBADREQ, 0, "only OPTIONS may ask for *");
-    }
-    rc = head->target.n > 0 && head->target.p[0] == '/' ? route_gateway(g, head, route, err)
-                                                        : route_forward(head, route, err);
-    if (rc == EL_OK)
-        find_credentials(head, route);
-    return rc;
+    if (el_str_eq(head->target, EL_STR("*")))
+        return route_star(head, route, err);
+    rc = is_origin_form ? route_gateway(g, head, route, err) : route_forward(head, route, err);
+    if (rc != EL_OK)
+        return rc;
+    find_credentials(head, route);
+    return count_forwards(head, route, err);
 }

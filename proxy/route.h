@@ -9,7 +9,7 @@
  *   CONNECT host:port           tunnel
  *   OPTIONS *                   about the proxy itself
  *
- * Pure. Slices of the route point into the head, the gateway, or nothing that can move.
+ * Pure. Slices of the route point into the head, the gateway, or the memory of its own `url`.
  */
 #pragma once
 
@@ -39,14 +39,31 @@ struct proxy_route {
     enum proxy_route_kind kind;
     struct store_target to;
     struct el_str host_field; /* the Host to send, as the client signed it; empty: made from `to` */
-    struct el_buf url; /* origin URL; the caller deinitialises it, and may pass one to be reused */
-    bool has_credentials; /* Authorization, a signing query, or a cookie */
+    struct el_buf url; /* origin URL; the caller deinitialises it, and may pass one to be reused.
+                          Not to be appended to: `to.target` may lie behind its end */
+    bool
+        has_credentials; /* what the origin answers may depend on who asks: Authorization, a signing
+                            query, a cookie, a token, or a field that redirects the origin itself */
     bool range_is_signed; /* the signature covers Range: it can be sent as it is or not at all */
     struct el_str signed_fields; /* "host;range;x-amz-date", empty when the signature names none */
+    int64_t max_forwards; /* to send in Max-Forwards (RFC 9110 section 7.6.2); -1: leave it alone */
 };
 
+/*
+ * EL_EBADREQ: the target is malformed. EL_ENOORIGIN: an origin-form request, and no endpoint.
+ * EL_EUNSUPPORTED: a TRACE that ends here. OPTIONS with Max-Forwards: 0 is about the proxy itself.
+ *
+ * The target is sent byte for byte as it came, but for one case: with storage.bucket set, a request
+ * that does not name a bucket by its Host is sent as "/bucket" and its target, so that what is
+ * asked of the origin is what the origin URL says. (A SigV4 signature covers the path: such a
+ * client has to name the bucket itself.)
+ */
 enum el_err proxy_route_parse(const struct proxy_gateway *g, const struct proxy_head *head,
                               struct proxy_route *route, struct el_error *err);
 
-/* Whether the client's signature covers the field. */
+/*
+ * Whether the client's signature covers the field: SignedHeaders of AWS signature version 4,
+ * AdditionalHeaders of OSS version 4, in Authorization or in the query. Older signatures cover no
+ * field that this proxy would change.
+ */
 bool proxy_route_signed_has(const struct proxy_route *route, struct el_str name);

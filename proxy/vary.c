@@ -8,6 +8,17 @@ static void add_lower(struct el_buf *out, struct el_str s)
         el_buf_add_byte(out, s.p[i] >= 'A' && s.p[i] <= 'Z' ? (char)(s.p[i] - 'A' + 'a') : s.p[i]);
 }
 
+static bool is_among(struct el_str names, struct el_str wanted)
+{
+    struct el_str name;
+
+    while (el_str_split(&names, ',', &name)) {
+        if (el_str_ieq(name, wanted))
+            return true;
+    }
+    return false;
+}
+
 static void add_value(struct el_buf *out, struct el_fieldv request, struct el_str name)
 {
     struct el_list_cursor c = { 0 };
@@ -48,6 +59,9 @@ bool proxy_vary_set(struct cache_meta *meta, struct el_fieldv response, struct e
             el_buf_deinit(&names);
             return false;
         }
+        /* Each once: the values are never longer than the request that they are from. */
+        if (is_among(el_buf_str(&names), member))
+            continue;
         if (names.n > 0)
             el_buf_add_byte(&names, ',');
         add_lower(&names, member);
