@@ -144,27 +144,39 @@ static int64_t to_ms(const struct parts *p)
     return (((days * 24 + p->hour) * 60 + p->minute) * 60 + p->second) * 1000;
 }
 
-static bool is_possible(const struct parts *p)
+static bool is_leap(unsigned year)
 {
-    static const unsigned days[] = { 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
-
-    return p->day >= 1 && p->day <= days[p->month - 1] && p->hour < 24 && p->minute < 60 &&
-           p->second <= 60;
+    return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
 }
 
-#define YEAR_MS ((int64_t)31556952 * 1000)
+static bool is_possible(const struct parts *p)
+{
+    static const unsigned days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+    unsigned last = days[p->month - 1] + (p->month == 2 && is_leap(p->year));
+
+    /* A leap second is the 61st (RFC 9110 section 5.6.7). */
+    return p->day >= 1 && p->day <= last && p->hour < 24 && p->minute < 60 && p->second <= 60;
+}
+
+#define YEAR_MS   ((int64_t)31556952 * 1000)
+#define LAST_YEAR 9999
+
+/* The earliest year ending in these two digits that lies no more than 50 years back. */
+static void find_century(struct parts *p, int64_t now_ms)
+{
+    p->year += 1900;
+    while (to_ms(p) < now_ms - 50 * YEAR_MS && p->year + 100 <= LAST_YEAR)
+        p->year += 100;
+}
 
 bool proxy_date_parse(struct el_str text, int64_t now_ms, int64_t *ret_ms)
 {
     struct parts p = { 0 };
 
-    if (rfc850(text, &p)) {
-        p.year += 1900;
-        while (is_possible(&p) && to_ms(&p) + 50 * YEAR_MS < now_ms)
-            p.year += 100;
-    } else if (!imf_fixdate(text, &p) && !asctime_form(text, &p)) {
+    if (rfc850(text, &p))
+        find_century(&p, now_ms);
+    else if (!imf_fixdate(text, &p) && !asctime_form(text, &p))
         return false;
-    }
     if (!is_possible(&p))
         return false;
     *ret_ms = to_ms(&p);

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: MIT */
+#include "proxy/range.h"
+
+#include "tests/lib/fields.h"
+#include "tests/lib/test.h"
+
+#define FAR ((uint64_t)INT64_MAX - 1) /* the last position that is told from others */
+
+static struct proxy_range range_of(const char *value)
+{
+    struct proxy_range r;
+
+    proxy_range_parse(ONE_FIELD("Range", value), &r);
+    return r;
+}
+
+/* ---- Range ---- */
+
+static void single_ranges_of_bytes_are_understood(void **state)
+{
+    static const struct {
+        const char *value;
+        struct proxy_range r;
+    } cases[] = {
+        { "bytes=0-0", { PROXY_RANGE_BYTES, 0, 1, 0 } },
+        { "bytes=5-9", { PROXY_RANGE_BYTES, 5, 10, 0 } },
+        { "BYTES=5-9", { PROXY_RANGE_BYTES, 5, 10, 0 } },
+        { "bytes=007-09", { PROXY_RANGE_BYTES, 7, 10, 0 } },
+        { "bytes=5-", { PROXY_RANGE_OPEN, 5, 0, 0 } },
+        { "bytes=-5", { PROXY_RANGE_SUFFIX, 0, 0, 5 } },
+        { "bytes=-0", { PROXY_RANGE_SUFFIX, 0, 0, 0 } },
+        { "bytes= 5-9 ", { PROXY_RANGE_BYTES, 5, 10, 0 } },
+        { "bytes=,5-9, ,", { PROXY_RANGE_BYTES, 5, 10, 0 } },
+        { "bytes=0-99999999999999999999999", { PROXY_RANGE_BYTES, 0, FAR + 1, 0 } },
+        { "bytes=99999999999999999999999-", { PROXY_RANGE_OPEN, FAR, 0, 0 } },
+        { "bytes=-99999999999999999999999", { PROXY_RANGE_SUFFIX, 0, 0, FAR } },
+        { "bytes=18446744073709551615-18446744073709551616",
+          { PROXY_RANGE_BYTES, FAR, FAR + 1, 0 } },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < EL_COUNT(cases); i++) {
+        struct proxy_range r = range_of(cases[i].value);
+
+        if (r.kind != cases[i].r.kind || r.first != cases[i].r.first || r.end != cases[i].r.end ||
+            r.suffix != cases[i].r.suffix)
+            fail_msg("%s", cases[i].value);
+    }
+}
+
+/* RFC 9110 section 14.2: an invalid or unknown one asks for the whole. */
+static void what_is_no_range_of_bytes_is_ignored(void **state)
+{
+    static const char *const cases[] = {
+        "",
+        "bytes",
+        "bytes=",
+        "bytes=,",
+        "bytes=-",
+        "bytes=5",
+        "bytes=9-5",
+        "bytes=a-b",
+        "bytes=0x5-9",
+        "bytes=5-9-",
+        "bytes=--5",
+        "bytes=+5-9",
+        "bytes=5 - 9",
+        "bytes=5- 9",
+        "bytes=-5-",
+        "items=0-5",
+        "bytes 5-9",
+        "bytes:5-9",
+        " bytes =5-9",
+        "bytes=0-1,x",
+        "bytes=x,0-1",
+        "bytes=0-1,9-5",
+        "bytes=5-9;0-1",
+        "5-9",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < EL_COUNT(cases); i++) {
+        if (range_of(cases[i]).kind != PROXY_RANGE_NONE)
+            fail_msg("%s", cases[i]);
+    }
+}
+
+static void several_ranges_are_told_from_one(void **state)
+{
+    struct proxy_range r;
+
+    (void)state;
+    assert_int_equal(range_of("bytes=0-1,5-6").kind, PROXY_RANGE_MULTI);
+    assert_int_equal(range_of("bytes=0-1 , -6 ,7-").kind, PROXY_RANGE_MULTI);
+    /* Two fields are no list: Range is not one (RFC 9110 section 14.2). */
+    proxy_range_parse(FIELDS(FIELD("Range", "bytes=0-1"), FIELD("Range", "bytes=5-6")), &r);
+    assert_int_equal(r.kind, PROXY_RANGE_NONE);
+    proxy_range_parse(NO_FIELDS, &r);
+    assert_int_equal(r.kind, PROXY_RANGE_NONE);
+}
+
+static void a_range_is_held_against_the_length(void **state)
+{
+    static const struct {
+        const char *value;
+        uint64_t length, first, end; /* end 0: nothing of it is there */
+    } cases[] = {
+        { "bytes=0-0", 10, 0, 1 },
+        { "bytes=0-9", 10, 0, 10 },
+        { "bytes=0-99", 10, 0, 10 },
+        { "bytes=9-9", 10, 9, 10 },
+        { "bytes=10-10", 10, 0, 0 },
+        { "bytes=11-", 10, 0, 0 },
+        { "bytes=10-", 10, 0, 0 },
+        { "bytes=9-", 10, 9, 10 },
+        { "bytes=0-", 10, 0, 10 },
+        { "bytes=-1", 10, 9, 10 },
+        { "bytes=-10", 10, 0, 10 },
+        { "bytes=-11", 10, 0, 10 },
+        { "bytes=-0", 10, 0, 0 },
+        { "bytes=0-", 0, 0, 0 },
+        { "bytes=-5", 0, 0, 0 },
+        { "bytes=0-0", 0, 0, 0 },
+        { "bytes=0-", INT64_MAX, 0, INT64_MAX },
+        { "bytes=99999999999999999999-", 10, 0, 0 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < EL_COUNT(cases); i++) {
+        struct proxy_range r = range_of(cases[i].value);
+        uint64_t first = 0, end = 0;
+        bool is_there = proxy_range_resolve(&r, cases[i].length, &first, &end);
+
+        if (is_there != (cases[i].end > 0) || first != cases[i].first || end != cases[i].end)
+            fail_msg("%s of %zu", cases[i].value, (size_t)cases[i].length);
+    }
+}
+
+static void a_range_is_moved_out_to_borders_and_written(void **state)
+{
+    static const struct {
+        const char *value, *wide;
+    } cases[] = {
+        { "bytes=0-0", "bytes=0-99" },
+        { "bytes=99-99", "bytes=0-99" },
+        { "bytes=99-100", "bytes=0-199" },
+        { "bytes=100-199", "bytes=100-199" },
+        { "bytes=150-", "bytes=100-" },
+        { "bytes=-7", "bytes=-7" },
+        { "bytes=0-99999999999999999999", "bytes=0-9223372036854775806" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < EL_COUNT(cases); i++) {
+        struct proxy_range r = range_of(cases[i].value), wide;
+        struct el_buf out = { 0 };
+
+        proxy_range_widen(&r, 100, &wide);
+        proxy_range_write(&wide, &out);
+        assert_string_equal(out.p, cases[i].wide);
+        el_buf_deinit(&out);
+    }
+}
+
+/* ---- Content-Range ---- */
+
+static void content_range_is_read_strictly(void **state)
+{
+    static const struct {
+        const char *value;
+        uint64_t first, end, total;
+    } fine[] = {
+        { "bytes 0-0/1", 0, 1, 1 },
+        { "Bytes 5-9/100", 5, 10, 100 },
+        { "bytes 5-9/10", 5, 10, 10 },
+        { "bytes 5-9/*", 5, 10, 0 },
+    };
+    static const char *const bad[] = {
+        "",
+        "bytes",
+        "bytes ",
+        "bytes */10",
+        "bytes 0-9",
+        "bytes 0-9/",
+        "bytes 0-10/10",
+        "bytes 5-4/10",
+        "bytes 0-9/10 ",
+        "bytes  0-9/10",
+        "bytes 0 - 9/10",
+        "bytes=0-9/10",
+        "items 0-9/10",
+        "bytes -9/10",
+        "bytes 0-/10",
+        "bytes 0-9/1x",
+        "bytes 0-9/10/10",
+        "bytes 0-9-9/10",
+        "bytes +0-9/10",
+        "bytes 0-18446744073709551615/*",
+        "bytes 0-9/99999999999999999999",
+        "bytes 0-9/-",
+        "bytes /10",
+    };
+    struct proxy_content_range cr;
+
+    (void)state;
+    for (size_t i = 0; i < EL_COUNT(fine); i++) {
+        assert_true(proxy_content_range_parse(el_str_of(fine[i].value), &cr));
+        assert_true(cr.first == fine[i].first && cr.end == fine[i].end &&
+                    cr.total == fine[i].total);
+        assert_int_equal(cr.has_total, fine[i].total > 0);
+    }
+    for (size_t i = 0; i < EL_COUNT(bad); i++) {
+        if (proxy_content_range_parse(el_str_of(bad[i]), &cr))
+            fail_msg("%s", bad[i]);
+    }
+}
+
+static void a_part_is_an_answer_only_to_the_range_that_was_asked_for(void **state)
+{
+    static const struct {
+        const char *asked, *got;
+        bool fits;
+    } cases[] = {
+        { "bytes=0-99", "bytes 0-99/1000", true },    { "bytes=0-99", "bytes 0-49/50", true },
+        { "bytes=0-99", "bytes 0-49/1000", true },    { "bytes=0-99", "bytes 1-99/1000", false },
+        { "bytes=0-99", "bytes 0-100/1000", false },  { "bytes=0-99", "bytes 0-99/*", false },
+        { "bytes=100-", "bytes 100-999/1000", true }, { "bytes=100-", "bytes 0-999/1000", false },
+        { "bytes=-10", "bytes 990-999/1000", true },  { "bytes=-10", "bytes 0-9/1000", false },
+        { "bytes=2000-", "bytes 0-9/1000", false },   { "items=1", "bytes 0-9/1000", false },
+        { "bytes=0-1,3-4", "bytes 0-1/1000", false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < EL_COUNT(cases); i++) {
+        struct proxy_range r = range_of(cases[i].asked);
+        struct proxy_content_range cr;
+
+        assert_true(proxy_content_range_parse(el_str_of(cases[i].got), &cr));
+        if (proxy_range_answers(&r, &cr) != cases[i].fits)
+            fail_msg("%s, %s", cases[i].asked, cases[i].got);
+    }
+}
+
+/* ---- conditions ---- */
+
+#define MODIFIED "Sun, 06 Nov 1994 08:49:37 GMT"
+
+static struct cache_meta *stored(const char *etag, const char *modified, const char *date)
+{
+    struct cache_meta *m = cache_meta_new();
+
+    m->status = 200;
+    m->response_ms = 784198177000; /* 1994-11-07 08:49:37 */
+    if (etag != NULL)
+        el_fields_add(&m->fields, EL_STR("ETag"), el_str_of(etag));
+    if (modified != NULL)
+        el_fields_add(&m->fields, EL_STR("Last-Modified"), el_str_of(modified));
+    if (date != NULL)
+        el_fields_add(&m->fields, EL_STR("Date"), el_str_of(date));
+    (void)el_fieldv_get(el_fields_view(&m->fields), EL_STR("ETag"), &m->etag);
+    (void)el_fieldv_get(el_fields_view(&m->fields), EL_STR("Last-Modified"), &m->last_modified);
+    m->has_strong_validator = etag != NULL && etag[0] == '"';
+    return m;
+}
+
+static void tags_are_compared_weakly(void **state)
+{
+    static const struct {
+        const char *etag, *value;
+        bool is_304;
+    } cases[] = {
+        { "\"a\"", "\"a\"", true },
+        { "\"a\"", "\"b\"", false },
+        { "\"a\"", "W/\"a\"", true },
+        { "W/\"a\"", "\"a\"", true },
+        { "W/\"a\"", "W/\"a\"", true },
+        { "\"a\"", "\"b\", \"a\"", true },
+        { "\"a\"", "\"b\",,W/\"a\" ", true },
+        { "\"a\"", "\"b, \\\"a\\\"\"", false },
+        { "\"a,b\"", "\"x\", \"a,b\"", true },
+        { "\"a\"", "*", true },
+        { NULL, "*", true },
+        { NULL, "\"a\"", false },
+        { "\"a\"", "a", false },
+        { "\"a\"", "w/\"a\"", false },
+        { "\"a\"", "", false },
+        { "\"A\"", "\"a\"", false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < EL_COUNT(cases); i++) {
+        struct cache_meta *m = stored(cases[i].etag, NULL, NULL);
+
+        if (proxy_cond_is_not_modified(ONE_FIELD("If-None-Match", cases[i].value), m) !=
+            cases[i].is_304)
+            fail_msg("case %zu: %s", i, cases[i].value);
+        cache_meta_unref(m);
+    }
+}
+
+static void a_date_says_whether_it_was_modified_since(void **state)
+{
+    static const struct {
+        const char *modified, *date, *since;
+        bool is_304;
+    } cases[] = {
+        { MODIFIED, NULL, MODIFIED, true },
+        { MODIFIED, NULL, "Sun, 06 Nov 1994 08:49:38 GMT", true },
+        { MODIFIED, NULL, "Sun, 06 Nov 1994 08:49:36 GMT", false },
+        { MODIFIED, NULL, "Sunday, 06-Nov-94 08:49:37 GMT", true },
+        { MODIFIED, NULL, "Sun Nov  6 08:49:37 1994", true },
+        { MODIFIED, NULL, "yesterday", false },
+        { MODIFIED, NULL, "", false },
+        /* No Last-Modified: Date, or when it came (RFC 9111 section 4.3.2). */
+        { NULL, MODIFIED, MODIFIED, true },
+        { NULL, MODIFIED, "Sun, 06 Nov 1994 08:49:36 GMT", false },
+        { NULL, NULL, "Mon, 07 Nov 1994 08:49:37 GMT", true },
+        { NULL, NULL, "Mon, 07 Nov 1994 08:49:36 GMT", false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < EL_COUNT(cases); i++) {
+        struct cache_meta *m = stored(NULL, cases[i].modified, cases[i].date);
+
+        if (proxy_cond_is_not_modified(ONE_FIELD("If-Modified-Since", cases[i].since), m) !=
+            cases[i].is_304)
+            fail_msg("case %zu", i);
+        cache_meta_unref(m);
+    }
+}
+
+/* RFC 9110 section 13.2.2 */
+static void a_date_does_not_count_beside_a_tag_nor_twice(void **state)
+{
+    struct cache_meta *m = stored("\"a\"", MODIFIED, NULL);
+
+    (void)state;
+    assert_false(proxy_cond_is_not_modified(
+        FIELDS(FIELD("If-None-Match", "\"b\""), FIELD("If-Modified-Since", MODIFIED)), m));
+    assert_true(proxy_cond_is_not_modified(
+        FIELDS(FIELD("If-None-Match", "\"a\""),
+               FIELD("If-Modified-Since", "Sun, 06 Nov 1994 08:49:36 GMT")),
+        m));
+    assert_false(proxy_cond_is_not_modified(
+        FIELDS(FIELD("If-Modified-Since", MODIFIED), FIELD("If-Modified-Since", MODIFIED)), m));
+    assert_false(proxy_cond_is_not_modified(NO_FIELDS, m));
+    cache_meta_unref(m);
+}
+
+#define LATER "Sun, 06 Nov 1994 08:50:37 GMT" /* sixty seconds */
+#define SOON  "Sun, 06 Nov 1994 08:50:36 GMT"
+
+/* RFC 9110 section 13.1.5: only a strong validator, and only the very same, keeps the range. */
+static void if_range_holds_for_the_very_same_version_only(void **state)
+{
+    static const struct {
+        const char *etag, *modified, *date, *value;
+        bool holds;
+    } cases[] = {
+        { "\"a\"", NULL, NULL, "\"a\"", true },
+        { "\"a\"", NULL, NULL, "\"b\"", false },
+        { "\"a\"", NULL, NULL, "W/\"a\"", false },
+        { "W/\"a\"", NULL, NULL, "W/\"a\"", false },
+        { "W/\"a\"", NULL, NULL, "\"a\"", false },
+        { NULL, NULL, NULL, "\"a\"", false },
+        { "\"a\"", NULL, NULL, "\"a\", \"b\"", false },
+        { NULL, MODIFIED, LATER, MODIFIED, true },
+        { "\"a\"", MODIFIED, LATER, MODIFIED, true },
+        { "\"a\"", MODIFIED, LATER, "Sun, 06 Nov 1994 08:49:38 GMT", false },
+        { "\"a\"", MODIFIED, LATER, "Sunday, 06-Nov-94 08:49:37 GMT", false },
+        /* The object may have changed twice in the second before it was sent. */
+        { "\"a\"", MODIFIED, SOON, MODIFIED, false },
+        { NULL, MODIFIED, MODIFIED, MODIFIED, false },
+        { NULL, NULL, NULL, "", false },
+        { "\"a\"", NULL, NULL, "", false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < EL_COUNT(cases); i++) {
+        struct cache_meta *m = stored(cases[i].etag, cases[i].modified, cases[i].date);
+
+        if (proxy_cond_if_range_holds(ONE_FIELD("If-Range", cases[i].value), m) != cases[i].holds)
+            fail_msg("case %zu", i);
+        assert_true(proxy_cond_if_range_holds(NO_FIELDS, m));
+        cache_meta_unref(m);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(single_ranges_of_bytes_are_understood),
+        cmocka_unit_test(what_is_no_range_of_bytes_is_ignored),
+        cmocka_unit_test(several_ranges_are_told_from_one),
+        cmocka_unit_test(a_range_is_held_against_the_length),
+        cmocka_unit_test(a_range_is_moved_out_to_borders_and_written),
+        cmocka_unit_test(content_range_is_read_strictly),
+        cmocka_unit_test(a_part_is_an_answer_only_to_the_range_that_was_asked_for),
+        cmocka_unit_test(tags_are_compared_weakly),
+        cmocka_unit_test(a_date_says_whether_it_was_modified_since),
+        cmocka_unit_test(a_date_does_not_count_beside_a_tag_nor_twice),
+        cmocka_unit_test(if_range_holds_for_the_very_same_version_only),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
