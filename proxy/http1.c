@@ -7,13 +7,12 @@
  *   -------> HANDSHAKE --------> IDLE <-----> HEAD ------------------------> BUSY
  *     plain: straight to IDLE     ^ ^          | bad, late: refuse()          | end()
  *                                 | |          +--------------> FLUSHING <----+
- *        rest of the body dropped | |                              |  all sent: http1_finish()
- *                        SKIPPING + +------------------------------+
- *                            ^                 keep-alive          |
+ *        rest of the body dropped | |                              |  all sent:
+ * proxy_http1_finish() SKIPPING + +------------------------------+ ^                 keep-alive |
  *                            +-------------------------------------+ body not read
  *                            |                                     | close
  *                            +------------> LINGER <---------------+
- *   any state: http1_close() --> CLOSED     (input is dropped for a while, lest a reset
+ *   any state: proxy_http1_close() --> CLOSED     (input is dropped for a while, lest a reset
  *                                            destroys the answer on its way)
  *
  *   state      input                         timer                    then
@@ -54,7 +53,7 @@
 
 static void on_input(h2o_socket_t *sock, const char *err);
 
-void http1_move(struct http1_conn *c, enum http1_state to)
+void proxy_http1_move(struct http1_conn *c, enum http1_state to)
 {
 #define TO(state) (1u << (state))
     static const unsigned allowed[] = {
@@ -74,7 +73,7 @@ void http1_move(struct http1_conn *c, enum http1_state to)
 #undef TO
 }
 
-struct http1_conn *http1_conn_of(struct proxy_stream *s)
+struct http1_conn *proxy_http1_conn_of(struct proxy_stream *s)
 {
     struct http1_conn *c = EL_ENTRY(s, struct http1_conn, stream);
 
@@ -129,11 +128,11 @@ static void on_close_late(struct proxy_timer *tm)
     (void)shutdown(c->fd, SHUT_RDWR);
 }
 
-void http1_close(struct http1_conn *c)
+void proxy_http1_close(struct http1_conn *c)
 {
     if (c->state == HTTP1_CLOSED)
         return;
-    http1_move(c, HTTP1_CLOSED);
+    proxy_http1_move(c, HTTP1_CLOSED);
     c->is_gone = true;
     proxy_timer_start(thread_of(c), &c->timer, CLOSE_MS, on_close_late);
     c->sock->on_close.cb = on_closed;
@@ -141,7 +140,7 @@ void http1_close(struct http1_conn *c)
     h2o_socket_close(c->sock);
 }
 
-void http1_tell_gone(struct http1_conn *c)
+void proxy_http1_tell_gone(struct http1_conn *c)
 {
     if (c->is_gone)
         return;
@@ -165,16 +164,16 @@ static const struct proxy_limits *limits_of(const struct http1_conn *c)
     return proxy_thread_limits(thread_of(c));
 }
 
-void http1_await_writable(struct http1_conn *c)
+void proxy_http1_await_writable(struct http1_conn *c)
 {
-    (void)http1_out_progressed(c);
+    (void)proxy_http1_out_progressed(c);
     start_timer(c, limits_of(c)->body_timeout_ms);
 }
 
 /* The kernel may report room seldom to a slow but living reader: look what it took in between. */
 static bool still_takes(struct http1_conn *c)
 {
-    if (!http1_out_progressed(c))
+    if (!proxy_http1_out_progressed(c))
         return false;
     start_timer(c, limits_of(c)->body_timeout_ms);
     return true;
@@ -184,10 +183,10 @@ static void on_busy_late(struct http1_conn *c)
 {
     if (c->is_writing) {
         if (!still_takes(c))
-            http1_tell_gone(c);
+            proxy_http1_tell_gone(c);
     } else if (c->wants_body) {
         c->body.code = EL_ETIMEOUT;
-        http1_body_wake(c);
+        proxy_http1_body_wake(c);
     }
 }
 
@@ -198,28 +197,28 @@ static void on_time(struct proxy_timer *tm)
 
     switch (c->state) {
     case HTTP1_HEAD:
-        http1_refuse(c, &late);
+        proxy_http1_refuse(c, &late);
         break;
     case HTTP1_BUSY:
         on_busy_late(c);
         break;
     case HTTP1_FLUSHING:
         if (!still_takes(c))
-            http1_close(c);
+            proxy_http1_close(c);
         break;
     case HTTP1_HANDSHAKE:
     case HTTP1_IDLE:
     case HTTP1_SKIPPING:
     case HTTP1_LINGER:
     case HTTP1_CLOSED:
-        http1_close(c);
+        proxy_http1_close(c);
         break;
     }
 }
 
 /* ---- input ---- */
 
-void http1_consume(struct http1_conn *c, size_t n)
+void proxy_http1_consume(struct http1_conn *c, size_t n)
 {
     EL_ASSERT(n <= c->in.n - c->in.off);
     c->in.off += n;
@@ -285,7 +284,7 @@ static bool receive_decrypted(struct http1_conn *c)
     return took;
 }
 
-void http1_receive(struct http1_conn *c)
+void proxy_http1_receive(struct http1_conn *c)
 {
     ssize_t n;
 
@@ -326,16 +325,16 @@ static void on_input(h2o_socket_t *sock, const char *err)
     c->turn_bytes = 0;
     if (err != NULL)
         c->is_eof = true;
-    http1_receive(c);
-    http1_advance(c);
+    proxy_http1_receive(c);
+    proxy_http1_advance(c);
 }
 
-void http1_await_body(struct http1_conn *c)
+void proxy_http1_await_body(struct http1_conn *c)
 {
     if (!c->is_writing)
         start_timer(c, limits_of(c)->body_timeout_ms);
     if (c->is_eof)
-        http1_advance_later(c);
+        proxy_http1_advance_later(c);
     else
         watch_input(c);
 }
@@ -346,7 +345,7 @@ static bool refuse(struct http1_conn *c, int status, enum el_err code, const cha
 {
     const struct proxy_http1_refusal why = { status, code, detail };
 
-    http1_refuse(c, &why);
+    proxy_http1_refuse(c, &why);
     return true;
 }
 
@@ -420,7 +419,7 @@ static void start_request(struct http1_conn *c, size_t n)
     uint64_t max_body = limits_of(c)->max_body_bytes;
 
     if (!proxy_http1_head_parse(bytes, room, MAX_FIELDS, &parsed, &why)) {
-        http1_refuse(c, &why);
+        proxy_http1_refuse(c, &why);
         return;
     }
     if (max_body != 0 && parsed.head.body_length > 0 &&
@@ -432,10 +431,10 @@ static void start_request(struct http1_conn *c, size_t n)
         (void)refuse(c, 503, EL_ENOMEM, "no memory for the request head");
         return;
     }
-    http1_consume(c, n);
-    http1_body_begin(c, parsed.head.body_length);
+    proxy_http1_consume(c, n);
+    proxy_http1_body_begin(c, parsed.head.body_length);
     c->keep_alive = parsed.keep_alive;
-    http1_move(c, HTTP1_BUSY);
+    proxy_http1_move(c, HTTP1_BUSY);
     c->is_counted = true;
     proxy_thread_request(thread_of(c), &c->stream);
 }
@@ -450,7 +449,7 @@ static bool skip_empty_line(struct http1_conn *c)
     if (c->saw_crlf || n == 0 || bytes[0] != '\r')
         return n > 0;
     if (n >= 2 && bytes[1] == '\n') {
-        http1_consume(c, 2);
+        proxy_http1_consume(c, 2);
         c->saw_crlf = true;
     }
     return n > 2;
@@ -476,7 +475,7 @@ static bool take_head(struct http1_conn *c)
         return true;
     }
     if (c->state == HTTP1_IDLE) {
-        http1_move(c, HTTP1_HEAD);
+        proxy_http1_move(c, HTTP1_HEAD);
         start_timer(c, limits_of(c)->head_timeout_ms);
     }
     return false;
@@ -486,7 +485,7 @@ static bool take_head(struct http1_conn *c)
 
 static void go_idle(struct http1_conn *c)
 {
-    http1_move(c, HTTP1_IDLE);
+    proxy_http1_move(c, HTTP1_IDLE);
     if (c->in.cap > BODY_BYTES / 4 && c->in.n == c->in.off)
         (void)set_capacity(&c->in, IN_BYTES); /* without memory it just stays large */
     start_timer(c, limits_of(c)->idle_timeout_ms);
@@ -494,28 +493,28 @@ static void go_idle(struct http1_conn *c)
 
 static void start_lingering(struct http1_conn *c)
 {
-    http1_move(c, HTTP1_LINGER);
+    proxy_http1_move(c, HTTP1_LINGER);
     c->discarded = 0;
     if (c->tls == NULL)
         (void)shutdown(c->fd, SHUT_WR);
     start_timer(c, LINGER_MS);
 }
 
-void http1_finish(struct http1_conn *c)
+void proxy_http1_finish(struct http1_conn *c)
 {
     if (c->is_counted)
         proxy_thread_leave(thread_of(c));
     c->is_counted = false;
     if (c->is_eof) {
-        http1_close(c);
+        proxy_http1_close(c);
     } else if (c->keep_alive && c->body.is_done) {
         go_idle(c);
     } else if (c->keep_alive) {
-        http1_move(c, HTTP1_SKIPPING);
+        proxy_http1_move(c, HTTP1_SKIPPING);
         c->discarded = 0;
         start_timer(c, SKIP_MS);
     } else if (c->body.is_done && c->in.n == c->in.off) {
-        http1_close(c);
+        proxy_http1_close(c);
     } else {
         start_lingering(c);
     }
@@ -524,7 +523,7 @@ void http1_finish(struct http1_conn *c)
 /* The rest of a body that nobody read. True: something was done. */
 static bool skip_body(struct http1_conn *c)
 {
-    if (!http1_body_skip(c))
+    if (!proxy_http1_body_skip(c))
         return false;
     if (c->body.is_done)
         go_idle(c);
@@ -536,9 +535,9 @@ static bool skip_body(struct http1_conn *c)
 static void discard_input(struct http1_conn *c)
 {
     c->discarded += c->in.n - c->in.off;
-    http1_consume(c, c->in.n - c->in.off);
+    proxy_http1_consume(c, c->in.n - c->in.off);
     if (c->is_eof || c->discarded > LINGER_BYTES)
-        http1_close(c);
+        proxy_http1_close(c);
 }
 
 /* One step in the present state. True: another one may be possible. */
@@ -551,10 +550,11 @@ static bool step(struct http1_conn *c)
             return true;
         break;
     case HTTP1_BUSY:
-        if (c->is_eof)
-            http1_tell_gone(c);
-        else
-            http1_body_wake(c);
+        if (!c->is_eof)
+            proxy_http1_body_wake(c);
+        /* Reading the body may have found the end of the connection. */
+        if (c->state == HTTP1_BUSY && c->is_eof)
+            proxy_http1_tell_gone(c);
         return false;
     case HTTP1_SKIPPING:
         if (skip_body(c))
@@ -569,7 +569,7 @@ static bool step(struct http1_conn *c)
         return false;
     }
     if (c->is_eof)
-        http1_close(c);
+        proxy_http1_close(c);
     return false;
 }
 
@@ -577,7 +577,7 @@ static bool step(struct http1_conn *c)
  * A loop, not a recursion: a request that is answered inside on_request leaves its connection in
  * IDLE, and the next pipelined one is found here.
  */
-void http1_advance(struct http1_conn *c)
+void proxy_http1_advance(struct http1_conn *c)
 {
     bool goes_on = true;
 
@@ -596,10 +596,10 @@ void http1_advance(struct http1_conn *c)
 
 static void run_later(struct proxy_later *l)
 {
-    http1_advance(EL_ENTRY(l, struct http1_conn, later));
+    proxy_http1_advance(EL_ENTRY(l, struct http1_conn, later));
 }
 
-void http1_advance_later(struct http1_conn *c)
+void proxy_http1_advance_later(struct http1_conn *c)
 {
     if (c->is_advancing || c->state == HTTP1_CLOSED)
         return;
@@ -626,12 +626,12 @@ static void unread(struct http1_conn *c)
 
 static struct st_h2o_socket_t *take_socket(struct proxy_stream *s)
 {
-    struct http1_conn *c = http1_conn_of(s);
+    struct http1_conn *c = proxy_http1_conn_of(s);
     h2o_socket_t *sock = c->sock;
 
     EL_ASSERT(c->state == HTTP1_BUSY && !c->res.has_head && !c->is_writing);
     if (c->is_gone) {
-        http1_close(c);
+        proxy_http1_close(c);
         return NULL;
     }
     unread(c);
@@ -639,7 +639,7 @@ static struct st_h2o_socket_t *take_socket(struct proxy_stream *s)
         h2o_socket_read_stop(sock);
     h2o_socket_dont_read(sock, 0);
     sock->data = NULL;
-    http1_move(c, HTTP1_CLOSED);
+    proxy_http1_move(c, HTTP1_CLOSED);
     depart(c);
     return sock;
 }
@@ -649,7 +649,7 @@ static void drain(struct proxy_member *m)
     struct http1_conn *c = EL_ENTRY(m, struct http1_conn, member);
 
     if (c->state == HTTP1_IDLE && c->in.n == c->in.off)
-        http1_close(c);
+        proxy_http1_close(c);
 }
 
 static void drop(struct proxy_member *m)
@@ -658,9 +658,9 @@ static void drop(struct proxy_member *m)
 
     (void)shutdown(c->fd, SHUT_RDWR);
     if (c->state == HTTP1_BUSY)
-        http1_tell_gone(c);
+        proxy_http1_tell_gone(c);
     else
-        http1_close(c);
+        proxy_http1_close(c);
 }
 
 /* ---- accept ---- */
@@ -689,7 +689,7 @@ static void hand_to_h2(struct http1_conn *c)
 {
     h2o_socket_t *sock = c->sock;
 
-    http1_move(c, HTTP1_CLOSED);
+    proxy_http1_move(c, HTTP1_CLOSED);
     sock->data = NULL;
     depart(c);
     proxy_h2_accept(thread_of(c), sock, c->client);
@@ -701,7 +701,7 @@ static void on_handshake(h2o_socket_t *sock, const char *err)
     h2o_iovec_t protocol;
 
     if (err != NULL) {
-        http1_close(c);
+        proxy_http1_close(c);
         return;
     }
     protocol = h2o_socket_ssl_get_selected_protocol(sock);
@@ -710,8 +710,8 @@ static void on_handshake(h2o_socket_t *sock, const char *err)
         return;
     }
     go_idle(c);
-    http1_receive(c);
-    http1_advance(c);
+    proxy_http1_receive(c);
+    proxy_http1_advance(c);
 }
 
 static void start_handshake(struct http1_conn *c)
@@ -757,7 +757,7 @@ void proxy_http1_accept(struct proxy_thread *t, int take_fd, const struct sockad
 
 static void listen_to(struct proxy_stream *s, const struct proxy_stream_events *ev, void *arg)
 {
-    struct http1_conn *c = http1_conn_of(s);
+    struct http1_conn *c = proxy_http1_conn_of(s);
 
     c->events = ev;
     c->arg = arg;
@@ -765,12 +765,12 @@ static void listen_to(struct proxy_stream *s, const struct proxy_stream_events *
 
 static const struct proxy_stream_ops stream_ops = {
     .listen = listen_to,
-    .send_head = http1_send_head,
-    .send_interim = http1_send_interim,
-    .push = http1_push,
-    .body_read = http1_body_read,
-    .body_consume = http1_body_consume,
-    .end = http1_end,
-    .abort = http1_abort,
+    .send_head = proxy_http1_send_head,
+    .send_interim = proxy_http1_send_interim,
+    .push = proxy_http1_push,
+    .body_read = proxy_http1_body_read,
+    .body_consume = proxy_http1_body_consume,
+    .end = proxy_http1_end,
+    .abort = proxy_http1_abort,
     .take_socket = take_socket,
 };

@@ -11,7 +11,7 @@
 /* An unread rest of at most so much is dropped, to keep the connection; more is not worth it. */
 #define MAX_SKIP_BYTES (256 * 1024)
 
-void http1_body_begin(struct http1_conn *c, int64_t length)
+void proxy_http1_body_begin(struct http1_conn *c, int64_t length)
 {
     c->body.is_chunked = length == EL_HTTP_BODY_CHUNKED;
     c->body.is_done = length == EL_HTTP_BODY_NONE || length == 0;
@@ -37,7 +37,7 @@ static enum el_err find_data(struct http1_conn *c, size_t *ret_n)
     }
     if (!proxy_chunked_next(&b->chunked, bytes, n, &used, ret_n))
         return EL_EBADREQ;
-    http1_consume(c, used);
+    proxy_http1_consume(c, used);
     b->is_done = proxy_chunked_is_done(&b->chunked);
     limit = proxy_thread_limits(c->stream.thread)->max_body_bytes;
     if (limit != 0 && *ret_n > 0 && (b->given >= limit || b->chunked.left > limit - b->given))
@@ -49,7 +49,7 @@ static void take_data(struct http1_conn *c, size_t n)
 {
     struct http1_body *b = &c->body;
 
-    http1_consume(c, n);
+    proxy_http1_consume(c, n);
     if (b->is_chunked) {
         proxy_chunked_take(&b->chunked, n);
         b->given += n;
@@ -65,13 +65,13 @@ static void ask_for_body(struct http1_conn *c)
     if (!c->stream.head.expects_continue || c->sent_continue || c->res.has_head)
         return;
     c->sent_continue = true;
-    http1_send_interim(&c->stream, 100, EL_STR(""));
+    proxy_http1_send_interim(&c->stream, 100, EL_STR(""));
 }
 
-enum el_err http1_body_read(struct proxy_stream *s, const void **ret_bytes, size_t *ret_n,
-                            bool *ret_end)
+enum el_err proxy_http1_body_read(struct proxy_stream *s, const void **ret_bytes, size_t *ret_n,
+                                  bool *ret_end)
 {
-    struct http1_conn *c = http1_conn_of(s);
+    struct http1_conn *c = proxy_http1_conn_of(s);
     size_t n = 0;
 
     if (c->is_gone)
@@ -80,7 +80,7 @@ enum el_err http1_body_read(struct proxy_stream *s, const void **ret_bytes, size
         c->body.code = find_data(c, &n);
     if (c->body.code == EL_OK && !c->body.is_done && n == 0) {
         /* What lay in the way (TLS: already decrypted) may make room for more. */
-        http1_receive(c);
+        proxy_http1_receive(c);
         c->body.code = find_data(c, &n);
     }
     if (c->body.code != EL_OK)
@@ -92,21 +92,21 @@ enum el_err http1_body_read(struct proxy_stream *s, const void **ret_bytes, size
     if (n == 0 && !c->body.is_done) {
         ask_for_body(c);
         c->wants_body = true;
-        http1_await_body(c);
+        proxy_http1_await_body(c);
     }
     return EL_OK;
 }
 
-void http1_body_consume(struct proxy_stream *s, size_t n)
+void proxy_http1_body_consume(struct proxy_stream *s, size_t n)
 {
-    struct http1_conn *c = http1_conn_of(s);
+    struct http1_conn *c = proxy_http1_conn_of(s);
 
     EL_ASSERT(n <= c->body.offered);
     c->body.offered -= n;
     take_data(c, n);
 }
 
-void http1_body_wake(struct http1_conn *c)
+void proxy_http1_body_wake(struct http1_conn *c)
 {
     size_t n = 0;
 
@@ -121,7 +121,7 @@ void http1_body_wake(struct http1_conn *c)
         c->events->on_body(c->arg);
 }
 
-bool http1_body_skip(struct http1_conn *c)
+bool proxy_http1_body_skip(struct http1_conn *c)
 {
     size_t n;
 

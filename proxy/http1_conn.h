@@ -64,7 +64,7 @@ struct http1_conn {
     SSL_CTX *tls; /* NULL: plain */
     const struct proxy_stream_events *events;
     void *arg;
-    bool is_advancing;   /* http1_advance() is on the stack */
+    bool is_advancing;   /* proxy_http1_advance() is on the stack */
     bool is_reading;     /* the loop watches for input */
     bool is_eof;         /* no more input will come */
     bool is_gone;        /* the client cannot be answered any more */
@@ -92,42 +92,44 @@ struct http1_conn {
 };
 
 /* ---- http1.c ---- */
-void http1_move(struct http1_conn *c, enum http1_state to);
+void proxy_http1_move(struct http1_conn *c, enum http1_state to);
 /* Does what can be done now; may call the request's events and on_request. */
-void http1_advance(struct http1_conn *c);
-/* From inside a call of the stream's owner: http1_advance(), now or later, but not in this call. */
-void http1_advance_later(struct http1_conn *c);
-void http1_close(struct http1_conn *c);
+void proxy_http1_advance(struct http1_conn *c);
+/* From inside a call of the stream's owner: proxy_http1_advance(), now or later, but not in this
+ * call. */
+void proxy_http1_advance_later(struct http1_conn *c);
+void proxy_http1_close(struct http1_conn *c);
 /* The client is lost while a request is there. */
-void http1_tell_gone(struct http1_conn *c);
+void proxy_http1_tell_gone(struct http1_conn *c);
 /* Takes what has arrived, as far as there is room. */
-void http1_receive(struct http1_conn *c);
-void http1_consume(struct http1_conn *c, size_t n);
+void proxy_http1_receive(struct http1_conn *c);
+void proxy_http1_consume(struct http1_conn *c, size_t n);
 /* More of the body has to come, within the time for it. */
-void http1_await_body(struct http1_conn *c);
+void proxy_http1_await_body(struct http1_conn *c);
 /* Bytes wait for the client to take some: within the time for it. */
-void http1_await_writable(struct http1_conn *c);
+void proxy_http1_await_writable(struct http1_conn *c);
 /* Everything was sent: on to the next request, or to the end of the connection. */
-void http1_finish(struct http1_conn *c);
-struct http1_conn *http1_conn_of(struct proxy_stream *s);
+void proxy_http1_finish(struct http1_conn *c);
+struct http1_conn *proxy_http1_conn_of(struct proxy_stream *s);
 
 /* ---- http1_body.c ---- */
-void http1_body_begin(struct http1_conn *c, int64_t length);
-enum el_err http1_body_read(struct proxy_stream *s, const void **ret_bytes, size_t *ret_n,
-                            bool *ret_end);
-void http1_body_consume(struct proxy_stream *s, size_t n);
+void proxy_http1_body_begin(struct http1_conn *c, int64_t length);
+enum el_err proxy_http1_body_read(struct proxy_stream *s, const void **ret_bytes, size_t *ret_n,
+                                  bool *ret_end);
+void proxy_http1_body_consume(struct proxy_stream *s, size_t n);
 /* Input came, or will not come any more: calls on_body when it is owed. */
-void http1_body_wake(struct http1_conn *c);
+void proxy_http1_body_wake(struct http1_conn *c);
 /* Drops what has arrived of the body. False: more has to come. */
-bool http1_body_skip(struct http1_conn *c);
+bool proxy_http1_body_skip(struct http1_conn *c);
 
 /* ---- http1_out.c ---- */
-void http1_send_head(struct proxy_stream *s, int status, struct el_str fields, int64_t body_length);
-void http1_send_interim(struct proxy_stream *s, int status, struct el_str fields);
-ssize_t http1_push(struct proxy_stream *s, const struct proxy_piece *piece);
-void http1_end(struct proxy_stream *s);
-void http1_abort(struct proxy_stream *s);
+void proxy_http1_send_head(struct proxy_stream *s, int status, struct el_str fields,
+                           int64_t body_length);
+void proxy_http1_send_interim(struct proxy_stream *s, int status, struct el_str fields);
+ssize_t proxy_http1_push(struct proxy_stream *s, const struct proxy_piece *piece);
+void proxy_http1_end(struct proxy_stream *s);
+void proxy_http1_abort(struct proxy_stream *s);
 /* Answers a message that is no request, and closes. */
-void http1_refuse(struct http1_conn *c, const struct proxy_http1_refusal *why);
+void proxy_http1_refuse(struct http1_conn *c, const struct proxy_http1_refusal *why);
 /* Whether the client took bytes since this was last asked. */
-bool http1_out_progressed(struct http1_conn *c);
+bool proxy_http1_out_progressed(struct http1_conn *c);

@@ -41,7 +41,7 @@ static void consume_out(struct http1_conn *c, size_t n)
     }
 }
 
-bool http1_out_progressed(struct http1_conn *c)
+bool proxy_http1_out_progressed(struct http1_conn *c)
 {
     int unsent = 0, seen = c->unsent_seen;
 
@@ -60,7 +60,7 @@ static void await_room(struct http1_conn *c)
         return;
     c->is_writing = true;
     h2o_socket_notify_write(c->sock, on_writable);
-    http1_await_writable(c);
+    proxy_http1_await_writable(c);
 }
 
 static void note_sent(struct http1_conn *c, size_t n)
@@ -141,7 +141,7 @@ static void write_tls(struct http1_conn *c, const void *mem, size_t n, struct el
     note_sent(c, pending(c) + n);
     c->is_writing = true;
     h2o_socket_write(c->sock, v, EL_COUNT(v), on_writable);
-    http1_await_writable(c);
+    proxy_http1_await_writable(c);
     consume_out(c, pending(c));
 }
 
@@ -164,9 +164,9 @@ static bool flush(struct http1_conn *c)
 static void flush_to_end(struct http1_conn *c)
 {
     if (flush(c))
-        http1_finish(c);
+        proxy_http1_finish(c);
     else if (c->is_gone)
-        http1_close(c);
+        proxy_http1_close(c);
 }
 
 static void on_writable(h2o_socket_t *sock, const char *err)
@@ -178,13 +178,13 @@ static void on_writable(h2o_socket_t *sock, const char *err)
     if (c->state == HTTP1_FLUSHING) {
         c->is_gone = c->is_gone || err != NULL;
         flush_to_end(c);
-        http1_advance(c);
+        proxy_http1_advance(c);
     } else if (c->state == HTTP1_BUSY) {
         bool is_flushed = err == NULL && flush(c);
 
         if (err != NULL || (!is_flushed && c->is_gone && !c->is_writing)) {
             c->is_gone = false; /* the owner has not heard of it */
-            http1_tell_gone(c);
+            proxy_http1_tell_gone(c);
         } else if (is_flushed && c->wants_writable) {
             c->wants_writable = false;
             if (c->events != NULL)
@@ -303,9 +303,10 @@ static bool may_keep_alive(const struct http1_conn *c)
            !proxy_thread_is_draining(c->stream.thread);
 }
 
-void http1_send_head(struct proxy_stream *s, int status, struct el_str fields, int64_t body_length)
+void proxy_http1_send_head(struct proxy_stream *s, int status, struct el_str fields,
+                           int64_t body_length)
 {
-    struct http1_conn *c = http1_conn_of(s);
+    struct http1_conn *c = proxy_http1_conn_of(s);
     struct el_buf *out = &c->out;
 
     EL_ASSERT(c->state == HTTP1_BUSY && !c->res.has_head);
@@ -323,9 +324,9 @@ void http1_send_head(struct proxy_stream *s, int status, struct el_str fields, i
     el_buf_add_str(out, EL_STR("\r\n"));
 }
 
-void http1_send_interim(struct proxy_stream *s, int status, struct el_str fields)
+void proxy_http1_send_interim(struct proxy_stream *s, int status, struct el_str fields)
 {
-    struct http1_conn *c = http1_conn_of(s);
+    struct http1_conn *c = proxy_http1_conn_of(s);
 
     EL_ASSERT(status >= 100 && status < 200);
     if (s->head.minor_version == 0 || c->res.has_head || c->is_gone)
@@ -336,7 +337,7 @@ void http1_send_interim(struct proxy_stream *s, int status, struct el_str fields
     (void)flush(c);
 }
 
-void http1_refuse(struct http1_conn *c, const struct proxy_http1_refusal *why)
+void proxy_http1_refuse(struct http1_conn *c, const struct proxy_http1_refusal *why)
 {
     struct el_buf body = { 0 };
 
@@ -353,9 +354,9 @@ void http1_refuse(struct http1_conn *c, const struct proxy_http1_refusal *why)
     el_buf_deinit(&body);
     c->keep_alive = false;
     c->body = (struct http1_body){ .is_done = false }; /* what follows is no request: linger */
-    http1_move(c, HTTP1_FLUSHING);
+    proxy_http1_move(c, HTTP1_FLUSHING);
     flush_to_end(c);
-    http1_advance_later(c);
+    proxy_http1_advance_later(c);
 }
 
 /* ---- bodies ---- */
@@ -412,9 +413,9 @@ static ssize_t push_tls(struct http1_conn *c, const struct proxy_piece *piece, s
     return (ssize_t)part;
 }
 
-ssize_t http1_push(struct proxy_stream *s, const struct proxy_piece *piece)
+ssize_t proxy_http1_push(struct proxy_stream *s, const struct proxy_piece *piece)
 {
-    struct http1_conn *c = http1_conn_of(s);
+    struct http1_conn *c = proxy_http1_conn_of(s);
     size_t n = piece->n;
     ssize_t sent;
 
@@ -443,30 +444,30 @@ static bool is_complete(const struct http1_conn *c)
     return (c->res.framing != HTTP1_LENGTH || c->res.left == 0) && c->res.chunk_left == 0;
 }
 
-void http1_end(struct proxy_stream *s)
+void proxy_http1_end(struct proxy_stream *s)
 {
-    struct http1_conn *c = http1_conn_of(s);
+    struct http1_conn *c = proxy_http1_conn_of(s);
 
     EL_ASSERT(c->state == HTTP1_BUSY);
     if (!is_complete(c)) {
-        http1_abort(s);
+        proxy_http1_abort(s);
         return;
     }
     if (c->res.framing == HTTP1_CHUNKED)
         el_buf_add_str(&c->out, EL_STR("0\r\n\r\n"));
     c->events = NULL;
-    http1_move(c, HTTP1_FLUSHING);
+    proxy_http1_move(c, HTTP1_FLUSHING);
     flush_to_end(c);
-    http1_advance_later(c);
+    proxy_http1_advance_later(c);
 }
 
 /*
  * Length and chunks show a client that the end is missing. A body that ends with the connection
  * shows it only when the connection ends badly: with a reset, or in TLS without its farewell.
  */
-void http1_abort(struct proxy_stream *s)
+void proxy_http1_abort(struct proxy_stream *s)
 {
-    struct http1_conn *c = http1_conn_of(s);
+    struct http1_conn *c = proxy_http1_conn_of(s);
     struct linger reset = { .l_onoff = 1, .l_linger = 0 };
 
     EL_ASSERT(c->state == HTTP1_BUSY);
@@ -477,5 +478,5 @@ void http1_abort(struct proxy_stream *s)
         else
             (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     }
-    http1_close(c);
+    proxy_http1_close(c);
 }
