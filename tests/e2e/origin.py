@@ -312,8 +312,8 @@ class Origin:
         if status != 204:
             head.append(("Content-Length", str(len(body))))
         seen.status = status
-        sock.sendall(self._head(status, head) + (b"" if seen.method == "HEAD" else body))
         seen.body_sent += 0 if seen.method == "HEAD" else len(body)
+        sock.sendall(self._head(status, head) + (b"" if seen.method == "HEAD" else body))
         return True
 
     @staticmethod
@@ -423,8 +423,14 @@ class Origin:
             return
         if k.framing == "chunked":
             sock.sendall(b"%x\r\n" % len(view))
-        sock.sendall(view)
+        # Counted first: whoever has read the bytes finds them counted.
         seen.body_sent += len(view)
+        while len(view) > 0:
+            try:
+                view = view[sock.send(view):]
+            except OSError:
+                seen.body_sent -= len(view)
+                raise
         if k.framing == "chunked":
             sock.sendall(b"\r\n")
 
