@@ -16,6 +16,9 @@
 
 #define ENV_PREFIX "ELIOP2P_"
 #define WIDTH      100
+/* The parser of the file takes lines of 198 bytes; a longer value is written over several. */
+#define FILE_WIDTH 190
+#define SHOWN_MAX  64
 
 enum type { STR, INT, REAL, BOOL, ENUM };
 
@@ -30,22 +33,17 @@ struct key {
     const char *words; /* ENUM: "a|b|c" */
 };
 
-#define AT(s, n) .section = #s, .name = #n, .offset = offsetof(struct el_conf, s##_##n)
+/* clang-format off */
+#define KEY(s, n, t, r, a, h, ...)                                                       \
+    { .section = #s, .name = #n, .offset = offsetof(struct el_conf, s##_##n), .type = t, \
+      .reloads = (r), .alias = (a), .help = (h), __VA_ARGS__ },
 
 static const struct key keys[] = {
-#define EL_CONF_STR(s, n, d, r, a, h) \
-    { AT(s, n), .type = STR, .str_default = (d), .reloads = (r), .alias = (a), .help = (h) },
-#define EL_CONF_INT(s, n, d, lo, hi, r, a, h)                       \
-    { AT(s, n),    .type = INT,    .int_default = (d), .min = (lo), \
-      .max = (hi), .reloads = (r), .alias = (a),       .help = (h) },
-#define EL_CONF_REAL(s, n, d, lo, hi, r, a, h)                                 \
-    { AT(s, n),         .type = REAL,   .real_default = (d), .real_min = (lo), \
-      .real_max = (hi), .reloads = (r), .alias = (a),        .help = (h) },
-#define EL_CONF_BOOL(s, n, d, r, a, h) \
-    { AT(s, n), .type = BOOL, .int_default = (d), .reloads = (r), .alias = (a), .help = (h) },
-#define EL_CONF_ENUM(s, n, d, w, r, a, h)                             \
-    { AT(s, n),       .type = ENUM, .int_default = (d), .words = (w), \
-      .reloads = (r), .alias = (a), .help = (h) },
+#define EL_CONF_STR(s, n, d, r, a, h)          KEY(s, n, STR, r, a, h, .str_default = (d))
+#define EL_CONF_INT(s, n, d, lo, hi, r, a, h)  KEY(s, n, INT, r, a, h, .int_default = (d), .min = (lo), .max = (hi))
+#define EL_CONF_REAL(s, n, d, lo, hi, r, a, h) KEY(s, n, REAL, r, a, h, .real_default = (d), .real_min = (lo), .real_max = (hi))
+#define EL_CONF_BOOL(s, n, d, r, a, h)         KEY(s, n, BOOL, r, a, h, .int_default = (d))
+#define EL_CONF_ENUM(s, n, d, w, r, a, h)      KEY(s, n, ENUM, r, a, h, .int_default = (d), .words = (w))
 #include "common/conf_list.h"
 #undef EL_CONF_STR
 #undef EL_CONF_INT
@@ -53,6 +51,7 @@ static const struct key keys[] = {
 #undef EL_CONF_BOOL
 #undef EL_CONF_ENUM
 };
+/* clang-format on */
 
 /* ---- where a key's value lies ---- */
 
@@ -128,6 +127,18 @@ static struct el_str word_at(const struct key *k, unsigned index)
     return word;
 }
 
+/* The shortest decimal that reads back as the same number. */
+static void add_real(struct el_buf *out, double v)
+{
+    char text[32];
+    int digits = 6;
+
+    do
+        (void)snprintf(text, sizeof(text), "%.*g", digits++, v);
+    while (digits <= 17 && strtod(text, NULL) != v);
+    el_buf_add_str(out, el_str_of(text));
+}
+
 static void add_value(struct el_buf *out, const struct el_conf *c, const struct key *k)
 {
     switch (k->type) {
@@ -138,7 +149,7 @@ static void add_value(struct el_buf *out, const struct el_conf *c, const struct 
         el_buf_add_u64(out, *int_at(c, k));
         return;
     case REAL:
-        el_buf_addf(out, "%g", *real_at(c, k));
+        add_real(out, *real_at(c, k));
         return;
     case BOOL:
         el_buf_add_str(out, *bool_at(c, k) ? EL_STR("true") : EL_STR("false"));
@@ -156,7 +167,7 @@ static void add_allowed(struct el_buf *out, const struct key *k)
 
     switch (k->type) {
     case STR:
-        el_buf_add_str(out, EL_STR("text"));
+        el_buf_add_str(out, EL_STR("printable text"));
         return;
     case INT:
         if (k->min == k->max)
@@ -238,14 +249,23 @@ static bool parse_enum(struct el_str v, const struct key *k, unsigned *ret)
     return false;
 }
 
+static bool parse_str(struct el_conf *c, const struct key *k, struct el_str v)
+{
+    for (size_t i = 0; i < v.n; i++) {
+        if (iscntrl((unsigned char)v.p[i]))
+            return false;
+    }
+    set_str(c, k, v);
+    return true;
+}
+
 static bool parse(struct el_conf *c, const struct key *k, struct el_str v)
 {
     uint64_t n;
 
     switch (k->type) {
     case STR:
-        set_str(c, k, v);
-        return true;
+        return parse_str(c, k, v);
     case INT:
         if (!el_str_u64(v, k->max, &n) || n < k->min)
             return false;
@@ -261,18 +281,30 @@ static bool parse(struct el_conf *c, const struct key *k, struct el_str v)
     return false;
 }
 
+/* What somebody wrote, quoted for an error: bounded, and nothing a terminal would act on. */
+static void add_shown(struct el_buf *out, struct el_str v)
+{
+    struct el_str shown = el_str_first(v, SHOWN_MAX);
+
+    el_buf_add_byte(out, '"');
+    for (size_t i = 0; i < shown.n; i++)
+        el_buf_add_byte(out, iscntrl((unsigned char)shown.p[i]) ? '?' : shown.p[i]);
+    el_buf_add_str(out, v.n > shown.n ? EL_STR("...\"") : EL_STR("\""));
+}
+
 static enum el_err set(struct el_conf *c, const struct key *k, struct el_str v, const char *where,
                        struct el_error *err)
 {
-    struct el_buf allowed = { 0 };
+    struct el_buf why = { 0 };
     enum el_err rc;
 
     if (parse(c, k, v))
         return EL_OK;
-    add_allowed(&allowed, k);
-    rc = el_fail(err, EL_ECONF, 0, "%s: %s.%s = \"%.*s\": allowed is %s", where, k->section,
-                 k->name, EL_STR_ARG(v), allowed.p);
-    el_buf_deinit(&allowed);
+    add_shown(&why, v);
+    el_buf_add_str(&why, EL_STR(": allowed is "));
+    add_allowed(&why, k);
+    rc = el_fail(err, EL_ECONF, 0, "%s: %s.%s = %s", where, k->section, k->name, why.p);
+    el_buf_deinit(&why);
     return rc;
 }
 
@@ -288,63 +320,152 @@ static const struct key *find(struct el_str section, struct el_str name)
 
 /* ---- the file ---- */
 
+/*
+ * inih reads lines through next_line() and hands pairs to on_pair(). It has two habits that would
+ * change values without a word: a line longer than its buffer falls apart, and an indented line
+ * replaces the value before it. So long lines are refused, and an indented line goes on with a
+ * value only when that value ends with a comma; otherwise the indent is taken off.
+ */
 struct reading {
-    struct el_conf *conf;
+    FILE *file;
     const char *path;
-    struct el_error *err;
-    enum el_err rc;
+    struct el_conf *conf;
+    bool seen[EL_COUNT(keys)];
+    const struct key *open; /* its value ends with a comma */
+    bool continues;         /* this line goes on with the value of `open` */
     int line;
+    enum el_err rc; /* of the first bad line, which ends the reading */
+    struct el_error *err;
 };
 
-static int on_line(void *user, const char *section, const char *name, const char *value, int line)
+static enum el_err refuse_line(struct reading *r, int line, const char *why)
+{
+    return el_fail(r->err, EL_ECONF, 0, "%s:%d: %s", r->path, line, why);
+}
+
+static void skip_line(FILE *file)
+{
+    int c;
+
+    do
+        c = fgetc(file);
+    while (c != '\n' && c != EOF);
+}
+
+/* False when the line is longer than the buffer; of a comment the beginning is enough. */
+static bool is_whole(struct reading *r, const char *text, const char *start)
+{
+    size_t n = strlen(text);
+
+    if ((n > 0 && text[n - 1] == '\n') || feof(r->file))
+        return true;
+    if (*start != '#' && *start != ';')
+        return false;
+    skip_line(r->file);
+    return true;
+}
+
+/* Settles what the indent of a line with something on it means. */
+static void read_indent(struct reading *r, char *text, const char *start)
+{
+    r->continues = r->open != NULL && start > text;
+    if (r->continues)
+        return;
+    r->open = NULL;
+    memmove(text, start, strlen(start) + 1);
+}
+
+static char *next_line(char *text, int size, void *stream)
+{
+    struct reading *r = stream;
+    const char *start;
+
+    if (r->rc != EL_OK || fgets(text, size, r->file) == NULL)
+        return NULL;
+    r->line++;
+    start = text + strspn(text, " \t");
+    if (!is_whole(r, text, start)) {
+        r->rc = refuse_line(
+            r, r->line,
+            "the line is too long; break a list after a comma and indent the next line");
+        return NULL;
+    }
+    if (strchr("#;\r\n", *start) == NULL)
+        read_indent(r, text, start);
+    return text;
+}
+
+/* inih leaves a comment behind a value to us when the line is indented. */
+static struct el_str without_comment(struct el_str value)
+{
+    for (size_t i = 1; i < value.n; i++) {
+        if (value.p[i] == ';' && (value.p[i - 1] == ' ' || value.p[i - 1] == '\t'))
+            return el_str_trim(el_str_first(value, i));
+    }
+    return value;
+}
+
+static enum el_err append(struct reading *r, const char *where, struct el_str more)
+{
+    struct el_buf all = { 0 };
+    enum el_err rc;
+
+    el_buf_addf(&all, "%s%.*s", *str_at(r->conf, r->open), EL_STR_ARG(more));
+    rc = set(r->conf, r->open, el_buf_str(&all), where, r->err);
+    el_buf_deinit(&all);
+    return rc;
+}
+
+static enum el_err set_from_line(struct reading *r, const char *where, const char *section,
+                                 const char *name, struct el_str value)
+{
+    const struct key *k = find(el_str_of(section), el_str_of(name));
+
+    if (*section == '\0')
+        return el_fail(r->err, EL_ECONF, 0, "%s: %s stands before the first [section]", where,
+                       name);
+    if (k == NULL)
+        return el_fail(r->err, EL_ECONF, 0, "%s: there is no key %s.%s", where, section, name);
+    if (r->seen[k - keys])
+        return el_fail(r->err, EL_ECONF, 0, "%s: %s.%s is set again", where, section, name);
+    r->seen[k - keys] = true;
+    r->open = k->type == STR ? k : NULL;
+    return set(r->conf, k, value, where, r->err);
+}
+
+static int on_pair(void *user, const char *section, const char *name, const char *text)
 {
     struct reading *r = user;
-    const struct key *k = find(el_str_of(section), el_str_of(name));
     struct el_buf where = { 0 };
+    struct el_str value = el_str_of(text);
 
-    el_buf_addf(&where, "%s:%d", r->path, line);
-    if (k == NULL)
-        r->rc = el_fail(r->err, EL_ECONF, 0, "%s: there is no key %s.%s", where.p, section, name);
-    else
-        r->rc = set(r->conf, k, el_str_of(value), where.p, r->err);
+    el_buf_addf(&where, "%s:%d", r->path, r->line);
+    if (r->continues) {
+        value = without_comment(value);
+        r->rc = append(r, where.p, value);
+    } else {
+        r->rc = set_from_line(r, where.p, section, name, value);
+    }
+    if (value.n == 0 || value.p[value.n - 1] != ',')
+        r->open = NULL;
     el_buf_deinit(&where);
     return r->rc == EL_OK;
 }
 
-/* The parser's own way to pass the line number to the handler is a compile time choice: count here.
- */
-struct lines {
-    FILE *file;
-    struct reading *reading;
-};
-
-static char *next_line(char *text, int size, void *stream)
-{
-    struct lines *l = stream;
-
-    l->reading->line++;
-    return fgets(text, size, l->file);
-}
-
-static int on_pair(void *user, const char *section, const char *name, const char *value)
-{
-    struct reading *r = user;
-
-    return on_line(r, section, name, value == NULL ? "" : value, r->line);
-}
-
 static enum el_err read_file(struct el_conf *c, const char *path, struct el_error *err)
 {
-    struct reading r = { .conf = c, .path = path, .err = err };
-    struct lines lines = { .file = fopen(path, "re"), .reading = &r };
+    struct reading r = { .file = fopen(path, "re"), .path = path, .conf = c, .err = err };
     int bad;
 
-    if (lines.file == NULL)
-        return el_fail(err, EL_ECONF, errno, "open %s", path);
-    bad = ini_parse_stream(next_line, &lines, on_pair, &r);
-    (void)fclose(lines.file);
-    if (r.rc == EL_OK && bad != 0)
-        r.rc = el_fail(err, EL_ECONF, 0, "%s:%d: neither [section] nor key = value", path, bad);
+    if (r.file == NULL)
+        return el_fail(err, EL_ECONF, errno, "open the configuration file \"%s\"", path);
+    bad = ini_parse_stream(next_line, &r, on_pair, &r);
+    if (ferror(r.file))
+        r.rc = el_fail(err, EL_ECONF, errno, "read the configuration file \"%s\"", path);
+    /* A line that inih could not read, unless on_pair() refused one first. */
+    else if (bad > 0 && (r.rc == EL_OK || bad < r.line))
+        r.rc = refuse_line(&r, bad, "neither [section] nor key = value");
+    (void)fclose(r.file);
     return r.rc;
 }
 
@@ -362,26 +483,39 @@ static bool is_env_of(const struct key *k, struct el_str name)
     return is_it;
 }
 
-static enum el_err set_from_env(struct el_conf *c, struct el_str name, struct el_str value,
-                                struct el_error *err)
+static const struct key *find_env(struct el_str name)
 {
-    struct el_buf where = { 0 };
-    enum el_err rc = EL_OK;
-    size_t i = 0;
+    for (size_t i = 0; i < EL_COUNT(keys); i++) {
+        if (is_env_of(&keys[i], name))
+            return &keys[i];
+    }
+    return NULL;
+}
 
-    while (i < EL_COUNT(keys) && !is_env_of(&keys[i], name))
-        i++;
+static enum el_err set_from_env(struct el_conf *c, bool *seen, struct el_str name,
+                                struct el_str value, struct el_error *err)
+{
+    const struct key *k = find_env(name);
+    struct el_buf where = { 0 };
+    enum el_err rc;
+
     el_buf_addf(&where, "environment variable %.*s", EL_STR_ARG(name));
-    if (i == EL_COUNT(keys))
+    if (k == NULL)
         rc = el_fail(err, EL_ECONF, 0, "%s: there is no such key", where.p);
+    else if (seen[k - keys])
+        rc = el_fail(err, EL_ECONF, 0, "%s: another variable sets %s.%s already", where.p,
+                     k->section, k->name);
     else
-        rc = set(c, &keys[i], value, where.p, err);
+        rc = set(c, k, value, where.p, err);
+    if (k != NULL)
+        seen[k - keys] = true;
     el_buf_deinit(&where);
     return rc;
 }
 
 static enum el_err read_env(struct el_conf *c, char *const env[], struct el_error *err)
 {
+    bool seen[EL_COUNT(keys)] = { false };
     enum el_err rc = EL_OK;
 
     for (size_t i = 0; rc == EL_OK && env[i] != NULL; i++) {
@@ -391,7 +525,7 @@ static enum el_err read_env(struct el_conf *c, char *const env[], struct el_erro
 
         if (el_str_starts(name, EL_STR(ENV_PREFIX)) &&
             !el_str_eq(name, EL_STR(ENV_PREFIX "CONFIG")))
-            rc = set_from_env(c, name, el_str_from(entry, eq + 1), err);
+            rc = set_from_env(c, seen, name, el_str_from(entry, eq + 1), err);
     }
     return rc;
 }
@@ -410,6 +544,7 @@ static bool take_switch(struct el_conf_args *a, struct el_str arg)
         { "--print-config", &a->print },
         { "--print-config-markdown", &a->print_markdown },
     };
+    const struct el_str config = EL_STR("--config=");
 
     for (size_t i = 0; i < EL_COUNT(switches); i++) {
         if (el_str_eq(arg, el_str_of(switches[i].name))) {
@@ -417,11 +552,22 @@ static bool take_switch(struct el_conf_args *a, struct el_str arg)
             return true;
         }
     }
-    if (!el_str_starts(arg, EL_STR("--config=")))
+    if (!el_str_starts(arg, config))
         return false;
     free(a->file);
-    a->file = el_strndup(arg.p + 9, arg.n - 9);
+    a->file = el_strndup(arg.p + config.n, arg.n - config.n);
     return true;
+}
+
+static enum el_err refuse_arg(struct el_str arg, const char *why, struct el_error *err)
+{
+    struct el_buf shown = { 0 };
+    enum el_err rc;
+
+    add_shown(&shown, arg);
+    rc = el_fail(err, EL_ECONF, 0, "command line: %s %s", shown.p, why);
+    el_buf_deinit(&shown);
+    return rc;
 }
 
 static enum el_err set_from_arg(struct el_conf *c, struct el_str arg, struct el_error *err)
@@ -430,17 +576,14 @@ static enum el_err set_from_arg(struct el_conf *c, struct el_str arg, struct el_
     const struct key *k = NULL;
 
     if (!el_str_starts(arg, EL_STR("--")))
-        return el_fail(err, EL_ECONF, 0, "command line: \"%.*s\" is not an option; see --help",
-                       EL_STR_ARG(arg));
+        return refuse_arg(arg, "is not an option; see --help", err);
     if (dot < eq)
-        k = find(el_str_first(el_str_from(arg, 2), dot - 2),
+        k = find(el_str_from(el_str_first(arg, dot), 2),
                  el_str_from(el_str_first(arg, eq), dot + 1));
+    if (eq == arg.n && (k != NULL || el_str_eq(arg, EL_STR("--config"))))
+        return refuse_arg(arg, "wants its value behind a =, as in --section.key=VALUE", err);
     if (k == NULL)
-        return el_fail(err, EL_ECONF, 0, "command line: there is no option %.*s; see --help",
-                       EL_STR_ARG(el_str_first(arg, eq)));
-    if (eq == arg.n)
-        return el_fail(err, EL_ECONF, 0, "command line: %.*s wants a value: %.*s=VALUE",
-                       EL_STR_ARG(arg), EL_STR_ARG(arg));
+        return refuse_arg(el_str_first(arg, eq), "is no option of this program; see --help", err);
     return set(c, k, el_str_from(arg, eq + 1), "command line", err);
 }
 
@@ -458,11 +601,14 @@ static enum el_err check_together(const struct el_conf *c, struct el_error *err)
     return EL_OK;
 }
 
+/* NULL when it is not set. */
 static const char *file_from_env(char *const env[])
 {
+    static const char name[] = ENV_PREFIX "CONFIG=";
+
     for (size_t i = 0; env[i] != NULL; i++) {
-        if (strncmp(env[i], ENV_PREFIX "CONFIG=", sizeof(ENV_PREFIX "CONFIG=") - 1) == 0)
-            return env[i] + sizeof(ENV_PREFIX "CONFIG=") - 1;
+        if (strncmp(env[i], name, sizeof(name) - 1) == 0)
+            return env[i] + sizeof(name) - 1;
     }
     return NULL;
 }
@@ -475,6 +621,8 @@ static enum el_err read_all(struct el_conf *c, int argc, char *const argv[], cha
 
     for (int i = 1; i < argc; i++)
         (void)take_switch(args, el_str_of(argv[i]));
+    if (args->help || args->version || args->print_markdown)
+        return EL_OK;
     if (args->file == NULL && file != NULL)
         args->file = el_strndup(file, strlen(file));
     if (args->file != NULL)
@@ -527,15 +675,40 @@ void el_conf_args_deinit(struct el_conf_args *a)
 
 static bool is_same(const struct el_conf *a, const struct el_conf *b, const struct key *k)
 {
-    struct el_buf x = { 0 }, y = { 0 };
-    bool same;
+    switch (k->type) {
+    case STR:
+        return strcmp(*str_at(a, k), *str_at(b, k)) == 0;
+    case INT:
+        return *int_at(a, k) == *int_at(b, k);
+    case REAL:
+        return *real_at(a, k) == *real_at(b, k);
+    case BOOL:
+        return *bool_at(a, k) == *bool_at(b, k);
+    case ENUM:
+        return *enum_at(a, k) == *enum_at(b, k);
+    }
+    return false;
+}
 
-    add_value(&x, a, k);
-    add_value(&y, b, k);
-    same = el_str_eq(el_buf_str(&x), el_buf_str(&y));
-    el_buf_deinit(&x);
-    el_buf_deinit(&y);
-    return same;
+static void copy_value(struct el_conf *to, const struct el_conf *from, const struct key *k)
+{
+    switch (k->type) {
+    case STR:
+        set_str(to, k, el_str_of(*str_at(from, k)));
+        return;
+    case INT:
+        *int_at(to, k) = *int_at(from, k);
+        return;
+    case REAL:
+        *real_at(to, k) = *real_at(from, k);
+        return;
+    case BOOL:
+        *bool_at(to, k) = *bool_at(from, k);
+        return;
+    case ENUM:
+        *enum_at(to, k) = *enum_at(from, k);
+        return;
+    }
 }
 
 void el_conf_reload(struct el_conf *c, const struct el_conf *fresh,
@@ -543,18 +716,17 @@ void el_conf_reload(struct el_conf *c, const struct el_conf *fresh,
 {
     for (size_t i = 0; i < EL_COUNT(keys); i++) {
         const struct key *k = &keys[i];
-        struct el_buf text = { 0 };
+        struct el_buf name = { 0 };
 
         if (is_same(c, fresh, k))
             continue;
         if (k->reloads) {
-            add_value(&text, fresh, k);
-            EL_ASSERT(parse(c, k, el_buf_str(&text)));
-        } else {
-            el_buf_addf(&text, "%s.%s", k->section, k->name);
-            changed_but_fixed(text.p);
+            copy_value(c, fresh, k);
+            continue;
         }
-        el_buf_deinit(&text);
+        el_buf_addf(&name, "%s.%s", k->section, k->name);
+        changed_but_fixed(name.p);
+        el_buf_deinit(&name);
     }
 }
 
@@ -565,15 +737,30 @@ static bool begins_section(size_t i)
     return i == 0 || strcmp(keys[i].section, keys[i - 1].section) != 0;
 }
 
+/* One line, or one per element of a list that is too long for one. */
+static void print_pair(FILE *out, const struct key *k, struct el_str value)
+{
+    bool is_long = strlen(k->name) + value.n > FILE_WIDTH;
+    const char *before = " ";
+    struct el_str part;
+
+    (void)fprintf(out, "%s =", k->name);
+    while (is_long && el_str_find(value, ',') < value.n && el_str_split(&value, ',', &part)) {
+        (void)fprintf(out, "%s%.*s,", before, EL_STR_ARG(part));
+        before = "\n    ";
+    }
+    (void)fprintf(out, "%s%.*s\n", value.n > 0 ? before : "", EL_STR_ARG(value));
+}
+
 void el_conf_print(const struct el_conf *c, FILE *out)
 {
     for (size_t i = 0; i < EL_COUNT(keys); i++) {
         struct el_buf value = { 0 };
 
-        add_value(&value, c, &keys[i]);
         if (begins_section(i))
             (void)fprintf(out, "%s[%s]\n", i == 0 ? "" : "\n", keys[i].section);
-        (void)fprintf(out, "%s = %s\n", keys[i].name, value.n > 0 ? value.p : "");
+        add_value(&value, c, &keys[i]);
+        print_pair(out, &keys[i], el_buf_str(&value));
         el_buf_deinit(&value);
     }
 }
@@ -650,17 +837,24 @@ void el_conf_help(FILE *out)
 
 static void markdown_row(FILE *out, const struct key *k)
 {
-    struct el_buf row = { 0 };
+    struct el_buf row = { 0 }, value = { 0 };
 
-    el_buf_addf(&row, "| `%s.%s` | `", k->section, k->name);
-    add_default(&row, k);
-    el_buf_add_str(&row, EL_STR("` | "));
+    add_default(&value, k);
+    el_buf_addf(&row, "| `%s.%s` | ", k->section, k->name);
+    if (value.n > 0)
+        el_buf_addf(&row, "`%s`", value.p);
+    else
+        el_buf_add_str(&row, EL_STR("empty"));
+    el_buf_add_str(&row, EL_STR(" | "));
     add_allowed(&row, k);
-    el_buf_addf(&row, " | %s | %s%s%s%s |\n", k->reloads ? "reload" : "restart", k->help,
-                k->alias != NULL ? " (also `" : "", k->alias != NULL ? k->alias : "",
-                k->alias != NULL ? "`)" : "");
+    el_buf_add_str(&row, EL_STR(" | `"));
+    add_env(&row, k);
+    if (k->alias != NULL)
+        el_buf_addf(&row, "`, `%s", k->alias);
+    el_buf_addf(&row, "` | %s | %s |\n", k->reloads ? "reload" : "restart", k->help);
     (void)fputs(row.p, out);
     el_buf_deinit(&row);
+    el_buf_deinit(&value);
 }
 
 void el_conf_markdown(FILE *out)
@@ -668,8 +862,9 @@ void el_conf_markdown(FILE *out)
     for (size_t i = 0; i < EL_COUNT(keys); i++) {
         if (begins_section(i))
             (void)fprintf(out,
-                          "%s### %s\n\n| key | default | allowed | applied by | meaning |\n"
-                          "|---|---|---|---|---|\n",
+                          "%s### %s\n\n"
+                          "| key | default | allowed | environment | applied by | meaning |\n"
+                          "|---|---|---|---|---|---|\n",
                           i == 0 ? "" : "\n", keys[i].section);
         markdown_row(out, &keys[i]);
     }

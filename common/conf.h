@@ -6,7 +6,8 @@
  * Precedence: command line, then environment, then file, then default. Each key section.name has
  * the option --section.name=VALUE and the variable ELIOP2P_SECTION_NAME; the documented short names
  * (a third spelling in the table) stay valid. Unknown keys and bad values are errors that say the
- * key, the value, what is allowed, and the line of the file or the variable.
+ * key, the value, what is allowed, and the line of the file or the variable; so is a key that a
+ * file or the environment sets twice.
  */
 #pragma once
 
@@ -15,7 +16,7 @@
 #include "common/err.h"
 #include "common/log.h"
 
-/* storage.type, in the order of its words. */
+/* storage.type, in the order of its words; general.log_level is an enum el_log_level. */
 enum el_storage_type { EL_STORAGE_S3, EL_STORAGE_OSS, EL_STORAGE_HTTP };
 
 /* EL_CONF_<TYPE>(section, name, ...): see conf_list.h for the columns. */
@@ -36,13 +37,15 @@ struct el_conf {
 
 /* What the command line asks for besides keys. */
 struct el_conf_args {
-    char *file; /* --config=FILE; owned; NULL: none */
+    char *file; /* --config=FILE, else ELIOP2P_CONFIG; owned; NULL: none */
     bool help, version, check, print, print_markdown;
 };
 
 /*
  * Reads file, environment and argv (argv[0] is skipped; arguments without leading "--" are an
- * error). `environ` style array in env. On success *ret_conf and *ret_args are the caller's.
+ * error). `environ` style array in env. On success *ret_conf and *ret_args are the caller's. What
+ * asks for no configuration (help, version, print_markdown) gets the defaults: somebody whose file
+ * is wrong can still read the help.
  */
 enum el_err el_conf_load(int argc, char *const argv[], char *const env[], struct el_conf **ret_conf,
                          struct el_conf_args *ret_args, struct el_error *err);

@@ -47,8 +47,8 @@ EL_CONF_INT(admin, listen_port, 8082, 0, 65535, 0, NULL, "node API: health, metr
 EL_CONF_STR(admin, bind_address, "", 0, NULL, "address of the node API; empty: general.bind_address")
 
 EL_CONF_ENUM(storage, type, 0, "s3|oss|http", 0, NULL, "kind of the gateway's origin; s3 and oss objects have freshness_s by default")
-EL_CONF_STR(storage, endpoint, "", 0, "ELIOP2P_STORAGE_ENDPOINT", "origin of gateway requests: http://host:port or https://host; empty: no gateway")
-EL_CONF_STR(storage, bucket, "", 0, "ELIOP2P_STORAGE_BUCKET", "when set, gateway paths are keys of this bucket")
+EL_CONF_STR(storage, endpoint, "", 0, NULL, "origin of gateway requests: http://host:port or https://host; empty: no gateway")
+EL_CONF_STR(storage, bucket, "", 0, NULL, "when set, gateway paths are keys of this bucket")
 EL_CONF_STR(storage, virtual_host_suffixes, "", 0, NULL, "comma separated: Host BUCKET.suffix names a bucket of the gateway, as the path /BUCKET/ does")
 EL_CONF_INT(storage, threads, 0, 0, 64, 0, NULL, "fetch threads; 0: half the processors, at least one")
 EL_CONF_INT(storage, max_connections_per_host, 64, 1, 10000, 0, NULL, "concurrent requests to one origin host; more wait")
