@@ -3,12 +3,18 @@
  * msgq: an intrusive list under a leaf mutex, and an eventfd that is written only when the list
  * goes from empty to not empty, so a burst of messages costs one wake-up.
  *
- * dispatch() moves the waiting messages to `batch`, which only the owner touches besides post() and
- * cancel() under the mutex; each message leaves the batch just before it runs.
+ * dispatch() moves the waiting messages to `batch`; each message leaves the batch just before it
+ * runs, so until then it counts as queued and can be cancelled.
+ *
+ * The eventfd is written after the mutex is released: the owner, woken at once, would find it
+ * taken. By then the message may have run and the owner may want to free the queue; `waking` counts
+ * the threads in between, and el_msgq_free() waits for these few instructions.
  */
 #include "common/msgq.h"
 
 #include <errno.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -16,7 +22,8 @@ struct el_msgq {
     pthread_mutex_t mtx;
     struct el_list waiting; /* under mtx */
     struct el_list batch;   /* under mtx */
-    int fd;                 /* immutable */
+    _Atomic unsigned waking;
+    int fd; /* immutable */
 };
 
 enum el_err el_msgq_new(struct el_msgq **ret_q, struct el_error *err)
@@ -39,6 +46,8 @@ void el_msgq_free(struct el_msgq *q)
 {
     if (q == NULL)
         return;
+    while (atomic_load_explicit(&q->waking, memory_order_acquire) > 0)
+        (void)sched_yield();
     (void)close(q->fd);
     EL_ASSERT(pthread_mutex_destroy(&q->mtx) == 0);
     free(q);
@@ -51,10 +60,18 @@ void el_msg_init(struct el_msg *m, void (*on_message)(struct el_msg *))
     m->on_message = on_message;
 }
 
+static void wake(struct el_msgq *q)
+{
+    uint64_t one = 1;
+
+    /* A full counter (EAGAIN) wakes just as well. */
+    (void)!write(q->fd, &one, sizeof(one));
+    atomic_fetch_sub_explicit(&q->waking, 1, memory_order_release);
+}
+
 void el_msgq_post(struct el_msgq *q, struct el_msg *m)
 {
     bool was_empty = false;
-    uint64_t one = 1;
 
     EL_ASSERT(pthread_mutex_lock(&q->mtx) == 0);
     if (!m->is_queued) {
@@ -62,10 +79,11 @@ void el_msgq_post(struct el_msgq *q, struct el_msg *m)
         was_empty = el_list_empty(&q->waiting);
         el_list_append(&q->waiting, &m->link);
     }
-    EL_ASSERT(pthread_mutex_unlock(&q->mtx) == 0);
-    /* A full counter (EAGAIN) wakes just as well. */
     if (was_empty)
-        (void)!write(q->fd, &one, sizeof(one));
+        atomic_fetch_add_explicit(&q->waking, 1, memory_order_relaxed);
+    EL_ASSERT(pthread_mutex_unlock(&q->mtx) == 0);
+    if (was_empty)
+        wake(q);
 }
 
 void el_msgq_cancel(struct el_msgq *q, struct el_msg *m)

@@ -25,7 +25,11 @@ struct el_msg {
 struct el_msgq; /* Thread: post from any, the rest from the owner */
 
 enum el_err el_msgq_new(struct el_msgq **ret_q, struct el_error *err);
-void el_msgq_free(struct el_msgq *q); /* messages still queued are forgotten */
+/*
+ * NULL is fine. Messages still queued are forgotten. A thread whose message has already been
+ * dispatched may still be inside el_msgq_post(); no other may.
+ */
+void el_msgq_free(struct el_msgq *q);
 
 void el_msg_init(struct el_msg *m, void (*on_message)(struct el_msg *));
 
