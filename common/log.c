@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * log: a line is formatted on the caller's stack, made harmless (no byte below SP survives), and
- * written with one write(2). The last lines are kept in a ring for the status page.
+ * log: the text of a line is formatted on the caller's stack, made printable, which all that
+ * follows relies on, and goes out as it is or as JSON. The last lines are kept in a ring for the
+ * status page.
  */
 #include "common/log.h"
 
@@ -14,7 +15,8 @@
 #include "common/buf.h"
 #include "common/clock.h"
 
-#define LINE_BYTES   2048
+/* JSON makes at most three times as much of it, so that a line with its head fits into PIPE_BUF. */
+#define TEXT_BYTES   1280
 #define RECENT_LINES 256
 
 static const char *const tags[EL_EVENT_COUNT] = {
@@ -58,41 +60,94 @@ bool el_log_level_parse(struct el_str name, enum el_log_level *ret_level)
     return false;
 }
 
-/* ---- text ---- */
+/* ---- escaping ---- */
 
-/* Control bytes would let a value forge a line or drive a terminal. */
-static void add_printable(struct el_buf *out, struct el_str s)
+/* Puts c into out[4], readable; returns how many bytes that took. */
+static size_t escape(unsigned char c, char *out)
 {
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
+    static const char digits[] = "0123456789abcdef";
 
-        if (c < 0x20 || c == 0x7f)
-            el_buf_addf(out, "\\x%02x", c);
-        else
-            el_buf_add_byte(out, (char)c);
+    if (c >= 0x20 && c < 0x7f) {
+        out[0] = (char)c;
+        return 1;
     }
+    out[0] = '\\';
+    out[1] = 'x';
+    out[2] = digits[c >> 4];
+    out[3] = digits[c & 15];
+    return 4;
+}
+
+const char *el_log_quote(struct el_log_quoted *q, struct el_str value)
+{
+    const size_t room = sizeof(q->text) - sizeof("...\"");
+    size_t n = 0;
+
+    q->text[n++] = '"';
+    for (size_t i = 0; i < value.n; i++) {
+        unsigned char c = (unsigned char)value.p[i];
+
+        if (n + 4 > room) {
+            memcpy(q->text + n, "...", 3);
+            n += 3;
+            break;
+        }
+        if (c == '"' || c == '\\')
+            q->text[n++] = '\\';
+        n += escape(c, q->text + n);
+    }
+    q->text[n++] = '"';
+    q->text[n] = '\0';
+    return q->text;
+}
+
+/* Fills out[TEXT_BYTES] with the printable form of raw; returns its length. */
+static size_t make_printable(char *out, struct el_str raw)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < raw.n; i++) {
+        if (n + 4 > TEXT_BYTES - 3) {
+            memcpy(out + n, "...", 3);
+            return n + 3;
+        }
+        n += escape((unsigned char)raw.p[i], out + n);
+    }
+    return n;
 }
 
 /* ---- JSON ---- */
 
-static void add_json_string(struct el_buf *out, struct el_str s)
+/* Inside quotes \" and \\ mean the same here and in JSON; any other backslash is one more byte. */
+static void add_json_string(struct el_buf *out, struct el_str s, bool is_quoted)
 {
     el_buf_add_byte(out, '"');
     for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-
-        if (c == '"' || c == '\\')
-            el_buf_addf(out, "\\%c", c);
-        else if (c < 0x20 || c >= 0x7f)
-            el_buf_addf(out, "\\u%04x", c);
-        else
-            el_buf_add_byte(out, (char)c);
+        if (is_quoted && s.p[i] == '\\' && i + 1 < s.n && strchr("\"\\", s.p[i + 1]) != NULL)
+            i++;
+        if (s.p[i] == '"' || s.p[i] == '\\')
+            el_buf_add_byte(out, '\\');
+        el_buf_add_byte(out, s.p[i]);
     }
     el_buf_add_byte(out, '"');
 }
 
+struct pair {
+    struct el_str key, value;
+    bool is_quoted;
+};
+
+static size_t quoted_end(struct el_str s)
+{
+    size_t i = 0;
+
+    while (i < s.n && s.p[i] != '"')
+        i += s.p[i] == '\\' ? 2 : 1;
+    return el_min_size(i, s.n);
+}
+
 /* key=value or key="quoted value" off the front of *rest. */
-static bool next_pair(struct el_str *rest, struct el_str *key, struct el_str *value)
+static bool next_pair(struct el_str *rest, struct pair *p)
 {
     size_t eq, end;
 
@@ -100,33 +155,29 @@ static bool next_pair(struct el_str *rest, struct el_str *key, struct el_str *va
     eq = el_str_find(*rest, '=');
     if (eq == rest->n)
         return false;
-    *key = el_str_first(*rest, eq);
+    p->key = el_str_first(*rest, eq);
     *rest = el_str_from(*rest, eq + 1);
-    if (rest->n > 0 && rest->p[0] == '"') {
+    p->is_quoted = el_str_starts(*rest, EL_STR("\""));
+    if (p->is_quoted)
         *rest = el_str_from(*rest, 1);
-        end = el_str_find(*rest, '"');
-        *value = el_str_first(*rest, end);
-        *rest = el_str_from(*rest, end + 1);
-    } else {
-        end = el_str_find(*rest, ' ');
-        *value = el_str_first(*rest, end);
-        *rest = el_str_from(*rest, end);
-    }
+    end = p->is_quoted ? quoted_end(*rest) : el_str_find(*rest, ' ');
+    p->value = el_str_first(*rest, end);
+    *rest = el_str_from(*rest, end + 1);
     return true;
 }
 
 static void write_json(struct el_buf *out, const char *time, enum el_log_level level,
                        enum el_event event, struct el_str text)
 {
-    struct el_str key, value;
+    struct pair p;
 
     el_buf_addf(out, "{\"ts\":\"%s\",\"level\":\"%s\",\"event\":\"%s\"", time, level_names[level],
                 tags[event]);
-    while (next_pair(&text, &key, &value)) {
+    while (next_pair(&text, &p)) {
         el_buf_add_byte(out, ',');
-        add_json_string(out, key);
+        add_json_string(out, p.key, false);
         el_buf_add_byte(out, ':');
-        add_json_string(out, value);
+        add_json_string(out, p.value, p.is_quoted);
     }
     el_buf_add_byte(out, '}');
 }
@@ -136,8 +187,8 @@ static void write_text(struct el_buf *out, const char *time, enum el_log_level l
 {
     static const char *const columns[] = { "ERROR", "WARN ", "INFO ", "DEBUG" };
 
-    el_buf_addf(out, "%s %s %s ", time, columns[level], tags[event]);
-    add_printable(out, text);
+    el_buf_addf(out, "%s %s %s%s", time, columns[level], tags[event], text.n > 0 ? " " : "");
+    el_buf_add_str(out, text);
 }
 
 /* ---- one line ---- */
@@ -175,28 +226,28 @@ static void emit(enum el_log_level level, enum el_event event, struct el_str tex
 
 void el_log(enum el_log_level level, enum el_event event, const char *fmt, ...)
 {
-    char text[LINE_BYTES];
+    char raw[TEXT_BYTES + 1], text[TEXT_BYTES];
     va_list args;
     int n;
 
     if (!el_log_enabled(level))
         return;
     va_start(args, fmt);
-    n = vsnprintf(text, sizeof(text), fmt, args);
+    n = vsnprintf(raw, sizeof(raw), fmt, args);
     va_end(args);
     if (n < 0)
         return;
-    if ((size_t)n >= sizeof(text)) {
-        memcpy(text + sizeof(text) - 4, "...", 4);
-        n = (int)sizeof(text) - 1;
-    }
-    emit(level, event, (struct el_str){ text, (size_t)n });
+    /* When raw is full it is longer than the text may be, and make_printable() marks the cut. */
+    n = (int)el_min_size((size_t)n, TEXT_BYTES);
+    emit(level, event,
+         (struct el_str){ text, make_printable(text, (struct el_str){ raw, (size_t)n }) });
 }
 
 void el_log_error(enum el_log_level level, enum el_event event, const struct el_error *err)
 {
-    el_log(level, event, "code=%d error=\"%s\"", (int)err->code,
-           err->text[0] != '\0' ? err->text : el_err_text(err->code));
+    const char *text = err->text[0] != '\0' ? err->text : el_err_text(err->code);
+
+    el_log(level, event, "code=%d error=%s", (int)err->code, EL_LOG_Q(el_str_of(text)));
 }
 
 void el_log_recent(struct el_buf *out, size_t max)
@@ -220,8 +271,10 @@ void el_log_recent(struct el_buf *out, size_t max)
 
 void el_secret_set(struct el_secret *s, struct el_str value)
 {
+    char *copy = el_strndup(value.p, value.n); /* first: value may be what s holds */
+
     el_secret_deinit(s);
-    s->hidden = el_strndup(value.p, value.n);
+    s->hidden = copy;
     s->n = value.n;
 }
 

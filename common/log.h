@@ -6,9 +6,13 @@
  *   2026-11-21T05:04:03.123Z INFO  node.ready port=8080 version=0.1.0
  *   {"ts":"2026-11-21T05:04:03.123Z","level":"info","event":"node.ready","port":"8080","version":"0.1.0"}
  *
- * The format is `key=value ...`; values with spaces are quoted by the logger when written with
- * el_log's %s through EL_LOG_Q. Secrets are `struct el_secret`, a type that no format accepts.
- * Thread: any; a line is one write(2), so lines never mix.
+ * The format is `key=value key="value with spaces"`. What comes from outside goes through EL_LOG_Q,
+ * so that it can neither end its value nor add another. Secrets are `struct el_secret`, a type that
+ * no format accepts.
+ *
+ * A line is printable ASCII, whatever the values hold, so that none can forge a line or drive a
+ * terminal, and it is one write(2) of at most PIPE_BUF bytes, so lines never mix; what is longer
+ * ends in "...". Thread: any.
  */
 #pragma once
 
@@ -34,12 +38,25 @@ struct el_log_conf {
 /* May be called again (reload). Before the first call: text, info, standard error. */
 void el_log_setup(const struct el_log_conf *conf);
 bool el_log_enabled(enum el_log_level level);
-/* fmt makes "key=value key=value"; a value with white space is written as key="...". */
+/* fmt makes "key=value key=value"; see EL_LOG_Q for values with white space. */
 void el_log(enum el_log_level level, enum el_event event, const char *fmt, ...) EL_PRINTF(3, 4);
-/* The event with code=, error= and errno text of err added. */
+/* The event with code= and error= of err; the text of errno is part of the latter. */
 void el_log_error(enum el_log_level level, enum el_event event, const struct el_error *err);
 
-/* The last events, newest last, as a JSON array of the lines above: for /api/v1/status. */
+/*
+ * A struct el_str for %s, in quotes and escaped: el_log(..., "url=%s", EL_LOG_Q(url)). Lives until
+ * the end of the block around it. A long one ends in "...".
+ */
+#define EL_LOG_Q(str) el_log_quote(&(struct el_log_quoted){ { 0 } }, (str))
+struct el_log_quoted {
+    char text[512];
+};
+const char *el_log_quote(struct el_log_quoted *q, struct el_str value); /* q->text */
+
+/*
+ * The last events, at most max of them and 256, newest last, as a JSON array of the lines above:
+ * for /api/v1/status.
+ */
 struct el_buf;
 void el_log_recent(struct el_buf *out, size_t max);
 
@@ -53,6 +70,7 @@ struct el_secret {
     char *hidden; /* owned; wiped by el_secret_deinit */
     size_t n;
 };
+/* *s is zeroed or was set before; what it held is wiped. */
 void el_secret_set(struct el_secret *s, struct el_str value);
 struct el_str el_secret_get(const struct el_secret *s);
 void el_secret_deinit(struct el_secret *s);
