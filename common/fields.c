@@ -41,12 +41,17 @@ size_t el_fields_remove(struct el_fields *f, struct el_str name)
 {
     size_t kept = 0, n = f->n;
 
+    /* Those to remove gather at the end and go last: `name` may lie in one of them. */
     for (size_t i = 0; i < n; i++) {
-        if (el_str_ieq(f->v[i].name, name))
-            free_field(&f->v[i]);
-        else
-            f->v[kept++] = f->v[i];
+        struct el_field field = f->v[i];
+
+        if (el_str_ieq(field.name, name))
+            continue;
+        f->v[i] = f->v[kept];
+        f->v[kept++] = field;
     }
+    for (size_t i = kept; i < n; i++)
+        free_field(&f->v[i]);
     f->n = kept;
     return n - kept;
 }
@@ -83,8 +88,7 @@ bool el_fieldv_has(struct el_fieldv f, struct el_str name)
     return el_fieldv_get(f, name, &value);
 }
 
-/* Where the member that starts at `from` ends: the next comma outside a quoted string, or the end.
- */
+/* The end of the member that starts at `from`: a comma outside quotes, or the end of the value. */
 static size_t member_end(struct el_str v, size_t from)
 {
     bool quoted = false;

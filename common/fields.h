@@ -27,7 +27,7 @@ void el_fields_init(struct el_fields *f);
 void el_fields_deinit(struct el_fields *f);
 /* Copies both. */
 void el_fields_add(struct el_fields *f, struct el_str name, struct el_str value);
-/* Every field of that name; returns how many went. */
+/* Every field of that name, which may lie in one of them; returns how many went. */
 size_t el_fields_remove(struct el_fields *f, struct el_str name);
 struct el_fieldv el_fields_view(const struct el_fields *f);
 
