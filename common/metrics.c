@@ -119,13 +119,19 @@ static struct series *series_locked(struct family *f, const char *labels)
     return s;
 }
 
+static struct series *add_locked(struct el_metrics *m, enum kind kind, const char *name,
+                                 const char *help, const char *labels)
+{
+    return series_locked(family_locked(m, kind, name, help), labels == NULL ? "" : labels);
+}
+
 static struct series *add(struct el_metrics *m, enum kind kind, const char *name, const char *help,
                           const char *labels)
 {
     struct series *s;
 
     EL_ASSERT(pthread_mutex_lock(&m->mtx) == 0);
-    s = series_locked(family_locked(m, kind, name, help), labels == NULL ? "" : labels);
+    s = add_locked(m, kind, name, help, labels);
     EL_ASSERT(pthread_mutex_unlock(&m->mtx) == 0);
     return s;
 }
@@ -151,10 +157,13 @@ struct el_hist *el_metrics_hist(struct el_metrics *m, const char *name, const ch
 void el_metrics_gauge_fn(struct el_metrics *m, const char *name, const char *help,
                          const char *labels, int64_t (*read)(void *arg), void *arg)
 {
-    struct series *s = add(m, GAUGE_FN, name, help, labels);
+    struct series *s;
 
+    EL_ASSERT(pthread_mutex_lock(&m->mtx) == 0);
+    s = add_locked(m, GAUGE_FN, name, help, labels);
     s->u.fn.read = read;
     s->u.fn.arg = arg;
+    EL_ASSERT(pthread_mutex_unlock(&m->mtx) == 0);
 }
 
 void el_hist_add(struct el_hist *h, uint64_t us)
@@ -179,6 +188,7 @@ static void write_name(struct el_buf *out, const char *name, const char *suffix,
 static void write_hist(struct el_buf *out, const char *name, struct series *s)
 {
     const char *comma = s->labels[0] == '\0' ? "" : ",";
+    uint64_t sum_us = atomic_load_explicit(&s->u.hist.sum_us, memory_order_relaxed);
     uint64_t total = 0;
 
     for (size_t i = 0; i < EL_HIST_BUCKETS; i++) {
@@ -189,8 +199,7 @@ static void write_hist(struct el_buf *out, const char *name, struct series *s)
     total += atomic_load_explicit(&s->u.hist.bucket[EL_HIST_BUCKETS], memory_order_relaxed);
     el_buf_addf(out, "%s_bucket{%s%sle=\"+Inf\"} %" PRIu64 "\n", name, s->labels, comma, total);
     write_name(out, name, "_sum", s->labels);
-    el_buf_addf(out, " %g\n",
-                (double)atomic_load_explicit(&s->u.hist.sum_us, memory_order_relaxed) / 1e6);
+    el_buf_addf(out, " %" PRIu64 ".%06" PRIu64 "\n", sum_us / 1000000, sum_us % 1000000);
     write_name(out, name, "_count", s->labels);
     el_buf_addf(out, " %" PRIu64 "\n", total);
 }
