@@ -26,7 +26,7 @@ void el_buf_reserve(struct el_buf *b, size_t more)
 {
     size_t need = b->n + more + 1, cap = b->cap;
 
-    EL_ASSERT(need > b->n);
+    EL_ASSERT(b->n < SIZE_MAX / 4 && more < SIZE_MAX / 4);
     if (need <= cap)
         return;
     cap = cap < 64 ? 64 : cap;

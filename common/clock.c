@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#define LAST_MS INT64_C(253402300799999) /* the end of the year 9999 */
+
 static uint64_t system_mono_ns(struct el_clock *c)
 {
     struct timespec ts;
@@ -32,12 +34,12 @@ struct el_clock *el_clock_system(void)
 
 void el_clock_iso(int64_t wall_ms, char out[25])
 {
-    int64_t ms = ((wall_ms % 1000) + 1000) % 1000;
-    time_t s = (time_t)((wall_ms - ms) / 1000);
-    struct tm tm = { 0 };
-    char date[21];
+    int64_t ms = wall_ms < 0 ? 0 : wall_ms > LAST_MS ? LAST_MS : wall_ms;
+    time_t s = (time_t)(ms / 1000);
+    struct tm tm;
+    char date[20];
 
-    if (gmtime_r(&s, &tm) == NULL || strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm) == 0)
-        date[0] = '\0';
-    (void)snprintf(out, 25, "%.19s.%03dZ", date, (int)ms);
+    EL_ASSERT(gmtime_r(&s, &tm) != NULL);
+    EL_ASSERT(strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm) == sizeof(date) - 1);
+    (void)snprintf(out, 25, "%.19s.%03uZ", date, (unsigned)(ms % 1000));
 }

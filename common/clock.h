@@ -31,5 +31,6 @@ static inline int64_t el_clock_wall_ms(struct el_clock *c)
     return c->wall_ms(c);
 }
 
-/* "2026-11-21T05:04:03.123Z"; `out` holds at least 25 bytes. */
+/* "2026-11-21T05:04:03.123Z". Times before 1970 and after 9999 are shown as the first and the last.
+ */
 void el_clock_iso(int64_t wall_ms, char out[25]);

@@ -32,7 +32,8 @@ struct el_str el_str_first(struct el_str s, size_t n); /* clamped */
 
 /*
  * Cuts *rest at the first `sep`: *ret_part is what stood before it, *rest what stands behind it.
- * False when nothing is left. "a,,b" gives "a", "", "b".
+ * False when nothing is left. "a,,b" gives "a", "", "b"; "a," gives "a", ""; "" gives one empty
+ * part, a slice without bytes to point to gives none.
  */
 bool el_str_split(struct el_str *rest, char sep, struct el_str *ret_part);
 
