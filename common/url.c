@@ -77,7 +77,7 @@ enum el_err el_url_parse_authority(struct el_str text, uint16_t default_port,
 {
     struct el_url url = { 0 };
     uint64_t number = default_port;
-    struct el_str rest, port;
+    struct el_str rest = { NULL, 0 }, port;
     enum el_err rc = split_host(text, &url, &rest, err);
 
     if (rc != EL_OK)
