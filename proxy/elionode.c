@@ -421,14 +421,10 @@ static int run(struct node *n)
 
 static void print_help(void)
 {
-    (void)printf("usage: elionode [--config=FILE] [--section.key=VALUE]...\n"
-                 "       elionode get URL [-o FILE]\n"
-                 "\n"
-                 "A caching HTTP proxy and object storage gateway.\n"
-                 "\n");
-    proxy_cli_help(stdout);
-    (void)printf("\n");
+    (void)printf("elionode: a caching HTTP proxy and object storage gateway\n\n");
     el_conf_help(stdout);
+    (void)printf("\n");
+    proxy_cli_help(stdout);
 }
 
 /* True: an answer was printed and there is nothing to run. */
