@@ -121,6 +121,6 @@ class Node:
             self.kill()
             code = "killed: it did not end after SIGTERM"
         log = self.log()
+        self.log_path.unlink()
         complaint = REPORTS.search(log)
         assert code == 0 and not complaint, f"elionode ended with {code}:\n{log[-20000:]}"
-        self.log_path.unlink()
