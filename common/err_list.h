@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Every error of the product, once: EL_ERR(symbol, code, HTTP status, text).
- * 1xxx configuration and use, 2xxx network and HTTP, 3xxx cache, 4xxx peers, 5xxx origin, 6xxx control plane.
- * The code is stable: scripts and dashboards match on it. The status is what our own answer carries.
+ * 1xxx configuration and use, 2xxx network and HTTP, 3xxx cache, 4xxx peers, 5xxx origin, 6xxx
+ * control plane. The code is stable: scripts and dashboards match on it. The status is what our own
+ * answer carries.
  */
 EL_ERR(EL_EINVAL, 1001, 400, "invalid argument")
 EL_ERR(EL_ECONF, 1002, 500, "invalid configuration")

@@ -1,22 +1,28 @@
 /* SPDX-License-Identifier: MIT */
-/* Every event tag: EL_EVENT(symbol, tag, meaning). Tags are stable; docs/operations.md is made from here. */
+/* Every event tag: EL_EVENT(symbol, tag, meaning). Tags are stable; docs/operations.md is made from
+ * here. */
 EL_EVENT(EV_NODE_START, "node.start", "the node starts; version and addresses")
 EL_EVENT(EV_NODE_READY, "node.ready", "every listener accepts")
 EL_EVENT(EV_NODE_DRAIN, "node.drain", "SIGTERM: no new connections, running requests finish")
-EL_EVENT(EV_NODE_STOP, "node.stop", "the node has stopped; how many requests were cut by the deadline")
+EL_EVENT(EV_NODE_STOP, "node.stop",
+         "the node has stopped; how many requests were cut by the deadline")
 EL_EVENT(EV_NODE_FAIL, "node.fail", "the node cannot start or go on")
-EL_EVENT(EV_NODE_EXPOSED, "node.exposed", "a listener is bound to an address that other machines reach, and asks nobody for credentials")
+EL_EVENT(
+    EV_NODE_EXPOSED, "node.exposed",
+    "a listener is bound to an address that other machines reach, and asks nobody for credentials")
 EL_EVENT(EV_CONF_RELOAD, "conf.reload", "SIGHUP: the configuration was read again")
 EL_EVENT(EV_CONF_IGNORED, "conf.ignored", "a changed key that only a restart can apply")
 EL_EVENT(EV_CACHE_OPEN, "cache.open", "the memory tier is ready; its size and kind of pages")
 EL_EVENT(EV_CACHE_FULL, "cache.full", "no memory could be freed for a block: everything is in use")
 EL_EVENT(EV_LISTEN, "proxy.listen", "a listener accepts")
-EL_EVENT(EV_ACCEPT_PAUSED, "proxy.accept_paused", "the connection limit or the descriptor limit is reached")
+EL_EVENT(EV_ACCEPT_PAUSED, "proxy.accept_paused",
+         "the connection limit or the descriptor limit is reached")
 EL_EVENT(EV_TLS_RELOAD, "proxy.tls_reload", "the certificate was read again")
 EL_EVENT(EV_REFUSED, "proxy.refused", "a request was refused by policy; the rule and the target")
 EL_EVENT(EV_ORIGIN_ERROR, "origin.error", "an exchange with the origin failed")
 EL_EVENT(EV_ORIGIN_RETRY, "origin.retry", "a read is asked for again after a failure")
 EL_EVENT(EV_ORIGIN_CHANGED, "origin.changed", "an object changed while it was read")
-EL_EVENT(EV_BREAKER_OPEN, "origin.breaker_open", "the origin fails repeatedly and is left alone for a while")
+EL_EVENT(EV_BREAKER_OPEN, "origin.breaker_open",
+         "the origin fails repeatedly and is left alone for a while")
 EL_EVENT(EV_BREAKER_CLOSED, "origin.breaker_closed", "the origin answers again")
 EL_EVENT(EV_SLOWDOWN, "origin.slowdown", "the origin asked for fewer requests (429, 503)")

@@ -307,7 +307,8 @@ static enum el_err err_of_curl(const struct el_http_call *call, CURLcode code)
         /* Also what curl says to a head line beyond its own limit. */
         return call->head.status != 0 ? EL_EPROTO : EL_ENOMEM;
     default:
-        /* Garbage where a kept connection should bring a head is a leftover of the message before. */
+        /* Garbage where a kept connection should bring a head is a leftover of the message before.
+         */
         return call->head.status == 0 && el_http_call_was_reused(call) ? EL_ERESET : EL_EPROTO;
     }
 }

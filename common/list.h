@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * list: an intrusive doubly linked ring. A head and a member have the same type; a member that is in
- * no list points to itself, so that removing it again is harmless.
+ * list: an intrusive doubly linked ring. A head and a member have the same type; a member that is
+ * in no list points to itself, so that removing it again is harmless.
  */
 #pragma once
 
@@ -13,13 +13,14 @@ struct el_list {
     struct el_list *next, *prev;
 };
 
-#define EL_LIST_INIT(name)                                                                         \
-    {                                                                                              \
-        &(name), &(name)                                                                           \
+#define EL_LIST_INIT(name) \
+    {                      \
+        &(name), &(name)   \
     }
 
-/* The member being visited may be removed; no other may. `it` and `tmp` are struct el_list pointers. */
-#define EL_LIST_EACH(it, tmp, head)                                                                \
+/* The member being visited may be removed; no other may. `it` and `tmp` are struct el_list
+ * pointers. */
+#define EL_LIST_EACH(it, tmp, head) \
     for ((it) = (head)->next, (tmp) = (it)->next; (it) != (head); (it) = (tmp), (tmp) = (it)->next)
 
 static inline void el_list_init(struct el_list *l)
