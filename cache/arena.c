@@ -7,7 +7,9 @@
  *      +------------------ punched ----------------+   when the other file needs the memory
  *
  * IN_USE and FREE slabs have memory behind them and count as resident. A FREE slab that was exposed
- * is punched before it is used again; whoever takes it pays for that.
+ * is punched before it is used again; whoever takes it pays for that, and the others do not wait
+ * for it: holes are punched without the mutex, in slabs and slots that nobody else can reach
+ * meanwhile.
  */
 #include "cache/arena.h"
 
@@ -29,9 +31,10 @@
 
 enum slab_state { SLAB_UNUSED, SLAB_FREE, SLAB_IN_USE };
 
-/* Bits by slot: which are in use, and which were exposed since they last had new pages. */
+/* By slot: bits, which are in use and which were exposed since they last had new pages; whose. */
 struct slot_map {
     uint64_t in_use[MAP_WORDS], exposed[MAP_WORDS];
+    struct cache_owner owners[];
 };
 
 struct slab {
@@ -149,7 +152,7 @@ enum el_err cache_arena_open(uint64_t bytes, bool huge_pages, struct cache_arena
     enum el_err rc;
 
     EL_ASSERT(pthread_mutex_init(&a->mtx, NULL) == 0);
-    a->budget = (uint64_t)slabs * CACHE_SLAB_BYTES;
+    a->budget = el_max_u64(bytes, CACHE_SLAB_BYTES);
     a->is_huge = fd >= 0;
     a->small.fd = -1;
     for (size_t i = 0; i < CLASSES; i++)
@@ -213,54 +216,122 @@ static void punch_slab(struct file *f, struct slab *s)
     s->is_exposed = false;
 }
 
-/* Takes the memory of a free slab of the other file. */
-static bool give_back_locked(struct cache_arena *a, struct file *other)
+static struct file *file_of(struct cache_arena *a, const struct slab *s)
 {
-    struct el_list *l = el_list_pop(&other->free);
+    return s >= a->big.slabs && s < a->big.slabs + a->big.n ? &a->big : &a->small;
+}
 
-    if (l == NULL)
-        return false;
-    punch_slab(other, slab_at(l));
-    slab_at(l)->state = SLAB_UNUSED;
-    el_list_append(&other->punched, l);
-    a->resident -= CACHE_SLAB_BYTES;
+/* Slabs about to lose their memory, in no other list. */
+struct victims {
+    struct el_list slabs;
+    uint64_t bytes;
+};
+
+/*
+ * Moves free slabs to `victims` until `more` fits in the budget, as far as there are any. They
+ * count as resident until they are punched.
+ */
+static bool make_room_locked(struct cache_arena *a, uint64_t more, struct victims *victims)
+{
+    while (a->resident + a->charged + more > a->budget + victims->bytes) {
+        struct el_list *l = el_list_pop(&a->big.free);
+
+        if (l == NULL)
+            l = el_list_pop(&a->small.free);
+        if (l == NULL)
+            return false;
+        slab_at(l)->state = SLAB_UNUSED;
+        el_list_append(&victims->slabs, l);
+        victims->bytes += CACHE_SLAB_BYTES;
+    }
     return true;
 }
 
-static bool has_budget(const struct cache_arena *a)
+/* Releases the mutex meanwhile. */
+static void punch_victims_locked(struct cache_arena *a, struct victims *victims)
 {
-    return a->resident + a->charged + CACHE_SLAB_BYTES <= a->budget;
+    struct el_list *l, *tmp;
+
+    if (el_list_empty(&victims->slabs))
+        return;
+    unlock(a);
+    EL_LIST_EACH (l, tmp, &victims->slabs)
+        punch_slab(file_of(a, slab_at(l)), slab_at(l));
+    lock(a);
+    while ((l = el_list_pop(&victims->slabs)) != NULL) {
+        a->resident -= CACHE_SLAB_BYTES;
+        el_list_append(&file_of(a, slab_at(l))->punched, l);
+    }
 }
 
-static struct slab *take_slab_locked(struct cache_arena *a, struct file *f, struct file *other)
+/* A slab that has no memory yet; NULL: the file has no more. */
+static struct slab *unused_slab_locked(struct cache_arena *a, struct file *f)
 {
-    struct el_list *l = el_list_pop(&f->free);
-    struct slab *s;
+    struct el_list *l = el_list_pop(&f->punched);
 
-    if (l != NULL) {
-        s = slab_at(l);
-        if (s->is_exposed)
-            punch_slab(f, s);
-    } else {
-        while (!has_budget(a)) {
-            if (!give_back_locked(a, other))
-                return NULL;
-        }
-        l = el_list_pop(&f->punched);
-        if (l == NULL && f->unused_from == f->n)
-            return NULL;
-        s = l != NULL ? slab_at(l) : &f->slabs[f->unused_from++];
-        el_list_init(&s->link);
-        a->resident += CACHE_SLAB_BYTES;
+    if (l == NULL && f->unused_from == f->n)
+        return NULL;
+    a->resident += CACHE_SLAB_BYTES;
+    return l != NULL ? slab_at(l) : &f->slabs[f->unused_from++];
+}
+
+/*
+ * A slab for the caller alone, who will charge `extra` beside it. NULL: the budget is used up.
+ * Releases the mutex while it punches.
+ */
+static struct slab *take_slab_locked(struct cache_arena *a, struct file *f, uint64_t extra)
+{
+    struct victims victims = { EL_LIST_INIT(victims.slabs), 0 };
+    struct slab *s = NULL;
+    struct el_list *l;
+
+    /* With charges above the budget even a free slab of the own file may have to go. */
+    if (make_room_locked(a, extra, &victims)) {
+        l = el_list_pop(&f->free);
+        if (l != NULL)
+            s = slab_at(l);
+        else if (make_room_locked(a, CACHE_SLAB_BYTES + extra, &victims))
+            s = unused_slab_locked(a, f);
     }
-    s->state = SLAB_IN_USE;
-    s->live = 0;
-    s->given = 0;
+    if (s != NULL) {
+        el_list_init(&s->link);
+        s->state = SLAB_IN_USE;
+        s->live = 0;
+        s->given = 0;
+    }
+    punch_victims_locked(a, &victims);
+    if (s != NULL && s->is_exposed) {
+        unlock(a);
+        punch_slab(f, s);
+        lock(a);
+    }
     return s;
 }
 
-static void free_slab_locked(struct file *f, struct slab *s)
+void cache_arena_trim(struct cache_arena *a)
 {
+    struct victims victims = { EL_LIST_INIT(victims.slabs), 0 };
+
+    lock(a);
+    (void)make_room_locked(a, 0, &victims); /* what is in use stays */
+    punch_victims_locked(a, &victims);
+    unlock(a);
+}
+
+static unsigned slots_of(unsigned class)
+{
+    return (unsigned)(CACHE_SLAB_BYTES >> (MIN_CLASS + class));
+}
+
+static size_t map_bytes(unsigned class)
+{
+    return sizeof(struct slot_map) + slots_of(class) * sizeof(struct cache_owner);
+}
+
+static void free_slab_locked(struct cache_arena *a, struct file *f, struct slab *s)
+{
+    if (s->map != NULL)
+        a->charged -= map_bytes(s->class);
     free(s->map);
     s->map = NULL;
     s->state = SLAB_FREE;
@@ -296,7 +367,7 @@ bool cache_arena_take_pair(struct cache_arena *a, unsigned half, struct cache_sl
     struct slab *s;
 
     lock(a);
-    s = take_slab_locked(a, &a->big, &a->small);
+    s = take_slab_locked(a, &a->big, 0);
     if (s != NULL)
         give_half_locked(a, s, half, ret_slot);
     unlock(a);
@@ -330,11 +401,6 @@ static unsigned class_of(uint64_t bytes)
     return class;
 }
 
-static unsigned slots_of(unsigned class)
-{
-    return (unsigned)(CACHE_SLAB_BYTES >> (MIN_CLASS + class));
-}
-
 static unsigned free_slot(const struct slab *s)
 {
     unsigned n = slots_of(s->class);
@@ -352,37 +418,65 @@ static struct slab *roomy_slab_locked(struct cache_arena *a, unsigned class)
 
     if (!el_list_empty(&a->roomy[class]))
         return slab_at(a->roomy[class].next);
-    s = take_slab_locked(a, &a->small, &a->big);
+    s = take_slab_locked(a, &a->small, map_bytes(class));
     if (s == NULL)
         return NULL;
     s->class = (uint8_t) class;
-    s->map = el_new(struct slot_map);
+    s->map = el_alloc(map_bytes(class));
+    a->charged += map_bytes(class);
     el_list_append(&a->roomy[class], &s->link);
     return s;
 }
 
-bool cache_arena_take_small(struct cache_arena *a, uint64_t bytes, struct cache_slot *ret_slot)
+/* True: the slot was exposed and wants new pages first. */
+static bool use_slot_locked(struct cache_arena *a, struct slab *s, unsigned index,
+                            const struct cache_owner *owner)
+{
+    uint64_t bit = (uint64_t)1 << (index % 64);
+    bool was_exposed = (s->map->exposed[index / 64] & bit) != 0;
+
+    s->map->exposed[index / 64] &= ~bit;
+    s->map->in_use[index / 64] |= bit;
+    s->map->owners[index] = *owner;
+    a->used += (uint64_t)1 << (MIN_CLASS + s->class);
+    if (++s->live == slots_of(s->class))
+        el_list_remove(&s->link);
+    return was_exposed;
+}
+
+bool cache_arena_take_small(struct cache_arena *a, uint64_t bytes, const struct cache_owner *owner,
+                            struct cache_slot *ret_slot)
 {
     unsigned class = class_of(bytes), index;
-    uint64_t bit, size = (uint64_t)1 << (MIN_CLASS + class);
+    uint64_t size = (uint64_t)1 << (MIN_CLASS + class);
+    bool was_exposed = false;
     struct slab *s;
 
     lock(a);
     s = roomy_slab_locked(a, class);
     if (s != NULL) {
         index = free_slot(s);
-        bit = (uint64_t)1 << (index % 64);
         fill_slot(&a->small, s, size, index, false, ret_slot);
-        if ((s->map->exposed[index / 64] & bit) != 0)
-            punch(&a->small, offset_of(ret_slot), size);
-        s->map->exposed[index / 64] &= ~bit;
-        s->map->in_use[index / 64] |= bit;
-        a->used += size;
-        if (++s->live == slots_of(class))
-            el_list_remove(&s->link);
+        was_exposed = use_slot_locked(a, s, index, owner);
     }
     unlock(a);
+    if (was_exposed)
+        punch(&a->small, offset_of(ret_slot), size);
     return s != NULL;
+}
+
+size_t cache_arena_mates(struct cache_arena *a, uint32_t slab, struct cache_owner *ret_owners)
+{
+    const struct slab *s = &a->small.slabs[slab];
+    size_t n = 0;
+
+    lock(a);
+    for (unsigned i = 0; s->map != NULL && i < slots_of(s->class); i++) {
+        if ((s->map->in_use[i / 64] >> (i % 64) & 1) != 0)
+            ret_owners[n++] = s->map->owners[i];
+    }
+    unlock(a);
+    return n;
 }
 
 static void free_small_locked(struct cache_arena *a, struct slab *s, unsigned index)
@@ -419,7 +513,7 @@ void cache_arena_free(struct cache_arena *a, struct cache_slot *slot)
     if (!slot->is_big)
         free_small_locked(a, s, slot->index);
     if (s->live == 0)
-        free_slab_locked(f, s);
+        free_slab_locked(a, f, s);
     unlock(a);
     *slot = (struct cache_slot){ 0 };
 }

@@ -11,7 +11,7 @@
  * zeroes the page in place (seen on Linux 6.18), so there only whole slabs are punched, when both
  * halves are free; a half is given out once in the life of its slab.
  *
- * Thread: any; one leaf mutex, never held across a punch of more than a slab.
+ * Thread: any; one leaf mutex, not held while a hole is punched.
  */
 #pragma once
 
@@ -46,8 +46,19 @@ bool cache_arena_take_pair(struct cache_arena *a, unsigned half, struct cache_sl
 /* False when that half has been given out before. */
 bool cache_arena_take_half(struct cache_arena *a, const struct cache_slot *other, unsigned half,
                            struct cache_slot *ret_slot);
+/* Who uses a short piece: remembered, so that a slab's users can be found when it is wanted back.
+ */
+struct cache_owner {
+    uint64_t hash; /* of the object's url */
+    uint64_t block;
+};
+#define CACHE_SLAB_SLOTS 512 /* at most in a slab */
+
 /* A piece of at least `bytes` (1 MiB at most). */
-bool cache_arena_take_small(struct cache_arena *a, uint64_t bytes, struct cache_slot *ret_slot);
+bool cache_arena_take_small(struct cache_arena *a, uint64_t bytes, const struct cache_owner *owner,
+                            struct cache_slot *ret_slot);
+/* The users of that slab of short pieces, at most CACHE_SLAB_SLOTS; returns how many. */
+size_t cache_arena_mates(struct cache_arena *a, uint32_t slab, struct cache_owner *ret_owners);
 
 /* Its bytes were, or are about to be, given to sendfile. Before the slot is freed. */
 void cache_arena_expose(struct cache_arena *a, const struct cache_slot *slot);
@@ -55,6 +66,8 @@ void cache_arena_free(struct cache_arena *a, struct cache_slot *slot);
 
 /* Memory outside the slabs that counts against the same budget: objects and their heads. */
 void cache_arena_charge(struct cache_arena *a, int64_t bytes);
+/* Gives the memory of free slabs back as long as charges have pushed it over the budget. */
+void cache_arena_trim(struct cache_arena *a);
 
 struct cache_arena_stats {
     uint64_t budget, used; /* used: slots in use, and what was charged */

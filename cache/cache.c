@@ -28,11 +28,6 @@ static int64_t read_limit(void *arg)
     return (int64_t)((struct cache *)arg)->conf.memory_bytes;
 }
 
-static int64_t read_evicted(void *arg)
-{
-    return (int64_t)atomic_load(&((struct cache *)arg)->evicted_bytes);
-}
-
 static int64_t read_fills(void *arg)
 {
     return (int64_t)atomic_load(&((struct cache *)arg)->n_running);
@@ -55,12 +50,17 @@ static void register_metrics(struct cache *c)
     el_metrics_gauge_fn(m, "eliop2p_cache_memory_resident_bytes",
                         "Memory behind the memory tier, free slabs included.", NULL, read_resident,
                         c);
-    el_metrics_gauge_fn(m, "eliop2p_cache_evicted_bytes", "Bytes evicted since the start.", NULL,
-                        read_evicted, c);
     el_metrics_gauge_fn(m, "eliop2p_cache_fills_running", "Fills that are running or paused.", NULL,
                         read_fills, c);
     el_metrics_gauge_fn(m, "eliop2p_cache_fills_starved", "Fills that wait for memory.", NULL,
                         read_starved, c);
+    c->count.fills = el_metrics_counter(m, "eliop2p_cache_fills_total", "Fills begun.", NULL);
+    c->count.starved = el_metrics_counter(m, "eliop2p_cache_fill_waits_memory_total",
+                                          "Times that a fill began to wait for memory.", NULL);
+    c->count.evicted_blocks =
+        el_metrics_counter(m, "eliop2p_cache_evicted_blocks_total", "Blocks evicted.", NULL);
+    c->count.evicted_bytes =
+        el_metrics_counter(m, "eliop2p_cache_evicted_bytes_total", "Bytes evicted.", NULL);
 }
 
 enum el_err cache_open(const struct cache_conf *conf, struct cache **ret_cache,
@@ -130,10 +130,6 @@ static void count_chunks_locked(struct cache_shard *s, uint64_t now_ms, struct c
     EL_LIST_EACH (it, tmp, &s->lru) {
         struct cache_chunk *c = EL_ENTRY(it, struct cache_chunk, lru);
 
-        for (unsigned i = 0; i < CACHE_CHUNK_BLOCKS; i++) {
-            if (c->blocks[i] != NULL && c->blocks[i]->pins > 0)
-                st->memory_pinned_bytes += c->blocks[i]->slot.bytes;
-        }
         switch (cache_heat_class(cache_heat_per_hour(&c->heat, now_ms))) {
         case CACHE_HOT:
             st->hot_chunks++;
@@ -155,10 +151,10 @@ void cache_stats_get(struct cache *c, struct cache_stats *ret)
 
     *ret = (struct cache_stats){
         .memory_limit_bytes = c->conf.memory_bytes,
-        .fills = atomic_load(&c->n_fills),
+        .fills = el_counter_get(c->count.fills),
         .fills_running = atomic_load(&c->n_running),
-        .evicted_blocks = atomic_load(&c->n_evicted),
-        .evicted_bytes = atomic_load(&c->evicted_bytes),
+        .evicted_blocks = el_counter_get(c->count.evicted_blocks),
+        .evicted_bytes = el_counter_get(c->count.evicted_bytes),
         .huge_pages = cache_arena_is_huge(c->arena),
     };
     cache_arena_stats_get(c->arena, &arena);
@@ -170,6 +166,7 @@ void cache_stats_get(struct cache *c, struct cache_stats *ret)
         ret->objects += s->n_objects;
         ret->chunks += s->n_chunks;
         ret->blocks += s->n_blocks;
+        ret->memory_pinned_bytes += s->pinned_bytes;
         count_chunks_locked(s, now_ms, ret);
         cache_shard_unlock(s);
     }

@@ -41,6 +41,7 @@
 #define CACHE_CHUNK_BYTES    (16 * EL_MIB)
 #define CACHE_CHUNK_BLOCKS   16
 #define CACHE_MAX_VARIANTS   8
+#define CACHE_MAX_LENGTH     ((uint64_t)1 << 48) /* bytes beyond are neither stored nor streamed */
 #define CACHE_UNKNOWN_LENGTH UINT64_MAX
 
 struct cache;
@@ -220,9 +221,10 @@ struct cache_reader {
     struct cache_object *object; /* referenced */
     struct cache_ticket *ticket; /* referenced */
     struct el_list link;         /* under the shard's lock: readers of the object */
-    uint64_t first, position,
-        end; /* bytes; end may be CACHE_UNKNOWN_LENGTH until known. position is read by fills */
+    /* bytes; end may be CACHE_UNKNOWN_LENGTH until known; position is read by fills */
+    uint64_t first, position, end;
     bool is_waiting;            /* under the shard's lock */
+    bool is_due;                /* the same: woken, and has not come for its bytes yet */
     struct cache_block *pinned; /* between next and advance */
     uint64_t opened;         /* what was complete before this moment counts as CACHE_FROM_MEMORY */
     unsigned attempts;       /* fills started since the position last moved */

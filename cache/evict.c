@@ -8,16 +8,19 @@
  * used chunks of every shard are scored against each other (policy.c), then the shard of the worst
  * is locked again and the chunk evicted if it is still what it was.
  *
- * Short objects share slabs, so evicting one frees a slot and not yet a slab. Neighbours in a slab
- * were written at about the same time and leave at about the same time; a slab that holds one hot
- * object among cold ones stays, and its free slots serve objects of its class.
+ * Short objects share slabs, so evicting one frees a slot for another of its size, and not yet a
+ * slab. Where that is not enough, because a block needs a whole slab, the victim's neighbours in
+ * its slab leave with it unless they are in use or hot: otherwise memory that was once filled with
+ * short objects in mixed order would come back only when nearly all of them were gone.
  */
 #include "cache/object.h"
 
 #define TAILS_PER_SHARD 2
 #define MAX_LOOK        32   /* chunks looked at in a shard for something to evict */
 #define MAX_ROUNDS      4096 /* evictions for one block before it counts as starved */
+#define ROUNDS_ALONE    8    /* of these, so many before slab mates leave as well */
 #define STEP_CHUNKS     2    /* evictions for one new block above the watermark */
+#define NO_SLAB         UINT32_MAX
 
 struct tail {
     struct cache_shard *shard;
@@ -30,20 +33,21 @@ struct tail {
 /*
  * Whether a reader has yet to read the block. Always protected in an object that cannot be fetched
  * in parts; elsewhere as long as anything else may leave (`gently`), and only as far ahead as a
- * fill runs.
+ * fill runs. A reader that was woken for a block finds it: each wake-up is progress, however scarce
+ * memory is.
  */
 static bool is_needed_locked(const struct cache_object *o, uint64_t block, bool gently)
 {
     uint64_t start = block * CACHE_BLOCK_BYTES;
     struct el_list *it, *tmp;
 
-    if (!o->is_whole_only && !gently)
-        return false;
     EL_LIST_EACH (it, tmp, &o->readers) {
         const struct cache_reader *r = EL_ENTRY(it, struct cache_reader, link);
 
-        if (r->position < start + CACHE_BLOCK_BYTES &&
-            (o->is_whole_only || start < r->position + o->cache->window))
+        if (r->position >= start + CACHE_BLOCK_BYTES)
+            continue;
+        if (o->is_whole_only || (gently && start < r->position + o->cache->window) ||
+            (r->is_due && start <= r->position))
             return true;
     }
     return false;
@@ -53,7 +57,7 @@ static bool block_may_leave_locked(const struct cache_chunk *c, unsigned i, bool
 {
     const struct cache_block *b = c->blocks[i];
 
-    return b != NULL && b->pins == 0 && !b->is_filling &&
+    return b != NULL && b->pins == 0 && b->filler == NULL &&
            !is_needed_locked(c->object, (uint64_t)c->index * CACHE_CHUNK_BLOCKS + i, gently);
 }
 
@@ -76,14 +80,19 @@ static bool chunk_may_leave_locked(const struct cache_chunk *c, bool gently)
 static size_t look_locked(struct cache_shard *s, uint64_t now_ms, bool gently, struct tail *tails,
                           struct cache_candidate *v)
 {
-    struct el_list *l = s->lru.prev;
+    struct el_list *l = s->lru.prev, *before;
     size_t n = 0;
 
-    for (unsigned i = 0; i < MAX_LOOK && l != &s->lru && n < TAILS_PER_SHARD; i++, l = l->prev) {
+    for (unsigned i = 0; i < MAX_LOOK && l != &s->lru && n < TAILS_PER_SHARD; i++, l = before) {
         struct cache_chunk *c = EL_ENTRY(l, struct cache_chunk, lru);
 
-        if (!chunk_may_leave_locked(c, gently))
+        before = l->prev;
+        if (!chunk_may_leave_locked(c, gently)) {
+            /* In use, so not among the oldest: it must not hide the others from the next look. */
+            el_list_remove(l);
+            el_list_prepend(&s->lru, l);
             continue;
+        }
         tails[n] = (struct tail){ .shard = s, .chunk = c, .used_ms = c->used_ms };
         v[n++] = (struct cache_candidate){
             .age_ms = now_ms - el_min_u64(c->used_ms, now_ms),
@@ -139,30 +148,77 @@ static void forget_chunk_locked(struct cache_chunk *c)
     free(c);
 }
 
-/* The object whose index reference the caller drops, or NULL. */
-static struct cache_object *evict_chunk_locked(struct cache *cache, struct cache_chunk *c,
-                                               bool gently)
+static void evict_block_locked(struct cache_object *o, uint64_t block)
 {
-    struct cache_object *o = c->object;
-    uint64_t block = (uint64_t)c->index * CACHE_CHUNK_BLOCKS;
+    const struct cache_block *b = cache_block_find_locked(o, block);
 
-    for (unsigned i = 0; i < CACHE_CHUNK_BLOCKS; i++) {
-        if (!block_may_leave_locked(c, i, gently))
-            continue;
-        atomic_fetch_add(&cache->n_evicted, 1);
-        atomic_fetch_add(&cache->evicted_bytes, c->blocks[i]->hi - c->blocks[i]->lo);
-        cache_block_drop_locked(o, block + i);
-    }
-    forget_chunk_locked(c);
+    el_counter_add(o->cache->count.evicted_blocks, 1);
+    el_counter_add(o->cache->count.evicted_bytes, b->hi - b->lo);
+    cache_block_drop_locked(o, block);
+}
+
+/* The object whose index reference the caller drops, or NULL. */
+static struct cache_object *leave_index_locked(struct cache_object *o)
+{
     if (!(o->is_whole_only && !o->is_kept) && !is_idle_locked(o))
         return NULL;
     return cache_index_remove_locked(o) ? o : NULL;
 }
 
+/* *ret_slab: a slab of short pieces that the chunk had a part of, or NO_SLAB. */
+static struct cache_object *evict_chunk_locked(struct cache_chunk *c, bool gently,
+                                               uint32_t *ret_slab)
+{
+    struct cache_object *o = c->object;
+
+    *ret_slab = NO_SLAB;
+    for (unsigned i = 0; i < CACHE_CHUNK_BLOCKS; i++) {
+        if (!block_may_leave_locked(c, i, gently))
+            continue;
+        if (!c->blocks[i]->slot.is_big)
+            *ret_slab = c->blocks[i]->slot.slab;
+        evict_block_locked(o, (uint64_t)c->index * CACHE_CHUNK_BLOCKS + i);
+    }
+    forget_chunk_locked(c);
+    return leave_index_locked(o);
+}
+
+static void evict_mate(struct cache *c, const struct cache_owner *owner, uint32_t slab)
+{
+    struct cache_shard *s = &c->shards[owner->hash % CACHE_SHARDS];
+    uint64_t now_ms = el_clock_mono_ms(c->conf.clock);
+    struct cache_object *o, *left = NULL;
+
+    cache_shard_lock(s);
+    o = cache_index_owner_locked(s, owner, slab);
+    if (o != NULL) {
+        const struct cache_chunk *chunk = cache_chunk_get_locked(o, owner->block);
+        double per_hour = cache_heat_per_hour(&chunk->heat, now_ms);
+
+        if (cache_heat_class(per_hour) != CACHE_HOT &&
+            block_may_leave_locked(chunk, owner->block % CACHE_CHUNK_BLOCKS, true)) {
+            evict_block_locked(o, owner->block);
+            left = leave_index_locked(o);
+        }
+    }
+    cache_shard_unlock(s);
+    cache_object_unref(left);
+}
+
+static void evict_mates(struct cache *c, uint32_t slab)
+{
+    struct cache_owner owners[CACHE_SLAB_SLOTS];
+    size_t n = cache_arena_mates(c->arena, slab, owners);
+
+    for (size_t i = 0; i < n; i++)
+        evict_mate(c, &owners[i], slab);
+}
+
 /* False: nothing in the whole cache may leave. */
-static bool evict_one(struct cache *c)
+static bool evict_one(struct cache *c, bool with_mates)
 {
     struct cache_object *left = NULL;
+    uint32_t slab = NO_SLAB;
     struct cache_chunk *chunk;
     struct tail t;
     bool gently = find_victim(c, true, &t);
@@ -172,50 +228,69 @@ static bool evict_one(struct cache *c)
     cache_shard_lock(t.shard);
     chunk = still_there_locked(&t);
     if (chunk != NULL)
-        left = evict_chunk_locked(c, chunk, gently);
+        left = evict_chunk_locked(chunk, gently, &slab);
     cache_shard_unlock(t.shard);
     cache_object_unref(left);
+    if (with_mates && slab != NO_SLAB)
+        evict_mates(c, slab);
     return true;
+}
+
+/* Slots in use move is_evicting between the watermarks; slabs never stay above the limit. */
+static bool is_too_full(struct cache *c)
+{
+    struct cache_arena_stats st;
+
+    cache_arena_stats_get(c->arena, &st);
+    if ((double)st.used > c->conf.evict_above * (double)st.budget)
+        atomic_store(&c->is_evicting, true);
+    else if ((double)st.used <= c->conf.evict_to * (double)st.budget)
+        atomic_store(&c->is_evicting, false);
+    return st.resident > st.budget || atomic_load(&c->is_evicting);
 }
 
 void cache_evict_step(struct cache *c)
 {
-    struct cache_arena_stats st;
-
-    for (unsigned i = 0; i <= STEP_CHUNKS; i++) {
-        cache_arena_stats_get(c->arena, &st);
-        if ((double)st.used > c->conf.evict_above * (double)st.budget)
-            atomic_store(&c->is_evicting, true);
-        else if ((double)st.used <= c->conf.evict_to * (double)st.budget)
-            atomic_store(&c->is_evicting, false);
-        if (!atomic_load(&c->is_evicting) || i == STEP_CHUNKS || !evict_one(c))
-            return;
+    for (unsigned i = 0; i < STEP_CHUNKS && is_too_full(c); i++) {
+        if (!evict_one(c, false))
+            break;
     }
+    cache_arena_trim(c->arena);
 }
 
 /* ---- memory for one block ---- */
 
-/* Blocks 2k and 2k + 1 share a slab when the object has both; see arena.h for why. */
+/*
+ * Blocks 2k and 2k + 1 share a slab when the object has both (arena.h says why), and the second is
+ * not so short that half a slab would be wasted on it.
+ */
+static bool is_pair_locked(const struct cache_object *o, uint64_t block)
+{
+    uint64_t second_end = ((block | 1) + 1) * CACHE_BLOCK_BYTES;
+
+    return o->length != CACHE_UNKNOWN_LENGTH && o->length > second_end - CACHE_BLOCK_BYTES / 2;
+}
+
 static bool take_slot(struct cache_object *o, uint64_t block, struct cache_slot *ret)
 {
+    const struct cache_owner owner = { o->hash, block };
     struct cache_arena *a = o->cache->arena;
-    uint64_t partner = block ^ 1;
     const struct cache_block *other = NULL;
-    uint32_t bytes;
     bool is_pair, is_taken = false;
+    uint32_t bytes;
 
     cache_shard_lock(o->shard);
-    is_pair = o->length != CACHE_UNKNOWN_LENGTH && partner * CACHE_BLOCK_BYTES < o->length;
+    is_pair = is_pair_locked(o, block);
     bytes = cache_block_bytes(o, block);
     if (is_pair)
-        other = cache_block_find_locked(o, partner);
+        other = cache_block_find_locked(o, block ^ 1);
     if (other != NULL && other->slot.is_big)
         is_taken = cache_arena_take_half(a, &other->slot, block & 1, ret);
     cache_shard_unlock(o->shard);
     if (is_taken)
         return true;
     return is_pair ? cache_arena_take_pair(a, block & 1, ret)
-                   : cache_arena_take_small(a, bytes, ret);
+                   : cache_arena_take_small(a, bytes, &owner, ret);
 }
 
 bool cache_evict_take(struct cache_object *o, uint64_t block, struct cache_slot *ret_slot)
@@ -223,7 +298,7 @@ bool cache_evict_take(struct cache_object *o, uint64_t block, struct cache_slot 
     for (unsigned i = 0; i < MAX_ROUNDS; i++) {
         if (take_slot(o, block, ret_slot))
             return true;
-        if (!evict_one(o->cache))
+        if (!evict_one(o->cache, i >= ROUNDS_ALONE))
             return false;
     }
     return false;

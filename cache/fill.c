@@ -6,8 +6,8 @@
  *
  * Happy path: cache_fill_for_locked() -> start() -> give() ... give() -> done(EL_OK).
  *
- * - A fill owns the block that it is writing (is_filling): bytes are copied and hashed without the
- *   shard's mutex, and become visible by moving `hi` under it.
+ * - A fill owns the block that it is writing (block->filler): bytes are copied and hashed without
+ * the shard's mutex, and become visible by moving `hi` under it.
  * - It runs at most a window ahead of its foremost reader, then give() takes less than it was
  * offered and the fill is *paused*. A reader that moves, or the last one that leaves, lets it go
  * on; with no reader left it ends at its limit. So a fast reader drives the fill, slow ones hold
@@ -70,76 +70,124 @@ static struct cache_fill *fill_new_locked(struct cache_object *o, struct cache_t
     f->limit = round_up(first + window_of(o));
     el_list_init(&f->starved);
     el_list_append(&o->fills, &f->link);
-    atomic_fetch_add(&o->cache->n_fills, 1);
+    el_counter_add(o->cache->count.fills, 1);
     atomic_fetch_add(&o->cache->n_running, 1);
     return f;
 }
 
 /* ---- where fills begin and end ---- */
 
-static struct cache_fill *covering_locked(const struct cache_object *o, uint64_t position)
+static bool covers(const struct cache_fill *f, uint64_t position)
+{
+    return f->position <= position && position < f->end;
+}
+
+static bool is_exact(const struct cache_fill *f)
+{
+    return f->ticket != NULL && f->ticket->exact;
+}
+
+/*
+ * A fill that will bring the byte soon enough to be waited for, or, however far away it is, the one
+ * that was started for the signed range of `own`.
+ */
+static bool is_coming_locked(const struct cache_object *o, uint64_t position,
+                             const struct cache_ticket *own)
 {
     struct el_list *it, *tmp;
 
     EL_LIST_EACH (it, tmp, &o->fills) {
-        struct cache_fill *f = EL_ENTRY(it, struct cache_fill, link);
+        const struct cache_fill *f = EL_ENTRY(it, struct cache_fill, link);
 
-        if (f->position <= position && position < f->end)
-            return f;
+        if (covers(f, position) && (o->is_whole_only || position - f->position <= NEAR_BYTES ||
+                                    (is_exact(f) && f->ticket == own)))
+            return true;
     }
-    return NULL;
+    return false;
 }
 
-bool cache_fill_is_coming_locked(const struct cache_object *o, uint64_t position)
+bool cache_fill_is_coming_locked(const struct cache_reader *r)
 {
-    const struct cache_fill *f = covering_locked(o, position);
+    return is_coming_locked(r->object, r->position, r->ticket);
+}
 
-    return f != NULL && (o->is_whole_only || position - f->position <= NEAR_BYTES);
+/* Whether a byte of the next few MiB is neither there nor on its way. */
+static bool lacks_some_locked(struct cache_object *o, uint64_t first, uint64_t end)
+{
+    end = el_min_u64(el_min_u64(end, o->length), first + NEAR_BYTES);
+    for (uint64_t b = first / CACHE_BLOCK_BYTES; b * CACHE_BLOCK_BYTES < end; b++) {
+        const struct cache_block *block = cache_block_find_locked(o, b);
+
+        if ((block == NULL || !cache_block_is_whole(o, b, block)) &&
+            !is_coming_locked(o, el_max_u64(first, b * CACHE_BLOCK_BYTES), NULL))
+            return true;
+    }
+    return false;
 }
 
 /* The end of the hole that begins at `first`: where another fill, or a block that is there, begins.
  */
 static uint64_t hole_end_locked(struct cache_object *o, uint64_t first, uint64_t end)
 {
+    uint64_t block = first / CACHE_BLOCK_BYTES, end_block;
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &o->fills) {
+        const struct cache_fill *f = EL_ENTRY(it, struct cache_fill, link);
+
+        if (f->position > first && f->position < end)
+            end = f->position - f->position % CACHE_BLOCK_BYTES;
+    }
+    end_block = round_up(end) / CACHE_BLOCK_BYTES;
+    while ((block = cache_object_next_block_locked(o, block + 1, end_block)) < end_block) {
+        const struct cache_block *b = cache_block_find_locked(o, block);
+
+        if (b->filler != NULL || cache_block_is_whole(o, block, b))
+            return block * CACHE_BLOCK_BYTES;
+    }
+    return end > first ? end : round_up(first + 1);
+}
+
+/*
+ * Fills that would get there late end where the new one begins. Whoever waits for such a fill waits
+ * for a nearer byte, so nobody is left waiting; a signed range cannot be cut, and is not.
+ */
+static void clip_locked(struct cache_object *o, uint64_t first)
+{
     struct el_list *it, *tmp;
 
     EL_LIST_EACH (it, tmp, &o->fills) {
         struct cache_fill *f = EL_ENTRY(it, struct cache_fill, link);
 
-        if (f->position > first && f->position < end)
-            end = f->position - f->position % CACHE_BLOCK_BYTES;
+        if (covers(f, first) && f->position < first && !is_exact(f))
+            f->end = first;
     }
-    for (uint64_t b = first / CACHE_BLOCK_BYTES + 1; b * CACHE_BLOCK_BYTES < end; b++) {
-        const struct cache_block *block = cache_block_find_locked(o, b);
-
-        if (block != NULL && (block->is_filling || cache_block_is_whole(o, b, block)))
-            return b * CACHE_BLOCK_BYTES;
-    }
-    return end > first ? end : first + CACHE_BLOCK_BYTES;
 }
 
-/* A fill that would get there late ends where the new one begins. */
-static void clip_locked(struct cache_object *o, uint64_t first)
+/* Where a fill for the position begins: at its block, or where what is there of the block ends. */
+static uint64_t fill_first_locked(struct cache_object *o, uint64_t position)
 {
-    struct cache_fill *far = covering_locked(o, first);
+    uint64_t first = position - position % CACHE_BLOCK_BYTES;
+    const struct cache_block *b = cache_block_find_locked(o, position / CACHE_BLOCK_BYTES);
+    bool is_begun = b != NULL && b->filler == NULL && b->lo == 0 && first + b->hi <= position;
 
-    if (far != NULL && far->position < first)
-        far->end = first;
+    return is_begun ? first + b->hi : first;
 }
 
 struct cache_fill *cache_fill_for_locked(struct cache_reader *r)
 {
+    const struct cache_ticket *t = r->ticket;
     struct cache_object *o = r->object;
-    uint64_t first = r->position - r->position % CACHE_BLOCK_BYTES;
-    uint64_t end = el_min_u64(round_up(r->end), o->length);
+    uint64_t first, end, most = el_min_u64(o->length, CACHE_MAX_LENGTH);
 
-    if (r->ticket->exact) {
-        first = r->ticket->first;
-        end = el_min_u64(r->ticket->end, o->length);
-        if (r->position < first || r->position >= end)
-            return NULL;
+    if (r->position >= most || (t->exact && (r->position < t->first || r->position >= t->end)))
+        return NULL;
+    if (t->exact) {
+        first = t->first;
+        end = el_min_u64(t->end, most);
     } else {
-        end = el_min_u64(hole_end_locked(o, first, end), o->length);
+        first = fill_first_locked(o, r->position);
+        end = el_min_u64(hole_end_locked(o, first, el_min_u64(round_up(r->end), most)), most);
         clip_locked(o, first);
     }
     return fill_new_locked(o, r->ticket, o->cache->conf.source, first, end);
@@ -155,12 +203,9 @@ struct cache_fill *cache_fill_adopt(struct cache_object *o, struct cache_source 
                                     struct cache_ticket *t, uint64_t first, uint64_t end)
 {
     struct cache_fill *f = NULL;
-    const struct cache_block *b;
 
     cache_shard_lock(o->shard);
-    b = first < o->length ? cache_block_find_locked(o, first / CACHE_BLOCK_BYTES) : NULL;
-    if (!cache_fill_is_coming_locked(o, first) &&
-        (b == NULL || !cache_block_is_whole(o, first / CACHE_BLOCK_BYTES, b))) {
+    if (first < CACHE_MAX_LENGTH && lacks_some_locked(o, first, end)) {
         clip_locked(o, first);
         f = fill_new_locked(o, t, s, first, end);
     }
@@ -231,7 +276,14 @@ static bool is_wanted_locked(struct cache_fill *f)
     return is_wanted;
 }
 
-size_t cache_fill_unpause_locked(struct cache_object *o, struct cache_fill *ret[], size_t max)
+static void resume(struct cache_fill *f)
+{
+    f->source->ops->resume(f->source, f);
+    fill_unref(f);
+}
+
+/* At most max, referenced; returns how many. */
+static size_t unpause_locked(struct cache_object *o, struct cache_fill *ret[], size_t max)
 {
     struct el_list *it, *tmp;
     size_t n = 0;
@@ -247,10 +299,23 @@ size_t cache_fill_unpause_locked(struct cache_object *o, struct cache_fill *ret[
     return n;
 }
 
-void cache_fill_resume(struct cache_fill *f)
+void cache_fill_unpause_and_unlock(struct cache_object *o)
 {
-    f->source->ops->resume(f->source, f);
-    fill_unref(f);
+    struct cache_shard *s = o->shard; /* the object may go with the last fill */
+    struct cache_fill *f[8];
+    size_t n = unpause_locked(o, f, EL_COUNT(f));
+    bool is_more = n == EL_COUNT(f);
+
+    if (is_more)
+        (void)cache_object_ref(o);
+    cache_shard_unlock(s);
+    while (n > 0)
+        resume(f[--n]);
+    if (!is_more)
+        return;
+    cache_shard_lock(s);
+    cache_fill_unpause_and_unlock(o);
+    cache_object_unref(o);
 }
 
 /* ---- memory ---- */
@@ -264,6 +329,7 @@ static void starve(struct cache_fill *f)
         el_list_append(&c->starved, &f->starved);
         (void)fill_ref(f);
         atomic_fetch_add(&c->n_starved, 1);
+        el_counter_add(c->count.starved, 1);
     }
     EL_ASSERT(pthread_mutex_unlock(&c->starved_mtx) == 0);
 }
@@ -272,7 +338,7 @@ void cache_fill_feed_starved(struct cache *c)
 {
     struct el_list all, *l;
 
-    if (atomic_load_explicit(&c->n_starved, memory_order_relaxed) == 0)
+    if (atomic_load(&c->n_starved) == 0)
         return;
     EL_ASSERT(pthread_mutex_lock(&c->starved_mtx) == 0);
     el_list_move(&all, &c->starved);
@@ -286,7 +352,7 @@ void cache_fill_feed_starved(struct cache *c)
         EL_ASSERT(pthread_mutex_unlock(&c->starved_mtx) == 0);
         if (l == NULL)
             return;
-        cache_fill_resume(EL_ENTRY(l, struct cache_fill, starved));
+        resume(EL_ENTRY(l, struct cache_fill, starved));
     }
 }
 
@@ -301,6 +367,7 @@ static void wake_locked(struct cache_object *o, uint64_t from, uint64_t to)
 
         if (r->is_waiting && r->position >= from && r->position < to) {
             r->is_waiting = false;
+            r->is_due = true;
             el_msgq_post(r->queue, &r->msg);
         }
     }
@@ -324,7 +391,7 @@ static void block_attach_locked(struct cache_fill *f, struct cache_block *b, uin
     b->number = (uint32_t)block;
     b->lo = b->hi = (uint32_t)(f->position % CACHE_BLOCK_BYTES);
     b->done_at = UINT64_MAX;
-    b->is_filling = true;
+    b->filler = f;
     c->blocks[block % CACHE_CHUNK_BLOCKS] = b;
     c->n_blocks++;
     o->blocks++;
@@ -340,13 +407,16 @@ static bool take_block(struct cache_fill *f, uint64_t block)
 
     cache_evict_step(o->cache);
     if (!cache_evict_take(o, block, &b->slot)) {
-        free(b);
+        /* Once more after it is known that we wait: what was freed in between woke nobody. */
         starve(f);
-        return false;
+        if (!cache_evict_take(o, block, &b->slot)) {
+            free(b);
+            return false;
+        }
     }
     cache_shard_lock(o->shard);
     old = cache_block_find_locked(o, block);
-    if (old != NULL && !old->is_filling && !cache_block_is_whole(o, block, old)) {
+    if (old != NULL && old->filler == NULL && !cache_block_is_whole(o, block, old)) {
         bool was_kept = o->is_kept;
 
         cache_block_drop_locked(o, block); /* a part that does not reach to the position */
@@ -378,16 +448,19 @@ static void digest_block(struct cache_fill *f, struct cache_block *b, uint32_t b
     b->has_digest = true;
 }
 
+/* The fill writes no more of its block. */
 static void block_done_locked(struct cache_fill *f)
 {
     struct cache_object *o = f->object;
     struct cache_block *b = f->block;
 
-    b->is_filling = false;
-    b->done_at = atomic_fetch_add(&o->cache->moment, 1) + 1;
-    if (b->lo == 0)
-        o->whole_blocks++;
     f->block = NULL;
+    b->filler = NULL;
+    b->done_at = atomic_fetch_add(&o->cache->moment, 1) + 1;
+    if (cache_block_is_whole(o, b->number, b))
+        o->whole_blocks++;
+    else if (b->hi == b->lo || o->length == CACHE_UNKNOWN_LENGTH)
+        cache_block_drop_locked(o, b->number);
 }
 
 static size_t write_block(struct cache_fill *f, uint64_t block, const void *bytes, size_t n)
@@ -405,47 +478,75 @@ static size_t write_block(struct cache_fill *f, uint64_t block, const void *byte
     cache_shard_lock(o->shard);
     b->hi += (uint32_t)n;
     f->position += n;
-    if (is_done)
-        block_done_locked(f);
     note_length_locked(o, f->position);
     wake_locked(o, f->position - n, f->position);
-    cache_shard_unlock(o->shard);
+    if (!is_done) {
+        cache_shard_unlock(o->shard);
+        return n;
+    }
+    /* Others may have waited for this block to be let go, or for memory that it now is. */
+    block_done_locked(f);
+    cache_fill_unpause_and_unlock(o);
+    cache_fill_feed_starved(o->cache);
     return n;
 }
 
 enum next_move { OVER, PAUSE, PASS_OVER, NEED_BLOCK, WRITE };
 
-static enum next_move next_move_locked(struct cache_fill *f, uint64_t block)
+/* At the limit: is there demand for more? */
+static enum next_move at_limit_locked(struct cache_fill *f)
 {
-    struct cache_block *b;
-
-    if (f->position >= f->end)
+    f->is_stopped = !is_wanted_locked(f) || f->position >= CACHE_MAX_LENGTH;
+    if (f->is_stopped)
         return OVER;
-    if (f->position >= f->limit) {
-        bool is_wanted = is_wanted_locked(f);
+    f->is_paused = f->position >= f->limit;
+    return f->is_paused ? PAUSE : WRITE;
+}
 
-        f->is_stopped = !is_wanted;
-        if (!is_wanted)
-            return OVER;
-        if (f->position >= f->limit) {
-            f->is_paused = true;
-            return PAUSE;
-        }
-    }
-    if (f->block != NULL)
-        return WRITE;
-    b = cache_block_find_locked(f->object, block);
-    if (b == NULL)
-        return NEED_BLOCK;
-    if (b->is_filling || cache_block_is_whole(f->object, block, b))
+/*
+ * At a block of which something is there. Up to *stop, lowered here, it is passed over. Where its
+ * filler will not bring the bytes, it is at most a block away from letting go of it: that is waited
+ * for.
+ */
+static enum next_move at_block_locked(struct cache_fill *f, struct cache_block *b, uint64_t *stop)
+{
+    uint64_t off = f->position % CACHE_BLOCK_BYTES;
+
+    if (cache_block_is_whole(f->object, b->number, b))
         return PASS_OVER;
-    if (b->hi != f->position % CACHE_BLOCK_BYTES)
+    if (b->filler != NULL && b->lo <= off && f->position < b->filler->end) {
+        *stop = el_min_u64(*stop, b->filler->end);
+        return PASS_OVER;
+    }
+    if (b->filler != NULL) {
+        f->is_paused = true;
+        return PAUSE;
+    }
+    if (b->hi != off)
         return NEED_BLOCK;
     /* A part that ends right here is continued. */
-    b->is_filling = true;
+    b->filler = f;
     f->block = b;
     f->is_hashed = false;
     return WRITE;
+}
+
+static enum next_move next_move_locked(struct cache_fill *f, uint64_t *stop)
+{
+    struct cache_block *b;
+    enum next_move move;
+
+    if (f->position >= f->end)
+        return OVER;
+    if (f->position >= el_min_u64(f->limit, CACHE_MAX_LENGTH)) {
+        move = at_limit_locked(f);
+        if (move != WRITE)
+            return move;
+    }
+    if (f->block != NULL)
+        return WRITE;
+    b = cache_block_find_locked(f->object, f->position / CACHE_BLOCK_BYTES);
+    return b != NULL ? at_block_locked(f, b, stop) : NEED_BLOCK;
 }
 
 /* Bytes taken, 0: paused, -1: over. */
@@ -457,8 +558,8 @@ static ssize_t give_some(struct cache_fill *f, const void *bytes, size_t n)
 
     cache_shard_lock(s);
     block = f->position / CACHE_BLOCK_BYTES;
-    move = next_move_locked(f, block);
     stop = el_min_u64(f->end, (block + 1) * CACHE_BLOCK_BYTES);
+    move = next_move_locked(f, &stop);
     if (move != OVER)
         n = (size_t)el_min_u64(n, stop - f->position);
     if (move == PASS_OVER)
@@ -498,23 +599,17 @@ ssize_t cache_fill_give(struct cache_fill *f, const void *bytes, size_t n)
 
 /* ---- the end ---- */
 
-/* What becomes of the block that the fill was writing: whole, a part, or nothing. */
+/* The last block of an object whose length was not known is whole only now. */
 static void settle_block_locked(struct cache_fill *f)
 {
-    struct cache_object *o = f->object;
     struct cache_block *b = f->block;
 
     if (b == NULL)
         return;
-    f->block = NULL;
-    b->is_filling = false;
-    b->done_at = atomic_fetch_add(&o->cache->moment, 1) + 1;
-    if (b->hi == b->lo || o->length == CACHE_UNKNOWN_LENGTH) {
-        cache_block_drop_locked(o, b->number);
-    } else if (cache_block_is_whole(o, b->number, b)) {
+    if (f->object->length != CACHE_UNKNOWN_LENGTH && f->is_hashed && b->hi > 0 &&
+        b->hi == cache_block_bytes(f->object, b->number))
         digest_block(f, b, b->hi);
-        o->whole_blocks++;
-    }
+    block_done_locked(f);
 }
 
 static void wake_all_locked(struct cache_fill *f, enum el_err code, const struct el_error *err)
@@ -528,7 +623,8 @@ static void wake_all_locked(struct cache_fill *f, enum el_err code, const struct
         if (!r->is_waiting)
             continue;
         r->is_waiting = false;
-        if (code != EL_OK && !cache_fill_is_coming_locked(o, r->position)) {
+        r->is_due = true;
+        if (code != EL_OK && !cache_fill_is_coming_locked(r)) {
             r->failed = f->ticket;
             if (err != NULL)
                 r->failure = *err;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * index: url -> the versions that lookups find, and who is asking the origin about it. An entry
- * lives as long as it has an object, a flight, or the memory of an answer that could not be shared.
+ * lives as long as it has an object or a flight. That answers for a url cannot be shared is
+ * remembered apart, in a table of fixed size, since clients could name any number of such urls.
  */
 #include "cache/object.h"
 
@@ -50,32 +51,7 @@ static void grow_locked(struct cache_shard *s)
     free(old);
 }
 
-static bool is_forgotten(const struct cache_entry *e, uint64_t now_ms)
-{
-    return !e->in_flight && el_list_empty(&e->objects) && el_list_empty(&e->waiters) &&
-           e->solo_until_ms <= now_ms;
-}
-
-/* Each insertion looks into one bucket for entries that nothing needs, so they cannot pile up. */
-static void sweep_locked(struct cache_shard *s, uint64_t now_ms)
-{
-    struct cache_entry **at = &s->buckets[s->sweep++ % s->n_buckets];
-
-    while (*at != NULL) {
-        struct cache_entry *e = *at;
-
-        if (is_forgotten(e, now_ms)) {
-            *at = e->next;
-            s->n_entries--;
-            free(e);
-        } else {
-            at = &e->next;
-        }
-    }
-}
-
-static struct cache_entry *entry_get_locked(struct cache *c, struct cache_shard *s, uint64_t hash,
-                                            struct el_str url)
+static struct cache_entry *entry_get_locked(struct cache_shard *s, uint64_t hash, struct el_str url)
 {
     struct cache_entry *e = entry_find_locked(s, hash, url);
     size_t to;
@@ -84,7 +60,6 @@ static struct cache_entry *entry_get_locked(struct cache *c, struct cache_shard 
         return e;
     if (s->n_entries >= s->n_buckets)
         grow_locked(s);
-    sweep_locked(s, el_clock_mono_ms(c->conf.clock));
     e = el_alloc(sizeof(*e) + url.n);
     e->hash = hash;
     e->url_n = url.n;
@@ -99,11 +74,11 @@ static struct cache_entry *entry_get_locked(struct cache *c, struct cache_shard 
 }
 
 /* Frees the entry when nothing needs it. */
-static void entry_put_locked(struct cache *c, struct cache_shard *s, struct cache_entry *e)
+static void entry_put_locked(struct cache_shard *s, struct cache_entry *e)
 {
     struct cache_entry **at = &s->buckets[bucket_of(s, e->hash)];
 
-    if (!is_forgotten(e, el_clock_mono_ms(c->conf.clock)))
+    if (e->in_flight || !el_list_empty(&e->objects) || !el_list_empty(&e->waiters))
         return;
     while (*at != e)
         at = &(*at)->next;
@@ -134,6 +109,27 @@ size_t cache_lookup(struct cache *c, struct el_str url,
     return n;
 }
 
+struct cache_object *cache_index_owner_locked(struct cache_shard *s,
+                                              const struct cache_owner *owner, uint32_t slab)
+{
+    struct cache_entry *e = s->n_buckets == 0 ? NULL : s->buckets[bucket_of(s, owner->hash)];
+
+    for (; e != NULL; e = e->next) {
+        struct el_list *it, *tmp;
+
+        if (e->hash != owner->hash)
+            continue;
+        EL_LIST_EACH (it, tmp, &e->objects) {
+            struct cache_object *o = EL_ENTRY(it, struct cache_object, link);
+            const struct cache_block *b = cache_block_find_locked(o, owner->block);
+
+            if (b != NULL && !b->slot.is_big && b->slot.slab == slab)
+                return o;
+        }
+    }
+    return NULL;
+}
+
 bool cache_index_remove_locked(struct cache_object *o)
 {
     struct cache_entry *e;
@@ -144,7 +140,7 @@ bool cache_index_remove_locked(struct cache_object *o)
     o->in_index = false;
     el_list_remove(&o->link);
     e = entry_find_locked(o->shard, o->hash, cache_object_url(o));
-    entry_put_locked(o->cache, o->shard, e);
+    entry_put_locked(o->shard, e);
     return true;
 }
 
@@ -163,7 +159,7 @@ bool cache_index_add_locked(struct cache_object *o, struct cache_object *ret_rep
     *ret_n = 0;
     if (o->is_dead || o->in_index || o->cache->conf.memory_bytes == 0)
         return o->in_index;
-    e = entry_get_locked(o->cache, o->shard, o->hash, cache_object_url(o));
+    e = entry_get_locked(o->shard, o->hash, cache_object_url(o));
     EL_LIST_EACH (it, tmp, &e->objects) {
         struct cache_object *old = EL_ENTRY(it, struct cache_object, link);
 
@@ -225,6 +221,20 @@ size_t cache_invalidate(struct cache *c, struct el_str url)
 
 /* ---- flights ---- */
 
+/* The low bits chose the shard. Another url in the same place is forgotten early, which costs it a
+ * flight. */
+static struct cache_solo *solo_of(struct cache_shard *s, uint64_t hash)
+{
+    return &s->solos[hash / CACHE_SHARDS % CACHE_SOLOS];
+}
+
+static bool is_solo_locked(struct cache *c, struct cache_shard *s, uint64_t hash)
+{
+    const struct cache_solo *solo = solo_of(s, hash);
+
+    return solo->hash == hash && solo->until_ms > el_clock_mono_ms(c->conf.clock);
+}
+
 enum cache_flight cache_flight_join(struct cache *c, struct el_str url, struct cache_waiter *w)
 {
     uint64_t hash = el_str_hash(url);
@@ -233,10 +243,12 @@ enum cache_flight cache_flight_join(struct cache *c, struct el_str url, struct c
     struct cache_entry *e;
 
     cache_shard_lock(s);
-    e = entry_get_locked(c, s, hash, url);
-    if (e->solo_until_ms > el_clock_mono_ms(c->conf.clock)) {
-        flight = CACHE_FLIGHT_SOLO;
-    } else if (!e->in_flight) {
+    if (is_solo_locked(c, s, hash)) {
+        cache_shard_unlock(s);
+        return CACHE_FLIGHT_SOLO;
+    }
+    e = entry_get_locked(s, hash, url);
+    if (!e->in_flight) {
         e->in_flight = true;
         flight = CACHE_FLIGHT_LEAD;
     } else {
@@ -259,14 +271,15 @@ void cache_flight_land(struct cache *c, struct el_str url, bool stored, uint64_t
     e = entry_find_locked(s, hash, url);
     EL_ASSERT(e != NULL && e->in_flight);
     e->in_flight = false;
-    e->solo_until_ms = solo_ms > 0 ? el_clock_mono_ms(c->conf.clock) + solo_ms : 0;
+    if (solo_ms > 0)
+        *solo_of(s, hash) = (struct cache_solo){ hash, el_clock_mono_ms(c->conf.clock) + solo_ms };
     while ((l = el_list_pop(&e->waiters)) != NULL) {
         struct cache_waiter *w = EL_ENTRY(l, struct cache_waiter, link);
 
         w->stored = stored;
         el_msgq_post(w->queue, &w->msg);
     }
-    entry_put_locked(c, s, e);
+    entry_put_locked(s, e);
     cache_shard_unlock(s);
 }
 

@@ -66,7 +66,7 @@ uint32_t cache_block_bytes(const struct cache_object *o, uint64_t block)
 
 bool cache_block_is_whole(const struct cache_object *o, uint64_t block, const struct cache_block *b)
 {
-    return b->lo == 0 && !b->is_filling && b->hi == cache_block_bytes(o, block);
+    return b->lo == 0 && b->filler == NULL && b->hi == cache_block_bytes(o, block);
 }
 
 static struct cache_chunk **chunk_place(struct cache_object *o, uint64_t chunk)
@@ -85,6 +85,27 @@ struct cache_block *cache_block_find_locked(struct cache_object *o, uint64_t blo
     struct cache_chunk **place = chunk_place(o, block / CACHE_CHUNK_BLOCKS);
 
     return place == NULL || *place == NULL ? NULL : (*place)->blocks[block % CACHE_CHUNK_BLOCKS];
+}
+
+uint64_t cache_object_next_block_locked(struct cache_object *o, uint64_t block, uint64_t end)
+{
+    const uint64_t page_blocks = CACHE_PAGE_CHUNKS * CACHE_CHUNK_BLOCKS;
+
+    while (block < end) {
+        struct cache_chunk **place = chunk_place(o, block / CACHE_CHUNK_BLOCKS);
+
+        if (place == NULL && block / page_blocks >= o->n_pages)
+            return end;
+        if (place == NULL)
+            block = (block / page_blocks + 1) * page_blocks;
+        else if (*place == NULL)
+            block = (block / CACHE_CHUNK_BLOCKS + 1) * CACHE_CHUNK_BLOCKS;
+        else if ((*place)->blocks[block % CACHE_CHUNK_BLOCKS] == NULL)
+            block++;
+        else
+            return block;
+    }
+    return end;
 }
 
 static struct cache_chunk *chunk_new_locked(struct cache_object *o, uint64_t index)
@@ -139,18 +160,27 @@ void cache_chunk_touch_locked(struct cache_object *o, uint64_t block)
     el_list_prepend(&o->shard->lru, &c->lru);
 }
 
-static void block_free(struct cache *c, struct cache_block *b)
+void cache_block_free_orphan_locked(struct cache *c, struct cache_block *b)
 {
+    if (b->object != NULL || b->pins > 0)
+        return;
     cache_arena_free(c->arena, &b->slot);
     free(b);
 }
 
-void cache_block_unpin_locked(struct cache *c, struct cache_block *b)
+void cache_block_pin_locked(struct cache_object *o, struct cache_block *b)
+{
+    if (b->pins++ == 0)
+        o->shard->pinned_bytes += b->slot.bytes;
+}
+
+void cache_block_unpin_locked(struct cache_object *o, struct cache_block *b)
 {
     EL_ASSERT(b->pins > 0);
-    b->pins--;
-    if (b->pins == 0 && b->object == NULL)
-        block_free(c, b);
+    if (--b->pins > 0)
+        return;
+    o->shard->pinned_bytes -= b->slot.bytes;
+    cache_block_free_orphan_locked(o->cache, b);
 }
 
 void cache_block_drop_locked(struct cache_object *o, uint64_t block)
@@ -165,19 +195,38 @@ void cache_block_drop_locked(struct cache_object *o, uint64_t block)
     o->blocks--;
     o->shard->n_blocks--;
     o->is_kept = false;
+    EL_ASSERT(b->filler == NULL);
     b->object = NULL;
-    if (b->pins == 0)
-        block_free(o->cache, b);
+    cache_block_free_orphan_locked(o->cache, b);
+}
+
+void cache_object_let_go_locked(struct cache_object *o, uint64_t block)
+{
+    struct cache_block *b = cache_block_find_locked(o, block);
+    struct el_list *it, *tmp;
+
+    if (b == NULL || b->filler != NULL || b->pins > 0)
+        return;
+    EL_LIST_EACH (it, tmp, &o->readers) {
+        const struct cache_reader *r = EL_ENTRY(it, struct cache_reader, link);
+
+        if (r->position < (block + 1) * CACHE_BLOCK_BYTES)
+            return;
+    }
+    cache_block_drop_locked(o, block);
 }
 
 /* ---- objects ---- */
 
+/* malloc's own share of an object's nine or so allocations, and its place in the index. */
+#define MALLOC_COST 128
+
 /* What an object costs beside its blocks, near enough for the budget. */
-static int64_t cost_of(const struct cache_object *o)
+static int64_t cost_of(const struct cache_object *o, const struct cache_meta *m)
 {
-    const struct cache_meta *m = o->meta;
     size_t n = sizeof(*o) + sizeof(*m) + sizeof(struct cache_chunk) + sizeof(struct cache_block) +
-               sizeof(struct cache_entry) + 2 * o->url_n + m->head.cap + m->vary_bytes.cap;
+               sizeof(struct cache_entry) + MALLOC_COST + 2 * o->url_n + m->head.cap +
+               m->vary_bytes.cap;
 
     for (size_t i = 0; i < m->fields.n; i++)
         n += m->fields.v[i].name.n + m->fields.v[i].value.n + 24;
@@ -202,7 +251,7 @@ struct cache_object *cache_object_new(struct cache *c, struct el_str url, struct
     el_list_init(&o->link);
     el_list_init(&o->fills);
     el_list_init(&o->readers);
-    o->charged = cost_of(o);
+    o->charged = cost_of(o, meta);
     cache_arena_charge(c->arena, o->charged);
     cache_shard_lock(o->shard);
     o->first = chunk_new_locked(o, 0);
@@ -243,17 +292,21 @@ static void chunks_free_locked(struct cache_object *o)
 
 void cache_object_unref(struct cache_object *o)
 {
+    struct cache *c;
+
     if (o == NULL || atomic_fetch_sub_explicit(&o->refs, 1, memory_order_acq_rel) != 1)
         return;
     EL_ASSERT(el_list_empty(&o->fills) && el_list_empty(&o->readers) && !o->in_index);
+    c = o->cache;
     cache_shard_lock(o->shard);
     chunks_free_locked(o);
     o->shard->n_objects--;
     cache_shard_unlock(o->shard);
-    cache_arena_charge(o->cache->arena, -o->charged);
+    cache_arena_charge(c->arena, -o->charged);
     cache_meta_unref(o->meta);
     free(o->url);
     free(o);
+    cache_fill_feed_starved(c);
 }
 
 struct el_str cache_object_url(const struct cache_object *o)
@@ -283,11 +336,14 @@ struct cache_meta *cache_object_meta(struct cache_object *o)
 
 void cache_object_freshen(struct cache_object *o, struct cache_meta *meta)
 {
+    int64_t cost = cost_of(o, meta);
     struct cache_meta *old;
 
     cache_shard_lock(o->shard);
     old = o->meta;
     o->meta = cache_meta_ref(meta);
+    cache_arena_charge(o->cache->arena, cost - o->charged);
+    o->charged = cost;
     cache_shard_unlock(o->shard);
     cache_meta_unref(old);
 }

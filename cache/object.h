@@ -8,9 +8,9 @@
  *
  * Invariants
  * 1. Everything below an object is under the mutex of its shard, but for the bytes: those between a
- * block's lo and hi never change, those from hi on belong to its one fill.
- * 2. A block with pins or with a fill is not evicted. One that is replaced while it is pinned
- * becomes an orphan and is freed by the last unpin.
+ *    block's lo and hi never change, those from hi on belong to its one fill.
+ * 2. A block with pins or with a fill is not evicted. One that is replaced meanwhile becomes an
+ *    orphan and is freed by the last unpin.
  * 3. A chunk is in its shard's LRU list as long as it exists. Chunk 0 exists as long as its object.
  * 4. An object in the index holds one reference of the index's.
  *
@@ -31,9 +31,9 @@ struct cache_block {
     struct cache_slot slot;
     uint32_t lo, hi; /* the bytes that are there, from the block's start */
     uint32_t pins;
-    uint32_t number; /* in the object */
-    bool is_filling;
-    bool is_exposed; /* given out for sendfile */
+    uint32_t number;           /* in the object */
+    struct cache_fill *filler; /* who is writing it, NULL: nobody */
+    bool is_exposed;           /* given out for sendfile */
     bool has_digest;
     uint64_t done_at; /* moment (cache->moment) when it was complete; UINT64_MAX before */
     struct el_digest digest;
@@ -84,18 +84,23 @@ struct cache_entry {
     struct el_list objects;
     struct el_list waiters;
     bool in_flight;
-    uint64_t solo_until_ms;
     size_t url_n;
     char url[];
 };
+
+/* Answers for a url with this hash cannot be shared: a memory that forgets, of fixed size. */
+struct cache_solo {
+    uint64_t hash, until_ms;
+};
+#define CACHE_SOLOS 256
 
 struct cache_shard {
     pthread_mutex_t mtx;
     struct cache_entry **buckets;
     size_t n_buckets, n_entries;
-    size_t sweep;       /* bucket where the search for forgotten entries goes on */
-    struct el_list lru; /* of cache_chunk */
-    uint64_t n_objects, n_chunks, n_blocks;
+    struct cache_solo solos[CACHE_SOLOS]; /* by hash; a newer one takes the place of an older */
+    struct el_list lru;                   /* of cache_chunk */
+    uint64_t n_objects, n_chunks, n_blocks, pinned_bytes;
 };
 
 struct cache_fill {
@@ -125,12 +130,14 @@ struct cache {
     uint64_t whole_limit;  /* longest object that is kept as a whole */
     struct cache_shard shards[CACHE_SHARDS];
     _Atomic uint64_t moment;
-    _Atomic unsigned evict_from; /* shard where the search for victims goes on */
-    _Atomic bool is_evicting;    /* above the upper watermark, not yet below the lower one */
+    _Atomic bool is_evicting; /* above the upper watermark, not yet below the lower one */
     pthread_mutex_t starved_mtx;
     struct el_list starved; /* fills that wait for memory */
     _Atomic unsigned n_starved;
-    _Atomic uint64_t n_fills, n_running, n_evicted, evicted_bytes;
+    _Atomic uint64_t n_running;
+    struct {
+        struct el_counter *fills, *starved, *evicted_blocks, *evicted_bytes;
+    } count;
 };
 
 /* ---- object.c: the shard's mutex is held where the name ends in _locked ---- */
@@ -144,30 +151,43 @@ bool cache_block_is_whole(const struct cache_object *o, uint64_t block,
 struct cache_block *cache_block_find_locked(struct cache_object *o, uint64_t block);
 struct cache_chunk *cache_chunk_get_locked(struct cache_object *o, uint64_t block);
 void cache_chunk_touch_locked(struct cache_object *o, uint64_t block);
+/* Frees a block that no object has, unless a reader still does. */
+void cache_block_free_orphan_locked(struct cache *c, struct cache_block *b);
 /* Takes the block out of its object; freed now, or by the last unpin. */
 void cache_block_drop_locked(struct cache_object *o, uint64_t block);
-void cache_block_unpin_locked(struct cache *c, struct cache_block *b);
+void cache_block_pin_locked(struct cache_object *o, struct cache_block *b);
+void cache_block_unpin_locked(struct cache_object *o, struct cache_block *b);
+/* What readers of an object that is not kept have all read. */
+void cache_object_let_go_locked(struct cache_object *o, uint64_t block);
 bool cache_object_is_complete_locked(const struct cache_object *o);
+/* The first block from `block` on, below `end`, that is there or being filled; `end` when none is.
+ */
+uint64_t cache_object_next_block_locked(struct cache_object *o, uint64_t block, uint64_t end);
 
 /* ---- index.c ---- */
 
 /* True: the caller drops the index's reference once the mutex is released. */
 bool cache_index_remove_locked(struct cache_object *o);
+/* The object that lookups find and whose block lies in that slab of short pieces; NULL: gone. */
+struct cache_object *cache_index_owner_locked(struct cache_shard *s,
+                                              const struct cache_owner *owner, uint32_t slab);
 bool cache_index_add_locked(struct cache_object *o, struct cache_object *ret_replaced[],
                             size_t *ret_n);
 
 /* ---- fill.c ---- */
 
 /* A fill that will bring the byte soon enough to be waited for. */
-bool cache_fill_is_coming_locked(const struct cache_object *o, uint64_t position);
+bool cache_fill_is_coming_locked(const struct cache_reader *r);
 /* A new fill for the reader's position, referenced; the caller starts it once the mutex is
  * released. */
 struct cache_fill *cache_fill_for_locked(struct cache_reader *r);
 void cache_fill_start(struct cache_fill *f); /* drops the reference */
-/* Paused fills of the object that demand now lets go on: referenced, at most max; returns how many.
+/*
+ * Paused fills of the object that demand now lets go on, or that nobody wants any more. Called with
+ * the mutex held and returns without it.
  */
-size_t cache_fill_unpause_locked(struct cache_object *o, struct cache_fill *ret[], size_t max);
-void cache_fill_resume(struct cache_fill *f); /* drops the reference */
+void cache_fill_unpause_and_unlock(struct cache_object *o);
+/* Fills that wait for memory try again. No lock is held. */
 void cache_fill_feed_starved(struct cache *c);
 
 /* ---- evict.c ---- */

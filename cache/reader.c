@@ -12,25 +12,14 @@
 /* Fills that a reader starts without its position moving, before it gives up. */
 #define MAX_ATTEMPTS 3
 
-#define MAX_RESUMED 8
-
-static void resume_all(struct cache_fill *f[], size_t n)
-{
-    while (n > 0)
-        cache_fill_resume(f[--n]);
-}
-
 void cache_reader_open(struct cache_reader *r, struct cache_object *o, struct cache_ticket *t,
                        uint64_t first, uint64_t end)
 {
-    struct cache_fill *resumed[MAX_RESUMED];
-    size_t n;
-
     r->object = cache_object_ref(o);
     r->ticket = t != NULL ? cache_ticket_ref(t) : NULL;
     r->first = r->position = first;
     r->end = end;
-    r->is_waiting = false;
+    r->is_waiting = r->is_due = false;
     r->pinned = NULL;
     r->attempts = 0;
     r->err = r->failure = (struct el_error){ 0 };
@@ -39,9 +28,7 @@ void cache_reader_open(struct cache_reader *r, struct cache_object *o, struct ca
     r->opened = atomic_load(&o->cache->moment);
     cache_shard_lock(o->shard);
     el_list_append(&o->readers, &r->link);
-    n = cache_fill_unpause_locked(o, resumed, MAX_RESUMED);
-    cache_shard_unlock(o->shard);
-    resume_all(resumed, n);
+    cache_fill_unpause_and_unlock(o);
 }
 
 /* The readable run at the position. */
@@ -65,7 +52,7 @@ static bool find_span_locked(struct cache_reader *r, size_t sendfile_from, struc
             cache_arena_expose(o->cache->arena, &b->slot);
         b->is_exposed = true;
     }
-    b->pins++;
+    cache_block_pin_locked(o, b);
     r->pinned = b;
     r->from |= b->done_at <= r->opened ? CACHE_FROM_MEMORY : CACHE_FROM_ORIGIN;
     if (off == 0 || r->position == r->first)
@@ -93,7 +80,7 @@ static enum cache_read miss_locked(struct cache_reader *r, struct cache_fill **r
 {
     struct cache_object *o = r->object;
 
-    if (cache_fill_is_coming_locked(o, r->position)) {
+    if (cache_fill_is_coming_locked(r)) {
         r->is_waiting = true;
         return CACHE_READ_WAIT;
     }
@@ -107,7 +94,7 @@ static enum cache_read miss_locked(struct cache_reader *r, struct cache_fill **r
     }
     *ret_new = cache_fill_for_locked(r);
     if (*ret_new == NULL)
-        return fail(r, EL_ENOTCACHED, "the signed range of the request does not cover these bytes");
+        return fail(r, EL_ENOTCACHED, "this request's ticket does not cover these bytes");
     r->attempts++;
     r->failure = (struct el_error){ 0 };
     r->is_waiting = true;
@@ -123,6 +110,7 @@ enum cache_read cache_reader_next(struct cache_reader *r, size_t sendfile_from,
 
     EL_ASSERT(r->pinned == NULL);
     cache_shard_lock(o->shard);
+    r->is_due = false;
     if (r->position >= r->end || r->position >= o->length)
         read = r->end == CACHE_UNKNOWN_LENGTH || r->position >= r->end
                    ? CACHE_READ_END
@@ -137,44 +125,51 @@ enum cache_read cache_reader_next(struct cache_reader *r, size_t sendfile_from,
     return read;
 }
 
+/* Memory of an object that will not be kept is of no use behind its readers. */
+static void let_go_locked(struct cache_object *o, uint64_t from, uint64_t to)
+{
+    if (!o->is_whole_only || o->is_kept)
+        return;
+    for (uint64_t b = from / CACHE_BLOCK_BYTES; b < to / CACHE_BLOCK_BYTES; b++)
+        cache_object_let_go_locked(o, b);
+}
+
 void cache_reader_advance(struct cache_reader *r, size_t n)
 {
     struct cache_object *o = r->object;
-    struct cache_fill *resumed[MAX_RESUMED];
-    size_t n_resumed = 0;
 
     EL_ASSERT(r->pinned != NULL);
     cache_shard_lock(o->shard);
-    cache_block_unpin_locked(o->cache, r->pinned);
+    cache_block_unpin_locked(o, r->pinned);
     r->pinned = NULL;
-    if (n > 0) {
+    if (n == 0) {
+        cache_shard_unlock(o->shard);
+    } else {
         r->position += n;
         r->attempts = 0;
-        n_resumed = cache_fill_unpause_locked(o, resumed, MAX_RESUMED);
+        r->failure.code = EL_OK;
+        let_go_locked(o, r->position - n, r->position);
+        cache_fill_unpause_and_unlock(o);
     }
-    cache_shard_unlock(o->shard);
-    resume_all(resumed, n_resumed);
     cache_fill_feed_starved(o->cache);
 }
 
 void cache_reader_close(struct cache_reader *r)
 {
     struct cache_object *o = r->object;
-    struct cache_fill *resumed[MAX_RESUMED];
-    size_t n;
+    struct cache *c;
 
     if (o == NULL)
         return;
+    c = o->cache;
     cache_shard_lock(o->shard);
     if (r->pinned != NULL)
-        cache_block_unpin_locked(o->cache, r->pinned);
+        cache_block_unpin_locked(o, r->pinned);
     el_list_remove(&r->link);
-    r->is_waiting = false;
-    n = cache_fill_unpause_locked(o, resumed, MAX_RESUMED);
-    cache_shard_unlock(o->shard);
+    r->is_waiting = r->is_due = false;
+    cache_fill_unpause_and_unlock(o);
     el_msgq_cancel(r->queue, &r->msg);
-    resume_all(resumed, n);
-    cache_fill_feed_starved(o->cache);
+    cache_fill_feed_starved(c);
     cache_ticket_unref(r->ticket);
     cache_object_unref(o);
     r->object = NULL;

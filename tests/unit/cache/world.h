@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * world: a cache with a source that does nothing by itself (the test gives the bytes), a clock that
- * stands still, and one message queue that the test dispatches. The bytes of an object are a function
- * of their position, so any piece can be checked.
+ * stands still, and one message queue that the test dispatches. The bytes of an object are a
+ * function of their position, so any piece can be checked.
  */
 #pragma once
 
 #include "tests/lib/test.h"
+
+#include <endian.h>
 
 #include "cache/cache.h"
 #include "cache/object.h"
@@ -99,17 +101,31 @@ static void world_close(struct world *w)
     el_metrics_free(w->metrics);
 }
 
+/* The eight bytes from 8 * i on, the lowest first. */
+static inline uint64_t word_at(uint64_t seed, uint64_t i)
+{
+    uint64_t x = (i + 1) * 0x9e3779b97f4a7c15u ^ seed * 0xff51afd7ed558ccdu;
+
+    return x ^ x >> 29;
+}
+
 static inline uint8_t byte_at(uint64_t seed, uint64_t position)
 {
-    uint64_t x = (position / 8 + 1) * 0x9e3779b97f4a7c15u ^ seed * 0xff51afd7ed558ccdu;
-
-    x ^= x >> 29;
-    return (uint8_t)(x >> (position % 8 * 8));
+    return (uint8_t)(word_at(seed, position / 8) >> (position % 8 * 8));
 }
 
 static inline void fill_bytes(uint8_t *out, uint64_t seed, uint64_t position, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
+    size_t i = 0;
+
+    for (; i < n && (position + i) % 8 != 0; i++)
+        out[i] = byte_at(seed, position + i);
+    for (; i + 8 <= n; i += 8) {
+        uint64_t word = htole64(word_at(seed, (position + i) / 8));
+
+        memcpy(out + i, &word, sizeof(word));
+    }
+    for (; i < n; i++)
         out[i] = byte_at(seed, position + i);
 }
 

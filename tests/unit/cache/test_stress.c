@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Many readers, several threads that fill, and a memory that is far too small for what is read:
+ * every byte is compared with what the url promises, nobody waits for ever, and the memory stays
+ * bounded.
+ */
+#include "tests/unit/cache/world.h"
+
+#include <poll.h>
+
+#include "common/rng.h"
+
+#define READERS 4
+#define FILLERS 2
+#define ROUNDS  400
+#define MEMORY  (16 * EL_MIB)
+#define URLS    48
+#define WAIT_MS 30000
+#define LARGEST (7 * EL_MIB + 12345)
+
+/* ---- a source with threads of its own ---- */
+
+struct job {
+    struct el_list link; /* under mtx: of the stage */
+    struct cache_fill *fill;
+    bool is_idle, is_kicked; /* under mtx: paused; resumed while it ran */
+};
+
+struct stage {
+    struct world w;
+    pthread_mutex_t mtx;
+    pthread_cond_t changed;
+    struct el_list jobs;
+    unsigned n_jobs;
+    bool is_over;
+};
+
+static struct stage *stage_of(struct cache_source *s)
+{
+    return EL_ENTRY(s, struct stage, w.source);
+}
+
+static void add_job(struct stage *s, struct cache_fill *f)
+{
+    struct job *j = el_new(struct job);
+
+    j->fill = f;
+    pthread_mutex_lock(&s->mtx);
+    cache_fill_set_data(f, j);
+    el_list_append(&s->jobs, &j->link);
+    s->n_jobs++;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->mtx);
+}
+
+static void stage_start(struct cache_source *source, struct cache_fill *f)
+{
+    add_job(stage_of(source), f);
+}
+
+static void stage_resume(struct cache_source *source, struct cache_fill *f)
+{
+    struct stage *s = stage_of(source);
+    struct job *j;
+
+    pthread_mutex_lock(&s->mtx);
+    j = cache_fill_data(f);
+    if (j != NULL && j->is_idle) {
+        j->is_idle = false;
+        el_list_append(&s->jobs, &j->link);
+        pthread_cond_broadcast(&s->changed);
+    } else if (j != NULL) {
+        j->is_kicked = true;
+    }
+    pthread_mutex_unlock(&s->mtx);
+}
+
+static const struct cache_source_ops stage_ops = {
+    .label = "stage", .start = stage_start, .resume = stage_resume, .cancel = stage_resume
+};
+
+static uint64_t seed_of(struct el_str url)
+{
+    return el_str_siphash(url, 1, 2);
+}
+
+/* What the origin has under the url; a function of the url alone. */
+static uint64_t length_of(struct el_str url)
+{
+    static const uint64_t lengths[] = { 0,      1,          4096,           70000,
+                                        EL_MIB, EL_MIB + 1, 2 * EL_MIB - 9, 3 * EL_MIB,
+                                        LARGEST };
+
+    return lengths[seed_of(url) % EL_COUNT(lengths)];
+}
+
+static void job_over(struct stage *s, struct job *j, enum el_err code)
+{
+    const struct el_error err = { .code = code, .text = "made to fail" };
+
+    pthread_mutex_lock(&s->mtx);
+    cache_fill_set_data(j->fill, NULL);
+    pthread_mutex_unlock(&s->mtx);
+    cache_fill_done(j->fill, code, code == EL_OK ? NULL : &err);
+    free(j);
+    pthread_mutex_lock(&s->mtx);
+    s->n_jobs--;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->mtx);
+}
+
+/* Some pieces of the fill; false: it is over, or paused. */
+static bool work(struct stage *s, struct job *j, struct el_rng *rng)
+{
+    struct el_str url = cache_object_url(cache_fill_object(j->fill));
+    uint64_t at = cache_fill_position(j->fill);
+    uint64_t end = el_min_u64(cache_fill_end(j->fill), length_of(url));
+    uint8_t buf[32768];
+    size_t n = (size_t)el_min_u64(1 + el_rng_below(rng, sizeof(buf)), at < end ? end - at : 0);
+    bool goes_on;
+    ssize_t k;
+
+    if (el_rng_below(rng, 2000) == 0) {
+        job_over(s, j, EL_ERESET);
+        return false;
+    }
+    fill_bytes(buf, seed_of(url), at, n);
+    k = n > 0 ? cache_fill_give(j->fill, buf, n) : -1;
+    if (k < 0) {
+        job_over(s, j, EL_OK);
+        return false;
+    }
+    if ((size_t)k == n)
+        return true;
+    pthread_mutex_lock(&s->mtx);
+    goes_on = j->is_kicked;
+    j->is_kicked = false;
+    j->is_idle = !goes_on;
+    pthread_mutex_unlock(&s->mtx);
+    return goes_on;
+}
+
+static void *fill_thread(void *arg)
+{
+    struct stage *s = arg;
+    struct el_rng rng;
+
+    el_rng_seed_random(&rng);
+    pthread_mutex_lock(&s->mtx);
+    for (;;) {
+        struct el_list *l = el_list_pop(&s->jobs);
+
+        if (l == NULL && s->is_over)
+            break;
+        if (l == NULL) {
+            pthread_cond_wait(&s->changed, &s->mtx);
+            continue;
+        }
+        pthread_mutex_unlock(&s->mtx);
+        while (work(s, EL_ENTRY(l, struct job, link), &rng))
+            ;
+        pthread_mutex_lock(&s->mtx);
+    }
+    pthread_mutex_unlock(&s->mtx);
+    return NULL;
+}
+
+/* ---- readers ---- */
+
+struct patron {
+    struct stage *s;
+    struct el_rng rng;
+    struct el_msgq *queue;
+    struct client c;
+    uint64_t delivered, failed;
+};
+
+static void await(struct patron *p)
+{
+    struct pollfd fd = { .fd = el_msgq_fd(p->queue), .events = POLLIN };
+    unsigned wakes = p->c.wakes;
+
+    while (p->c.wakes == wakes) {
+        EL_ASSERT(poll(&fd, 1, WAIT_MS) == 1);
+        el_msgq_dispatch(p->queue);
+    }
+}
+
+static void check(struct patron *p, const struct cache_span *span, uint64_t seed)
+{
+    static _Thread_local uint8_t want[4096];
+
+    for (size_t i = 0; i < span->n; i += sizeof(want)) {
+        size_t n = el_min_size(sizeof(want), span->n - i);
+
+        fill_bytes(want, seed, p->c.r.position + i, n);
+        EL_ASSERT(memcmp(want, span->mem + i, n) == 0);
+    }
+}
+
+static void read_all(struct patron *p, uint64_t seed)
+{
+    size_t sendfile_from = el_rng_below(&p->rng, 2) == 0 ? 1 : SIZE_MAX;
+    uint64_t patience = el_rng_below(&p->rng, 4) == 0 ? el_rng_below(&p->rng, 64) : UINT64_MAX;
+    struct cache_span span;
+
+    while (patience-- > 0) {
+        switch (cache_reader_next(&p->c.r, sendfile_from, &span)) {
+        case CACHE_READ_DATA:
+            check(p, &span, seed);
+            EL_ASSERT((span.fd >= 0) == (span.n >= sendfile_from));
+            span.n = el_rng_below(&p->rng, 3) == 0 ? el_rng_below(&p->rng, span.n + 1) : span.n;
+            p->delivered += span.n;
+            cache_reader_advance(&p->c.r, span.n);
+            break;
+        case CACHE_READ_WAIT:
+            await(p);
+            break;
+        case CACHE_READ_END:
+            EL_ASSERT(p->c.r.position ==
+                      el_min_u64(p->c.r.end, cache_object_length(p->c.r.object)));
+            return;
+        case CACHE_READ_ERROR:
+            EL_ASSERT(p->c.r.err.code == EL_ERESET || p->c.r.object->is_whole_only);
+            p->failed++;
+            return;
+        }
+    }
+}
+
+/* As the proxy does it: the cached version, or a new one with its first answer. */
+static struct cache_object *get(struct patron *p, struct el_str url, bool *ret_is_new)
+{
+    struct cache_object *found[CACHE_MAX_VARIANTS], *o;
+    struct cache_meta *m;
+
+    *ret_is_new = false;
+    if (el_rng_below(&p->rng, 200) == 0)
+        (void)cache_invalidate(p->s->w.cache, url);
+    if (cache_lookup(p->s->w.cache, url, found) > 0)
+        return found[0];
+    m = cache_meta_new();
+    m->has_strong_validator = el_rng_below(&p->rng, 4) > 0;
+    o = cache_object_new(p->s->w.cache, url, m,
+                         el_rng_below(&p->rng, 8) == 0 ? CACHE_UNKNOWN_LENGTH : length_of(url));
+    cache_meta_unref(m);
+    *ret_is_new = true;
+    return o;
+}
+
+static void free_ticket(struct cache_ticket *t)
+{
+    free(t);
+}
+
+/* For a range of the object; some are signed for exactly that. */
+static struct cache_ticket *new_ticket(struct patron *p, uint64_t first, uint64_t end)
+{
+    struct cache_ticket *t = el_new(struct cache_ticket);
+
+    atomic_init(&t->refs, 1);
+    t->free = free_ticket;
+    t->exact = end != CACHE_UNKNOWN_LENGTH && el_rng_below(&p->rng, 4) == 0;
+    t->first = first;
+    t->end = end;
+    return t;
+}
+
+/* As the proxy does it: reader, fill, publish. */
+static void visit_range(struct patron *p, struct cache_object *o, bool is_new, uint64_t first,
+                        uint64_t end)
+{
+    struct cache_ticket *t = new_ticket(p, first, end);
+    struct cache_fill *f = NULL;
+
+    memset(&p->c, 0, sizeof(p->c));
+    el_msg_init(&p->c.r.msg, on_wake);
+    p->c.r.queue = p->queue;
+    cache_reader_open(&p->c.r, o, t, first, end);
+    if (is_new)
+        f = cache_fill_adopt(o, &p->s->w.source, t, first, end);
+    if (f != NULL)
+        add_job(p->s, f);
+    if (is_new)
+        (void)cache_object_publish(o);
+    read_all(p, seed_of(cache_object_url(o)));
+    cache_reader_close(&p->c.r);
+    cache_ticket_unref(t);
+}
+
+static void visit(struct patron *p)
+{
+    uint64_t first = 0, end, length;
+    struct cache_object *o;
+    struct el_str url;
+    char name[32];
+    bool is_new;
+
+    (void)snprintf(name, sizeof(name), "http://o/%u", (unsigned)el_rng_below(&p->rng, URLS));
+    url = el_str_of(name);
+    length = length_of(url);
+    o = get(p, url, &is_new);
+    end = cache_object_length(o);
+    if (!o->is_whole_only && length > 0) {
+        first = el_rng_below(&p->rng, 2) * el_rng_below(&p->rng, length);
+        end = first + 1 + el_rng_below(&p->rng, length - first);
+    }
+    if (end > 0)
+        visit_range(p, o, is_new, first, end);
+    cache_object_unref(o);
+}
+
+static void *read_thread(void *arg)
+{
+    struct patron *p = arg;
+
+    for (unsigned i = 0; i < ROUNDS; i++)
+        visit(p);
+    return NULL;
+}
+
+/* ---- the play ---- */
+
+static void open_stage(struct stage *s)
+{
+    memset(s, 0, sizeof(*s));
+    world_open(&s->w, MEMORY);
+    s->w.source.ops = &stage_ops;
+    pthread_mutex_init(&s->mtx, NULL);
+    pthread_cond_init(&s->changed, NULL);
+    el_list_init(&s->jobs);
+}
+
+/* Fills that nobody reads any more end by themselves. */
+static void wait_for_jobs(struct stage *s)
+{
+    struct timespec until;
+
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += WAIT_MS / 1000;
+    pthread_mutex_lock(&s->mtx);
+    while (s->n_jobs > 0)
+        assert_int_equal(pthread_cond_timedwait(&s->changed, &s->mtx, &until), 0);
+    s->is_over = true;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->mtx);
+}
+
+static void close_stage(struct stage *s)
+{
+    pthread_mutex_destroy(&s->mtx);
+    pthread_cond_destroy(&s->changed);
+    world_close(&s->w);
+}
+
+static void every_reader_gets_the_right_bytes_out_of_a_memory_that_is_too_small(void **state)
+{
+    static struct patron patrons[READERS];
+    pthread_t readers[READERS], fillers[FILLERS];
+    static struct stage s;
+    struct cache_arena_stats st;
+    struct cache_stats stats;
+
+    (void)state;
+    open_stage(&s);
+    for (size_t i = 0; i < FILLERS; i++)
+        assert_int_equal(pthread_create(&fillers[i], NULL, fill_thread, &s), 0);
+    for (size_t i = 0; i < READERS; i++) {
+        patrons[i].s = &s;
+        el_rng_seed(&patrons[i].rng, i + 1);
+        assert_int_equal(el_msgq_new(&patrons[i].queue, NULL), EL_OK);
+        assert_int_equal(pthread_create(&readers[i], NULL, read_thread, &patrons[i]), 0);
+    }
+    for (size_t i = 0; i < READERS; i++)
+        assert_int_equal(pthread_join(readers[i], NULL), 0);
+    wait_for_jobs(&s);
+    for (size_t i = 0; i < FILLERS; i++)
+        assert_int_equal(pthread_join(fillers[i], NULL), 0);
+    cache_arena_stats_get(s.w.cache->arena, &st);
+    cache_stats_get(s.w.cache, &stats);
+    assert_true(st.resident <= st.budget);
+    assert_int_equal(stats.memory_pinned_bytes, 0);
+    assert_int_equal(stats.fills_running, 0);
+    assert_true(stats.evicted_blocks > 0);
+    for (size_t i = 0; i < READERS; i++) {
+        assert_true(patrons[i].delivered > 0);
+        el_msgq_free(patrons[i].queue);
+    }
+    close_stage(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_reader_gets_the_right_bytes_out_of_a_memory_that_is_too_small),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
