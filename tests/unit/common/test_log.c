@@ -2,6 +2,7 @@
 #include "common/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
 #include <pthread.h>
@@ -25,7 +26,8 @@ static int open_log(void **state)
 {
     (void)state;
     log_fd = memfd_create("log", MFD_CLOEXEC);
-    if (log_fd < 0)
+    /* The position of such a file is not locked as that of others is; its end is. */
+    if (log_fd < 0 || fcntl(log_fd, F_SETFL, O_APPEND) != 0)
         return -1;
     log_to_memory(EL_INFO, false);
     return 0;
@@ -46,7 +48,6 @@ static const char *lines(void)
     assert_int_equal(pread(log_fd, seen, (size_t)size, 0), size);
     seen[size] = '\0';
     assert_int_equal(ftruncate(log_fd, 0), 0);
-    assert_int_equal(lseek(log_fd, 0, SEEK_SET), 0);
     return seen;
 }
 
