@@ -204,11 +204,15 @@ static void quoting_cuts_what_is_long(void **state)
     assert_ptr_equal(el_log_quote(&q, (struct el_str){ value, 400 }), q.text);
     assert_int_equal(strlen(q.text), 402);
     assert_int_equal(q.text[401], '"');
-    for (int filler = 'v'; filler > 0; filler = filler == 'v' ? '"' : filler == '"' ? 1 : 0) {
-        memset(value, filler, sizeof(value));
-        (void)el_log_quote(&q, (struct el_str){ value, sizeof(value) });
-        assert_in_range(strlen(q.text), sizeof(q.text) - 9, sizeof(q.text) - 1);
-        assert_string_equal(q.text + strlen(q.text) - 4, "...\"");
+    /* Bytes that take one, two and four places meet the end at every distance. */
+    for (size_t plain = 0; plain < 4; plain++) {
+        for (const char *filler = "v\"\n"; *filler != '\0'; filler++) {
+            memset(value + plain, *filler, sizeof(value) - plain);
+            (void)el_log_quote(&q, (struct el_str){ value, sizeof(value) });
+            assert_in_range(strlen(q.text), sizeof(q.text) - 9, sizeof(q.text) - 1);
+            assert_string_equal(q.text + strlen(q.text) - 4, "...\"");
+            value[plain] = 'v';
+        }
     }
     assert_string_equal(el_log_quote(&q, el_str_of(NULL)), "\"\"");
 }
