@@ -4,8 +4,9 @@
 
 #include "cache/object.h"
 
-/* Below this nothing could be streamed: the arena is never smaller, whatever is configured. */
-#define MIN_ARENA_BYTES (8 * EL_MIB)
+/* Four slabs, and their objects: the arena is never smaller, so that streaming works without a
+ * cache. */
+#define MIN_ARENA_BYTES (9 * EL_MIB)
 
 static int64_t read_used(void *arg)
 {

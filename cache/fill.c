@@ -673,7 +673,7 @@ void cache_fill_done(struct cache_fill *f, enum el_err code, const struct el_err
     if (o->wants_index && o->is_kept && cache_object_is_complete_locked(o))
         (void)cache_index_add_locked(o, replaced, &n);
     wake_all_locked(f, code, err);
-    cache_shard_unlock(o->shard);
+    cache_fill_unpause_and_unlock(o); /* those that waited for the block it had */
     while (n > 0)
         cache_object_unref(replaced[--n]);
     if (was_in_index)

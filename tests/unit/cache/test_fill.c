@@ -424,6 +424,240 @@ static void a_reader_without_ticket_is_told_what_is_missing(void **state)
     world_close(&w);
 }
 
+static void make_exact(struct client *c, uint64_t first, uint64_t end)
+{
+    atomic_init(&c->ticket.refs, 1);
+    c->ticket.free = free_nothing;
+    c->ticket.exact = true;
+    c->ticket.first = first;
+    c->ticket.end = end;
+}
+
+static void a_signed_range_far_from_its_reader_is_asked_for_once_and_not_cut(void **state)
+{
+    struct client c = { 0 }, other = { 0 };
+    struct cache_object *o;
+    struct world w;
+
+    (void)state;
+    world_open(&w, 512 * MB);
+    o = new_object(&w, "http://o/a", 100 * MB, true);
+    make_exact(&c, 0, 90 * MB);
+    client_open(&w, &c, o, 50 * MB, 90 * MB);
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(drain(&c, 1, UINT64_MAX), CACHE_READ_WAIT);
+    assert_int_equal(w.starts, 1);
+    client_open(&w, &other, o, 40 * MB, 41 * MB);
+    assert_int_equal(drain(&other, 1, UINT64_MAX), CACHE_READ_WAIT);
+    assert_int_equal(w.starts, 2);
+    assert_int_equal(cache_fill_end(w.fills[0]), 90 * MB);
+    assert_int_equal(give(w.fills[1], 1, MB), MB);
+    finish(&w, 1, EL_OK);
+    assert_int_equal(drain(&other, 1, UINT64_MAX), CACHE_READ_END);
+    /* It goes over what the other has brought, and on. */
+    assert_int_equal(give(w.fills[0], 1, 60 * MB), 60 * MB);
+    assert_int_equal(drain(&c, 1, UINT64_MAX), CACHE_READ_WAIT);
+    assert_int_equal(c.r.position, 60 * MB);
+    cache_reader_close(&c.r);
+    cache_reader_close(&other.r);
+    finish(&w, 0, EL_ECANCELED);
+    cache_object_unref(o);
+    world_close(&w);
+}
+
+static void a_fill_waits_for_a_block_that_another_begins_but_will_not_end(void **state)
+{
+    struct client a = { 0 }, b = { 0 };
+    struct cache_object *o;
+    struct world w;
+
+    (void)state;
+    world_open(&w, 64 * MB);
+    o = new_object(&w, "http://o/a", 2 * MB, true);
+    make_exact(&a, 0, 500000);
+    client_open(&w, &a, o, 0, 500000);
+    assert_int_equal(drain(&a, 1, UINT64_MAX), CACHE_READ_WAIT);
+    assert_int_equal(give(w.fills[0], 1, 300000), 300000);
+    client_open(&w, &b, o, 600000, MB);
+    assert_int_equal(drain(&b, 1, UINT64_MAX), CACHE_READ_WAIT);
+    assert_int_equal(w.starts, 2);
+    assert_int_equal(give(w.fills[1], 1, MB), 500000);
+    assert_int_equal(w.resumes, 0);
+    assert_int_equal(give(w.fills[0], 1, 200000), 200000);
+    finish(&w, 0, EL_OK);
+    assert_int_equal(w.resumes, 1);
+    assert_int_equal(give(w.fills[1], 1, MB - 500000), MB - 500000);
+    finish(&w, 1, EL_OK);
+    assert_int_equal(drain(&a, 1, UINT64_MAX), CACHE_READ_END);
+    assert_int_equal(drain(&b, 1, UINT64_MAX), CACHE_READ_END);
+    assert_true(cache_object_has(o, 0, MB));
+    assert_int_equal(w.starts, 2);
+    cache_reader_close(&a.r);
+    cache_reader_close(&b.r);
+    cache_object_unref(o);
+    world_close(&w);
+}
+
+static void a_body_in_hand_is_taken_unless_all_of_it_is_there_or_coming(void **state)
+{
+    struct client c = { 0 };
+    struct cache_object *o;
+    struct cache_fill *f;
+    struct world w;
+
+    (void)state;
+    world_open(&w, 64 * MB);
+    o = new_object(&w, "http://o/a", 3 * MB, true);
+    client_open(&w, &c, o, 0, MB);
+    f = cache_fill_adopt(o, &w.source, &c.ticket, 0, MB);
+    assert_non_null(f);
+    assert_null(cache_fill_adopt(o, &w.source, &c.ticket, 0, MB));
+    assert_int_equal(give(f, 1, MB), MB);
+    cache_fill_done(f, EL_OK, NULL);
+    assert_null(cache_fill_adopt(o, &w.source, &c.ticket, 0, MB));
+    f = cache_fill_adopt(o, &w.source, &c.ticket, 0, 3 * MB);
+    assert_non_null(f);
+    assert_int_equal(give(f, 1, 3 * MB), 3 * MB);
+    cache_fill_done(f, EL_OK, NULL);
+    assert_true(cache_object_is_complete(o));
+    assert_int_equal(drain(&c, 1, UINT64_MAX), CACHE_READ_END);
+    cache_reader_close(&c.r);
+    cache_object_unref(o);
+    world_close(&w);
+}
+
+static void a_source_that_brings_nothing_is_not_asked_for_ever(void **state)
+{
+    struct client c = { 0 };
+    struct cache_object *o;
+    struct world w;
+
+    (void)state;
+    world_open(&w, 64 * MB);
+    o = new_object(&w, "http://o/a", MB, true);
+    client_open(&w, &c, o, 0, MB);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(drain(&c, 1, UINT64_MAX), CACHE_READ_WAIT);
+        assert_int_equal(w.starts, i + 1);
+        finish(&w, i, EL_OK);
+    }
+    assert_int_equal(drain(&c, 1, UINT64_MAX), CACHE_READ_ERROR);
+    assert_int_equal(c.r.err.code, EL_ENOTCACHED);
+    cache_reader_close(&c.r);
+    cache_object_unref(o);
+    world_close(&w);
+}
+
+static void a_fill_without_memory_waits_and_hears_when_there_is_some(void **state)
+{
+    struct client holders[4] = { 0 }, c = { 0 };
+    struct cache_object *held, *o;
+    struct cache_span span;
+    struct world w;
+
+    (void)state;
+    world_open(&w, 0); /* the least there is: four slabs */
+    held = new_object(&w, "http://o/held", 8 * MB, true);
+    for (unsigned i = 0; i < EL_COUNT(holders); i++) {
+        client_open(&w, &holders[i], held, 2 * i * MB, (2 * i + 1) * MB);
+        assert_int_equal(drain(&holders[i], 1, UINT64_MAX), CACHE_READ_WAIT);
+        assert_int_equal(give(w.fills[i], 1, 1), 1);
+        assert_int_equal(cache_reader_next(&holders[i].r, SIZE_MAX, &span), CACHE_READ_DATA);
+    }
+    o = new_object(&w, "http://o/a", 4 * MB, true);
+    client_open(&w, &c, o, 0, 4 * MB);
+    w.resumes = 0;
+    assert_int_equal(drain(&c, 2, UINT64_MAX), CACHE_READ_WAIT);
+    assert_int_equal(give(w.fills[w.starts - 1], 2, MB), 0);
+    assert_int_equal(w.resumes, 0);
+    for (unsigned i = 0; i < EL_COUNT(holders); i++) {
+        cache_reader_advance(&holders[i].r, 1);
+        cache_reader_close(&holders[i].r);
+        finish(&w, i, EL_ERESET);
+    }
+    assert_true(w.resumes > 0);
+    assert_int_equal(give(w.fills[w.starts - 1], 2, MB), MB);
+    assert_int_equal(drain(&c, 2, UINT64_MAX), CACHE_READ_WAIT);
+    assert_int_equal(c.r.position, MB);
+    cache_reader_close(&c.r);
+    finish(&w, w.starts - 1, EL_ERESET);
+    cache_object_unref(held);
+    cache_object_unref(o);
+    world_close(&w);
+}
+
+static void a_woken_reader_finds_its_block_however_scarce_memory_is(void **state)
+{
+    struct client c[6] = { 0 };
+    struct cache_object *o[6];
+    struct world w;
+    char url[16];
+
+    (void)state;
+    world_open(&w, 0); /* four slabs for six readers that all wait for a block */
+    for (unsigned i = 0; i < 6; i++) {
+        (void)snprintf(url, sizeof(url), "http://o/%u", i);
+        o[i] = new_object(&w, url, 2 * MB, true);
+        client_open(&w, &c[i], o[i], 0, 2 * MB);
+        assert_int_equal(drain(&c[i], i, UINT64_MAX), CACHE_READ_WAIT);
+    }
+    for (unsigned i = 0; i < 6; i++)
+        (void)give(w.fills[i], i, MB);
+    el_msgq_dispatch(w.queue);
+    for (unsigned i = 0; i < 6; i++) {
+        assert_int_equal(drain(&c[i], i, UINT64_MAX), CACHE_READ_WAIT);
+        assert_int_equal(c[i].r.position, c[i].wakes > 0 ? MB : 0);
+    }
+    assert_int_equal(w.starts, 6);
+    assert_true(c[0].wakes > 0);
+    assert_true(w.resumes > 0);
+    for (unsigned i = 0; i < 6; i++) {
+        cache_reader_close(&c[i].r);
+        finish(&w, i, EL_ECANCELED);
+        cache_object_unref(o[i]);
+    }
+    world_close(&w);
+}
+
+static void what_is_too_long_to_be_kept_as_a_whole_leaves_the_rest_alone(void **state)
+{
+    struct cache_object *kept, *o, *found[CACHE_MAX_VARIANTS];
+    struct client c = { 0 };
+    struct cache_stats st;
+    struct cache_fill *f;
+    struct world w;
+
+    (void)state;
+    world_open(&w, 64 * MB);
+    kept = new_object(&w, "http://o/kept", 4 * MB, true);
+    assert_true(cache_object_publish(kept));
+    client_open(&w, &c, kept, 0, 4 * MB);
+    assert_int_equal(drain(&c, 1, UINT64_MAX), CACHE_READ_WAIT);
+    assert_int_equal(give(w.fills[0], 1, 4 * MB), 4 * MB);
+    finish(&w, 0, EL_OK);
+    cache_reader_close(&c.r);
+    w.now_ms += 3600000;
+
+    o = new_object(&w, "http://o/stream", CACHE_UNKNOWN_LENGTH, true);
+    client_open(&w, &c, o, 0, CACHE_UNKNOWN_LENGTH);
+    f = cache_fill_adopt(o, &w.source, &c.ticket, 0, CACHE_UNKNOWN_LENGTH);
+    assert_true(cache_object_publish(o));
+    for (unsigned i = 0; i < 200; i++) {
+        assert_int_equal(give(f, 2, MB), MB);
+        assert_int_equal(drain(&c, 2, UINT64_MAX), CACHE_READ_WAIT);
+    }
+    cache_fill_done(f, EL_OK, NULL);
+    assert_int_equal(drain(&c, 2, UINT64_MAX), CACHE_READ_END);
+    cache_reader_close(&c.r);
+    assert_int_equal(cache_lookup(w.cache, EL_STR("http://o/stream"), found), 0);
+    cache_object_unref(o);
+    assert_true(cache_object_is_complete(kept));
+    cache_stats_get(w.cache, &st);
+    assert_int_equal(st.evicted_blocks, 0);
+    cache_object_unref(kept);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -443,6 +677,13 @@ int main(void)
         cmocka_unit_test(an_object_without_validator_that_breaks_off_fails_its_reader),
         cmocka_unit_test(a_fill_that_fails_again_and_again_ends_the_reader),
         cmocka_unit_test(a_reader_without_ticket_is_told_what_is_missing),
+        cmocka_unit_test(a_signed_range_far_from_its_reader_is_asked_for_once_and_not_cut),
+        cmocka_unit_test(a_fill_waits_for_a_block_that_another_begins_but_will_not_end),
+        cmocka_unit_test(a_body_in_hand_is_taken_unless_all_of_it_is_there_or_coming),
+        cmocka_unit_test(a_source_that_brings_nothing_is_not_asked_for_ever),
+        cmocka_unit_test(a_fill_without_memory_waits_and_hears_when_there_is_some),
+        cmocka_unit_test(a_woken_reader_finds_its_block_however_scarce_memory_is),
+        cmocka_unit_test(what_is_too_long_to_be_kept_as_a_whole_leaves_the_rest_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -254,6 +254,143 @@ static void long_and_short_objects_take_memory_from_each_other(void **state)
     world_close(&w);
 }
 
+/* Reads a cached object from memory, which makes it the most recently used. */
+static void touch(struct world *w, const char *url, uint64_t n, uint64_t seed)
+{
+    struct cache_object *found[CACHE_MAX_VARIANTS];
+    struct client c = { 0 };
+
+    if (cache_lookup(w->cache, el_str_of(url), found) == 0)
+        return;
+    client_open(w, &c, found[0], 0, n);
+    assert_int_equal(drain(&c, seed, UINT64_MAX), CACHE_READ_END);
+    cache_reader_close(&c.r);
+    cache_object_unref(found[0]);
+}
+
+static void a_slab_comes_back_although_its_objects_were_used_in_any_order(void **state)
+{
+    struct cache_stats st;
+    char url[32];
+    struct world w;
+
+    (void)state;
+    world_open(&w, 32 * MB);
+    w.cache->conf.evict_above = 1.0;
+    for (unsigned i = 0; i < 4000; i++) {
+        (void)snprintf(url, sizeof(url), "http://o/%u", i);
+        fetch(&w, url, 4096, i);
+    }
+    for (unsigned i = 0; i < 4000; i++) {
+        unsigned k = i * 1597 % 4000; /* neighbours are far apart in time now */
+
+        (void)snprintf(url, sizeof(url), "http://o/%u", k);
+        w.now_ms += 10;
+        touch(&w, url, 4096, k);
+    }
+    fetch(&w, "http://o/large", 14 * MB, 1);
+    assert_true(is_cached(&w, "http://o/large"));
+    cache_stats_get(w.cache, &st);
+    assert_true(st.evicted_blocks > 0);
+    assert_true(st.evicted_blocks <
+                3 * 512); /* a slab has 512; without its neighbours all had to go */
+    world_close(&w);
+}
+
+static void a_short_tail_does_not_take_half_a_slab(void **state)
+{
+    struct cache_arena_stats st;
+    struct world w;
+
+    (void)state;
+    world_open(&w, 32 * MB);
+    fetch(&w, "http://o/a", MB + 100, 1);
+    cache_arena_stats_get(w.cache->arena, &st);
+    assert_true(st.used < MB + 4096 + 16384);
+    world_close(&w);
+}
+
+static void what_an_object_costs_counts_and_changes_with_its_meta(void **state)
+{
+    struct cache_arena_stats before, with, fresh, after;
+    struct cache_meta *m = cache_meta_new();
+    struct cache_object *o;
+    struct world w;
+
+    (void)state;
+    world_open(&w, 32 * MB);
+    cache_arena_stats_get(w.cache->arena, &before);
+    o = new_object(&w, "http://o/a", 10, true);
+    cache_arena_stats_get(w.cache->arena, &with);
+    assert_true(with.used - before.used > 500 && with.used - before.used < 1500);
+    el_buf_reserve(&m->head, 100000);
+    cache_object_freshen(o, m);
+    cache_arena_stats_get(w.cache->arena, &fresh);
+    assert_true(fresh.used >= with.used + 100000);
+    cache_meta_unref(m);
+    cache_object_unref(o);
+    cache_arena_stats_get(w.cache->arena, &after);
+    assert_int_equal(after.used, before.used);
+    world_close(&w);
+}
+
+/* ---- the hazard, with all the parts together ---- */
+
+static void send_span(struct world *w, const char *url, struct pipe *p, size_t n)
+{
+    struct cache_object *found[CACHE_MAX_VARIANTS];
+    struct client c = { 0 };
+    struct cache_span span;
+    off_t offset;
+
+    assert_int_equal(cache_lookup(w->cache, el_str_of(url), found), 1);
+    client_open(w, &c, found[0], 0, n);
+    assert_int_equal(cache_reader_next(&c.r, n + 1, &span), CACHE_READ_DATA);
+    assert_int_equal(span.fd, -1);
+    cache_reader_advance(&c.r, 0);
+    assert_int_equal(cache_reader_next(&c.r, n, &span), CACHE_READ_DATA);
+    assert_int_equal(span.n, n);
+    offset = (off_t)span.offset;
+    assert_int_equal(sendfile(p->out, span.fd, &offset, n), n);
+    cache_reader_advance(&c.r, n);
+    cache_reader_close(&c.r);
+    cache_object_unref(found[0]);
+}
+
+static void what_a_client_was_promised_survives_eviction_and_refill(void **state)
+{
+    uint8_t want[65536], got[65536];
+    struct pipe large, small;
+    struct world w;
+
+    (void)state;
+    world_open(&w, 16 * MB);
+    pipe_open(&large);
+    pipe_open(&small);
+    fetch(&w, "http://o/large", 4 * MB, 1);
+    fetch(&w, "http://o/small", 65536, 2);
+    send_span(&w, "http://o/large", &large, 65536);
+    send_span(&w, "http://o/small", &small, 65536);
+    for (unsigned i = 0; i < 60; i++) {
+        char url[32];
+
+        (void)snprintf(url, sizeof(url), "http://o/%u", i);
+        w.now_ms += 60000;
+        fetch(&w, url, i % 2 == 0 ? 4 * MB : 65536, 100 + i);
+    }
+    assert_false(is_cached(&w, "http://o/large"));
+    assert_false(is_cached(&w, "http://o/small"));
+    fill_bytes(want, 1, 0, sizeof(want));
+    assert_int_equal(recv(large.in, got, sizeof(got), MSG_WAITALL), sizeof(got));
+    assert_memory_equal(got, want, sizeof(want));
+    fill_bytes(want, 2, 0, sizeof(want));
+    assert_int_equal(recv(small.in, got, sizeof(got), MSG_WAITALL), sizeof(got));
+    assert_memory_equal(got, want, sizeof(want));
+    pipe_close(&large);
+    pipe_close(&small);
+    world_close(&w);
+}
+
 /* ---- the order ---- */
 
 static void what_was_not_used_for_longest_leaves_first(void **state)
@@ -326,6 +463,10 @@ int main(void)
         cmocka_unit_test(slabs_move_between_the_files_and_never_exceed_the_budget),
         cmocka_unit_test(a_hundred_thousand_short_objects_stay_within_the_bound),
         cmocka_unit_test(long_and_short_objects_take_memory_from_each_other),
+        cmocka_unit_test(a_slab_comes_back_although_its_objects_were_used_in_any_order),
+        cmocka_unit_test(a_short_tail_does_not_take_half_a_slab),
+        cmocka_unit_test(what_an_object_costs_counts_and_changes_with_its_meta),
+        cmocka_unit_test(what_a_client_was_promised_survives_eviction_and_refill),
         cmocka_unit_test(what_was_not_used_for_longest_leaves_first),
         cmocka_unit_test(a_block_in_use_never_leaves),
         cmocka_unit_test(a_large_object_streams_through_a_small_memory),
