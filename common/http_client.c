@@ -84,7 +84,6 @@ struct el_http_call {
     bool has_head;
     bool is_empty;    /* the head announces no byte of body */
     bool is_answered; /* though curl would ask again */
-    bool is_tls;
     bool is_in_paused, is_out_paused;
     int64_t body_left; /* of the request's body; < 0: chunked */
     bool body_was_taken;
@@ -273,42 +272,6 @@ static size_t take_body(char *bytes, size_t size, size_t count, void *arg)
     return n;
 }
 
-/* ---- kept connections that nobody uses ---- */
-
-/* Beside the descriptor in an event: the connection is kept, and no call uses it. */
-#define IDLE_MARK ((uint64_t)1 << 32)
-
-#define MAX_DRAINS 64
-
-static bool goes_idle(CURL *easy)
-{
-    const struct el_http_call *call;
-    char *arg = NULL;
-
-    if (curl_easy_getinfo(easy, CURLINFO_PRIVATE, &arg) != CURLE_OK || arg == NULL)
-        return false;
-    call = EL_CAST(arg, struct el_http_call, CALL_MAGIC);
-    /* Over TLS there may be session tickets; and a paused call is not over. */
-    return call->has_head && !call->is_tls && !call->is_in_paused && !call->is_out_paused;
-}
-
-/*
- * A call that was paused has no socket of its own any more when it ends, so curl does not say that
- * the connection goes idle. One that is registered is in use, or marked already.
- */
-static void watch_idle(struct el_http_call *call)
-{
-    struct epoll_event e = { .events = EPOLLIN };
-    curl_socket_t fd = CURL_SOCKET_BAD;
-
-    if (!goes_idle(call->easy) ||
-        curl_easy_getinfo(call->easy, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK ||
-        fd == CURL_SOCKET_BAD)
-        return;
-    e.data.u64 = IDLE_MARK | (uint64_t)fd;
-    (void)epoll_ctl(call->client->epoll, EPOLL_CTL_ADD, fd, &e);
-}
-
 /* ---- the end of a call ---- */
 
 static enum el_err err_of_curl(const struct el_http_call *call, CURLcode code)
@@ -364,8 +327,6 @@ static void finish(struct el_http_call *call)
 {
     struct el_http_client *c = call->client;
 
-    if (call->err.code == EL_OK)
-        watch_idle(call);
     if (!el_list_empty(&call->link))
         (void)curl_multi_remove_handle(c->multi, call->easy); /* fails only when it is not there */
     el_list_remove(&call->link);
@@ -578,38 +539,12 @@ static void set_callbacks(struct el_http_call *call)
     (void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
 }
 
-/*
- * Input that nobody asked for: the rest of the message before, which curl would read as the answer
- * to the next request. It is thrown away and the connection made to look closed, so that curl drops
- * it.
- */
-static void spoil(struct el_http_client *c, int fd)
-{
-    char trash[4096];
-
-    for (int i = 0; i < MAX_DRAINS && recv(fd, trash, sizeof(trash), MSG_DONTWAIT) > 0; i++)
-        ;
-    (void)shutdown(fd, SHUT_RDWR);
-    (void)epoll_ctl(c->epoll, EPOLL_CTL_DEL, fd, NULL); /* or it would stir for ever */
-}
-
-static void spoil_stray(struct el_http_client *c, const struct epoll_event *v, int n)
-{
-    for (int i = 0; i < n; i++)
-        if ((v[i].data.u64 & IDLE_MARK) != 0)
-            spoil(c, (int)(v[i].data.u64 & ~IDLE_MARK));
-}
-
 /* ---- orders, on the client's thread ---- */
 
 static void begin(struct el_http_call *call)
 {
     struct el_http_client *c = call->client;
-    struct epoll_event events[MAX_EVENTS];
     CURLMcode rc;
-
-    /* What has arrived by now must not be taken for the answer. */
-    spoil_stray(c, events, epoll_wait(c->epoll, events, MAX_EVENTS, 0));
 
     if (call->err.code != EL_OK) {
         finish(call);
@@ -750,10 +685,7 @@ static void run_events(struct el_http_client *c, const struct epoll_event *v, in
     bool has_messages = false;
     int running;
 
-    spoil_stray(c, v, n);
     for (int i = 0; i < n; i++) {
-        if ((v[i].data.u64 & IDLE_MARK) != 0)
-            continue;
         if (v[i].data.fd == el_msgq_fd(c->queue))
             has_messages = true;
         else
@@ -800,15 +732,10 @@ static int watch_timer(CURLM *multi, long timeout_ms, void *arg)
 static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 {
     struct el_http_client *c = arg;
-    struct epoll_event e = { .data.u64 = (uint64_t)fd };
+    struct epoll_event e = { .data.fd = fd };
 
+    (void)easy;
     (void)socket_arg;
-    if (what == CURL_POLL_REMOVE && goes_idle(easy)) {
-        e.events = EPOLLIN;
-        e.data.u64 |= IDLE_MARK;
-        (void)epoll_ctl(c->epoll, EPOLL_CTL_MOD, fd, &e);
-        return 0;
-    }
     if (what == CURL_POLL_REMOVE) {
         (void)epoll_ctl(c->epoll, EPOLL_CTL_DEL, fd, NULL); /* closing it has the same effect */
         return 0;
@@ -872,8 +799,8 @@ enum el_err el_http_client_new(const struct el_http_client_conf *conf,
     if (rc != EL_OK)
         goto fail;
     c->epoll = epoll_create1(EPOLL_CLOEXEC);
-    wake.data.u64 = (uint64_t)el_msgq_fd(c->queue);
-    if (c->epoll < 0 || epoll_ctl(c->epoll, EPOLL_CTL_ADD, el_msgq_fd(c->queue), &wake) != 0) {
+    wake.data.fd = el_msgq_fd(c->queue);
+    if (c->epoll < 0 || epoll_ctl(c->epoll, EPOLL_CTL_ADD, wake.data.fd, &wake) != 0) {
         rc = el_fail(err, EL_ESYS, errno, "epoll");
         goto fail;
     }
@@ -938,8 +865,7 @@ void el_http_client_start(struct el_http_client *c, const struct el_http_request
         call->easy = curl_easy_init();
         EL_ASSERT(call->easy != NULL);
         set_plainness(call->easy);
-        call->is_tls = el_str_eq(req->scheme, EL_STR("https"));
-        set_transport(call->easy, c, call->is_tls);
+        set_transport(call->easy, c, el_str_eq(req->scheme, EL_STR("https")));
         set_callbacks(call);
         set_target(call, req);
         set_method(call, req);

@@ -97,14 +97,6 @@ def test_more_bytes_than_promised_do_not_become_the_next_answer(node, origin):
         is_exact(node.get(f"{origin.url}/bytes/5000/n{i}"), origin.content(f"/bytes/5000/n{i}"))
 
 
-def test_a_second_answer_nobody_asked_for_is_given_to_nobody(node, origin):
-    smuggled = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nCache-Control: max-age=99\r\n\r\nforged"
-    origin.add("/f", body=b"a" * 1000 + smuggled, extra_length=-len(smuggled), write=1000)
-    node.get(origin.url + "/f")
-    for i in range(3):
-        is_exact(node.get(f"{origin.url}/bytes/5000/n{i}"), origin.content(f"/bytes/5000/n{i}"))
-
-
 def test_an_origin_that_never_answers_is_a_timeout(node, origin):
     origin.add("/f", size=10, hang_head=True)
     began = time.monotonic()
