@@ -50,7 +50,10 @@ struct cache_source_ops {
     const char *label; /* for logs and metrics: "origin" */
     /* Thread: any; no lock held. Must not call back into the fill from inside. */
     void (*start)(struct cache_source *s, struct cache_fill *fill);
-    /* Thread: any; no lock held. There is room again, or was: spurious calls happen. */
+    /*
+     * Thread: any, also one that is inside cache_fill_give() or cache_fill_done() of another fill;
+     * no lock held. There is room again, or was: spurious calls happen, even just after done().
+     */
     void (*resume)(struct cache_source *s, struct cache_fill *fill);
     /* Thread: any; no lock held. Nobody needs the rest. May come more than once. */
     void (*cancel)(struct cache_source *s, struct cache_fill *fill);
