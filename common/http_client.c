@@ -9,9 +9,10 @@
  * fill_body]
  *                                  -> reap() or expire_stalled() or obey() -> finish()
  *
- * Failure modes worth knowing: curl answers CURLE_OK when a connection ends within the head, and it
- * sends a request again on a new connection when a kept one turned out to be dead; finish() and
- * before_request() see to both.
+ * Failure modes worth knowing: curl answers CURLE_OK when a connection ends within the head, it
+ * sends a request again on a new connection when a kept one turned out to be dead, and it would
+ * read what an earlier answer left behind on a kept connection as the next answer; finish() and
+ * before_request() see to them.
  */
 #include "common/http_client.h"
 
@@ -22,10 +23,12 @@
 #include <unistd.h>
 
 #include <curl/curl.h>
+#include <openssl/ssl.h>
 
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/http_head.h"
+#include "common/http_socket.h"
 
 #define BUFFER_BYTES    (512 * 1024L)
 #define MAX_CONNECTIONS 8192L /* kept ones and busy ones together */
@@ -48,6 +51,7 @@ struct el_http_client {
     bool has_thread;
     int epoll;
     CURLM *multi;
+    struct el_http_sockets sockets;
 
     _Atomic unsigned calls_alive; /* started and not yet freed */
 
@@ -79,6 +83,7 @@ struct el_http_call {
     bool is_idempotent;
     unsigned attempts; /* of curl to send the request */
     unsigned sockets_opened, sockets_refused;
+    bool is_spoiled; /* the kept connection it was given is not fit for use */
 
     struct el_http_head head;
     bool has_head;
@@ -142,7 +147,41 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
         return CURL_SOCKET_BAD;
     }
     call->sockets_opened++;
-    return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+    return el_http_socket_open(&call->client->sockets, to->family, to->socktype, to->protocol);
+}
+
+/* The connection may have outlived the call that opened it, so it is the client's. */
+static int close_socket(void *arg, curl_socket_t fd)
+{
+    struct el_http_client *c = arg;
+
+    el_http_socket_close(&c->sockets, fd);
+    return 0;
+}
+
+/*
+ * Whether what comes next on the connection can be the answer to what we are about to send. What
+ * waits there already is the rest of an earlier answer, which curl would take for the answer to
+ * this request, or the end of the connection. Bytes are no such sign on a new connection (TLS 1.3
+ * sends its tickets early), nor where HTTP/2 tells the answers apart by number.
+ */
+static bool connection_is_clean(struct el_http_call *call, int own_port)
+{
+    struct curl_tlssessioninfo *tls = NULL;
+    const unsigned char *protocol = NULL;
+    unsigned n = 0;
+
+    if (call->sockets_opened > 0)
+        return true;
+    (void)curl_easy_getinfo(call->easy, CURLINFO_TLS_SSL_PTR, &tls);
+    if (tls != NULL && tls->internals != NULL) {
+        SSL_get0_alpn_selected(tls->internals, &protocol, &n);
+        if (n == 2 && memcmp(protocol, "h2", 2) == 0)
+            return true;
+        if (SSL_has_pending(tls->internals))
+            return false;
+    }
+    return el_http_socket_is_quiet(&call->client->sockets, (uint16_t)own_port);
 }
 
 /*
@@ -156,12 +195,15 @@ static int before_request(void *arg, char *peer_ip, char *own_ip, int peer_port,
     (void)peer_ip;
     (void)own_ip;
     (void)peer_port;
-    (void)own_port;
-    call->attempts++;
     if (call->has_head) { /* a 417: curl drops its body, and would try again without Expect */
         call->is_answered = true;
         return CURL_PREREQFUNC_ABORT;
     }
+    if (!connection_is_clean(call, own_port)) {
+        call->is_spoiled = true;
+        return CURL_PREREQFUNC_ABORT;
+    }
+    call->attempts++;
     if (call->attempts > 1 && (!call->is_idempotent || call->body_was_taken)) {
         el_fail(&call->err, EL_ERESET, 0, "the kept connection was lost under the request");
         return CURL_PREREQFUNC_ABORT;
@@ -336,10 +378,28 @@ static void finish(struct el_http_call *call)
     free_call(call);
 }
 
+/*
+ * Nothing was sent, and curl closed the spoiled connection as it gave up: there is one less each
+ * time, and the last resort is a new one.
+ */
+static void start_over(struct el_http_call *call)
+{
+    struct el_http_client *c = call->client;
+
+    call->is_spoiled = false;
+    (void)curl_multi_remove_handle(c->multi, call->easy); /* fails only when it is not there */
+    EL_ASSERT(curl_multi_add_handle(c->multi, call->easy) == CURLM_OK);
+}
+
 static void finish_with_curl_code(struct el_http_call *call, CURLcode code)
 {
-    enum el_err rc = err_of_curl(call, code);
+    enum el_err rc;
 
+    if (call->is_spoiled) {
+        start_over(call);
+        return;
+    }
+    rc = err_of_curl(call, code);
     if (call->err.code == EL_OK && rc != EL_OK) {
         const char *text = call->curl_text[0] != '\0' ? call->curl_text : curl_easy_strerror(code);
 
@@ -529,6 +589,8 @@ static void set_callbacks(struct el_http_call *call)
     (void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->curl_text);
     (void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
     (void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call);
+    (void)curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+    (void)curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, call->client);
     (void)curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, before_request);
     (void)curl_easy_setopt(easy, CURLOPT_PREREQDATA, call);
     (void)curl_easy_setopt(easy, CURLOPT_READFUNCTION, fill_body);
@@ -778,6 +840,7 @@ static struct el_http_client *alloc_client(const struct el_http_client_conf *con
     c->thread_name = el_strndup(conf->thread_name, strlen(conf->thread_name));
     c->curl_due_ms = UINT64_MAX;
     c->epoll = -1;
+    el_http_sockets_init(&c->sockets);
     el_list_init(&c->calls);
     el_list_init(&c->waiting);
     el_list_init(&c->timers);
@@ -832,7 +895,8 @@ void el_http_client_free(struct el_http_client *c)
         (void)pthread_join(c->thread, NULL); /* it exists and is joined nowhere else */
     }
     if (c->multi != NULL)
-        (void)curl_multi_cleanup(c->multi);
+        (void)curl_multi_cleanup(c->multi); /* closes what was kept */
+    el_http_sockets_deinit(&c->sockets);
     if (c->epoll >= 0)
         (void)close(c->epoll);
     el_msgq_free(c->queue);

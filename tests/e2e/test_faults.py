@@ -12,7 +12,7 @@ import pytest
 import wire
 from checks import is_exact, is_our_error, is_part, is_truth
 from content import MIB, Content
-from origin import Knobs, Origin
+from origin import Knobs, Origin, make_pair
 
 SIZE = 3 * MIB + 1234
 HALF = SIZE // 2
@@ -95,6 +95,21 @@ def test_more_bytes_than_promised_do_not_become_the_next_answer(node, origin):
         assert r.body == origin.content("/f").bytes(0, r.received) and r.received <= SIZE - 100
     for i in range(3):
         is_exact(node.get(f"{origin.url}/bytes/5000/n{i}"), origin.content(f"/bytes/5000/n{i}"))
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_second_answer_nobody_asked_for_is_given_to_nobody(start, tmp_path, scheme):
+    forged = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nCache-Control: max-age=99\r\n\r\nforged"
+    origin = Origin(tls=make_pair(tmp_path, "origin") if scheme == "https" else None)
+    node = start(storage__endpoint=f"{scheme}://localhost:{origin.port}", storage__insecure_tls="true")
+    for i in range(5):
+        path = f"/b/f{i}"
+        origin.add(path, body=b"a" * 1000 + forged, extra_length=-len(forged), write=1000)
+        node.get(path)
+        while origin.body_sent(path) < 1000 + len(forged):
+            time.sleep(0.001)
+        is_exact(node.get(f"/b/bytes/5000/n{i}"), origin.content(f"/b/bytes/5000/n{i}"))
+    origin.close()
 
 
 def test_an_origin_that_never_answers_is_a_timeout(node, origin):

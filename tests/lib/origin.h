@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -180,6 +181,18 @@ static inline void origin_reset(struct origin_conn *c)
     struct linger hard = { .l_onoff = 1, .l_linger = 0 };
 
     assert_int_equal(setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard)), 0);
+}
+
+/* Until the peer's kernel has all that was sent, the end of the connection among it. */
+static inline void origin_wait_arrived(struct origin_conn *c)
+{
+    struct tcp_info info;
+    socklen_t n = sizeof(info);
+
+    do {
+        (void)poll(NULL, 0, 1);
+        assert_int_equal(getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &n), 0);
+    } while (info.tcpi_unacked > 0);
 }
 
 /* Until the peer closes its side (or resets); what it sends is dropped. */

@@ -958,6 +958,53 @@ static void only_a_repeatable_request_survives_a_kept_connection_that_died(void 
     world_close(&w);
 }
 
+static void serve_real(struct origin_conn *c)
+{
+    while (origin_read_head(c))
+        origin_send(c, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nreal");
+}
+
+static void check_second_is_real(struct world *w, const char *method)
+{
+    origin_wait_arrived(w->o.conns[0]);
+    caller_deinit(&w->r);
+    caller_init(&w->r);
+    ask(w, method, host_only, EL_HTTP_BODY_NONE);
+    assert_int_equal(wait_done(&w->r), EL_OK);
+    assert_false(w->r.reused);
+    assert_int_equal(w->r.body.n, 4);
+    assert_memory_equal(w->r.body.p, "real", 4);
+    assert_int_equal(origin_heads(&w->o), 2);
+    assert_int_equal(origin_conns(&w->o), 2);
+}
+
+static void an_answer_that_nobody_asked_for_answers_nothing(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_open(&w, serve_real, 5000);
+    get(&w);
+    assert_int_equal(wait_done(&w.r), EL_OK);
+    origin_send(w.o.conns[0], "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged");
+    check_second_is_real(&w, "GET");
+    world_close(&w);
+}
+
+/* No byte was sent on it: even what may not be repeated is lost by nobody. */
+static void a_connection_that_ended_while_kept_is_not_used(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_open(&w, serve_real, 5000);
+    get(&w);
+    assert_int_equal(wait_done(&w.r), EL_OK);
+    (void)shutdown(w.o.conns[0]->fd, SHUT_WR);
+    check_second_is_real(&w, "POST");
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -989,6 +1036,8 @@ int main(void)
         cmocka_unit_test(freeing_the_client_ends_what_runs),
         cmocka_unit_test(a_connection_is_kept_for_the_next_call),
         cmocka_unit_test(only_a_repeatable_request_survives_a_kept_connection_that_died),
+        cmocka_unit_test(an_answer_that_nobody_asked_for_answers_nothing),
+        cmocka_unit_test(a_connection_that_ended_while_kept_is_not_used),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
