@@ -73,6 +73,7 @@ static struct cache_chunk **chunk_place(struct cache_object *o, uint64_t chunk)
 {
     size_t page = (size_t)(chunk / CACHE_PAGE_CHUNKS);
 
+    EL_ASSERT(o != NULL);
     if (chunk == 0)
         return &o->first;
     if (page >= o->n_pages || o->pages[page] == NULL)

@@ -51,7 +51,7 @@ void el_http_socket_close(struct el_http_sockets *s, int fd)
 
 static uint16_t port_of(int fd)
 {
-    struct sockaddr_storage addr;
+    struct sockaddr_storage addr = { 0 };
     socklen_t n = sizeof(addr);
 
     if (getsockname(fd, (struct sockaddr *)&addr, &n) != 0)

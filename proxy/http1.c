@@ -505,7 +505,7 @@ void proxy_http1_finish(struct http1_conn *c)
     if (c->is_counted)
         proxy_thread_leave(thread_of(c));
     c->is_counted = false;
-    if (c->is_eof) {
+    if (c->is_eof || (!c->keep_alive && c->body.is_done && c->in.n == c->in.off)) {
         proxy_http1_close(c);
     } else if (c->keep_alive && c->body.is_done) {
         go_idle(c);
@@ -513,8 +513,6 @@ void proxy_http1_finish(struct http1_conn *c)
         proxy_http1_move(c, HTTP1_SKIPPING);
         c->discarded = 0;
         start_timer(c, SKIP_MS);
-    } else if (c->body.is_done && c->in.n == c->in.off) {
-        proxy_http1_close(c);
     } else {
         start_lingering(c);
     }

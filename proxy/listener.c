@@ -24,8 +24,10 @@ static enum el_err parse_address(const char *address, uint16_t port, struct sock
     struct addrinfo *ai;
     int rc = getaddrinfo(address, NULL, &hints, &ai);
 
-    if (rc != 0)
-        return el_fail(err, EL_ECONF, 0, "%s is not an IP address: %s", address, gai_strerror(rc));
+    if (rc != 0) {
+        el_fail(err, EL_ECONF, 0, "%s is not an IP address: %s", address, gai_strerror(rc));
+        return EL_ECONF;
+    }
     memcpy(ret, ai->ai_addr, ai->ai_addrlen);
     *ret_n = ai->ai_addrlen;
     freeaddrinfo(ai);

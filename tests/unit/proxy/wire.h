@@ -114,18 +114,19 @@ static inline void wire_read_body(struct wire_req *r)
 {
     const void *bytes;
     size_t n;
-    bool is_end;
+    bool is_end, is_right = true;
     enum el_err rc;
     char text[32];
 
     while ((rc = r->s->ops->body_read(r->s, &bytes, &n, &is_end)) == EL_OK && n > 0) {
         for (size_t i = 0; i < n; i++)
-            if (((const uint8_t *)bytes)[i] != wire_byte(r->body + i))
-                rc = EL_EHASH;
+            is_right &= ((const uint8_t *)bytes)[i] == wire_byte(r->body + i);
         r->body += n;
         atomic_fetch_add(&r->w->body_bytes, n);
         r->s->ops->body_consume(r->s, n);
     }
+    if (rc == EL_OK && !is_right)
+        rc = EL_EHASH;
     if (rc != EL_OK) {
         wire_answer_text(r, 400, "", el_err_name(rc));
     } else if (is_end) {
