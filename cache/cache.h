@@ -35,6 +35,7 @@
 #include "common/list.h"
 #include "common/metrics.h"
 #include "common/msgq.h"
+#include "common/ring.h"
 #include "common/sha256.h"
 
 #define CACHE_BLOCK_BYTES    EL_MIB
@@ -51,15 +52,30 @@ struct cache_weights {
     double age, replicas, heat;
 };
 
+/* The SSD tier. */
+struct cache_disk_conf {
+    uint64_t bytes;          /* of all directories together; less where the disk has no room */
+    const char *const *dirs; /* each is one store; borrowed for the call */
+    size_t n_dirs;
+    enum el_ring_backend io;
+    uint64_t read_deadline_ms; /* a read that takes longer: readers go elsewhere */
+    uint64_t commit_ms;        /* what was written is in the durable index after so long */
+    uint64_t write_bytes;      /* being written at a time; more waits, then is not kept */
+    uint64_t scrub_bytes_s;    /* read and verified in the background; 0: never */
+    el_ring_fault_fn *fault;   /* for tests; NULL: none */
+    void *fault_arg;
+};
+
 struct cache_conf {
     uint64_t memory_bytes; /* 0: nothing is ever stored, readers stream through a small window */
     double evict_above;    /* fraction of memory_bytes at which eviction starts, (0, 1] */
     double evict_to;       /* and at which it stops, below evict_above */
     struct cache_weights weights;
-    bool huge_pages;             /* try a tmpfs with huge pages first; plain memfd otherwise */
-    struct cache_source *source; /* borrowed until cache_close() */
-    struct el_clock *clock;      /* borrowed until cache_close() */
-    struct el_metrics *metrics;  /* borrowed until cache_close() */
+    bool huge_pages; /* try a tmpfs with huge pages first; plain memfd otherwise */
+    const struct cache_disk_conf *disk; /* NULL: no such tier; borrowed for the call */
+    struct cache_source *source;        /* borrowed until cache_close() */
+    struct el_clock *clock;             /* borrowed until cache_close() */
+    struct el_metrics *metrics;         /* borrowed until cache_close() */
 };
 
 enum el_err cache_open(const struct cache_conf *conf, struct cache **ret_cache,
@@ -246,6 +262,30 @@ void cache_reader_advance(struct cache_reader *r, size_t n);
 void cache_reader_close(struct cache_reader *r);
 
 /* ---- for status and metrics ---- */
+
+/* One directory of the SSD tier. */
+struct cache_store_stats {
+    char dir[256];
+    const char *state; /* "loading", "normal", "degraded", "down" */
+    const char *io;    /* "io_uring", "threads" */
+    uint64_t limit_bytes, used_bytes, index_bytes, map_bytes;
+    uint64_t objects, chunks, pinned_chunks;
+    uint64_t regions, free_regions;
+    uint64_t read_blocks, read_bytes, written_blocks, written_bytes;
+    uint64_t mismatches, read_errors, write_errors, late_reads;
+    uint64_t dropped_behind, dropped_unadmitted; /* blocks not written: too slow, not worth it */
+    uint64_t evicted_chunks, moved_blocks, scrubbed_bytes;
+};
+
+#define CACHE_MAX_STORES 16
+
+struct cache_disk_stats {
+    size_t n;
+    struct cache_store_stats stores[CACHE_MAX_STORES];
+};
+
+/* n is 0 without the tier. */
+void cache_disk_stats_get(struct cache *c, struct cache_disk_stats *ret);
 
 struct cache_stats {
     uint64_t memory_limit_bytes, memory_used_bytes, memory_pinned_bytes;

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * l2: the SSD tier, private to the cache library. What is complete in memory is written behind;
+ * what memory no longer has is read back, verified, and given to fills as if it came from an
+ * origin.
+ *
+ *   block complete --> offer() --> [admitted?] --> written --> in the map --> durable within
+ * commit_ms url not in memory --> knows() --> load() --> objects published, with what the disk has
+ * of them reader lacks a block that the disk has --> fill of l2's source --> read, hashed, given
+ *
+ * One *store* per directory: a file of 16 MiB regions, an index in LMDB, a ring. Whatever a store
+ * does belongs to its ring's thread: its map, regions, health. Chunks are spread over the stores by
+ * their object and number, so each store has its own part of an object and its own record of it.
+ *
+ * Thread: everything here may be called from any and never blocks, unless said otherwise. No lock
+ * of the cache's is held by the caller except where the name ends in _locked.
+ *
+ * Failure: nothing here fails a request. What cannot be read is forgotten and fetched again; what
+ * cannot be written is not kept.
+ */
+#pragma once
+
+#include "cache/cache.h"
+#include "cache/l2_record.h"
+
+struct cache_l2;
+
+/*
+ * Opens every directory; one that cannot be used is reported, counted as down and left out, unless
+ * it is in use by another node or was written by a newer version, which are errors (EL_ECONF). What
+ * the directories hold is loaded behind this call. Blocks.
+ */
+enum el_err cache_l2_open(const struct cache_disk_conf *conf, struct cache *c,
+                          struct cache_l2 **ret_l2, struct el_error *err);
+/* Commits, then stops the threads. No reader is open and no fill runs. NULL is fine. */
+void cache_l2_close(struct cache_l2 *l2);
+
+/* The source of fills of what is on disk. */
+struct cache_source *cache_l2_source(struct cache_l2 *l2);
+
+/* Whether something of the url is on disk and not in memory yet; then load() is worth it. */
+bool cache_l2_knows(struct cache_l2 *l2, struct el_str url);
+/* Publishes what the disk has of the url, then cache_l2_loaded() of the cache is called. */
+void cache_l2_load(struct cache_l2 *l2, struct el_str url);
+
+/* The block is complete in memory and has its digest. It may be written, or not. */
+void cache_l2_offer(struct cache_l2 *l2, struct cache_object *o, uint64_t block);
+/* A read of the chunk began: its heat, also where memory answers. */
+void cache_l2_touch(struct cache_l2 *l2, struct cache_object *o, uint64_t chunk);
+/* The object has a new meta. */
+void cache_l2_freshen(struct cache_l2 *l2, struct cache_object *o);
+/* The object is dead, or another took its place. */
+void cache_l2_forget(struct cache_l2 *l2, struct cache_object *o);
+/* Nothing of the url is known from now on; returns whether something was. */
+bool cache_l2_forget_url(struct cache_l2 *l2, struct el_str url);
+
+void cache_l2_stats_get(struct cache_l2 *l2, struct cache_disk_stats *ret);

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * l2_health: whether a cache directory can be relied on. Pure.
+ *
+ *               fails                      too many, or fatal
+ *   [OK] ----------------> [DEGRADED] ----------------------------> [DOWN]
+ *    ^                         | ^                                    |
+ *    +-------------------------+ +------------------------------------+
+ *      good for a while                 a probe came back good
+ *
+ * OK: read and written. DEGRADED: the disk is slow or fails now and then: nothing is written, and
+ * what it holds is read one piece at a time, as a probe; readers go elsewhere meanwhile. DOWN:
+ * neither; a probe is due now and then. Whatever the state, no request fails because of it.
+ */
+#pragma once
+
+#include "common/base.h"
+
+enum l2_state { L2_OK, L2_DEGRADED, L2_DOWN };
+
+enum l2_outcome {
+    L2_GOOD,    /* in time */
+    L2_LATE,    /* not there by its deadline */
+    L2_FAILED,  /* EIO and the like */
+    L2_NO_ROOM, /* ENOSPC, EDQUOT: writing is over for now, reading is fine */
+    L2_FATAL,   /* EROFS, EBADF, the file is gone or shorter: the store is not there any more */
+};
+
+struct l2_health_conf {
+    unsigned degrade_after; /* failures in a row, late ones included; 1..  */
+    unsigned down_after;    /* failures in a row in DEGRADED */
+    uint64_t probe_every_ms;
+    unsigned recover_after; /* good ones in a row in DEGRADED or DOWN */
+    uint64_t no_room_ms;    /* nothing is written for so long after L2_NO_ROOM */
+};
+
+/* Owned by the caller, zeroed by l2_health_init(). */
+struct l2_health {
+    struct l2_health_conf conf;
+    enum l2_state state;
+    unsigned bad_in_row, good_in_row;
+    uint64_t changed_ms, probed_ms, no_room_until_ms;
+    uint64_t good, late, failed, no_room, fatal; /* counts */
+};
+
+void l2_health_init(struct l2_health *h, const struct l2_health_conf *conf, uint64_t now_ms);
+/* True when the state changed. */
+bool l2_health_note(struct l2_health *h, enum l2_outcome outcome, uint64_t now_ms);
+/* What a failed operation means; sys is an errno. */
+enum l2_outcome l2_outcome_of(int sys);
+/* Whether to read now; in DEGRADED and DOWN true once in probe_every_ms, and then that is the
+ * probe. */
+bool l2_health_may_read(struct l2_health *h, uint64_t now_ms);
+bool l2_health_may_write(struct l2_health *h, uint64_t now_ms);
+const char *l2_state_name(enum l2_state s); /* "normal", "degraded", "down" */
