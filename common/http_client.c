@@ -58,10 +58,10 @@ struct el_http_client {
     /* the thread's */
     struct el_msg stop;
     bool is_stopping;
-    uint64_t curl_due_ms;   /* when curl wants to be called; UINT64_MAX: not at all */
-    struct el_list calls;   /* of el_http_call.link: given to curl */
-    struct el_list waiting; /* of el_http_call.stall: for the peer; the one silent longest first */
-    struct el_list timers;  /* of el_http_timer.link, soonest first */
+    uint64_t curl_due_ms;    /* when curl wants to be called; UINT64_MAX: not at all */
+    struct el_list calls;    /* of el_http_call.link: given to curl */
+    struct el_list waiting;  /* of el_http_call.stall: for the peer; the one silent longest first */
+    struct el_timers timers; /* the caller's */
 };
 
 struct el_http_call {
@@ -701,14 +701,7 @@ static void run_timers(struct el_http_client *c)
     uint64_t now = now_ms();
     int running;
 
-    while (!el_list_empty(&c->timers)) {
-        struct el_http_timer *t = EL_ENTRY(c->timers.next, struct el_http_timer, link);
-
-        if (t->due_ms > now)
-            break;
-        el_list_remove(&t->link);
-        t->on_timer(t);
-    }
+    el_timers_run(&c->timers, now);
     if (c->curl_due_ms <= now) {
         c->curl_due_ms = UINT64_MAX;
         (void)curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
@@ -717,10 +710,8 @@ static void run_timers(struct el_http_client *c)
 
 static int wait_ms(const struct el_http_client *c)
 {
-    uint64_t due = c->curl_due_ms, now;
+    uint64_t due = el_min_u64(c->curl_due_ms, el_timers_due_ms(&c->timers)), now;
 
-    if (!el_list_empty(&c->timers))
-        due = el_min_u64(due, EL_ENTRY(c->timers.next, struct el_http_timer, link)->due_ms);
     if (!el_list_empty(&c->waiting))
         due = el_min_u64(due, EL_ENTRY(c->waiting.next, struct el_http_call, stall)->active_ms +
                                   c->conf.stall_timeout_ms);
@@ -843,7 +834,7 @@ static struct el_http_client *alloc_client(const struct el_http_client_conf *con
     el_http_sockets_init(&c->sockets);
     el_list_init(&c->calls);
     el_list_init(&c->waiting);
-    el_list_init(&c->timers);
+    el_timers_init(&c->timers);
     el_msg_init(&c->stop, stop_all);
     return c;
 }
@@ -968,26 +959,7 @@ void el_http_client_post(struct el_http_client *c, struct el_msg *m)
     el_msgq_post(c->queue, m);
 }
 
-void el_http_timer_init(struct el_http_timer *t, void (*on_timer)(struct el_http_timer *t))
+struct el_timers *el_http_client_timers(struct el_http_client *c)
 {
-    el_list_init(&t->link);
-    t->due_ms = 0;
-    t->on_timer = on_timer;
-}
-
-void el_http_timer_start(struct el_http_client *c, struct el_http_timer *t, uint64_t delay_ms)
-{
-    struct el_list *after;
-
-    el_list_remove(&t->link);
-    t->due_ms = now_ms() + delay_ms;
-    after = c->timers.prev;
-    while (after != &c->timers && EL_ENTRY(after, struct el_http_timer, link)->due_ms > t->due_ms)
-        after = after->prev;
-    el_list_insert_before(after->next, &t->link);
-}
-
-void el_http_timer_stop(struct el_http_timer *t)
-{
-    el_list_remove(&t->link);
+    return &c->timers;
 }

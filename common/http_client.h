@@ -19,6 +19,7 @@
 #include "common/err.h"
 #include "common/fields.h"
 #include "common/msgq.h"
+#include "common/timers.h"
 
 struct el_http_client; /* one thread, one connection pool. Thread: start/resume/cancel from any */
 struct el_http_call;   /* owned by the client; valid until on_done returns */
@@ -104,13 +105,5 @@ bool el_http_call_was_reused(const struct el_http_call *call);
 /* Thread: any. The message is dispatched there; see msgq.h. */
 void el_http_client_post(struct el_http_client *c, struct el_msg *m);
 
-/* Embedded in an object of the caller's. Thread: the client's, for all three. */
-struct el_http_timer {
-    struct el_list link; /* on the client's list while it runs, soonest first */
-    uint64_t due_ms;
-    void (*on_timer)(struct el_http_timer *t);
-};
-void el_http_timer_init(struct el_http_timer *t, void (*on_timer)(struct el_http_timer *t));
-/* Anew when it runs already. */
-void el_http_timer_start(struct el_http_client *c, struct el_http_timer *t, uint64_t delay_ms);
-void el_http_timer_stop(struct el_http_timer *t); /* harmless when it does not run */
+/* For timers of the caller's own. Thread: the client's. */
+struct el_timers *el_http_client_timers(struct el_http_client *c);

@@ -17,6 +17,13 @@ static uint64_t now_ms(const struct store_job *j)
     return el_clock_mono_ms(j->s->conf.clock);
 }
 
+/* In real time, whatever clock decides: the home thread's loop runs it. */
+static void start_timer(struct store_job *j, uint64_t delay_ms)
+{
+    el_timer_start(el_http_client_timers(j->home), &j->timer,
+                   el_clock_mono_ms(el_clock_system()) + delay_ms);
+}
+
 static struct el_str origin_name(const struct store_job *j, struct el_buf *buf)
 {
     el_buf_init(buf);
@@ -127,7 +134,7 @@ static void end_attempt(struct store_job *j, enum el_err code, const struct el_e
 
     if (j->stopped.code != EL_OK)
         code = j->stopped.code;
-    el_http_timer_stop(&j->timer);
+    el_timer_stop(&j->timer);
     j->state = STORE_JOB_IDLE;
     j->call = NULL;
     j->stopped = (struct el_error){ 0 };
@@ -240,7 +247,7 @@ static void call(struct store_job *j)
         .arg = j,
     };
 
-    el_http_timer_stop(&j->timer);
+    el_timer_stop(&j->timer);
     j->state = STORE_JOB_CALLING;
     j->called_ns = el_clock_mono_ns(j->s->conf.clock);
     el_counter_add(j->s->metrics.requests[j->reason], 1);
@@ -258,7 +265,7 @@ static void request_permit(struct store_job *j)
     case STORE_PERMIT_WAITING:
         j->state = STORE_JOB_QUEUED;
         j->queued_ms = now_ms(j);
-        el_http_timer_start(j->home, &j->timer, SLOWED_WAIT_MS);
+        start_timer(j, SLOWED_WAIT_MS);
         break;
     case STORE_PERMIT_NONE:
     case STORE_PERMIT_REFUSED:
@@ -294,10 +301,10 @@ static void wait_no_longer(struct store_job *j)
     else if (now_ms(j) - j->queued_ms >= j->s->conf.stall_timeout_ms)
         fail_attempt(j, EL_EBUSY, "too many requests to this origin are running");
     else
-        el_http_timer_start(j->home, &j->timer, SLOWED_WAIT_MS);
+        start_timer(j, SLOWED_WAIT_MS);
 }
 
-static void on_timer(struct el_http_timer *t)
+static void on_timer(struct el_timer *t)
 {
     struct store_job *j = job_of(EL_ENTRY(t, struct store_job, timer));
 
@@ -316,7 +323,7 @@ void store_job_ask(struct store_job *j, uint64_t delay_ms)
         return;
     }
     j->state = STORE_JOB_PAUSING;
-    el_http_timer_start(j->home, &j->timer, delay_ms);
+    start_timer(j, delay_ms);
 }
 
 void store_job_stop(struct store_job *j, enum el_err code, const char *why)
@@ -393,7 +400,7 @@ void store_job_init(struct store_job *j, struct storage *s, const struct store_j
     (void)pthread_mutex_init(&j->mtx, NULL); /* cannot fail with default attributes */
     el_msg_init(&j->msg, on_message);
     el_list_init(&j->link);
-    el_http_timer_init(&j->timer, on_timer);
+    el_timer_init(&j->timer, on_timer);
     store_permit_init(&j->permit);
 }
 

@@ -71,7 +71,7 @@ struct store_job {
     enum store_job_state state;
     bool is_over;
     bool has_head; /* this attempt's */
-    struct el_http_timer timer;
+    struct el_timer timer;
     struct store_permit permit; /* under the governor's mutex */
     uint64_t queued_ms, called_ns;
     struct el_http_call *call;

@@ -785,10 +785,10 @@ static void a_silent_origin_is_given_up_after_the_stall_timeout(void **state)
     world_close(&w);
 }
 
-static void on_timer(struct el_http_timer *t);
+static void on_timer(struct el_timer *t);
 
 struct alarm {
-    struct el_http_timer timer;
+    struct el_timer timer;
     struct el_msg msg;
     struct el_http_client *c;
     struct caller *r;
@@ -798,10 +798,11 @@ static void set_alarm(struct el_msg *m)
 {
     struct alarm *a = EL_ENTRY(m, struct alarm, msg);
 
-    el_http_timer_start(a->c, &a->timer, 300);
+    el_timer_start(el_http_client_timers(a->c), &a->timer,
+                   el_clock_mono_ms(el_clock_system()) + 300);
 }
 
-static void on_timer(struct el_http_timer *t)
+static void on_timer(struct el_timer *t)
 {
     struct alarm *a = EL_ENTRY(t, struct alarm, timer);
 
@@ -827,7 +828,7 @@ static void the_stall_clock_stands_while_we_pause(void **state)
     from = el_clock_mono_ms(el_clock_system());
     a.c = w.c;
     a.r = &w.r;
-    el_http_timer_init(&a.timer, on_timer);
+    el_timer_init(&a.timer, on_timer);
     el_msg_init(&a.msg, set_alarm);
     el_http_client_post(w.c, &a.msg);
     assert_int_equal(wait_done(&w.r), EL_OK);
