@@ -2,15 +2,16 @@
 /*
  * l2_health: whether a cache directory can be relied on. Pure.
  *
- *               fails                      too many, or fatal
- *   [OK] ----------------> [DEGRADED] ----------------------------> [DOWN]
- *    ^                         | ^                                    |
- *    +-------------------------+ +------------------------------------+
- *      good for a while                 a probe came back good
+ *     +------------------------- fatal --------------------------------+
+ *     |                                                                v
+ *   [OK] ---- fails ----> [DEGRADED] ---- goes on failing, fatal ---> [DOWN]
+ *    ^                      |    ^                                     |
+ *    +-- good for a while --+    +------ a probe came back good -------+
  *
  * OK: read and written. DEGRADED: the disk is slow or fails now and then: nothing is written, and
  * what it holds is read one piece at a time, as a probe; readers go elsewhere meanwhile. DOWN:
- * neither; a probe is due now and then. Whatever the state, no request fails because of it.
+ * neither; a probe is due now and then. Whatever the state, no request fails because of it. Every
+ * arrow is l2_health_note()'s.
  */
 #pragma once
 
@@ -27,10 +28,10 @@ enum l2_outcome {
 };
 
 struct l2_health_conf {
-    unsigned degrade_after; /* failures in a row, late ones included; 1..  */
-    unsigned down_after;    /* failures in a row in DEGRADED */
+    unsigned degrade_after; /* failures in a row, late ones included; 1.. */
+    unsigned down_after;    /* failures in a row in DEGRADED, 1..; late ones count neither way */
     uint64_t probe_every_ms;
-    unsigned recover_after; /* good ones in a row in DEGRADED or DOWN */
+    unsigned recover_after; /* good ones in a row, those in DOWN included, lead back to OK; 1.. */
     uint64_t no_room_ms;    /* nothing is written for so long after L2_NO_ROOM */
 };
 
@@ -44,12 +45,13 @@ struct l2_health {
 };
 
 void l2_health_init(struct l2_health *h, const struct l2_health_conf *conf, uint64_t now_ms);
-/* True when the state changed. */
+/* Once for every operation: one that is late and comes back after all is just late. True when the
+ * state changed. */
 bool l2_health_note(struct l2_health *h, enum l2_outcome outcome, uint64_t now_ms);
 /* What a failed operation means; sys is an errno. */
 enum l2_outcome l2_outcome_of(int sys);
 /* Whether to read now; in DEGRADED and DOWN true once in probe_every_ms, and then that is the
- * probe. */
+ * probe; the first is due so long after the trouble began. */
 bool l2_health_may_read(struct l2_health *h, uint64_t now_ms);
 bool l2_health_may_write(struct l2_health *h, uint64_t now_ms);
 const char *l2_state_name(enum l2_state s); /* "normal", "degraded", "down" */
