@@ -32,12 +32,13 @@ struct l2_region {
     uint32_t pieces;  /* live ones */
     uint32_t pinned;  /* of them */
     uint32_t busy;    /* reads and writes under way: not given up meanwhile */
-    uint64_t used_ms; /* monotonic */
+    uint64_t used_ms; /* monotonic; of a log: the mean over its pieces, estimated */
     struct cache_heat heat;
 };
 
 struct l2_regions; /* Thread: one at a time */
 
+/* NULL: memory is out. */
 struct l2_regions *l2_regions_new(uint32_t n, const struct cache_weights *weights);
 void l2_regions_free(struct l2_regions *rs); /* NULL is fine */
 
@@ -59,8 +60,9 @@ bool l2_region_restore(struct l2_regions *rs, uint32_t region, uint32_t offset, 
 /* After the last restore: regions with live pieces are FULL, the others FREE. */
 void l2_regions_restored(struct l2_regions *rs, uint64_t now_ms);
 
-/* A piece that was taken is written and named by the index (live), or not any more. When a region
- * has no live piece left and is not OPEN it becomes LEAVING: true, and freed() is due. */
+/* A piece that was taken is written and named by the index (live), or not any more. When a FULL
+ * region loses its last live piece and is not busy it becomes LEAVING: true, and freed() is due. A
+ * busy or OPEN one that is empty is the next victim once it is neither. */
 void l2_region_add(struct l2_regions *rs, uint32_t region, uint32_t bytes);
 bool l2_region_drop(struct l2_regions *rs, uint32_t region, uint32_t bytes, bool was_pinned);
 void l2_region_pin(struct l2_regions *rs, uint32_t region, bool is_pinned);
@@ -70,12 +72,12 @@ void l2_region_busy(struct l2_regions *rs, uint32_t region, int step); /* +1, -1
 void l2_region_touch(struct l2_regions *rs, uint32_t region, uint64_t now_ms);
 
 /*
- * The region to give up next: by the score of policy.h over a bounded sample of regions, regions
- * that are mostly dead first; never one that is busy, or mostly pinned. L2_NO_REGION: none may
- * leave.
+ * The region to give up next, a FULL one: without anything live, else by the score of policy.h over
+ * a bounded sample of regions, logs that are mostly dead first; never one that is busy, or mostly
+ * pinned. L2_NO_REGION: none may leave. Changes nothing: who asks may decide otherwise.
  */
 uint32_t l2_region_victim(struct l2_regions *rs, uint64_t now_ms, uint64_t random);
 /* FULL (or OPEN) -> LEAVING, whatever is live in it. */
 void l2_region_give_up(struct l2_regions *rs, uint32_t region);
-/* LEAVING -> FREE. */
+/* LEAVING -> FREE, with what may still be counted as live in it; it is not busy. */
 void l2_region_freed(struct l2_regions *rs, uint32_t region);

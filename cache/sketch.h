@@ -10,17 +10,18 @@
 
 struct cache_sketch; /* Thread: one at a time */
 
-/* For about so many different things in the cache at a time. */
+/* For about so many different things in the cache at a time. NULL: memory is out. */
 struct cache_sketch *cache_sketch_new(size_t things);
 void cache_sketch_free(struct cache_sketch *s); /* NULL is fine */
 void cache_sketch_touch(struct cache_sketch *s, uint64_t hash);
 unsigned cache_sketch_count(const struct cache_sketch *s, uint64_t hash); /* 0..15 */
 
 /*
- * Whether a newcomer is worth the place of what would leave for it. While there is free room
- * everything is; otherwise it has to have been asked for more often than the victim, so that one
- * pass over a large dataset does not flush what is asked for again and again. A newcomer that ties
- * gets in one time in 64 (`random`), so that a set that shifts is followed.
+ * Whether a newcomer, whose access was counted already, is worth the place of what would leave for
+ * it. While there is free room everything is; otherwise it has to have been asked for more often
+ * before than the victim, so that one pass over a large dataset does not flush what is asked for
+ * again and again, nor the part of the dataset that is there from the pass before. A newcomer that
+ * ties gets in one time in 64 (`random`), so that a set that shifts is followed.
  */
 bool cache_sketch_admits(const struct cache_sketch *s, uint64_t newcomer, unsigned victim_count,
                          uint64_t random);
