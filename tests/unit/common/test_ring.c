@@ -44,7 +44,7 @@ struct io {
     struct el_ring_op op;
     struct world *w;
     unsigned dones;
-    unsigned again; /* so often it submits itself anew when done */
+    unsigned again; /* so often it wipes its memory and submits itself anew when done */
     struct el_msg *posts;
 };
 
@@ -159,6 +159,7 @@ static void on_done(struct el_ring_op *op)
         el_ring_post(io->w->ring, io->posts);
     if (io->again > 0) {
         io->again--;
+        memset(op->mem, 0, op->bytes);
         el_ring_submit(io->w->ring, op);
     }
     count_done(io->w);
@@ -370,18 +371,21 @@ static void no_more_are_started_than_the_depth(void **state)
 
 static void one_may_be_submitted_anew_when_it_is_done(void **state)
 {
-    uint8_t *mem = blocks(1, 1);
+    uint8_t *out = blocks(1, 1), *in = blocks(1, 2);
     struct world *w = *state;
     struct io io;
 
     open_ring(w, 1, NULL);
-    io_init(&io, w, EL_RING_WRITE, mem, BLOCK, 0);
+    assert_int_equal(result(w, EL_RING_WRITE, out, BLOCK, 0), 0);
+    io_init(&io, w, EL_RING_READ, in, BLOCK, 0);
     io.again = 99;
     submit(w, &io, 1);
     WAIT(w, w->done == 100);
     assert_int_equal(io.dones, 100);
     assert_int_equal(io.op.result, 0);
-    free(mem);
+    assert_memory_equal(in, out, BLOCK);
+    free(in);
+    free(out);
 }
 
 static void it_says_when_it_was_submitted(void **state)
