@@ -23,8 +23,6 @@ static void move(struct l2_health *h, enum l2_state to, uint64_t now_ms)
     EL_ASSERT(allowed[h->state][to]);
     if (h->state == L2_OK)
         h->probed_ms = now_ms; /* the disk is left alone for once before the first probe */
-    if (to == L2_OK)
-        h->good_in_row = 0;
     h->bad_in_row = 0;
     h->state = to;
     h->changed_ms = now_ms;

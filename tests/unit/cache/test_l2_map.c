@@ -183,7 +183,7 @@ static void what_was_removed_takes_no_memory(void **state)
         struct l2_chunk *c = l2_map_chunk_get(m, o, 0);
 
         for (unsigned i = 0; i < CACHE_CHUNK_BLOCKS; i++)
-            (void)add_block(m, c, i, 2); /* dropped by its number */
+            (void)add_block(m, c, i, round); /* dropped by its number */
         assert_true(l2_map_bytes(m) > before + CACHE_CHUNK_BLOCKS * sizeof(struct l2_block));
         for (unsigned i = 0; i < CACHE_CHUNK_BLOCKS; i++)
             drop_block(m, c, i);
@@ -193,6 +193,27 @@ static void what_was_removed_takes_no_memory(void **state)
             assert_int_equal(l2_map_bytes(m), before);
         before = l2_map_bytes(m);
     }
+    l2_map_free(m);
+}
+
+/* 1 TiB. */
+static void the_chunks_of_a_long_object_are_told_apart(void **state)
+{
+    const uint32_t n = 65536;
+    struct l2_map *m = l2_map_new();
+    struct cache_object_id id = id_of(1);
+    struct l2_object *o = l2_map_object_get(m, &id, 1, n * CACHE_CHUNK_BYTES);
+
+    (void)state;
+    for (uint32_t i = 0; i < n; i++)
+        assert_int_equal(l2_map_chunk_get(m, o, i)->chunk, i);
+    for (uint32_t i = 1; i < n; i += 2)
+        l2_map_chunk_remove(m, l2_map_chunk(m, &id, i));
+    for (uint32_t i = 0; i < n; i += 2)
+        assert_int_equal(l2_map_chunk(m, &id, i)->chunk, i);
+    for (uint32_t i = 1; i < n; i += 2)
+        assert_null(l2_map_chunk(m, &id, i));
+    assert_int_equal(o->n_chunks, n / 2);
     l2_map_free(m);
 }
 
@@ -559,6 +580,7 @@ int main(void)
         cmocka_unit_test(a_new_chunk_is_empty_and_in_no_region),
         cmocka_unit_test(blocks_keep_their_entries_in_whatever_order_they_come),
         cmocka_unit_test(what_was_removed_takes_no_memory),
+        cmocka_unit_test(the_chunks_of_a_long_object_are_told_apart),
         cmocka_unit_test(a_region_is_emptied_while_it_is_walked),
         cmocka_unit_test(pieces_that_stay_are_found_the_next_time),
         cmocka_unit_test(a_chunk_with_a_region_of_its_own_leaves_with_its_last_block),
