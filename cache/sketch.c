@@ -8,16 +8,18 @@
 
 #define ROWS          4
 #define COUNT_MAX     15u
-#define MIN_THINGS    64
-#define MAX_THINGS    ((size_t)1 << 28) /* 512 MiB of counters */
+#define MIN_THINGS    16
+#define MAX_THINGS    ((size_t)1 << 25) /* 512 MiB of counters */
 #define PER_WORD      16
+#define PER_THING     8 /* counters in a row: fewer, and the counts of a long tail run together */
 #define SAMPLE        10
 #define TIES_ADMITTED 64 /* one in so many */
 #define HALF_MASK     UINT64_C(0x7777777777777777)
 
 struct cache_sketch {
-    uint64_t width; /* counters in a row, a power of two */
-    uint64_t seen;  /* since the counters were halved last */
+    uint64_t width;  /* counters in a row, a power of two */
+    uint64_t sample; /* accesses after which they are halved */
+    uint64_t seen;   /* accesses that are in the counters, those halved as half */
     uint64_t words[];
 };
 
@@ -28,15 +30,18 @@ static uint64_t row_words(const struct cache_sketch *s)
 
 struct cache_sketch *cache_sketch_new(size_t things)
 {
+    uint64_t bounded = el_max_u64(el_min_u64(things, MAX_THINGS), MIN_THINGS);
     uint64_t width = MIN_THINGS;
     struct cache_sketch *s;
 
-    while (width < things && width < MAX_THINGS)
+    while (width < PER_THING * bounded)
         width *= 2;
     s = (struct cache_sketch *)el_try_alloc(sizeof(*s) +
                                             ROWS * (width / PER_WORD) * sizeof(s->words[0]));
-    if (s != NULL)
-        s->width = width;
+    if (s == NULL)
+        return NULL;
+    s->width = width;
+    s->sample = SAMPLE * bounded;
     return s;
 }
 
@@ -109,7 +114,7 @@ void cache_sketch_touch(struct cache_sketch *s, uint64_t hash)
         if (counter(s, row, c) == min)
             *word_of(s, row, c) += UINT64_C(1) << shift_of(c);
     }
-    if (++s->seen >= SAMPLE * s->width)
+    if (++s->seen >= s->sample)
         halve(s);
 }
 

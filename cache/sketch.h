@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * sketch: how often something was asked for lately, in a fixed amount of memory: a count-min sketch
- * of 4-bit counters that are halved once ten times as many accesses as it has counters in a row
- * were seen (the ageing of TinyLFU: Einziger, Friedman, Manes 2017), and admission by it. Pure.
+ * of 4-bit counters that are halved once ten times as many accesses were seen as there are things
+ * in the cache (the ageing of TinyLFU: Einziger, Friedman, Manes 2017), and admission by it. Pure.
  */
 #pragma once
 
@@ -10,7 +10,11 @@
 
 struct cache_sketch; /* Thread: one at a time */
 
-/* For about so many different things in the cache at a time. NULL: memory is out. */
+/*
+ * For about so many different things in the cache at a time: 16 to 32 bytes each. With more a shift
+ * is followed later, with fewer what is read once in a long while is forgotten; the number of its
+ * regions serves a store well, also one with many short objects. NULL: memory is out.
+ */
 struct cache_sketch *cache_sketch_new(size_t things);
 void cache_sketch_free(struct cache_sketch *s); /* NULL is fine */
 void cache_sketch_touch(struct cache_sketch *s, uint64_t hash);

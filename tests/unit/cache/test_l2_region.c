@@ -500,6 +500,23 @@ static void a_log_that_is_mostly_dead_leaves_before_an_older_region(void **state
     l2_regions_free(rs);
 }
 
+static void of_two_that_are_mostly_dead_the_one_with_less_alive_leaves(void **state)
+{
+    struct l2_regions *rs = l2_regions_new(4, &weights);
+    uint32_t a = full_log(rs, 1), b = full_log(rs, 500);
+
+    (void)state;
+    for (unsigned i = 0; i < 10; i++)
+        assert_false(l2_region_drop(rs, a, CACHE_BLOCK_BYTES, false) ||
+                     l2_region_drop(rs, b, CACHE_BLOCK_BYTES, false));
+    assert_false(l2_region_drop(rs, b, CACHE_BLOCK_BYTES, false));
+    assert_int_equal(l2_region_victim(rs, 900, 1), b);
+    assert_false(l2_region_drop(rs, a, CACHE_BLOCK_BYTES, false));
+    assert_false(l2_region_drop(rs, a, CACHE_BLOCK_BYTES, false));
+    assert_int_equal(l2_region_victim(rs, 900, 1), a);
+    l2_regions_free(rs);
+}
+
 static void one_hot_piece_makes_a_log_only_a_little_younger(void **state)
 {
     struct l2_regions *rs = l2_regions_new(4, &weights);
@@ -627,6 +644,7 @@ int main(void)
         cmocka_unit_test(a_mostly_pinned_region_is_no_victim),
         cmocka_unit_test(a_busy_region_that_loses_its_last_piece_is_the_next_victim_once_idle),
         cmocka_unit_test(a_log_that_is_mostly_dead_leaves_before_an_older_region),
+        cmocka_unit_test(of_two_that_are_mostly_dead_the_one_with_less_alive_leaves),
         cmocka_unit_test(one_hot_piece_makes_a_log_only_a_little_younger),
         cmocka_unit_test(the_victim_of_many_is_an_old_one),
         cmocka_unit_test(heat_keeps_a_region_that_is_a_little_older),
