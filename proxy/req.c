@@ -218,13 +218,14 @@ static bool wants_cache(const struct proxy_req *r)
            !el_fieldv_has(f, EL_STR("If-Unmodified-Since"));
 }
 
+/* A loop is told from its fields alone: in origin-form it may well name nothing that we serve. */
 static enum el_err admit(struct proxy_req *r, struct el_error *err)
 {
     const struct proxy_head *head = &r->stream->head;
-    enum el_err rc = proxy_route_parse(r->proxy->gateway, head, &r->route, err);
+    enum el_err rc = proxy_guard_loop(head->fields, el_str_of(r->proxy->via_token), err);
 
     if (rc == EL_OK)
-        rc = proxy_guard_loop(head->fields, el_str_of(r->proxy->via_token), err);
+        rc = proxy_route_parse(r->proxy->gateway, head, &r->route, err);
     if (rc == EL_OK && r->route.kind == PROXY_ROUTE_CONNECT)
         rc = proxy_guard_connect(r->settings->guard, r->route.to.host, r->route.to.port, err);
     else if (rc == EL_OK && r->route.kind == PROXY_ROUTE_FORWARD)

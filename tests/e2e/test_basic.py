@@ -424,6 +424,8 @@ def test_a_request_that_came_by_here_already_is_a_loop(node, origin):
     via = node.get(origin.url + "/bytes/10/v").get("Via")
     assert origin.seen[0].get("Via")
     is_our_error(node.get(origin.url + "/bytes/10/v2", [("Via", via)]), 508)
+    # Also where nobody could answer it: this node has no gateway.
+    is_our_error(node.get("/bytes/10/v2", [("Via", via)]), 508)
     assert len(origin.seen) == 1
 
 
