@@ -68,9 +68,28 @@ static const char *hint(enum el_err code)
     case EL_EBREAKER:
     case EL_EBUSY:
         return "Try again in a few seconds.";
-    default:
-        return NULL;
+    case EL_OK:
+    case EL_EINVAL:
+    case EL_ECONF:
+    case EL_ENOMEM:
+    case EL_ESYS:
+    case EL_ECANCELED:
+    case EL_ESHUTDOWN:
+    case EL_EPROTO:
+    case EL_ETRUNCATED:
+    case EL_ERESET:
+    case EL_EBADREQ:
+    case EL_ETOOLARGE:
+    case EL_ELOOP:
+    case EL_EPROXYAUTH:
+    case EL_EUNSUPPORTED:
+    case EL_EBODYTOOLARGE:
+    case EL_ENOTCACHED:
+    case EL_EHASH:
+    case EL_EORIGIN:
+        break;
     }
+    return NULL;
 }
 
 static void add_json(struct el_buf *out, struct el_str s)
