@@ -114,6 +114,8 @@ struct cache_meta {
 };
 
 struct cache_meta *cache_meta_new(void); /* zeroed, one reference */
+/* Sets what follows from its fields: head, etag and last_modified. Before it is shared. */
+void cache_meta_finish(struct cache_meta *m);
 struct cache_meta *cache_meta_ref(struct cache_meta *m);
 void cache_meta_unref(struct cache_meta *m); /* NULL is fine */
 

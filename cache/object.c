@@ -12,6 +12,26 @@ struct cache_meta *cache_meta_new(void)
     return m;
 }
 
+static void add_line(struct el_buf *out, const struct el_field *f)
+{
+    el_buf_add_str(out, f->name);
+    el_buf_add_str(out, EL_STR(": "));
+    el_buf_add_str(out, f->value);
+    el_buf_add_str(out, EL_STR("\r\n"));
+}
+
+void cache_meta_finish(struct cache_meta *m)
+{
+    struct el_fieldv fields = el_fields_view(&m->fields);
+
+    el_buf_clear(&m->head);
+    for (size_t i = 0; i < fields.n; i++)
+        add_line(&m->head, &fields.v[i]);
+    /* What is not there stays empty. */
+    (void)el_fieldv_get(fields, EL_STR("ETag"), &m->etag);
+    (void)el_fieldv_get(fields, EL_STR("Last-Modified"), &m->last_modified);
+}
+
 struct cache_meta *cache_meta_ref(struct cache_meta *m)
 {
     atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed);

@@ -272,14 +272,10 @@ static bool etag_is_strong(struct el_fieldv fields, struct el_str etag)
            etag.p[etag.n - 1] == '"';
 }
 
-static void find_validators(struct cache_meta *meta)
+static bool has_strong_validator(const struct cache_meta *meta)
 {
-    struct el_fieldv fields = el_fields_view(&meta->fields);
-
-    (void)el_fieldv_get(fields, EL_STR("ETag"), &meta->etag);
-    (void)el_fieldv_get(fields, EL_STR("Last-Modified"), &meta->last_modified);
-    meta->has_strong_validator =
-        meta->etag.n > 0 ? etag_is_strong(fields, meta->etag) : proxy_fresh_date_is_strong(meta);
+    return meta->etag.n > 0 ? etag_is_strong(el_fields_view(&meta->fields), meta->etag)
+                            : proxy_fresh_date_is_strong(meta);
 }
 
 /*
@@ -332,11 +328,6 @@ static bool is_useless(const struct cache_meta *meta)
            !has_validator(el_fields_view(&meta->fields));
 }
 
-static void render(struct cache_meta *meta)
-{
-    proxy_headers_response(el_fields_view(&meta->fields), false, &meta->head);
-}
-
 struct cache_meta *proxy_fresh_meta(const struct proxy_fresh_request *req,
                                     const struct proxy_fresh_response *res, const char **ret_why)
 {
@@ -357,8 +348,8 @@ struct cache_meta *proxy_fresh_meta(const struct proxy_fresh_request *req,
         cache_meta_unref(meta);
         return NULL;
     }
-    render(meta);
-    find_validators(meta);
+    cache_meta_finish(meta);
+    meta->has_strong_validator = has_strong_validator(meta);
     return meta;
 }
 
@@ -401,8 +392,7 @@ struct cache_meta *proxy_fresh_update(const struct cache_meta *old,
             el_fields_add(&meta->fields, f.name, f.value);
     }
     judge(meta, req, res);
-    render(meta);
-    find_validators(meta);
+    cache_meta_finish(meta);
     /* How far the stored version can be told from others was settled when it came. */
     meta->has_strong_validator = old->has_strong_validator;
     return meta;
