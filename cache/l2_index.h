@@ -9,8 +9,12 @@
  * Order on disk: data first, index after. A commit syncs the store's file before it writes, so that
  * no index entry ever names bytes that a power cut could still take away.
  *
- * Format: version L2_INDEX_VERSION, in table META under "version". An older one is emptied with a
- * message, a newer one is refused (EL_ECONF). META also holds what the store was made with.
+ * Format: version L2_INDEX_VERSION, in table META under "version" (4 bytes, big-endian). An older
+ * one is emptied with a message, a newer one is refused (EL_ECONF). META also holds what the store
+ * was made with. What is no LMDB file, or a damaged one, is replaced by an empty one, with a
+ * message.
+ *
+ * Failure: EL_EDISK, with ENOSPC in `sys` where room is what is missing, in the map or on the disk.
  */
 #pragma once
 
@@ -32,6 +36,8 @@ enum el_err l2_index_open(const char *dir, uint64_t max_bytes, struct l2_index *
                           bool *ret_is_new, struct el_error *err);
 /* Commits what was handed over, then joins the thread. NULL is fine. */
 void l2_index_close(struct l2_index *x);
+/* The next open() of DIR/index makes a new one. It is not open now. */
+enum el_err l2_index_discard(const char *dir, struct el_error *err);
 
 /*
  * Every entry of a table in the order of its keys, borrowed for the call; each() ends it early with
@@ -50,9 +56,11 @@ struct l2_batch {
     int sync_fd;           /* the store's file */
     struct el_buf changes; /* the index's encoding; empty at first */
     size_t n;              /* changes */
-    struct el_error err;   /* afterwards; code EL_OK when it is durable */
+    struct el_error err; /* afterwards; code EL_OK when it is durable, otherwise nothing of it is */
+    struct el_list link; /* the index's */
 };
 
+/* Keys are of 1 to 511 bytes. */
 void l2_batch_init(struct l2_batch *b, void (*on_done)(struct el_msg *));
 void l2_batch_deinit(struct l2_batch *b);
 void l2_batch_put(struct l2_batch *b, enum l2_table table, struct el_str key, struct el_str value);
@@ -77,5 +85,5 @@ struct l2_get {
 /* Thread: any. Sees what was committed before it. */
 void l2_index_get(struct l2_index *x, struct l2_get *g);
 
-/* Bytes of the file that are in use. Thread: any. */
+/* Bytes of the file that hold something; what deletions left free is used again. Thread: any. */
 uint64_t l2_index_bytes(struct l2_index *x);

@@ -13,8 +13,9 @@ struct cache_object_id {
 };
 
 /*
- * The first 16 bytes of the SHA-256 over the object version: url, variant (vary bytes), strong
- * validator (ETag, else Last-Modified) and length, each with its length before it.
+ * The first 16 bytes of the SHA-256 over the object version: url, variant (vary bytes), validator
+ * (ETag, else Last-Modified) and length (8 bytes), each with its length before it (8 bytes), all
+ * big-endian. Versions without a strong validator may have the same.
  */
 void cache_object_id_of(struct el_str url, const struct cache_meta *meta, uint64_t length,
                         struct cache_object_id *ret);
@@ -29,8 +30,8 @@ struct l2_block {
 struct l2_chunk_record {
     struct cache_object_id object;
     uint32_t chunk;
-    uint16_t bitmap;                            /* of the 16 blocks */
-    struct l2_block blocks[CACHE_CHUNK_BLOCKS]; /* those of the bitmap */
+    uint16_t bitmap;                            /* of the 16 blocks; never 0 */
+    struct l2_block blocks[CACHE_CHUNK_BLOCKS]; /* by number; those of the bitmap are there */
 };
 
 #define L2_CHUNK_KEY_BYTES 20 /* object id, chunk: a range of keys is an object */
@@ -51,10 +52,15 @@ struct l2_object_record {
     bool is_pinned;
 };
 
+/* The length is known. */
 void l2_object_encode(const struct l2_object_record *r, struct el_buf *out);
 enum el_err l2_object_decode(struct el_str key, struct el_str value, struct l2_object_record *ret,
                              struct el_error *err);
-/* The same without the meta: what a start needs of a million records. */
+/* The same without the meta and the checksum: what a start needs of a million records. Who uses the
+ * object decodes it first. */
 enum el_err l2_object_peek(struct el_str key, struct el_str value, struct cache_object_id *ret_id,
                            struct el_str *ret_url, uint64_t *ret_length, bool *ret_is_pinned,
                            struct el_error *err);
+
+/* What a value ends with: the checksum of its key and of what stands before. */
+uint64_t l2_record_sum(struct el_str key, struct el_str bytes);

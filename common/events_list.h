@@ -14,6 +14,8 @@ EL_EVENT(EV_CONF_RELOAD, "conf.reload", "SIGHUP: the configuration was read agai
 EL_EVENT(EV_CONF_IGNORED, "conf.ignored", "a changed key that only a restart can apply")
 EL_EVENT(EV_CACHE_OPEN, "cache.open", "the memory tier is ready; its size and kind of pages")
 EL_EVENT(EV_CACHE_FULL, "cache.full", "no memory could be freed for a block: everything is in use")
+EL_EVENT(EV_L2_EMPTIED, "l2.emptied",
+         "the index of a cache directory cannot be used; the directory starts empty")
 EL_EVENT(EV_LISTEN, "proxy.listen", "a listener accepts")
 EL_EVENT(EV_ACCEPT_PAUSED, "proxy.accept_paused",
          "the connection limit or the descriptor limit is reached")

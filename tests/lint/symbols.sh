@@ -6,7 +6,7 @@ build=${1:?build directory}
 
 declare -A prefix=(
     [common]='el_'
-    [cache]='cache_'
+    [cache]='(cache|l2)_'
     [storage]='(store|storage)_'
     [proxy]='proxy_'
     [discovery]='disc_'
