@@ -20,8 +20,10 @@ EL_EVENT(EV_LISTEN, "proxy.listen", "a listener accepts")
 EL_EVENT(EV_ACCEPT_PAUSED, "proxy.accept_paused",
          "the connection limit or the descriptor limit is reached")
 EL_EVENT(EV_TLS_RELOAD, "proxy.tls_reload", "the certificate was read again")
-EL_EVENT(EV_REFUSED, "proxy.refused", "a request was refused by policy; the rule and the target")
-EL_EVENT(EV_ORIGIN_ERROR, "origin.error", "an exchange with the origin failed")
+EL_EVENT(EV_REFUSED, "proxy.refused",
+         "a request was refused by policy, and by which rule; once a second for each host")
+EL_EVENT(EV_ORIGIN_ERROR, "origin.error",
+         "an origin could not give what a client asked for; once a second for each host")
 EL_EVENT(EV_ORIGIN_RETRY, "origin.retry", "a read is asked for again after a failure")
 EL_EVENT(EV_ORIGIN_CHANGED, "origin.changed", "an object changed while it was read")
 EL_EVENT(EV_BREAKER_OPEN, "origin.breaker_open",

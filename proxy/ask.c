@@ -266,7 +266,8 @@ void proxy_ask_answer(struct proxy_req *r)
         return;
     }
     if (answer.status == 206 && !extent_of(r, &first, &end, &total)) {
-        proxy_req_fail(r, EL_EPROTO, "the origin's Content-Range does not fit what was asked");
+        proxy_req_origin_failed(r, EL_EPROTO,
+                                "the origin's Content-Range does not fit what was asked");
         return;
     }
     meta = proxy_fresh_meta(&r->fresh, &answer, &r->why);

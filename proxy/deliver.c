@@ -170,7 +170,7 @@ void proxy_deliver_push(struct proxy_req *r)
             return;
         case CACHE_READ_ERROR:
             if (r->reader.err.code != EL_ENOTCACHED || r->reader.ticket != NULL) {
-                proxy_req_fail(r, r->reader.err.code, r->reader.err.text);
+                proxy_req_origin_failed(r, r->reader.err.code, r->reader.err.text);
                 return;
             }
             reopen(r);

@@ -134,7 +134,7 @@ static void warn_if_exposed(const char *what, const char *address)
     el_log(EL_WARN, EV_NODE_EXPOSED,
            "listener=%s address=%s advice=\"whoever reaches this address may use it without any "
            "credentials: keep it behind a firewall, or bind to 127.0.0.1\"",
-           what, address);
+           what, EL_LOG_Q(el_str_of(address)));
 }
 
 /* ---- which addresses may be asked ---- */
@@ -400,8 +400,9 @@ static int run(struct node *n)
     setup_log(n->conf);
     raise_fd_limit();
     el_log(EL_INFO, EV_NODE_START, "version=%s pid=%d proxy_address=%s admin_address=%s",
-           ELIO_VERSION, (int)getpid(), or_general(n->conf, n->conf->proxy_bind_address),
-           or_general(n->conf, n->conf->admin_bind_address));
+           ELIO_VERSION, (int)getpid(),
+           EL_LOG_Q(el_str_of(or_general(n->conf, n->conf->proxy_bind_address))),
+           EL_LOG_Q(el_str_of(or_general(n->conf, n->conf->admin_bind_address))));
     rc = start(n, &err);
     if (rc != EL_OK) {
         el_log_error(EL_ERROR, EV_NODE_FAIL, &err);

@@ -129,7 +129,8 @@ void proxy_pass_answer(struct proxy_req *r)
     r->pipe_left = UINT64_MAX;
     r->is_cut = r->status == 206 && r->has_asked_range;
     if (r->is_cut && !cut_range(r)) {
-        proxy_req_fail(r, EL_EPROTO, "the origin's partial answer does not hold what was asked");
+        proxy_req_origin_failed(r, EL_EPROTO,
+                                "the origin's partial answer does not hold what was asked");
         return;
     }
     length = r->is_cut ? (int64_t)r->pipe_left : length_of(r);
@@ -163,7 +164,7 @@ static size_t cut(struct proxy_req *r, const void **bytes, size_t n)
 static void finish(struct proxy_req *r)
 {
     if (r->ex->is_done && r->ex->err.code != EL_OK && r->pipe_left > 0)
-        proxy_req_fail(r, r->ex->err.code, r->ex->err.text);
+        proxy_req_origin_failed(r, r->ex->err.code, r->ex->err.text);
     else
         proxy_req_step(r, PROXY_STEP_DONE);
 }

@@ -27,6 +27,7 @@
 #include "common/log.h"
 #include "proxy/fresh.h"
 #include "proxy/headers_out.h"
+#include "proxy/notice.h"
 #include "proxy/vary.h"
 
 /* A leader whose connection to the origin hangs must not hang everybody: after this a request asks
@@ -40,6 +41,7 @@ struct thread_state {
     struct el_list running; /* of proxy_req.link */
     struct el_list spare;
     unsigned spares;
+    struct proxy_notices notices; /* of what failed, by host and port */
 };
 
 static void on_exchange(void *arg, struct store_exchange *ex, enum store_event ev);
@@ -82,6 +84,49 @@ void proxy_req_land(struct proxy_req *r, bool stored, uint64_t solo_ms)
     cache_flight_land(r->proxy->cache, el_buf_str(&r->route.url), stored, solo_ms);
 }
 
+/* ---- lines of the log ---- */
+
+/* The host that the request is for, as a name for the log. Empty before it is routed. */
+static struct el_str origin_name(const struct proxy_req *r, struct el_buf *room)
+{
+    el_buf_add_str(room, r->route.to.host);
+    if (r->route.to.host.n > 0)
+        el_buf_addf(room, ":%u", (unsigned)r->route.to.port);
+    return el_buf_str(room);
+}
+
+static void note(struct proxy_req *r, enum el_event event, enum el_err code, const char *detail)
+{
+    struct thread_state *ts = r->thread->user;
+    struct el_buf room = { 0 };
+    struct el_str origin = origin_name(r, &room);
+
+    if (proxy_notice_due(&ts->notices, origin, el_clock_mono_ms(r->proxy->clock)))
+        el_log(EL_WARN, event, "origin=%s client=%s code=%d error=%s", EL_LOG_Q(origin),
+               EL_LOG_Q(el_str_of(r->stream->client)), (int)code, EL_LOG_Q(el_str_of(detail)));
+    el_buf_deinit(&room);
+}
+
+/* A malformed request is the client's business: it is answered and counted, but no line. */
+static void note_refusal(struct proxy_req *r, enum el_err code, const char *detail)
+{
+    if (code == EL_EFORBIDDEN || code == EL_ELOOP)
+        note(r, EV_REFUSED, code, detail);
+}
+
+void proxy_req_origin_failed(struct proxy_req *r, enum el_err code, const char *detail)
+{
+    /* Without a client it concerns nobody yet, and the breaker has a line of its own. */
+    bool is_news =
+        r->stream != NULL && code != EL_EBREAKER && code != EL_ECANCELED && code != EL_ESHUTDOWN;
+
+    if (is_news && code == EL_EFORBIDDEN)
+        note_refusal(r, code, detail);
+    else if (is_news)
+        note(r, EV_ORIGIN_ERROR, code, detail);
+    proxy_req_fail(r, code, detail);
+}
+
 /* ---- the exchange with the origin ---- */
 
 void proxy_req_exchange(struct proxy_req *r, const struct el_fields *fields, int64_t body_length,
@@ -105,7 +150,8 @@ void proxy_req_exchange(struct proxy_req *r, const struct el_fields *fields, int
 /* Over before there was a head. */
 static void on_no_answer(struct proxy_req *r)
 {
-    proxy_req_fail(r, r->ex->err.code == EL_OK ? EL_EPROTO : r->ex->err.code, r->ex->err.text);
+    proxy_req_origin_failed(r, r->ex->err.code == EL_OK ? EL_EPROTO : r->ex->err.code,
+                            r->ex->err.text);
 }
 
 static void on_answer(struct proxy_req *r)
@@ -243,7 +289,7 @@ static void on_tunnel(void *arg, enum el_err code, const struct el_error *err)
     } else if (code == EL_ERESET) {
         proxy_req_gone(r);
     } else {
-        proxy_req_fail(r, code, err->text);
+        proxy_req_origin_failed(r, code, err->text);
     }
 }
 
@@ -271,6 +317,7 @@ static void route(struct proxy_req *r)
     rc = admit(r, &err);
     if (rc != EL_OK) {
         el_counter_add(r->proxy->refused, 1);
+        note_refusal(r, rc, err.text);
         proxy_req_fail(r, rc, err.text);
         return;
     }

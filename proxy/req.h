@@ -139,11 +139,13 @@ void proxy_req_thread_stop(void *arg, struct proxy_thread *t);
 
 /*
  * The one place where the step changes: asserts that the move is in the table, and enters the step.
- * After any of the next three the request may be gone: return at once.
+ * After any of the next four the request may be gone: return at once.
  */
 void proxy_req_step(struct proxy_req *r, enum proxy_step next);
 /* Our own answer: problem+json when nothing was sent yet, a broken connection otherwise. */
 void proxy_req_fail(struct proxy_req *r, enum el_err code, const char *detail);
+/* The same, and a line in the log: the origin is why. */
+void proxy_req_origin_failed(struct proxy_req *r, enum el_err code, const char *detail);
 /* The client is gone. */
 void proxy_req_gone(struct proxy_req *r);
 

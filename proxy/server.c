@@ -209,7 +209,7 @@ void proxy_thread_note_paused(struct proxy_thread *t, const char *why)
     if (now < t->priv->next_pause_log_ms)
         return;
     t->priv->next_pause_log_ms = now + PAUSE_LOG_MS;
-    el_log(EL_WARN, EV_ACCEPT_PAUSED, "thread=%u why=\"%s\"", t->index, why);
+    el_log(EL_WARN, EV_ACCEPT_PAUSED, "thread=%u why=%s", t->index, EL_LOG_Q(el_str_of(why)));
 }
 
 bool proxy_thread_may_accept(struct proxy_thread *t)
@@ -497,8 +497,9 @@ enum el_err proxy_server_start(const struct proxy_server_conf *conf,
         rc = start_threads(s, err);
     if (rc != EL_OK)
         goto fail;
-    el_log(EL_INFO, EV_LISTEN, "address=%s port=%u tls_port=%u threads=%u", conf->bind_address,
-           (unsigned)s->port, (unsigned)s->tls_port, s->n_threads);
+    el_log(EL_INFO, EV_LISTEN, "address=%s port=%u tls_port=%u threads=%u",
+           EL_LOG_Q(el_str_of(conf->bind_address)), (unsigned)s->port, (unsigned)s->tls_port,
+           s->n_threads);
     *ret_server = s;
     return EL_OK;
 fail:
@@ -530,7 +531,7 @@ enum el_err proxy_server_reload(struct proxy_server *s, const struct proxy_limit
         s->tls = fresh;
         pthread_mutex_unlock(&s->mtx);
         SSL_CTX_free(old); /* connections that use it hold references */
-        el_log(EL_INFO, EV_TLS_RELOAD, "cert=%s", tls_cert);
+        el_log(EL_INFO, EV_TLS_RELOAD, "cert=%s", EL_LOG_Q(el_str_of(tls_cert)));
     }
     publish_limits(s, limits);
     return EL_OK;

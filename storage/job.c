@@ -46,14 +46,14 @@ static void log_turn(const struct store_job *j, enum store_turn turn)
     case STORE_TURN_NONE:
         break;
     case STORE_TURN_SLOWED:
-        el_log(EL_WARN, EV_SLOWDOWN, "origin=%.*s", EL_STR_ARG(name));
+        el_log(EL_WARN, EV_SLOWDOWN, "origin=%s", EL_LOG_Q(name));
         break;
     case STORE_TURN_OPENED:
-        el_log(EL_WARN, EV_BREAKER_OPEN, "origin=%.*s for_ms=%llu", EL_STR_ARG(name),
+        el_log(EL_WARN, EV_BREAKER_OPEN, "origin=%s for_ms=%llu", EL_LOG_Q(name),
                (unsigned long long)j->s->conf.breaker_open_ms);
         break;
     case STORE_TURN_CLOSED:
-        el_log(EL_INFO, EV_BREAKER_CLOSED, "origin=%.*s", EL_STR_ARG(name));
+        el_log(EL_INFO, EV_BREAKER_CLOSED, "origin=%s", EL_LOG_Q(name));
         break;
     }
     el_buf_deinit(&buf);

@@ -416,6 +416,35 @@ def test_a_dead_origin_is_502_and_says_so(node, origin):
     is_our_error(node.get(origin.url + "/bytes/10/dead"), 502)
 
 
+def lines(node, tag):
+    return [l for l in node.log().splitlines() if f" {tag} " in l]
+
+
+def test_what_an_origin_could_not_give_is_logged_but_not_for_each_request(start, origin):
+    node = start(proxy__threads=1, storage__retries=0, storage__breaker_failures=0)
+    origin.add("/broken", size=10, reset_at=5, etag="", last_modified="")
+    began = time.monotonic()
+    node.get(origin.url + "/broken")
+    origin.close()
+    for i in range(20):
+        is_our_error(node.get(f"{origin.url}/bytes/10/dead{i}?X-Amz-Signature=hidden"), 502)
+    logged = lines(node, "origin.error")
+    assert 1 <= len(logged) <= time.monotonic() - began + 1
+    assert f'origin="127.0.0.1:{origin.port}"' in logged[0] and "hidden" not in node.log()
+
+
+def test_a_refusal_is_logged_with_its_rule(start):
+    by_name, by_address = start(proxy__deny_hosts="no.test"), start()
+    is_our_error(by_name.get("http://no.test/x"), 403)
+    (line,) = lines(by_name, "proxy.refused")
+    assert 'origin="no.test:80"' in line and "proxy.deny_hosts" in line
+    is_our_error(by_address.get("http://[::1/x"), 400)
+    assert not lines(by_address, "proxy.refused")
+    is_our_error(by_address.get(f"http://localhost:{by_address.admin_port}/x"), 403)
+    (line,) = lines(by_address, "proxy.refused")
+    assert f'origin="localhost:{by_address.admin_port}"' in line
+
+
 def test_a_name_that_does_not_resolve_is_502(node):
     is_our_error(node.get("http://no-such-host.invalid/x"), 502)
 
