@@ -17,7 +17,8 @@ struct store_origin {
     uint64_t slowed_ms; /* when the limit was last halved */
     uint64_t quiet_until_ms;
     enum circuit circuit;
-    unsigned failures; /* in a row */
+    unsigned failures; /* to answer at all, in a row */
+    unsigned cuts;     /* bodies that broke off, in a row */
     bool is_probed;    /* half open: somebody tries */
     uint64_t open_until_ms;
 };
@@ -65,8 +66,8 @@ static bool is_at_rest(const struct store_origin *o)
 
 static bool is_as_new(const struct store_governor *g, const struct store_origin *o, uint64_t now)
 {
-    return is_at_rest(o) && o->circuit == CLOSED && o->failures == 0 && o->quiet_until_ms <= now &&
-           o->limit >= g->conf.max_running;
+    return is_at_rest(o) && o->circuit == CLOSED && o->failures == 0 && o->cuts == 0 &&
+           o->quiet_until_ms <= now && o->limit >= g->conf.max_running;
 }
 
 void store_governor_free(struct store_governor *g)
@@ -238,6 +239,7 @@ enum store_turn store_governor_answered(struct store_governor *g, struct store_p
 
     EL_ASSERT(p->state == STORE_PERMIT_HELD);
     p->is_probe = false;
+    p->is_answered = true;
     if (status == 429 || status == 503) {
         is_slowed = slow_down(g, o, p, now_ms);
         o->quiet_until_ms = el_max_u64(o->quiet_until_ms, now_ms + retry_after_ms);
@@ -257,11 +259,11 @@ static bool note_failure(struct store_governor *g, struct store_origin *o,
                          const struct store_permit *p, uint64_t now)
 {
     bool was_closed = o->circuit == CLOSED;
+    unsigned row = p->is_answered ? ++o->cuts : ++o->failures;
 
-    o->failures++;
     if (g->conf.breaker_failures == 0)
         return false;
-    if (!p->is_probe && (!was_closed || o->failures < g->conf.breaker_failures))
+    if (!p->is_probe && (!was_closed || row < g->conf.breaker_failures))
         return false;
     o->circuit = OPEN;
     o->is_probed = false;
@@ -285,6 +287,8 @@ enum store_turn store_governor_leave(struct store_governor *g, struct store_perm
         o->running--;
         if (has_failed && note_failure(g, o, p, now_ms))
             turn = STORE_TURN_OPENED;
+        else if (!has_failed && p->is_answered)
+            o->cuts = 0;
         else if (!has_failed && p->is_probe)
             o->is_probed = false; /* it was given up: the next one probes */
     }

@@ -11,7 +11,9 @@
  *      |                                  +------------- the probe fails -------------+
  *      +----------------------------- the probe is answered --------------------------+
  *
- * A failure is a request that got no answer. An answer of any status is none.
+ * A failure is a request that got no answer, or one whose body broke off. An answer of any status
+ * is none. The head of an answer ends a row of the first kind, a whole answer a row of the second:
+ * an origin whose heads are good and whose bodies are not is a failing one all the same.
  *
  * Pure: time is handed in. Thread: one, or under one lock.
  */
@@ -42,6 +44,7 @@ struct store_permit {
     struct store_origin *origin;
     enum store_permit_state state;
     bool is_probe;
+    bool is_answered; /* its head came */
     uint64_t held_ms; /* since when */
 };
 
@@ -69,7 +72,7 @@ bool store_governor_insist(struct store_governor *g, struct store_permit *p, uin
 /* The head of the answer came. retry_after_ms 0: it did not say. */
 enum store_turn store_governor_answered(struct store_governor *g, struct store_permit *p,
                                         int status, uint64_t retry_after_ms, uint64_t now_ms);
-/* Returns the permit, whatever its state. has_failed: it ended without an answer. */
+/* Returns the permit, whatever its state. has_failed: without an answer, or within its body. */
 enum store_turn store_governor_leave(struct store_governor *g, struct store_permit *p,
                                      bool has_failed, uint64_t now_ms);
 /* One after another, the permits that stopped waiting through the calls above: HELD or REFUSED. */

@@ -126,11 +126,19 @@ static bool counts_as_failure(enum el_err code)
            code == EL_ETRUNCATED || code == EL_ETLS;
 }
 
+/* A refill that breaks off takes the rest from where it came to: it has not failed. */
+static bool has_failed(const struct store_job *j, enum el_err code)
+{
+    bool has_progress = j->reason == STORE_REFILL && j->has_bytes;
+
+    return j->stopped.code == EL_OK && counts_as_failure(code) && !has_progress;
+}
+
 /* The last thing an attempt does. */
 static void end_attempt(struct store_job *j, enum el_err code, const struct el_error *err)
 {
     struct el_error why = j->stopped.code != EL_OK ? j->stopped : *err;
-    bool has_failed = j->stopped.code == EL_OK && !j->has_head && counts_as_failure(code);
+    bool failed = has_failed(j, code);
 
     if (j->stopped.code != EL_OK)
         code = j->stopped.code;
@@ -140,7 +148,7 @@ static void end_attempt(struct store_job *j, enum el_err code, const struct el_e
     j->stopped = (struct el_error){ 0 };
     if (code != EL_OK && code != EL_ECANCELED)
         el_counter_add(j->s->metrics.errors, 1);
-    leave_governor(j, has_failed);
+    leave_governor(j, failed);
     j->ops->on_end(j, code, &why);
 }
 
@@ -203,8 +211,10 @@ static ssize_t on_data(void *arg, const void *bytes, size_t n)
     struct store_job *j = job_of(arg);
     ssize_t taken = j->ops->on_data(j, bytes, n);
 
-    if (taken > 0)
+    if (taken > 0) {
+        j->has_bytes = true;
         el_counter_add(j->s->metrics.bytes[j->reason], (uint64_t)taken);
+    }
     return taken;
 }
 
@@ -258,6 +268,7 @@ static void call(struct store_job *j)
 static void request_permit(struct store_job *j)
 {
     j->has_head = false;
+    j->has_bytes = false;
     switch (ask_governor(j)) {
     case STORE_PERMIT_HELD:
         call(j);

@@ -70,7 +70,7 @@ struct store_job {
     struct store_question question;
     enum store_job_state state;
     bool is_over;
-    bool has_head; /* this attempt's */
+    bool has_head, has_bytes; /* this attempt's */
     struct el_timer timer;
     struct store_permit permit; /* under the governor's mutex */
     uint64_t queued_ms, called_ns;

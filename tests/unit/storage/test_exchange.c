@@ -293,6 +293,22 @@ static void a_dead_origin_is_left_alone_and_says_so_at_once(void **state)
     world_close(&w);
 }
 
+static void an_origin_that_cuts_its_bodies_is_left_alone_too(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_open_with(&w, serve_half, break_soon);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(world_get(&w), i < 2 ? EL_ETRUNCATED : EL_EBREAKER);
+        store_exchange_close(w.ex);
+        w.ex = NULL;
+        w.is_done = false;
+    }
+    assert_int_equal(origin_heads(&w.o), 2);
+    world_close(&w);
+}
+
 /* ---- limits ---- */
 
 static void serve_gated(struct origin_conn *c)
@@ -463,6 +479,7 @@ int main(void)
         cmocka_unit_test(an_error_of_the_origin_is_an_answer_and_passed_on),
         cmocka_unit_test(a_piped_body_cut_short_is_an_error_after_its_bytes),
         cmocka_unit_test(a_dead_origin_is_left_alone_and_says_so_at_once),
+        cmocka_unit_test(an_origin_that_cuts_its_bodies_is_left_alone_too),
         cmocka_unit_test(no_more_than_the_allowed_number_run_at_a_time),
         cmocka_unit_test(closing_ends_the_transfer_at_every_phase),
         cmocka_unit_test(a_short_rest_is_drained_so_that_the_connection_is_kept),

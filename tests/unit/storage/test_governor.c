@@ -193,11 +193,53 @@ static void an_answer_between_failures_starts_the_count_anew(void **state)
         lose(g, 2, STORE_TURN_NONE);
         (void)store_governor_ask(g, HOST, &p, 3);
         (void)store_governor_answered(g, &p, 503, 0, 3);
-        (void)store_governor_leave(g, &p, true, 3); /* broke within the body: it does answer */
+        (void)store_governor_leave(g, &p, true, 3); /* broke within the body: it does answer, */
         (void)store_governor_ask(g, HOST, &p, 3);
         (void)store_governor_answered(g, &p, 200, 0, 3);
-        (void)store_governor_leave(g, &p, false, 3);
+        (void)store_governor_leave(g, &p, false, 3); /* and now and then wholly */
     }
+    store_governor_free(g);
+}
+
+/* An answer whose body breaks off. */
+static void cut(struct store_governor *g, uint64_t now, enum store_turn at_head,
+                enum store_turn at_end)
+{
+    struct store_permit p;
+
+    assert_int_equal(store_governor_ask(g, HOST, &p, now), STORE_PERMIT_HELD);
+    assert_int_equal(store_governor_answered(g, &p, 200, 0, now), at_head);
+    assert_int_equal(store_governor_leave(g, &p, true, now), at_end);
+}
+
+static void bodies_that_break_in_a_row_open_the_circuit_each_counted_once(void **state)
+{
+    struct store_governor *g = governor(4);
+    struct store_permit p;
+
+    (void)state;
+    cut(g, 1, STORE_TURN_NONE, STORE_TURN_NONE);
+    cut(g, 2, STORE_TURN_NONE, STORE_TURN_NONE);
+    lose(g, 3, STORE_TURN_NONE); /* of another kind */
+    cut(g, 4, STORE_TURN_NONE, STORE_TURN_OPENED);
+    assert_int_equal(store_governor_ask(g, HOST, &p, 1003), STORE_PERMIT_NONE);
+    store_governor_free(g);
+}
+
+static void a_probe_has_to_end_well_before_broken_bodies_are_forgotten(void **state)
+{
+    struct store_governor *g = governor(4);
+    struct store_permit p;
+
+    (void)state;
+    for (uint64_t now = 1; now <= 3; now++)
+        cut(g, now, STORE_TURN_NONE, now == 3 ? STORE_TURN_OPENED : STORE_TURN_NONE);
+    cut(g, 2000, STORE_TURN_CLOSED, STORE_TURN_OPENED);
+    assert_int_equal(store_governor_ask(g, HOST, &p, 3000), STORE_PERMIT_HELD);
+    assert_int_equal(store_governor_answered(g, &p, 200, 0, 3000), STORE_TURN_CLOSED);
+    assert_int_equal(store_governor_leave(g, &p, false, 3000), STORE_TURN_NONE);
+    cut(g, 3001, STORE_TURN_NONE, STORE_TURN_NONE);
+    assert_int_equal(store_governor_origins(g), 1); /* a broken body is worth remembering */
     store_governor_free(g);
 }
 
@@ -266,6 +308,8 @@ int main(void)
         cmocka_unit_test(failures_in_a_row_open_the_circuit_and_a_probe_closes_it),
         cmocka_unit_test(a_probe_that_fails_opens_it_again_and_one_given_up_is_replaced),
         cmocka_unit_test(an_answer_between_failures_starts_the_count_anew),
+        cmocka_unit_test(bodies_that_break_in_a_row_open_the_circuit_each_counted_once),
+        cmocka_unit_test(a_probe_has_to_end_well_before_broken_bodies_are_forgotten),
         cmocka_unit_test(whoever_waits_when_the_circuit_opens_is_refused),
         cmocka_unit_test(a_permit_given_back_while_it_waits_is_not_granted),
         cmocka_unit_test(the_number_of_origins_remembered_is_bounded),

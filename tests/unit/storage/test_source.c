@@ -246,6 +246,24 @@ static void progress_starts_the_count_of_attempts_anew(void **state)
     fill_close(&w);
 }
 
+static void break_soon(struct store_conf *conf)
+{
+    conf->breaker_failures = 2;
+    conf->breaker_open_ms = 600000;
+}
+
+static void bodies_that_break_do_not_open_the_circuit_while_the_fill_gets_on(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_open_with(&w, serve_one_byte_each, break_soon);
+    world_fill_init(&w, LENGTH, 0, 20, "\"v1\"");
+    fill_start(&w);
+    assert_int_equal(fill_wait_done(&w), EL_OK);
+    fill_close(&w);
+}
+
 static void serve_resets(struct origin_conn *c)
 {
     if (origin_read_head(c))
@@ -583,6 +601,7 @@ int main(void)
         cmocka_unit_test(stopping_the_storage_ends_a_fill),
         cmocka_unit_test(a_broken_transfer_is_taken_up_at_the_byte),
         cmocka_unit_test(progress_starts_the_count_of_attempts_anew),
+        cmocka_unit_test(bodies_that_break_do_not_open_the_circuit_while_the_fill_gets_on),
         cmocka_unit_test(attempts_without_progress_end),
         cmocka_unit_test(another_version_ends_the_fill_and_gives_no_byte),
         cmocka_unit_test(answers_that_do_not_fit_end_the_fill_with_their_reason),
