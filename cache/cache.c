@@ -86,6 +86,11 @@ enum el_err cache_open(const struct cache_conf *conf, struct cache **ret_cache,
         el_list_init(&c->shards[i].lru);
     }
     register_metrics(c);
+    rc = conf->disk != NULL ? cache_l2_open(conf->disk, c, &c->l2, err) : EL_OK;
+    if (rc != EL_OK) {
+        cache_close(c);
+        return rc;
+    }
     *ret_cache = c;
     return EL_OK;
 }
@@ -108,6 +113,7 @@ static void close_shard(struct cache_shard *s)
         }
     }
     free(s->buckets);
+    free(s->touches);
     EL_ASSERT(s->n_objects == 0);
     EL_ASSERT(pthread_mutex_destroy(&s->mtx) == 0);
 }
@@ -117,6 +123,7 @@ void cache_close(struct cache *c)
     if (c == NULL)
         return;
     EL_ASSERT(el_list_empty(&c->starved));
+    cache_l2_close(c->l2);
     for (size_t i = 0; i < CACHE_SHARDS; i++)
         close_shard(&c->shards[i]);
     cache_arena_close(c->arena);
@@ -143,6 +150,13 @@ static void count_chunks_locked(struct cache_shard *s, uint64_t now_ms, struct c
             break;
         }
     }
+}
+
+void cache_disk_stats_get(struct cache *c, struct cache_disk_stats *ret)
+{
+    ret->n = 0;
+    if (c->l2 != NULL)
+        cache_l2_stats_get(c->l2, ret);
 }
 
 void cache_stats_get(struct cache *c, struct cache_stats *ret)

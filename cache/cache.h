@@ -134,9 +134,9 @@ void cache_object_unref(struct cache_object *o); /* NULL is fine */
 struct el_str cache_object_url(const struct cache_object *o); /* borrowed while referenced */
 uint64_t cache_object_length(struct cache_object *o);
 struct cache_meta *cache_object_meta(struct cache_object *o); /* a reference: unref it */
-/* Every byte is there, now; it may be evicted the moment after. */
+/* Every byte is in memory, now; it may be evicted the moment after. */
 bool cache_object_is_complete(struct cache_object *o);
-/* Whether the bytes [first, end) are all there, now. */
+/* Whether the bytes [first, end) are all in memory or on disk, now. */
 bool cache_object_has(struct cache_object *o, uint64_t first, uint64_t end);
 
 /*
@@ -173,6 +173,13 @@ struct cache_waiter {
     struct el_str url; /* borrowed while waiting */
     bool stored;       /* in the message: look up again; otherwise ask the origin yourself */
 };
+
+/*
+ * The url may be on disk while memory lacks it, or the variant that is wanted: it is being loaded,
+ * and the waiter told when that is over (stored is set): look up again. False: there is nothing to
+ * wait for. Once for a request: what is loaded may not be what it wanted.
+ */
+bool cache_load(struct cache *c, struct el_str url, struct cache_waiter *w);
 
 enum cache_flight {
     CACHE_FLIGHT_LEAD, /* you ask the origin; land or abandon it for certain */
@@ -246,6 +253,7 @@ struct cache_reader {
     struct cache_block *pinned; /* between next and advance */
     uint64_t opened;         /* what was complete before this moment counts as CACHE_FROM_MEMORY */
     unsigned attempts;       /* fills started since the position last moved */
+    bool shuns_disk;         /* under the shard's lock: the disk failed it at this position */
     struct el_error failure; /* under the shard's lock: why the fill it waited for ended */
     struct cache_ticket *failed; /* whose fill that was; compared only */
 };

@@ -91,11 +91,14 @@ static bool is_exact(const struct cache_fill *f)
  * A fill that will bring the byte soon enough to be waited for, or, however far away it is, the one
  * that was started for the signed range of `own`.
  */
-static bool is_coming_locked(const struct cache_object *o, uint64_t position,
+static bool is_coming_locked(struct cache_object *o, uint64_t position,
                              const struct cache_ticket *own)
 {
+    const struct cache_block *block = cache_block_find_locked(o, position / CACHE_BLOCK_BYTES);
     struct el_list *it, *tmp;
 
+    if (block != NULL && block->is_room)
+        return true;
     EL_LIST_EACH (it, tmp, &o->fills) {
         const struct cache_fill *f = EL_ENTRY(it, struct cache_fill, link);
 
@@ -118,7 +121,7 @@ static bool lacks_some_locked(struct cache_object *o, uint64_t first, uint64_t e
     for (uint64_t b = first / CACHE_BLOCK_BYTES; b * CACHE_BLOCK_BYTES < end; b++) {
         const struct cache_block *block = cache_block_find_locked(o, b);
 
-        if ((block == NULL || !cache_block_is_whole(o, b, block)) &&
+        if ((block == NULL || !cache_block_is_whole(o, b, block)) && !cache_disk_has_locked(o, b) &&
             !is_coming_locked(o, el_max_u64(first, b * CACHE_BLOCK_BYTES), NULL))
             return true;
     }
@@ -148,6 +151,16 @@ static uint64_t hole_end_locked(struct cache_object *o, uint64_t first, uint64_t
     return end > first ? end : round_up(first + 1);
 }
 
+/* Where the bytes behind those of the block at `first` begin that the disk has. */
+static uint64_t disk_begin_locked(const struct cache_object *o, uint64_t first, uint64_t end)
+{
+    uint64_t block = first / CACHE_BLOCK_BYTES + 1;
+
+    return cache_disk_next_locked(o, block, el_max_u64(round_up(end) / CACHE_BLOCK_BYTES, block),
+                                  true) *
+           CACHE_BLOCK_BYTES;
+}
+
 /*
  * Fills that would get there late end where the new one begins. Whoever waits for such a fill waits
  * for a nearer byte, so nobody is left waiting; a signed range cannot be cut, and is not.
@@ -174,6 +187,23 @@ static uint64_t fill_first_locked(struct cache_object *o, uint64_t position)
     return is_begun ? first + b->hi : first;
 }
 
+/* What the disk has from the position's block on, within a chunk: those of a chunk stand together.
+ */
+struct cache_fill *cache_fill_from_disk_locked(struct cache_reader *r)
+{
+    struct cache_object *o = r->object;
+    uint64_t block = r->position / CACHE_BLOCK_BYTES, end_block, end;
+
+    if (r->shuns_disk || r->position >= o->length || !cache_disk_has_locked(o, block))
+        return NULL;
+    end_block = block - block % CACHE_CHUNK_BLOCKS + CACHE_CHUNK_BLOCKS;
+    end_block = cache_disk_next_locked(o, block, end_block, false);
+    end = el_min_u64(el_min_u64(end_block * CACHE_BLOCK_BYTES, round_up(r->end)), o->length);
+    end = hole_end_locked(o, block * CACHE_BLOCK_BYTES, end);
+    clip_locked(o, block * CACHE_BLOCK_BYTES);
+    return fill_new_locked(o, NULL, cache_l2_source(o->cache->l2), block * CACHE_BLOCK_BYTES, end);
+}
+
 struct cache_fill *cache_fill_for_locked(struct cache_reader *r)
 {
     const struct cache_ticket *t = r->ticket;
@@ -187,7 +217,10 @@ struct cache_fill *cache_fill_for_locked(struct cache_reader *r)
         end = el_min_u64(t->end, most);
     } else {
         first = fill_first_locked(o, r->position);
-        end = el_min_u64(hole_end_locked(o, first, el_min_u64(round_up(r->end), most)), most);
+        end = hole_end_locked(o, first, el_min_u64(round_up(r->end), most));
+        if (!r->shuns_disk)
+            end = el_min_u64(end, disk_begin_locked(o, first, end));
+        end = el_min_u64(end, most);
         clip_locked(o, first);
     }
     return fill_new_locked(o, r->ticket, o->cache->conf.source, first, end);
@@ -392,6 +425,7 @@ static void block_attach_locked(struct cache_fill *f, struct cache_block *b, uin
     b->lo = b->hi = (uint32_t)(f->position % CACHE_BLOCK_BYTES);
     b->done_at = UINT64_MAX;
     b->filler = f;
+    b->from = (uint8_t)f->source->ops->from;
     c->blocks[block % CACHE_CHUNK_BLOCKS] = b;
     c->n_blocks++;
     o->blocks++;
@@ -449,13 +483,10 @@ static void digest_block(struct cache_fill *f, struct cache_block *b, uint32_t b
 }
 
 /* The fill writes no more of its block. */
-static void block_done_locked(struct cache_fill *f)
+static void block_done_locked(struct cache_object *o, struct cache_block *b)
 {
-    struct cache_object *o = f->object;
-    struct cache_block *b = f->block;
-
-    f->block = NULL;
     b->filler = NULL;
+    b->is_room = false;
     b->done_at = atomic_fetch_add(&o->cache->moment, 1) + 1;
     if (cache_block_is_whole(o, b->number, b))
         o->whole_blocks++;
@@ -485,9 +516,12 @@ static size_t write_block(struct cache_fill *f, uint64_t block, const void *byte
         return n;
     }
     /* Others may have waited for this block to be let go, or for memory that it now is. */
-    block_done_locked(f);
+    f->block = NULL;
+    block_done_locked(o, b);
     cache_fill_unpause_and_unlock(o);
     cache_fill_feed_starved(o->cache);
+    if (o->cache->l2 != NULL)
+        cache_l2_offer(o->cache->l2, o, block);
     return n;
 }
 
@@ -597,6 +631,102 @@ ssize_t cache_fill_give(struct cache_fill *f, const void *bytes, size_t n)
     return (ssize_t)taken;
 }
 
+/* ---- whole blocks ---- */
+
+/* The block at the position, which take_block() has attached; false: somebody else was faster. */
+static bool make_room_locked(struct cache_fill *f, uint64_t number, struct cache_room *ret)
+{
+    struct cache_block *b = f->block;
+
+    if (b == NULL)
+        return false;
+    f->block = NULL;
+    f->position = (number + 1) * CACHE_BLOCK_BYTES;
+    b->is_room = true;
+    *ret = (struct cache_room){ b, number, b->slot.mem, cache_block_bytes(f->object, number) };
+    return true;
+}
+
+enum cache_take cache_fill_take(struct cache_fill *f, struct cache_room *ret_room)
+{
+    struct cache_shard *s = f->object->shard;
+
+    EL_ASSERT(f->magic == FILL_MAGIC);
+    for (;;) {
+        enum next_move move;
+        uint64_t block, stop;
+        bool has_room;
+
+        cache_shard_lock(s);
+        block = f->position / CACHE_BLOCK_BYTES;
+        stop = el_min_u64(f->end, (block + 1) * CACHE_BLOCK_BYTES);
+        move = next_move_locked(f, &stop);
+        if (move == PASS_OVER)
+            f->position = stop;
+        cache_shard_unlock(s);
+        if (move == OVER)
+            return CACHE_TAKE_OVER;
+        if (move == PAUSE || (move == NEED_BLOCK && !take_block(f, block)))
+            return CACHE_TAKE_WAIT;
+        if (move == PASS_OVER)
+            continue;
+        EL_ASSERT(move == NEED_BLOCK); /* it begins at a block, so none is continued */
+        cache_shard_lock(s);
+        has_room = make_room_locked(f, block, ret_room);
+        cache_shard_unlock(s);
+        if (has_room)
+            return CACHE_TAKE_ROOM;
+    }
+}
+
+void cache_fill_put(struct cache_fill *f, const struct cache_room *room,
+                    const struct el_digest *digest)
+{
+    struct cache_object *o = f->object;
+    struct cache_block *b = room->block;
+    uint64_t start = room->number * CACHE_BLOCK_BYTES;
+
+    cache_shard_lock(o->shard);
+    EL_ASSERT(b->is_room && b->filler == f);
+    b->hi = room->bytes;
+    b->digest = *digest;
+    b->has_digest = true;
+    block_done_locked(o, b);
+    wake_locked(o, start, start + room->bytes);
+    cache_fill_unpause_and_unlock(o);
+    cache_fill_feed_starved(o->cache);
+}
+
+void cache_fill_give_back(struct cache_fill *f, const struct cache_room *room)
+{
+    struct cache_object *o = f->object;
+
+    cache_shard_lock(o->shard);
+    EL_ASSERT(room->block->is_room && room->block->filler == f);
+    block_done_locked(o, room->block);
+    cache_fill_unpause_and_unlock(o);
+    cache_fill_feed_starved(o->cache);
+}
+
+void cache_fill_strand(struct cache_fill *f, const struct cache_room *room)
+{
+    struct cache_object *o = f->object;
+
+    cache_shard_lock(o->shard);
+    EL_ASSERT(room->block->is_room && room->block->filler == f);
+    cache_block_pin_locked(o, room->block);
+    block_done_locked(o, room->block);
+    cache_fill_unpause_and_unlock(o);
+}
+
+void cache_room_free(struct cache_object *o, const struct cache_room *room)
+{
+    cache_shard_lock(o->shard);
+    cache_block_unpin_locked(o, room->block);
+    cache_shard_unlock(o->shard);
+    cache_fill_feed_starved(o->cache);
+}
+
 /* ---- the end ---- */
 
 /* The last block of an object whose length was not known is whole only now. */
@@ -609,7 +739,8 @@ static void settle_block_locked(struct cache_fill *f)
     if (f->object->length != CACHE_UNKNOWN_LENGTH && f->is_hashed && b->hi > 0 &&
         b->hi == cache_block_bytes(f->object, b->number))
         digest_block(f, b, b->hi);
-    block_done_locked(f);
+    f->block = NULL;
+    block_done_locked(f->object, b);
 }
 
 static void wake_all_locked(struct cache_fill *f, enum el_err code, const struct el_error *err)
@@ -626,6 +757,7 @@ static void wake_all_locked(struct cache_fill *f, enum el_err code, const struct
         r->is_due = true;
         if (code != EL_OK && !cache_fill_is_coming_locked(r)) {
             r->failed = f->ticket;
+            r->shuns_disk |= code == EL_EDISK;
             if (err != NULL)
                 r->failure = *err;
             r->failure.code = code;
@@ -661,7 +793,7 @@ void cache_fill_done(struct cache_fill *f, enum el_err code, const struct el_err
     struct cache_object *o = f->object, *replaced[CACHE_MAX_VARIANTS];
     struct cache *c = o->cache;
     size_t n = 0;
-    bool was_in_index;
+    bool was_in_index, is_dead;
 
     EL_ASSERT(f->magic == FILL_MAGIC && !f->is_over);
     cache_shard_lock(o->shard);
@@ -672,10 +804,13 @@ void cache_fill_done(struct cache_fill *f, enum el_err code, const struct el_err
     settle_block_locked(f);
     if (o->wants_index && o->is_kept && cache_object_is_complete_locked(o))
         (void)cache_index_add_locked(o, replaced, &n);
+    is_dead = o->is_dead;
     wake_all_locked(f, code, err);
     cache_fill_unpause_and_unlock(o); /* those that waited for the block it had */
     while (n > 0)
-        cache_object_unref(replaced[--n]);
+        cache_object_replaced(replaced[--n]);
+    if (is_dead && c->l2 != NULL)
+        cache_l2_forget(c->l2, o);
     if (was_in_index)
         cache_object_unref(o);
     atomic_fetch_sub(&c->n_running, 1);

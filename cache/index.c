@@ -190,7 +190,7 @@ bool cache_object_publish(struct cache_object *o)
     }
     cache_shard_unlock(o->shard);
     while (n > 0)
-        cache_object_unref(replaced[--n]);
+        cache_object_replaced(replaced[--n]);
     cache_evict_step(o->cache);
     return is_public;
 }
@@ -203,6 +203,8 @@ void cache_object_kill(struct cache_object *o)
     o->is_dead = true;
     was_in_index = cache_index_remove_locked(o);
     cache_shard_unlock(o->shard);
+    if (o->cache->l2 != NULL)
+        cache_l2_forget(o->cache->l2, o);
     if (was_in_index)
         cache_object_unref(o);
 }
@@ -210,13 +212,88 @@ void cache_object_kill(struct cache_object *o)
 size_t cache_invalidate(struct cache *c, struct el_str url)
 {
     struct cache_object *found[CACHE_MAX_VARIANTS];
+    bool was_on_disk = c->l2 != NULL && cache_l2_forget_url(c->l2, url);
     size_t n = cache_lookup(c, url, found);
 
     for (size_t i = 0; i < n; i++) {
         cache_object_kill(found[i]);
         cache_object_unref(found[i]);
     }
-    return n;
+    return n > 0 ? n : was_on_disk;
+}
+
+/* ---- what comes from a disk ---- */
+
+struct cache_object *cache_index_find(struct cache *c, struct el_str url,
+                                      const struct cache_object_id *id)
+{
+    struct cache_object *found[CACHE_MAX_VARIANTS], *match = NULL;
+    size_t n = cache_lookup(c, url, found);
+
+    for (size_t i = 0; i < n; i++) {
+        if (match == NULL && memcmp(&found[i]->id, id, sizeof(*id)) == 0)
+            match = found[i];
+        else
+            cache_object_unref(found[i]);
+    }
+    return match;
+}
+
+static bool has_variant_locked(struct cache_object *o)
+{
+    struct cache_entry *e = entry_find_locked(o->shard, o->hash, cache_object_url(o));
+    struct el_list *it, *tmp;
+
+    if (e == NULL)
+        return false;
+    EL_LIST_EACH (it, tmp, &e->objects) {
+        if (is_same_variant(EL_ENTRY(it, struct cache_object, link), o))
+            return true;
+    }
+    return false;
+}
+
+void cache_index_add_loaded(struct cache_object *o)
+{
+    struct cache_object *replaced[CACHE_MAX_VARIANTS];
+    size_t n = 0;
+
+    cache_shard_lock(o->shard);
+    if (cache_l2_knows(o->cache->l2, cache_object_url(o)) && !has_variant_locked(o))
+        (void)cache_index_add_locked(o, replaced, &n);
+    cache_shard_unlock(o->shard);
+    while (n > 0)
+        cache_object_unref(replaced[--n]); /* more variants than are kept: on disk it stays */
+}
+
+bool cache_load(struct cache *c, struct el_str url, struct cache_waiter *w)
+{
+    uint64_t hash = el_str_hash(url);
+    struct cache_shard *s = shard_of(c, hash);
+    struct cache_entry *e;
+    bool begins = false, waits;
+
+    if (c->l2 == NULL || !cache_l2_knows(c->l2, url))
+        return false;
+    cache_shard_lock(s);
+    e = entry_get_locked(s, hash, url);
+    if (!e->in_flight)
+        begins = e->in_flight = e->is_loading = true;
+    waits = e->is_loading;
+    if (waits) {
+        w->url = url;
+        w->stored = true;
+        el_list_append(&e->waiters, &w->link);
+    }
+    cache_shard_unlock(s);
+    if (begins)
+        cache_l2_load(c->l2, url);
+    return waits;
+}
+
+void cache_loaded(struct cache *c, struct el_str url)
+{
+    cache_flight_land(c, url, true, 0);
 }
 
 /* ---- flights ---- */
@@ -270,7 +347,7 @@ void cache_flight_land(struct cache *c, struct el_str url, bool stored, uint64_t
     cache_shard_lock(s);
     e = entry_find_locked(s, hash, url);
     EL_ASSERT(e != NULL && e->in_flight);
-    e->in_flight = false;
+    e->in_flight = e->is_loading = false;
     if (solo_ms > 0)
         *solo_of(s, hash) = (struct cache_solo){ hash, el_clock_mono_ms(c->conf.clock) + solo_ms };
     while ((l = el_list_pop(&e->waiters)) != NULL) {

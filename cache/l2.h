@@ -45,8 +45,20 @@ void cache_l2_load(struct cache_l2 *l2, struct el_str url);
 
 /* The block is complete in memory and has its digest. It may be written, or not. */
 void cache_l2_offer(struct cache_l2 *l2, struct cache_object *o, uint64_t block);
-/* A read of the chunk began: its heat, also where memory answers. */
-void cache_l2_touch(struct cache_l2 *l2, struct cache_object *o, uint64_t chunk);
+/*
+ * Reads of chunks that began, for their heat, also where memory answers: gathered a few at a time,
+ * since they are many. Takes over `t`, which the caller has allocated and filled.
+ */
+struct cache_touch {
+    struct cache_object_id id;
+    uint64_t chunk;
+};
+struct cache_touches {
+    _Atomic unsigned refs; /* the tier's */
+    unsigned n;
+    struct cache_touch v[16];
+};
+void cache_l2_touches(struct cache_l2 *l2, struct cache_touches *t);
 /* The object has a new meta. */
 void cache_l2_freshen(struct cache_l2 *l2, struct cache_object *o);
 /* The object is dead, or another took its place. */

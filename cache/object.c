@@ -171,6 +171,22 @@ struct cache_chunk *cache_chunk_get_locked(struct cache_object *o, uint64_t bloc
     return *place;
 }
 
+/* The SSD tier wants to know too. */
+static void note_touch_locked(struct cache_object *o, uint64_t chunk)
+{
+    struct cache_shard *s = o->shard;
+
+    if (o->cache->l2 == NULL || o->is_whole_only)
+        return;
+    if (s->touches == NULL)
+        s->touches = el_new(struct cache_touches);
+    s->touches->v[s->touches->n++] = (struct cache_touch){ o->id, chunk };
+    if (s->touches->n < EL_COUNT(s->touches->v))
+        return;
+    cache_l2_touches(o->cache->l2, s->touches);
+    s->touches = NULL;
+}
+
 void cache_chunk_touch_locked(struct cache_object *o, uint64_t block)
 {
     struct cache_chunk *c = cache_chunk_get_locked(o, block);
@@ -179,6 +195,7 @@ void cache_chunk_touch_locked(struct cache_object *o, uint64_t block)
     cache_heat_touch(&c->heat, c->used_ms);
     el_list_remove(&c->lru);
     el_list_prepend(&o->shard->lru, &c->lru);
+    note_touch_locked(o, block / CACHE_CHUNK_BLOCKS);
 }
 
 void cache_block_free_orphan_locked(struct cache *c, struct cache_block *b)
@@ -237,6 +254,76 @@ void cache_object_let_go_locked(struct cache_object *o, uint64_t block)
     cache_block_drop_locked(o, block);
 }
 
+struct cache_block *cache_block_borrow(struct cache_object *o, uint64_t block)
+{
+    struct cache_block *b;
+
+    cache_shard_lock(o->shard);
+    b = o->in_index ? cache_block_find_locked(o, block) : NULL;
+    if (b != NULL && (!cache_block_is_whole(o, block, b) || !b->has_digest))
+        b = NULL;
+    if (b != NULL)
+        cache_block_pin_locked(o, b);
+    cache_shard_unlock(o->shard);
+    return b;
+}
+
+void cache_block_return(struct cache_object *o, struct cache_block *b)
+{
+    cache_shard_lock(o->shard);
+    cache_block_unpin_locked(o, b);
+    cache_shard_unlock(o->shard);
+    cache_fill_feed_starved(o->cache);
+}
+
+/* ---- what of an object is on disk ---- */
+
+bool cache_disk_has_locked(const struct cache_object *o, uint64_t block)
+{
+    uint64_t chunk = block / CACHE_CHUNK_BLOCKS;
+
+    return chunk < o->n_disk && (o->disk[chunk] >> block % CACHE_CHUNK_BLOCKS & 1) != 0;
+}
+
+uint64_t cache_disk_next_locked(const struct cache_object *o, uint64_t block, uint64_t end,
+                                bool wanted)
+{
+    while (block < end && cache_disk_has_locked(o, block) != wanted) {
+        uint64_t chunk = block / CACHE_CHUNK_BLOCKS;
+
+        if (wanted && chunk >= o->n_disk)
+            return end;
+        if (wanted && o->disk[chunk] == 0)
+            block = (chunk + 1) * CACHE_CHUNK_BLOCKS;
+        else
+            block++;
+    }
+    return el_min_u64(block, end);
+}
+
+void cache_disk_add(struct cache_object *o, uint64_t chunk, uint16_t bits)
+{
+    cache_shard_lock(o->shard);
+    if (chunk >= o->n_disk) {
+        size_t n = (size_t)chunk + 1 + o->n_disk / 2;
+
+        o->disk = realloc(o->disk, n * sizeof(o->disk[0]));
+        EL_ASSERT(o->disk != NULL);
+        memset(o->disk + o->n_disk, 0, (n - o->n_disk) * sizeof(o->disk[0]));
+        o->n_disk = n;
+    }
+    o->disk[chunk] |= bits;
+    cache_shard_unlock(o->shard);
+}
+
+void cache_disk_remove(struct cache_object *o, uint64_t chunk, uint16_t bits)
+{
+    cache_shard_lock(o->shard);
+    if (chunk < o->n_disk)
+        o->disk[chunk] &= (uint16_t)~bits;
+    cache_shard_unlock(o->shard);
+}
+
 /* ---- objects ---- */
 
 /* malloc's own share of an object's nine or so allocations, and its place in the index. */
@@ -272,6 +359,8 @@ struct cache_object *cache_object_new(struct cache *c, struct el_str url, struct
     el_list_init(&o->link);
     el_list_init(&o->fills);
     el_list_init(&o->readers);
+    if (c->l2 != NULL && !o->is_whole_only)
+        cache_object_id_of(url, meta, length, &o->id);
     o->charged = cost_of(o, meta);
     cache_arena_charge(c->arena, o->charged);
     cache_shard_lock(o->shard);
@@ -325,9 +414,17 @@ void cache_object_unref(struct cache_object *o)
     cache_shard_unlock(o->shard);
     cache_arena_charge(c->arena, -o->charged);
     cache_meta_unref(o->meta);
+    free(o->disk);
     free(o->url);
     free(o);
     cache_fill_feed_starved(c);
+}
+
+void cache_object_replaced(struct cache_object *o)
+{
+    if (o->cache->l2 != NULL)
+        cache_l2_forget(o->cache->l2, o);
+    cache_object_unref(o);
 }
 
 struct el_str cache_object_url(const struct cache_object *o)
@@ -367,6 +464,8 @@ void cache_object_freshen(struct cache_object *o, struct cache_meta *meta)
     o->charged = cost;
     cache_shard_unlock(o->shard);
     cache_meta_unref(old);
+    if (o->cache->l2 != NULL)
+        cache_l2_freshen(o->cache->l2, o);
 }
 
 bool cache_object_is_complete_locked(const struct cache_object *o)
@@ -391,8 +490,9 @@ static bool has_part(struct cache_object *o, uint64_t block, uint64_t first, uin
     const struct cache_block *b = cache_block_find_locked(o, block);
     uint64_t start = block * CACHE_BLOCK_BYTES;
 
-    return b != NULL && start + b->lo <= el_max_u64(first, start) &&
-           start + b->hi >= el_min_u64(end, start + CACHE_BLOCK_BYTES);
+    return cache_disk_has_locked(o, block) ||
+           (b != NULL && start + b->lo <= el_max_u64(first, start) &&
+            start + b->hi >= el_min_u64(end, start + CACHE_BLOCK_BYTES));
 }
 
 bool cache_object_has(struct cache_object *o, uint64_t first, uint64_t end)

@@ -22,6 +22,7 @@
 
 #include "cache/arena.h"
 #include "cache/cache.h"
+#include "cache/l2.h"
 #include "cache/policy.h"
 
 #define CACHE_SHARDS 64
@@ -34,6 +35,8 @@ struct cache_block {
     uint32_t number;           /* in the object */
     struct cache_fill *filler; /* who is writing it, NULL: nobody */
     bool is_exposed;           /* given out for sendfile */
+    bool is_room;              /* its filler brings it as a whole */
+    uint8_t from;              /* enum cache_origin_flags */
     bool has_digest;
     uint64_t done_at; /* moment (cache->moment) when it was complete; UINT64_MAX before */
     struct el_digest digest;
@@ -63,6 +66,7 @@ struct cache_object {
     char *url; /* owned */
     size_t url_n;
     uint64_t hash;
+    struct cache_object_id id; /* on disk; zeroed without the SSD tier */
     /* under the shard's mutex */
     struct el_list link; /* in its entry */
     struct cache_meta *meta;
@@ -74,6 +78,8 @@ struct cache_object {
     struct cache_chunk *first; /* chunk 0 */
     struct cache_chunk_page **pages;
     size_t n_pages;
+    uint16_t *disk; /* by chunk: which of its blocks the SSD tier has; owned */
+    size_t n_disk;
     uint64_t whole_blocks, blocks;
     int64_t charged;
 };
@@ -84,6 +90,7 @@ struct cache_entry {
     struct el_list objects;
     struct el_list waiters;
     bool in_flight;
+    bool is_loading; /* in flight: to the disk */
     size_t url_n;
     char url[];
 };
@@ -100,6 +107,7 @@ struct cache_shard {
     size_t n_buckets, n_entries;
     struct cache_solo solos[CACHE_SOLOS]; /* by hash; a newer one takes the place of an older */
     struct el_list lru;                   /* of cache_chunk */
+    struct cache_touches *touches;        /* not handed to the SSD tier yet; or NULL */
     uint64_t n_objects, n_chunks, n_blocks, pinned_bytes;
 };
 
@@ -125,6 +133,7 @@ struct cache_fill {
 struct cache {
     struct cache_conf conf;
     struct cache_arena *arena;
+    struct cache_l2 *l2;   /* NULL: none */
     uint64_t window;       /* how far a fill may run ahead of its foremost reader */
     uint64_t whole_window; /* the same where what was passed over cannot be fetched again */
     uint64_t whole_limit;  /* longest object that is kept as a whole */
@@ -157,12 +166,29 @@ void cache_block_free_orphan_locked(struct cache *c, struct cache_block *b);
 void cache_block_drop_locked(struct cache_object *o, uint64_t block);
 void cache_block_pin_locked(struct cache_object *o, struct cache_block *b);
 void cache_block_unpin_locked(struct cache_object *o, struct cache_block *b);
+/* The complete block, pinned and with its digest, of an object that lookups find; NULL: gone. */
+struct cache_block *cache_block_borrow(struct cache_object *o, uint64_t block);
+void cache_block_return(struct cache_object *o, struct cache_block *b);
+
+/* ---- what of an object is on disk ---- */
+
+bool cache_disk_has_locked(const struct cache_object *o, uint64_t block);
+/* The first block from `block` on that is on disk (`wanted`), or is not; at most `end`. */
+uint64_t cache_disk_next_locked(const struct cache_object *o, uint64_t block, uint64_t end,
+                                bool wanted);
+/* Of the chunk these blocks, besides what is known, or no longer. No lock is held. */
+void cache_disk_add(struct cache_object *o, uint64_t chunk, uint16_t bits);
+void cache_disk_remove(struct cache_object *o, uint64_t chunk, uint16_t bits);
+
 /* What readers of an object that is not kept have all read. */
 void cache_object_let_go_locked(struct cache_object *o, uint64_t block);
 bool cache_object_is_complete_locked(const struct cache_object *o);
 /* The first block from `block` on, below `end`, that is there or being filled; `end` when none is.
  */
 uint64_t cache_object_next_block_locked(struct cache_object *o, uint64_t block, uint64_t end);
+
+/* Another version has its place in the index: drops the index's reference. */
+void cache_object_replaced(struct cache_object *o);
 
 /* ---- index.c ---- */
 
@@ -174,10 +200,21 @@ struct cache_object *cache_index_owner_locked(struct cache_shard *s,
 bool cache_index_add_locked(struct cache_object *o, struct cache_object *ret_replaced[],
                             size_t *ret_n);
 
+/* The object of that id that lookups find, referenced; NULL: none. */
+struct cache_object *cache_index_find(struct cache *c, struct el_str url,
+                                      const struct cache_object_id *id);
+/* Publishes what was read from a disk, unless the url was invalidated meanwhile or memory has that
+ * variant. */
+void cache_index_add_loaded(struct cache_object *o);
+/* The load of the url is over. */
+void cache_loaded(struct cache *c, struct el_str url);
+
 /* ---- fill.c ---- */
 
 /* A fill that will bring the byte soon enough to be waited for. */
 bool cache_fill_is_coming_locked(const struct cache_reader *r);
+/* As below, of what the disk has there; NULL: nothing that the reader could use. */
+struct cache_fill *cache_fill_from_disk_locked(struct cache_reader *r);
 /* A new fill for the reader's position, referenced; the caller starts it once the mutex is
  * released. */
 struct cache_fill *cache_fill_for_locked(struct cache_reader *r);

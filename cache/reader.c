@@ -24,6 +24,7 @@ void cache_reader_open(struct cache_reader *r, struct cache_object *o, struct ca
     r->attempts = 0;
     r->err = r->failure = (struct el_error){ 0 };
     r->failed = NULL;
+    r->shuns_disk = false;
     r->from = 0;
     r->opened = atomic_load(&o->cache->moment);
     cache_shard_lock(o->shard);
@@ -54,7 +55,7 @@ static bool find_span_locked(struct cache_reader *r, size_t sendfile_from, struc
     }
     cache_block_pin_locked(o, b);
     r->pinned = b;
-    r->from |= b->done_at <= r->opened ? CACHE_FROM_MEMORY : CACHE_FROM_ORIGIN;
+    r->from |= b->done_at <= r->opened ? (unsigned)CACHE_FROM_MEMORY : b->from;
     if (off == 0 || r->position == r->first)
         cache_chunk_touch_locked(o, block);
     return true;
@@ -81,6 +82,11 @@ static enum cache_read miss_locked(struct cache_reader *r, struct cache_fill **r
     struct cache_object *o = r->object;
 
     if (cache_fill_is_coming_locked(r)) {
+        r->is_waiting = true;
+        return CACHE_READ_WAIT;
+    }
+    *ret_new = cache_fill_from_disk_locked(r);
+    if (*ret_new != NULL) {
         r->is_waiting = true;
         return CACHE_READ_WAIT;
     }
@@ -148,6 +154,7 @@ void cache_reader_advance(struct cache_reader *r, size_t n)
         r->position += n;
         r->attempts = 0;
         r->failure.code = EL_OK;
+        r->shuns_disk = false;
         let_go_locked(o, r->position - n, r->position);
         cache_fill_unpause_and_unlock(o);
     }

@@ -21,8 +21,10 @@
 #include <sys/types.h>
 
 #include "common/err.h"
+#include "common/sha256.h"
 #include "common/str.h"
 
+struct cache_block;
 struct cache_object;
 struct cache_fill;
 struct cache_source;
@@ -48,6 +50,7 @@ void cache_ticket_unref(struct cache_ticket *t); /* NULL is fine */
 
 struct cache_source_ops {
     const char *label; /* for logs and metrics: "origin" */
+    unsigned from;     /* the one of enum cache_origin_flags that its bytes count as */
     /* Thread: any; no lock held. Must not call back into the fill from inside. */
     void (*start)(struct cache_source *s, struct cache_fill *fill);
     /*
@@ -84,8 +87,43 @@ void *cache_fill_data(struct cache_fill *f);
 ssize_t cache_fill_give(struct cache_fill *f, const void *bytes, size_t n);
 
 /*
+ * Whole blocks instead, for a source that verifies what it brings before anybody may see a byte of
+ * it. A fill is fed in one of the two ways, not both.
+ *
+ *   take() --> room: memory that only the source may touch --+--> put(): verified, readable
+ *                                                            +--> give_back(): not coming
+ *                                                            +--> strand(), later room_free()
+ *
+ * Several rooms may be out at a time, and be put in any order. All are back before done().
+ */
+struct cache_room {
+    struct cache_block *block; /* the cache's own */
+    uint64_t number;           /* of the block in the object */
+    uint8_t *mem; /* aligned to 4 KiB, and that is also how far beyond it may be written */
+    uint32_t bytes;
+};
+
+enum cache_take {
+    CACHE_TAKE_ROOM,
+    CACHE_TAKE_WAIT, /* no demand or no memory: resume() will come */
+    CACHE_TAKE_OVER, /* nothing more is wanted */
+};
+
+enum cache_take cache_fill_take(struct cache_fill *f, struct cache_room *ret_room);
+void cache_fill_put(struct cache_fill *f, const struct cache_room *room,
+                    const struct el_digest *digest);
+void cache_fill_give_back(struct cache_fill *f, const struct cache_room *room);
+/*
+ * Not coming, but somebody, a kernel say, may still write there: the memory stays until
+ * cache_room_free(), which may come after done(). The object has to be referenced for it.
+ */
+void cache_fill_strand(struct cache_fill *f, const struct cache_room *room);
+void cache_room_free(struct cache_object *o, const struct cache_room *room);
+
+/*
  * The fill is over. EL_OK: everything up to its end was given, or give() said -1; for an object of
  * unknown length it also says that the length is now known. EL_ECHANGED: the origin has another
- * version now, so this one is dropped. Any other error: readers that wait for missing bytes get it.
+ * version now, so this one is dropped. EL_EDISK: readers go elsewhere for what they wait for. Any
+ * other error: readers that wait for missing bytes get it.
  */
 void cache_fill_done(struct cache_fill *f, enum el_err code, const struct el_error *err);

@@ -16,6 +16,18 @@ EL_EVENT(EV_CACHE_OPEN, "cache.open", "the memory tier is ready; its size and ki
 EL_EVENT(EV_CACHE_FULL, "cache.full", "no memory could be freed for a block: everything is in use")
 EL_EVENT(EV_L2_EMPTIED, "l2.emptied",
          "the index of a cache directory cannot be used; the directory starts empty")
+EL_EVENT(EV_DISK_OPEN, "disk.open", "a cache directory is in use; its size and kind of I/O")
+EL_EVENT(EV_DISK_LOADED, "disk.loaded",
+         "the index of a cache directory was read; refused entries are dropped; clean=0: the node did not end "
+         "in order, so every object is confirmed before its first use")
+EL_EVENT(EV_DISK_SMALLER, "disk.smaller", "the disk has no room for the configured size")
+EL_EVENT(EV_DISK_DOWN, "disk.down", "a cache directory cannot be used; the node works without it")
+EL_EVENT(EV_DISK_STATE, "disk.state", "a cache directory changed between normal, degraded and down")
+EL_EVENT(EV_DISK_NO_URING, "disk.no_io_uring",
+         "io_uring is refused here; threads read and write instead")
+EL_EVENT(EV_DISK_MISMATCH, "disk.mismatch",
+         "bytes on disk are not what was written there; they are dropped and fetched again")
+EL_EVENT(EV_DISK_COMMIT, "disk.commit", "the index could not be written; it is tried again")
 EL_EVENT(EV_LISTEN, "proxy.listen", "a listener accepts")
 EL_EVENT(EV_ACCEPT_PAUSED, "proxy.accept_paused",
          "the connection limit or the descriptor limit is reached")

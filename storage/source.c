@@ -399,6 +399,7 @@ static void cancel_fill(struct cache_source *source, struct cache_fill *fill)
 
 const struct cache_source_ops store_source_ops = {
     .label = "origin",
+    .from = CACHE_FROM_ORIGIN,
     .start = start_fill,
     .resume = resume_fill,
     .cancel = cancel_fill,

@@ -68,7 +68,7 @@ static void world_cancel(struct cache_source *s, struct cache_fill *f)
 }
 
 static const struct cache_source_ops world_ops = {
-    .label = "test", .start = world_start, .resume = world_resume, .cancel = world_cancel
+    .label = "test", .from = CACHE_FROM_ORIGIN, .start = world_start, .resume = world_resume, .cancel = world_cancel
 };
 
 static void world_open(struct world *w, uint64_t memory)

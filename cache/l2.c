@@ -1,0 +1,550 @@
+/* SPDX-License-Identifier: MIT */
+/* l2: the SSD tier as a whole: opening and closing its stores, and what the cache says to them. */
+#include "cache/l2_store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define RING_DEPTH      64
+#define RING_WORKERS    8
+#define MIN_REGIONS     4
+#define INDEX_PER_BYTE  8 /* address space for the index: an eighth of the store, and then some */
+#define INDEX_MIN_BYTES EL_GIB
+
+static const struct l2_health_conf health_conf = {
+    .degrade_after = 3,
+    .down_after = 10,
+    .probe_every_ms = 1000,
+    .recover_after = 3,
+    .no_room_ms = 10000,
+};
+
+/* ---- which store ---- */
+
+uint64_t l2_heat_key(const struct cache_object_id *id, uint64_t chunk)
+{
+    uint64_t h;
+
+    memcpy(&h, id->v, sizeof(h));
+    return (h ^ chunk) * 0x9e3779b97f4a7c15u; /* the chunks of an object far apart */
+}
+
+struct l2_store *l2_store_of(struct cache_l2 *l2, const struct cache_object_id *id, uint64_t chunk)
+{
+    return l2->stores[(l2_heat_key(id, chunk) >> 32) % l2->n_stores];
+}
+
+static bool is_ready(struct l2_store *s)
+{
+    return atomic_load(&s->phase) == L2_READY;
+}
+
+/* ---- a directory ---- */
+
+static enum el_err make_dirs(const char *dir, struct el_error *err)
+{
+    char *path = el_strndup(dir, strlen(dir));
+    enum el_err rc = EL_OK;
+
+    for (char *p = path + 1; rc == EL_OK && *p != '\0'; p++) {
+        if (*p != '/')
+            continue;
+        *p = '\0';
+        if (mkdir(path, 0755) != 0 && errno != EEXIST)
+            rc = el_fail(err, EL_EDISK, errno, "mkdir %s", path);
+        *p = '/';
+    }
+    if (rc == EL_OK && mkdir(path, 0700) != 0 && errno != EEXIST)
+        rc = el_fail(err, EL_EDISK, errno, "mkdir %s", path);
+    free(path);
+    return rc;
+}
+
+static int open_in(const char *dir, const char *name, int flags)
+{
+    char path[512];
+
+    if (snprintf(path, sizeof(path), "%s/%s", dir, name) >= (int)sizeof(path)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    return open(path, flags | O_CLOEXEC, 0600);
+}
+
+static enum el_err lock_dir(struct l2_store *s, struct el_error *err)
+{
+    s->lock_fd = open_in(s->dir, "lock", O_RDWR | O_CREAT);
+    if (s->lock_fd < 0)
+        return el_fail(err, EL_EDISK, errno, "%s/lock", s->dir);
+    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0)
+        return EL_OK;
+    if (errno == EWOULDBLOCK)
+        return el_fail(err, EL_ECONF, 0,
+                       "cache.disk_cache_path: %s is in use by another node on this machine",
+                       s->dir);
+    return el_fail(err, EL_EDISK, errno, "flock %s/lock", s->dir);
+}
+
+/* An index without its store, or the other way round, is of no use. */
+static void drop_index(const char *dir)
+{
+    char path[512];
+
+    for (size_t i = 0; i < 2; i++) {
+        static const char *const names[] = { "data.mdb", "lock.mdb" };
+
+        if (snprintf(path, sizeof(path), "%s/index/%s", dir, names[i]) < (int)sizeof(path))
+            (void)unlink(path); /* mostly it is not there */
+    }
+}
+
+/* Preallocated, so that the disk cannot become full under us; smaller when it has not that much. */
+static enum el_err set_size(struct l2_store *s, uint64_t have, struct el_error *err)
+{
+    struct statvfs vfs;
+    uint64_t room;
+
+    if (have > s->bytes && ftruncate(s->fd, (off_t)s->bytes) != 0)
+        return el_fail(err, EL_EDISK, errno, "%s/store", s->dir);
+    if (fallocate(s->fd, 0, 0, (off_t)s->bytes) == 0)
+        return EL_OK;
+    if (errno == EOPNOTSUPP)
+        return ftruncate(s->fd, (off_t)s->bytes) == 0
+                   ? EL_OK
+                   : el_fail(err, EL_EDISK, errno, "%s/store", s->dir);
+    if (errno != ENOSPC || fstatvfs(s->fd, &vfs) != 0)
+        return el_fail(err, EL_EDISK, errno, "%s/store", s->dir);
+    room = have + (uint64_t)vfs.f_bavail * vfs.f_frsize / 20 * 19;
+    room -= room % L2_REGION_BYTES;
+    el_log(EL_WARN, EV_DISK_SMALLER, "dir=%s configured_bytes=%llu bytes=%llu", s->dir,
+           (unsigned long long)s->bytes, (unsigned long long)room);
+    if (room < MIN_REGIONS * L2_REGION_BYTES)
+        return el_fail(err, EL_EDISK, ENOSPC, "%s", s->dir);
+    s->bytes = room;
+    if (ftruncate(s->fd, (off_t)room) != 0 || fallocate(s->fd, 0, 0, (off_t)room) != 0)
+        return el_fail(err, EL_EDISK, errno, "%s/store", s->dir);
+    return EL_OK;
+}
+
+static enum el_err open_regions(struct l2_store *s, struct el_error *err)
+{
+    struct stat st;
+    uint64_t have;
+
+    s->fd = open_in(s->dir, "store", O_RDWR | O_CREAT | O_DIRECT);
+    s->is_direct = s->fd >= 0;
+    if (s->fd < 0 && errno == EINVAL)
+        s->fd = open_in(s->dir, "store", O_RDWR | O_CREAT);
+    if (s->fd < 0 || fstat(s->fd, &st) != 0)
+        return el_fail(err, EL_EDISK, errno, "%s/store", s->dir);
+    if (S_ISBLK(st.st_mode)) {
+        if (ioctl(s->fd, BLKGETSIZE64, &have) != 0)
+            return el_fail(err, EL_EDISK, errno, "%s/store", s->dir);
+        s->bytes = el_min_u64(s->bytes, have - have % L2_REGION_BYTES);
+        return EL_OK;
+    }
+    if (st.st_size == 0)
+        drop_index(s->dir);
+    return set_size(s, (uint64_t)st.st_size, err);
+}
+
+static void register_metrics(struct l2_store *s)
+{
+    struct el_metrics *m = s->l2->cache->conf.metrics;
+    char labels[32];
+
+    (void)snprintf(labels, sizeof(labels), "store=\"%u\"", s->number);
+#define COUNT(field, name, help) \
+    s->count.field = el_metrics_counter(m, "eliop2p_disk_" name "_total", help, labels)
+    COUNT(read_blocks, "read_blocks", "Blocks read from the SSD tier and verified.");
+    COUNT(read_bytes, "read_bytes", "Bytes of them.");
+    COUNT(written_blocks, "written_blocks", "Blocks written to the SSD tier.");
+    COUNT(written_bytes, "written_bytes", "Bytes of them.");
+    COUNT(mismatches, "mismatches", "Blocks whose bytes were not what was written: dropped.");
+    COUNT(read_errors, "read_errors", "Reads that failed.");
+    COUNT(write_errors, "write_errors", "Writes and commits that failed.");
+    COUNT(late_reads, "late_reads", "Reads that missed their deadline.");
+    COUNT(dropped_behind, "dropped_behind", "Blocks not written because the disk was behind.");
+    COUNT(dropped_unadmitted, "dropped_unadmitted",
+          "Blocks not written because what is there is asked for more often.");
+    COUNT(evicted_chunks, "evicted_chunks", "Chunks evicted from the SSD tier.");
+    COUNT(moved_blocks, "moved_blocks", "Blocks written again because they were worth keeping.");
+    COUNT(scrubbed_bytes, "scrubbed_bytes", "Bytes verified in the background.");
+#undef COUNT
+}
+
+static enum el_err open_ring(struct l2_store *s, struct el_error *err)
+{
+    char name[16];
+    const struct el_ring_conf conf = {
+        .thread_name = name,
+        .backend = s->l2->conf.io,
+        .depth = RING_DEPTH,
+        .workers = RING_WORKERS,
+        .fault = s->l2->conf.fault,
+        .fault_arg = s->l2->conf.fault_arg,
+    };
+    enum el_err rc;
+
+    (void)snprintf(name, sizeof(name), "disk-%u", s->number);
+    rc = el_ring_new(&conf, &s->ring, err);
+    if (rc == EL_OK && el_ring_refusal(s->ring)->code != EL_OK && s->number == 0)
+        el_log_error(EL_WARN, EV_DISK_NO_URING, el_ring_refusal(s->ring));
+    return rc;
+}
+
+static void close_store(struct l2_store *s)
+{
+    if (s == NULL)
+        return;
+    el_ring_free(s->ring);
+    l2_index_close(s->index);
+    for (size_t i = 0; i < EL_COUNT(s->commits); i++) {
+        l2_batch_deinit(&s->commits[i].batch);
+        free(s->commits[i].leaving);
+    }
+    l2_map_free(s->map);
+    l2_regions_free(s->regions);
+    cache_sketch_free(s->sketch);
+    l2_known_free(s->known);
+    if (s->fd >= 0)
+        (void)close(s->fd);
+    if (s->lock_fd >= 0)
+        (void)close(s->lock_fd);
+    free(s->dirty);
+    free(s->dir);
+    free(s);
+}
+
+static void on_load(struct el_msg *m)
+{
+    l2_load_store(EL_ENTRY(m, struct l2_store, load_msg));
+}
+
+static enum el_err open_store(struct cache_l2 *l2, const char *dir, uint64_t bytes,
+                              struct l2_store **ret, struct el_error *err)
+{
+    struct l2_store *s = el_new(struct l2_store);
+    bool is_new;
+    enum el_err rc;
+
+    s->magic = L2_STORE_MAGIC;
+    s->l2 = l2;
+    s->number = (unsigned)l2->n_stores;
+    s->dir = el_strndup(dir, strlen(dir));
+    s->bytes = el_max_u64(bytes - bytes % L2_REGION_BYTES, MIN_REGIONS * L2_REGION_BYTES);
+    s->lock_fd = s->fd = -1;
+    s->known = l2_known_new();
+    el_list_init(&s->waiting);
+    el_list_init(&s->reading);
+    el_msg_init(&s->load_msg, on_load);
+    el_rng_seed_random(&s->rng);
+    rc = make_dirs(dir, err);
+    if (rc == EL_OK)
+        rc = lock_dir(s, err);
+    if (rc == EL_OK)
+        rc = open_regions(s, err);
+    if (rc == EL_OK)
+        rc = l2_index_open(dir, s->bytes / INDEX_PER_BYTE + INDEX_MIN_BYTES, &s->index, &is_new,
+                           err);
+    if (rc == EL_OK)
+        rc = open_ring(s, err);
+    if (rc != EL_OK) {
+        close_store(s);
+        return rc;
+    }
+    s->map = l2_map_new();
+    s->regions = l2_regions_new((uint32_t)(s->bytes / L2_REGION_BYTES), &l2->cache->conf.weights);
+    s->sketch = cache_sketch_new((size_t)(s->bytes / L2_REGION_BYTES) * 64);
+    l2_health_init(&s->health, &health_conf, l2_now_ms());
+    register_metrics(s);
+    l2_commit_init(s);
+    l2_read_init(s);
+    *ret = s;
+    return EL_OK;
+}
+
+/* ---- open and close ---- */
+
+static enum el_err open_stores(struct cache_l2 *l2, const struct cache_disk_conf *conf,
+                               struct el_error *err)
+{
+    uint64_t each = conf->bytes / conf->n_dirs;
+
+    for (size_t i = 0; i < conf->n_dirs; i++) {
+        struct el_error why = { 0 };
+        struct l2_store *s;
+        enum el_err rc = open_store(l2, conf->dirs[i], each, &s, &why);
+
+        if (rc == EL_OK) {
+            l2->stores[l2->n_stores++] = s;
+            el_log(EL_INFO, EV_DISK_OPEN, "dir=%s bytes=%llu io=%s direct=%d", s->dir,
+                   (unsigned long long)s->bytes,
+                   el_ring_backend(s->ring) == EL_RING_URING ? "io_uring" : "threads",
+                   s->is_direct);
+        } else if (rc == EL_ECONF) {
+            return el_fail(err, rc, 0, "%s", why.text);
+        } else {
+            el_log_error(EL_WARN, EV_DISK_DOWN, &why);
+        }
+    }
+    return EL_OK;
+}
+
+enum el_err cache_l2_open(const struct cache_disk_conf *conf, struct cache *c,
+                          struct cache_l2 **ret_l2, struct el_error *err)
+{
+    struct cache_l2 *l2 = el_new(struct cache_l2);
+    enum el_err rc;
+
+    l2->cache = c;
+    l2->conf = *conf;
+    l2->source.ops = &l2_source_ops;
+    EL_ASSERT(conf->n_dirs >= 1 && conf->n_dirs <= CACHE_MAX_STORES);
+    EL_ASSERT(pthread_mutex_init(&l2->fills_mtx, NULL) == 0);
+    EL_ASSERT(pthread_mutex_init(&l2->loads_mtx, NULL) == 0);
+    EL_ASSERT(pthread_cond_init(&l2->loads_done, NULL) == 0);
+    rc = open_stores(l2, conf, err);
+    if (rc != EL_OK || l2->n_stores == 0) {
+        cache_l2_close(l2);
+        *ret_l2 = NULL;
+        return rc;
+    }
+    for (size_t i = 0; i < l2->n_stores; i++)
+        el_ring_post(l2->stores[i]->ring, &l2->stores[i]->load_msg);
+    *ret_l2 = l2;
+    return EL_OK;
+}
+
+void cache_l2_close(struct cache_l2 *l2)
+{
+    if (l2 == NULL)
+        return;
+    EL_ASSERT(pthread_mutex_lock(&l2->loads_mtx) == 0);
+    while (l2->n_loads > 0)
+        (void)pthread_cond_wait(&l2->loads_done, &l2->loads_mtx);
+    EL_ASSERT(pthread_mutex_unlock(&l2->loads_mtx) == 0);
+    for (size_t i = 0; i < l2->n_stores; i++) {
+        l2_store_stop(l2->stores[i]);
+        close_store(l2->stores[i]);
+    }
+    EL_ASSERT(pthread_cond_destroy(&l2->loads_done) == 0);
+    EL_ASSERT(pthread_mutex_destroy(&l2->loads_mtx) == 0);
+    EL_ASSERT(pthread_mutex_destroy(&l2->fills_mtx) == 0);
+    free(l2);
+}
+
+struct cache_source *cache_l2_source(struct cache_l2 *l2)
+{
+    return &l2->source;
+}
+
+/* ---- what is known ---- */
+
+bool cache_l2_knows(struct cache_l2 *l2, struct el_str url)
+{
+    uint64_t hash = cache_url_hash(url);
+
+    for (size_t i = 0; i < l2->n_stores; i++) {
+        if (l2_known_has(l2->stores[i]->known, hash))
+            return true;
+    }
+    return false;
+}
+
+/* ---- words to a store: a message each, with what it is about ---- */
+
+struct l2_word {
+    struct el_msg msg;
+    struct l2_store *store;
+    struct cache_object_id id;
+    struct cache_object *object; /* referenced; or NULL */
+    struct cache_touches *touches;
+    uint64_t url_hash;
+    char *url; /* owned */
+};
+
+static void tell(struct l2_store *s, struct l2_word *w, void (*on_word)(struct el_msg *))
+{
+    w->store = s;
+    el_msg_init(&w->msg, on_word);
+    el_ring_post(s->ring, &w->msg);
+}
+
+static void free_word(struct l2_word *w)
+{
+    cache_object_unref(w->object);
+    free(w->url);
+    free(w);
+}
+
+static void on_freshen(struct el_msg *m)
+{
+    struct l2_word *w = EL_ENTRY(m, struct l2_word, msg);
+    struct l2_object *o = is_ready(w->store) ? l2_map_object(w->store->map, &w->object->id) : NULL;
+
+    if (o != NULL) {
+        struct cache_meta *meta = cache_object_meta(w->object);
+
+        o->is_stale = false;
+        l2_put_object(w->store, o, cache_object_url(w->object), meta);
+        cache_meta_unref(meta);
+    }
+    free_word(w);
+}
+
+void cache_l2_freshen(struct cache_l2 *l2, struct cache_object *o)
+{
+    for (size_t i = 0; !o->is_whole_only && i < l2->n_stores; i++) {
+        struct l2_word *w = el_new(struct l2_word);
+
+        w->object = cache_object_ref(o);
+        tell(l2->stores[i], w, on_freshen);
+    }
+}
+
+static void on_forget(struct el_msg *m)
+{
+    struct l2_word *w = EL_ENTRY(m, struct l2_word, msg);
+    struct l2_object *o = is_ready(w->store) ? l2_map_object(w->store->map, &w->id) : NULL;
+
+    if (o != NULL)
+        l2_remove_object(w->store, o);
+    free_word(w);
+}
+
+void cache_l2_forget(struct cache_l2 *l2, struct cache_object *o)
+{
+    for (size_t i = 0; !o->is_whole_only && i < l2->n_stores; i++) {
+        struct l2_word *w = el_new(struct l2_word);
+
+        w->id = o->id;
+        tell(l2->stores[i], w, on_forget);
+    }
+}
+
+/* One that a load has just published is killed as well: it began before the url was forgotten. */
+static void forget_one(struct l2_store *s, struct el_str url, struct l2_object *o)
+{
+    struct cache_object *loaded = cache_index_find(s->l2->cache, url, &o->id);
+
+    l2_remove_object(s, o);
+    if (loaded != NULL)
+        cache_object_kill(loaded);
+    cache_object_unref(loaded);
+}
+
+static void on_forget_url(struct el_msg *m)
+{
+    struct l2_word *w = EL_ENTRY(m, struct l2_word, msg);
+    struct l2_object *o = NULL, *next;
+
+    if (is_ready(w->store))
+        o = l2_map_url(w->store->map, w->url_hash, NULL);
+    for (; o != NULL; o = next) {
+        next = l2_map_url(w->store->map, w->url_hash, o);
+        forget_one(w->store, el_str_of(w->url), o);
+    }
+    free_word(w);
+}
+
+bool cache_l2_forget_url(struct cache_l2 *l2, struct el_str url)
+{
+    uint64_t hash = cache_url_hash(url);
+    bool was_known = false;
+
+    for (size_t i = 0; i < l2->n_stores; i++) {
+        struct l2_word *w = el_new(struct l2_word);
+
+        was_known |= l2_known_forget(l2->stores[i]->known, hash);
+        w->url_hash = hash;
+        w->url = el_strndup(url.p, url.n);
+        tell(l2->stores[i], w, on_forget_url);
+    }
+    return was_known;
+}
+
+/* ---- heat ---- */
+
+static void on_touches(struct el_msg *m)
+{
+    struct l2_word *w = EL_ENTRY(m, struct l2_word, msg);
+    struct l2_store *s = w->store;
+
+    for (size_t i = 0; is_ready(s) && i < w->touches->n; i++) {
+        const struct cache_touch *t = &w->touches->v[i];
+        struct l2_chunk *c;
+
+        if (l2_store_of(s->l2, &t->id, t->chunk) != s)
+            continue;
+        cache_sketch_touch(s->sketch, l2_heat_key(&t->id, t->chunk));
+        c = l2_map_chunk(s->map, &t->id, (uint32_t)t->chunk);
+        if (c != NULL && c->n > 0)
+            l2_region_touch(s->regions, c->blocks[0].region, l2_now_ms());
+    }
+    if (atomic_fetch_sub(&w->touches->refs, 1) == 1)
+        free(w->touches);
+    free_word(w);
+}
+
+void cache_l2_touches(struct cache_l2 *l2, struct cache_touches *t)
+{
+    atomic_store(&t->refs, (unsigned)l2->n_stores);
+    for (size_t i = 0; i < l2->n_stores; i++) {
+        struct l2_word *w = el_new(struct l2_word);
+
+        w->touches = t;
+        tell(l2->stores[i], w, on_touches);
+    }
+}
+
+/* ---- status ---- */
+
+static const char *phase_name(struct l2_store *s)
+{
+    return is_ready(s) ? l2_state_name((enum l2_state)atomic_load(&s->state)) : "loading";
+}
+
+static void get_stats(struct l2_store *s, struct cache_store_stats *ret)
+{
+    *ret = (struct cache_store_stats){
+        .state = phase_name(s),
+        .io = el_ring_backend(s->ring) == EL_RING_URING ? "io_uring" : "threads",
+        .limit_bytes = s->bytes,
+        .used_bytes = atomic_load(&s->live_bytes),
+        .index_bytes = l2_index_bytes(s->index),
+        .map_bytes = atomic_load(&s->map_bytes),
+        .objects = atomic_load(&s->n_objects),
+        .chunks = atomic_load(&s->n_chunks),
+        .pinned_chunks = atomic_load(&s->n_pinned),
+        .regions = s->bytes / L2_REGION_BYTES,
+        .free_regions = atomic_load(&s->n_free),
+        .read_blocks = el_counter_get(s->count.read_blocks),
+        .read_bytes = el_counter_get(s->count.read_bytes),
+        .written_blocks = el_counter_get(s->count.written_blocks),
+        .written_bytes = el_counter_get(s->count.written_bytes),
+        .mismatches = el_counter_get(s->count.mismatches),
+        .read_errors = el_counter_get(s->count.read_errors),
+        .write_errors = el_counter_get(s->count.write_errors),
+        .late_reads = el_counter_get(s->count.late_reads),
+        .dropped_behind = el_counter_get(s->count.dropped_behind),
+        .dropped_unadmitted = el_counter_get(s->count.dropped_unadmitted),
+        .evicted_chunks = el_counter_get(s->count.evicted_chunks),
+        .moved_blocks = el_counter_get(s->count.moved_blocks),
+        .scrubbed_bytes = el_counter_get(s->count.scrubbed_bytes),
+    };
+    (void)snprintf(ret->dir, sizeof(ret->dir), "%s", s->dir); /* a longer one is cut */
+}
+
+void cache_l2_stats_get(struct cache_l2 *l2, struct cache_disk_stats *ret)
+{
+    ret->n = l2->n_stores;
+    for (size_t i = 0; i < l2->n_stores; i++)
+        get_stats(l2->stores[i], &ret->stores[i]);
+}
