@@ -233,7 +233,7 @@ class Caches:
         command = [self.elionode, f"--proxy.listen_port={port}",
                    f"--admin.listen_port={free_port()}", f"--proxy.threads={threads}",
                    "--general.bind_address=127.0.0.1", "--general.log_level=warn",
-                   "--cache.memory_cache_size_mb=6144"]
+                   "--cache.memory_cache_size_mb=6144", "--cache.disk_cache_size_mb=0"]
         if self.via == "gateway":
             command += ["--storage.type=http",
                         f"--storage.endpoint=http://127.0.0.1:{self.origin.port}"]

@@ -104,12 +104,17 @@ static void drop_index(const char *dir)
     }
 }
 
-/* Preallocated, so that the disk cannot become full under us; smaller when it has not that much. */
-static enum el_err set_size(struct l2_store *s, uint64_t have, struct el_error *err)
+enum el_err l2_store_set_size(struct l2_store *s, struct el_error *err)
 {
+    struct stat st;
     struct statvfs vfs;
-    uint64_t room;
+    uint64_t have, room;
 
+    if (fstat(s->fd, &st) != 0)
+        return el_fail(err, EL_EDISK, errno, "%s/store", s->dir);
+    if (S_ISBLK(st.st_mode))
+        return EL_OK;
+    have = (uint64_t)st.st_size;
     if (have > s->bytes && ftruncate(s->fd, (off_t)s->bytes) != 0)
         return el_fail(err, EL_EDISK, errno, "%s/store", s->dir);
     if (fallocate(s->fd, 0, 0, (off_t)s->bytes) == 0)
@@ -151,7 +156,7 @@ static enum el_err open_regions(struct l2_store *s, struct el_error *err)
     }
     if (st.st_size == 0)
         drop_index(s->dir);
-    return set_size(s, (uint64_t)st.st_size, err);
+    return EL_OK;
 }
 
 static void register_metrics(struct l2_store *s)
@@ -260,8 +265,6 @@ static enum el_err open_store(struct cache_l2 *l2, const char *dir, uint64_t byt
         return rc;
     }
     s->map = l2_map_new();
-    s->regions = l2_regions_new((uint32_t)(s->bytes / L2_REGION_BYTES), &l2->cache->conf.weights);
-    s->sketch = cache_sketch_new((size_t)(s->bytes / L2_REGION_BYTES) * 64);
     l2_health_init(&s->health, &health_conf, l2_now_ms());
     register_metrics(s);
     l2_commit_init(s);
@@ -352,7 +355,9 @@ bool cache_l2_knows(struct cache_l2 *l2, struct el_str url)
     uint64_t hash = cache_url_hash(url);
 
     for (size_t i = 0; i < l2->n_stores; i++) {
-        if (l2_known_has(l2->stores[i]->known, hash))
+        struct l2_store *s = l2->stores[i];
+
+        if (is_ready(s) && atomic_load(&s->state) == L2_OK && l2_known_has(s->known, hash))
             return true;
     }
     return false;
@@ -508,7 +513,9 @@ void cache_l2_touches(struct cache_l2 *l2, struct cache_touches *t)
 
 static const char *phase_name(struct l2_store *s)
 {
-    return is_ready(s) ? l2_state_name((enum l2_state)atomic_load(&s->state)) : "loading";
+    enum l2_state state = (enum l2_state)atomic_load(&s->state);
+
+    return is_ready(s) || state != L2_OK ? l2_state_name(state) : "loading";
 }
 
 static void get_stats(struct l2_store *s, struct cache_store_stats *ret)

@@ -10,8 +10,9 @@
 
 #include <errno.h>
 
-#define LOAD_MAGIC  0x4c324c44u
-#define MAX_OBJECTS 16 /* of one url in a store */
+#define LOAD_MAGIC        0x4c324c44u
+#define MAX_OBJECTS       16 /* of one url in a store */
+#define THINGS_PER_REGION 64 /* pieces that the sketch tells apart, on average */
 
 /* ---- at a start ---- */
 
@@ -136,17 +137,31 @@ static void note_clean(struct l2_store *s, bool is_clean)
                  is_clean ? EL_STR("1") : EL_STR("0"));
 }
 
+static void make_tables(struct l2_store *s)
+{
+    uint32_t n = (uint32_t)(s->bytes / L2_REGION_BYTES);
+
+    s->regions = l2_regions_new(n, &s->l2->cache->conf.weights);
+    s->sketch = cache_sketch_new((size_t)n * THINGS_PER_REGION);
+    EL_ASSERT(s->regions != NULL && s->sketch != NULL);
+}
+
 void l2_load_store(struct l2_store *s)
 {
     struct loading l = { .s = s };
     struct el_error err = { 0 };
     uint64_t began = l2_now_ms();
-    enum el_err rc = load_index(&l, &err);
+    enum el_err rc = l2_store_set_size(s, &err);
 
-    l2_regions_restored(s->regions, l2_now_ms());
-    if (rc != EL_OK) {
+    if (rc == EL_OK) {
+        make_tables(s);
+        rc = load_index(&l, &err);
+        l2_regions_restored(s->regions, l2_now_ms());
+    }
+    if (rc != EL_OK) { /* it stays in L2_LOADING, so nobody asks it for anything */
         el_log_error(EL_WARN, EV_DISK_DOWN, &err);
         l2_note_health(s, L2_FATAL);
+        return;
     }
     note_clean(s, false);
     l2_commit_now(s);
@@ -368,6 +383,8 @@ static void on_stop(struct el_msg *m)
 
     l2_clean_stop(stop->s);
     l2_write_drop_all(stop->s);
+    if (stop->s->regions == NULL)
+        stop->is_noted = true; /* it never came to be used */
     go_on(stop);
 }
 

@@ -52,7 +52,7 @@ struct l2_store {
     char *dir;       /* immutable; owned */
     int lock_fd, fd; /* immutable */
     bool is_direct;  /* immutable */
-    uint64_t bytes;  /* immutable: whole regions */
+    uint64_t bytes;  /* whole regions; immutable from L2_READY on */
     struct el_ring *ring;
     struct l2_index *index;
     struct l2_known *known;
@@ -112,6 +112,12 @@ static inline uint64_t l2_now_ms(void)
 struct l2_store *l2_store_of(struct cache_l2 *l2, const struct cache_object_id *id, uint64_t chunk);
 /* By which the sketch knows a chunk. */
 uint64_t l2_heat_key(const struct cache_object_id *id, uint64_t chunk);
+
+/* ---- l2.c ---- */
+
+/* The file as large as is configured and preallocated, so that the disk cannot become full under
+ * us; s->bytes is less when there is less. May take its time. */
+enum el_err l2_store_set_size(struct l2_store *s, struct el_error *err);
 
 /* ---- l2_load.c ---- */
 

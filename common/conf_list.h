@@ -24,6 +24,14 @@ EL_CONF_REAL(cache, weight_heat, 0.3, 0.0, 100.0, 0, NULL, "weight of heat in th
 EL_CONF_INT(cache, freshness_s, 10, 0, 31536000, 1, NULL, "how long an object of an object store without Cache-Control is served before the origin is asked again; 0: always ask")
 EL_CONF_BOOL(cache, huge_pages, 1, 0, NULL, "keep blocks in a tmpfs with huge pages where the kernel and the privileges allow; plain memory otherwise")
 
+EL_CONF_INT(cache, disk_cache_size_mb, 102400, 0, 1073741824, 0, "ELIOP2P_CACHE_DISK_SIZE", "SSD tier, MiB, all directories together, preallocated; less where the disk has no room; 0 turns it off")
+EL_CONF_STR(cache, disk_cache_path, "/var/cache/eliop2p", 0, NULL, "directories of the SSD tier: comma separated, one for each disk, none shared with another node")
+EL_CONF_ENUM(cache, disk_io, 0, "auto|io_uring|threads", 0, NULL, "how the SSD tier reads and writes; auto: io_uring unless it is refused")
+EL_CONF_INT(cache, disk_write_mb, 64, 1, 4096, 0, NULL, "of each directory, MiB being written at a time; eight times as much may wait, what is more is not kept")
+EL_CONF_INT(cache, disk_commit_ms, 1000, 10, 60000, 0, NULL, "what was written is in the durable index after so long")
+EL_CONF_INT(cache, disk_read_deadline_ms, 1000, 10, 60000, 0, NULL, "a read from disk that takes longer is given up, and somebody else asked")
+EL_CONF_INT(cache, scrub_mb_s, 16, 0, 10000, 0, NULL, "of each directory, MiB a second read and verified in the background; 0: none")
+
 EL_CONF_INT(proxy, listen_port, 8080, 0, 65535, 0, "ELIOP2P_PROXY_PORT", "proxy and gateway port; 0: any free one")
 EL_CONF_STR(proxy, bind_address, "", 0, "ELIOP2P_PROXY_BIND", "address of the proxy listener; empty: general.bind_address")
 EL_CONF_INT(proxy, threads, 0, 0, 256, 0, NULL, "proxy threads; 0: one for each processor")

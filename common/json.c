@@ -26,6 +26,23 @@ json_t *el_json_child(json_t *obj, const char *key)
     return child;
 }
 
+json_t *el_json_child_list(json_t *obj, const char *key)
+{
+    json_t *list = json_array();
+
+    EL_ASSERT(list != NULL);
+    add(obj, key, list);
+    return list;
+}
+
+json_t *el_json_append_child(json_t *list)
+{
+    json_t *child = el_json_new();
+
+    EL_ASSERT(json_array_append_new(list, child) == 0);
+    return child;
+}
+
 /* Bytes of the UTF-8 sequence at the start of s; 0 when there is none. */
 static size_t sequence_at(struct el_str s)
 {

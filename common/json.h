@@ -14,6 +14,10 @@ json_t *el_json_new(void); /* an empty object: the caller's reference */
 /* An empty object under that key; borrowed from obj. */
 json_t *el_json_child(json_t *obj, const char *key);
 
+/* An empty array under that key, and an empty object at the end of it; borrowed. */
+json_t *el_json_child_list(json_t *obj, const char *key);
+json_t *el_json_append_child(json_t *list);
+
 /* Bytes that are not UTF-8 become U+FFFD. */
 void el_json_add_str(json_t *obj, const char *key, struct el_str value);
 void el_json_add_u64(json_t *obj, const char *key, uint64_t value); /* at most INT64_MAX */

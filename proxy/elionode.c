@@ -214,9 +214,46 @@ static enum el_err start_storage(struct node *n, struct el_error *err)
     return storage_start(&conf, &n->storage, err);
 }
 
+/* Splits the list in place. */
+static size_t split_dirs(char *list, const char *dirs[CACHE_MAX_STORES])
+{
+    size_t n = 0;
+    char *next;
+
+    for (char *dir = list; dir != NULL; dir = next) {
+        next = strchr(dir, ',');
+        if (next != NULL)
+            *next++ = '\0';
+        dir += strspn(dir, " ");
+        if (*dir != '\0' && n < CACHE_MAX_STORES)
+            dirs[n++] = dir;
+    }
+    return n;
+}
+
+static enum el_ring_backend disk_io(const struct el_conf *c)
+{
+    static const enum el_ring_backend backends[] = { EL_RING_AUTO, EL_RING_URING, EL_RING_THREADS };
+
+    return backends[c->cache_disk_io];
+}
+
 static enum el_err open_cache(struct node *n, struct el_error *err)
 {
     const struct el_conf *c = n->conf;
+    char *list = el_strndup(c->cache_disk_cache_path, strlen(c->cache_disk_cache_path));
+    const char *dirs[CACHE_MAX_STORES];
+    const struct cache_disk_conf disk = {
+        .bytes = c->cache_disk_cache_size_mb * EL_MIB,
+        .dirs = dirs,
+        .n_dirs = split_dirs(list, dirs),
+        .io = disk_io(c),
+        .read_deadline_ms = c->cache_disk_read_deadline_ms,
+        .commit_ms = c->cache_disk_commit_ms,
+        .write_bytes = c->cache_disk_write_mb * EL_MIB,
+        .scrub_bytes_s = c->cache_scrub_mb_s * EL_MIB,
+    };
+    bool has_disk = disk.bytes > 0 && disk.n_dirs > 0 && c->cache_memory_cache_size_mb > 0;
     const struct cache_conf conf = {
         .memory_bytes = c->cache_memory_cache_size_mb * EL_MIB,
         .evict_above = c->cache_eviction_threshold,
@@ -225,12 +262,16 @@ static enum el_err open_cache(struct node *n, struct el_error *err)
                      .replicas = c->cache_weight_replicas,
                      .heat = c->cache_weight_heat },
         .huge_pages = c->cache_huge_pages,
+        .disk = has_disk ? &disk : NULL,
         .source = storage_source(n->storage),
         .clock = n->clock,
         .metrics = n->metrics,
     };
+    enum el_err rc;
 
-    return cache_open(&conf, &n->cache, err);
+    rc = cache_open(&conf, &n->cache, err);
+    free(list);
+    return rc;
 }
 
 static enum el_err start_api(struct node *n, struct el_error *err)

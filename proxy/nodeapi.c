@@ -115,6 +115,47 @@ static void add_cache(struct proxy_nodeapi *api, json_t *status)
     el_json_add_u64(o, "fills_running", s.fills_running);
     el_json_add_u64(o, "evicted_blocks", s.evicted_blocks);
     el_json_add_u64(o, "evicted_bytes", s.evicted_bytes);
+    add_disk(api, o);
+}
+
+static void add_store(json_t *stores, const struct cache_store_stats *s)
+{
+    json_t *o = el_json_append_child(stores);
+
+    el_json_add_str(o, "dir", el_str_of(s->dir));
+    el_json_add_str(o, "state", el_str_of(s->state));
+    el_json_add_str(o, "io", el_str_of(s->io));
+    el_json_add_u64(o, "limit_bytes", s->limit_bytes);
+    el_json_add_u64(o, "used_bytes", s->used_bytes);
+    el_json_add_u64(o, "index_bytes", s->index_bytes);
+    el_json_add_u64(o, "index_memory_bytes", s->map_bytes);
+    el_json_add_u64(o, "objects", s->objects);
+    el_json_add_u64(o, "chunks", s->chunks);
+    el_json_add_u64(o, "regions", s->regions);
+    el_json_add_u64(o, "free_regions", s->free_regions);
+    el_json_add_u64(o, "read_blocks", s->read_blocks);
+    el_json_add_u64(o, "read_bytes", s->read_bytes);
+    el_json_add_u64(o, "written_blocks", s->written_blocks);
+    el_json_add_u64(o, "written_bytes", s->written_bytes);
+    el_json_add_u64(o, "mismatches", s->mismatches);
+    el_json_add_u64(o, "read_errors", s->read_errors);
+    el_json_add_u64(o, "write_errors", s->write_errors);
+    el_json_add_u64(o, "late_reads", s->late_reads);
+    el_json_add_u64(o, "dropped_behind", s->dropped_behind);
+    el_json_add_u64(o, "dropped_unadmitted", s->dropped_unadmitted);
+    el_json_add_u64(o, "evicted_chunks", s->evicted_chunks);
+    el_json_add_u64(o, "moved_blocks", s->moved_blocks);
+    el_json_add_u64(o, "scrubbed_bytes", s->scrubbed_bytes);
+}
+
+static void add_disk(struct proxy_nodeapi *api, json_t *cache)
+{
+    json_t *stores = el_json_child_list(el_json_child(cache, "disk"), "stores");
+    struct cache_disk_stats s;
+
+    cache_disk_stats_get(api->conf.cache, &s);
+    for (size_t i = 0; i < s.n; i++)
+        add_store(stores, &s.stores[i]);
 }
 
 static const char *reason_name(enum store_reason reason)

@@ -33,6 +33,8 @@
 /* A leader whose connection to the origin hangs must not hang everybody: after this a request asks
  * for itself. */
 #define WAIT_MS 10000u
+#define LOAD_WAIT_MS \
+    500u /* for the disk, which has its own deadlines: a stalled one holds nobody up */
 
 /* Finished requests that a thread keeps for the next ones. */
 #define MAX_SPARES 256
@@ -389,6 +391,16 @@ static void ask_or_wait(struct proxy_req *r)
     }
 }
 
+/* Whether the disk may have it; then the lookup is repeated once that has been seen to. */
+static bool load(struct proxy_req *r)
+{
+    if (r->was_loaded || !cache_load(r->proxy->cache, el_buf_str(&r->route.url), &r->waiter))
+        return false;
+    r->was_loaded = r->is_loading = true;
+    proxy_req_step(r, PROXY_STEP_WAIT);
+    return true;
+}
+
 static void lookup(struct proxy_req *r)
 {
     struct el_fieldv fields = r->stream->head.fields;
@@ -404,6 +416,8 @@ static void lookup(struct proxy_req *r)
         return;
     }
     r->object = find(r);
+    if (r->object == NULL && load(r))
+        return;
     if (r->object != NULL && may_deliver(r, r->object)) {
         proxy_req_step(r, PROXY_STEP_DELIVER);
         return;
@@ -424,6 +438,7 @@ static void stop_waiting(struct proxy_req *r)
     proxy_timer_stop(&r->wait_timer);
     cache_object_unref(r->object);
     r->object = NULL;
+    r->is_loading = false;
     proxy_req_step(r, PROXY_STEP_LOOKUP);
 }
 
@@ -431,8 +446,10 @@ static void on_landed(struct el_msg *m)
 {
     struct proxy_req *r = EL_ENTRY(m, struct proxy_req, waiter.msg);
 
-    r->collapsed = true;
-    r->is_alone = !r->waiter.stored;
+    if (!r->is_loading) {
+        r->collapsed = true;
+        r->is_alone = !r->waiter.stored;
+    }
     stop_waiting(r);
 }
 
@@ -440,13 +457,13 @@ static void on_waited(struct proxy_timer *tm)
 {
     struct proxy_req *r = EL_ENTRY(tm, struct proxy_req, wait_timer);
 
-    r->is_alone = true;
+    r->is_alone = !r->is_loading;
     stop_waiting(r);
 }
 
 static void wait_for_leader(struct proxy_req *r)
 {
-    proxy_timer_start(r->thread, &r->wait_timer, WAIT_MS, on_waited);
+    proxy_timer_start(r->thread, &r->wait_timer, r->is_loading ? LOAD_WAIT_MS : WAIT_MS, on_waited);
 }
 
 /* ---- TUNNEL ---- */

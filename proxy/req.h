@@ -94,7 +94,8 @@ struct proxy_req {
     struct proxy_timer wait_timer;
     bool leads;    /* a flight is ours to land */
     bool is_alone; /* waited in vain, or the answer is known not to be shareable: no more flights */
-    bool collapsed; /* waited for another's answer */
+    bool collapsed;              /* waited for another's answer */
+    bool is_loading, was_loaded; /* waits for the disk to say what it has of the url; once */
 
     /* ASK */
     struct store_exchange *ex;

@@ -54,7 +54,7 @@ origin=$!
 exec 9> "$dir/hold"
 origin_port=$(wait_for "$dir/origin.log" '^ready' | cut -d' ' -f2)
 "$elionode" --proxy.listen_port="$(listen 8080)" --admin.listen_port="$(listen 8082)" \
-    --cache.memory_cache_size_mb=512 > "$dir/node.log" 2>&1 9>&- &
+    --cache.memory_cache_size_mb=512 --cache.disk_cache_size_mb=256 --cache.disk_cache_path="$dir/cache" > "$dir/node.log" 2>&1 9>&- &
 node=$!
 ready=$(wait_for "$dir/node.log" 'node\.ready')
 proxy="http://127.0.0.1:$(port_of proxy_port "$ready")"

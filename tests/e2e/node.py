@@ -22,7 +22,7 @@ class Node:
     def __init__(self, *args, wait=True, **options):
         assert ELIONODE, "the environment variable ELIONODE must name the program"
         options = {"proxy__listen_port": 0, "admin__listen_port": 0, "proxy__threads": 2,
-                   "cache__memory_cache_size_mb": 256, "general__node_id": "node-under-test", **options}
+                   "cache__memory_cache_size_mb": 256, "cache__disk_cache_size_mb": 0, "general__node_id": "node-under-test", **options}
         argv = [f"--{k.replace('__', '.')}={v}" for k, v in options.items()]
         self.log_path = pathlib.Path(tempfile.mkstemp(prefix="elionode-", suffix=".log")[1])
         self.port = self.admin_port = self.tls_port = 0
