@@ -93,31 +93,6 @@ static void add_proxy(struct proxy_nodeapi *api, json_t *status)
     EL_ASSERT(pthread_mutex_unlock(&api->mtx) == 0);
 }
 
-static void add_cache(struct proxy_nodeapi *api, json_t *status)
-{
-    json_t *o = el_json_child(status, "cache");
-    json_t *memory = el_json_child(o, "memory");
-    json_t *heat = el_json_child(o, "heat");
-    struct cache_stats s;
-
-    cache_stats_get(api->conf.cache, &s);
-    el_json_add_u64(memory, "limit_bytes", s.memory_limit_bytes);
-    el_json_add_u64(memory, "used_bytes", s.memory_used_bytes);
-    el_json_add_u64(memory, "pinned_bytes", s.memory_pinned_bytes);
-    el_json_add_bool(memory, "huge_pages", s.huge_pages);
-    el_json_add_u64(heat, "hot", s.hot_chunks);
-    el_json_add_u64(heat, "warm", s.warm_chunks);
-    el_json_add_u64(heat, "cold", s.cold_chunks);
-    el_json_add_u64(o, "objects", s.objects);
-    el_json_add_u64(o, "chunks", s.chunks);
-    el_json_add_u64(o, "blocks", s.blocks);
-    el_json_add_u64(o, "fills", s.fills);
-    el_json_add_u64(o, "fills_running", s.fills_running);
-    el_json_add_u64(o, "evicted_blocks", s.evicted_blocks);
-    el_json_add_u64(o, "evicted_bytes", s.evicted_bytes);
-    add_disk(api, o);
-}
-
 static void add_store(json_t *stores, const struct cache_store_stats *s)
 {
     json_t *o = el_json_append_child(stores);
@@ -156,6 +131,31 @@ static void add_disk(struct proxy_nodeapi *api, json_t *cache)
     cache_disk_stats_get(api->conf.cache, &s);
     for (size_t i = 0; i < s.n; i++)
         add_store(stores, &s.stores[i]);
+}
+
+static void add_cache(struct proxy_nodeapi *api, json_t *status)
+{
+    json_t *o = el_json_child(status, "cache");
+    json_t *memory = el_json_child(o, "memory");
+    json_t *heat = el_json_child(o, "heat");
+    struct cache_stats s;
+
+    cache_stats_get(api->conf.cache, &s);
+    el_json_add_u64(memory, "limit_bytes", s.memory_limit_bytes);
+    el_json_add_u64(memory, "used_bytes", s.memory_used_bytes);
+    el_json_add_u64(memory, "pinned_bytes", s.memory_pinned_bytes);
+    el_json_add_bool(memory, "huge_pages", s.huge_pages);
+    el_json_add_u64(heat, "hot", s.hot_chunks);
+    el_json_add_u64(heat, "warm", s.warm_chunks);
+    el_json_add_u64(heat, "cold", s.cold_chunks);
+    el_json_add_u64(o, "objects", s.objects);
+    el_json_add_u64(o, "chunks", s.chunks);
+    el_json_add_u64(o, "blocks", s.blocks);
+    el_json_add_u64(o, "fills", s.fills);
+    el_json_add_u64(o, "fills_running", s.fills_running);
+    el_json_add_u64(o, "evicted_blocks", s.evicted_blocks);
+    el_json_add_u64(o, "evicted_bytes", s.evicted_bytes);
+    add_disk(api, o);
 }
 
 static const char *reason_name(enum store_reason reason)

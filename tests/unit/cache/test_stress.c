@@ -75,9 +75,11 @@ static void stage_resume(struct cache_source *source, struct cache_fill *f)
     pthread_mutex_unlock(&s->mtx);
 }
 
-static const struct cache_source_ops stage_ops = {
-    .label = "stage", .from = CACHE_FROM_ORIGIN, .start = stage_start, .resume = stage_resume, .cancel = stage_resume
-};
+static const struct cache_source_ops stage_ops = { .label = "stage",
+                                                   .from = CACHE_FROM_ORIGIN,
+                                                   .start = stage_start,
+                                                   .resume = stage_resume,
+                                                   .cancel = stage_resume };
 
 static uint64_t seed_of(struct el_str url)
 {

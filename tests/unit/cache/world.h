@@ -67,11 +67,13 @@ static void world_cancel(struct cache_source *s, struct cache_fill *f)
     EL_ENTRY(s, struct world, source)->cancels++;
 }
 
-static const struct cache_source_ops world_ops = {
-    .label = "test", .from = CACHE_FROM_ORIGIN, .start = world_start, .resume = world_resume, .cancel = world_cancel
-};
+static const struct cache_source_ops world_ops = { .label = "test",
+                                                   .from = CACHE_FROM_ORIGIN,
+                                                   .start = world_start,
+                                                   .resume = world_resume,
+                                                   .cancel = world_cancel };
 
-static void world_open(struct world *w, uint64_t memory)
+static void world_open_with(struct world *w, uint64_t memory, const struct cache_disk_conf *disk)
 {
     struct cache_conf conf;
 
@@ -87,11 +89,17 @@ static void world_open(struct world *w, uint64_t memory)
         .evict_to = 0.6,
         .weights = { 1.0, 0.5, 0.3 },
         .huge_pages = true,
+        .disk = disk,
         .source = &w->source,
         .clock = &w->clock,
         .metrics = w->metrics,
     };
     assert_int_equal(cache_open(&conf, &w->cache, NULL), EL_OK);
+}
+
+static inline void world_open(struct world *w, uint64_t memory)
+{
+    world_open_with(w, memory, NULL);
 }
 
 static void world_close(struct world *w)
