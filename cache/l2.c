@@ -14,6 +14,7 @@
 #define RING_DEPTH      64
 #define RING_WORKERS    8
 #define MIN_REGIONS     4
+#define BUSY_SHARE      8 /* an eighth of the memory tier may be in the hands of the disks, each way */
 #define INDEX_PER_BYTE  8 /* address space for the index: an eighth of the store, and then some */
 #define INDEX_MIN_BYTES EL_GIB
 
@@ -248,6 +249,7 @@ static enum el_err open_store(struct cache_l2 *l2, const char *dir, uint64_t byt
     s->known = l2_known_new();
     el_list_init(&s->waiting);
     el_list_init(&s->reading);
+    el_list_init(&s->hungry);
     el_msg_init(&s->load_msg, on_load);
     el_rng_seed_random(&s->rng);
     rc = make_dirs(dir, err);
@@ -308,6 +310,8 @@ enum el_err cache_l2_open(const struct cache_disk_conf *conf, struct cache *c,
 
     l2->cache = c;
     l2->conf = *conf;
+    l2->busy_bytes = c->conf.memory_bytes / BUSY_SHARE / conf->n_dirs;
+    l2->conf.write_bytes = el_min_u64(conf->write_bytes, l2->busy_bytes);
     l2->source.ops = &l2_source_ops;
     EL_ASSERT(conf->n_dirs >= 1 && conf->n_dirs <= CACHE_MAX_STORES);
     EL_ASSERT(pthread_mutex_init(&l2->fills_mtx, NULL) == 0);

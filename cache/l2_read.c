@@ -28,6 +28,7 @@ struct l2_read {
     struct l2_store *store;
     struct cache_fill *fill;
     struct el_list pieces; /* of l2_piece.of_read */
+    struct el_list hungry; /* of the store: there is too much being read already */
     bool is_over;          /* nothing more is taken */
     enum el_err code;      /* how it ends */
 };
@@ -59,6 +60,7 @@ static void finish(struct l2_read *r)
     struct el_error err = { 0 };
 
     EL_ASSERT(el_list_empty(&r->pieces));
+    el_list_remove(&r->hungry);
     assign(s->l2, r->fill, NULL);
     el_msgq_cancel(el_ring_queue(s->ring), &r->msg); /* nobody finds it any more */
     if (r->code != EL_OK)
@@ -132,24 +134,41 @@ static void fail(struct l2_piece *p)
 
 static void pump(struct l2_read *r);
 
+static bool may_read_more(const struct l2_store *s)
+{
+    return s->reading_bytes < s->l2->busy_bytes;
+}
+
+static void feed_hungry(struct l2_store *s)
+{
+    struct el_list *l;
+
+    while (may_read_more(s) && (l = el_list_pop(&s->hungry)) != NULL)
+        pump(EL_ENTRY(l, struct l2_read, hungry));
+}
+
 static void on_read(struct el_ring_op *op)
 {
     struct l2_piece *p = EL_ENTRY(op, struct l2_piece, op);
     struct l2_read *r = p->read;
+    struct l2_store *s;
 
     EL_ASSERT(p->magic == PIECE_MAGIC);
     el_list_remove(&p->link);
     el_list_remove(&p->of_read);
     l2_region_busy(p->store->regions, p->at.region, -1);
+    p->store->reading_bytes -= p->room.bytes;
     if (r == NULL)
         cache_room_free(p->object, &p->room);
     else if (op->result != 0)
         fail(p);
     else
         judge(p);
+    s = p->store;
     free_piece(p);
     if (r != NULL)
         pump(r);
+    feed_hungry(s);
 }
 
 static void start_deadline(struct l2_store *s)
@@ -185,6 +204,7 @@ static void submit(struct l2_read *r, const struct cache_room *room, const struc
     el_list_append(&s->reading, &p->link);
     el_list_init(&p->of_read);
     el_list_append(&r->pieces, &p->of_read);
+    s->reading_bytes += room->bytes;
     l2_region_busy(s->regions, at->region, 1);
     el_ring_submit(s->ring, &p->op);
     start_deadline(s);
@@ -235,6 +255,11 @@ static void pump(struct l2_read *r)
     struct cache_room room;
 
     while (!r->is_over && pieces_of(r) < AHEAD) {
+        if (!may_read_more(r->store)) {
+            if (el_list_empty(&r->hungry))
+                el_list_append(&r->store->hungry, &r->hungry);
+            return;
+        }
         switch (cache_fill_take(r->fill, &room)) {
         case CACHE_TAKE_ROOM:
             begin_block(r, &room);
@@ -287,6 +312,21 @@ static void give_up(struct l2_read *r)
     finish(r);
 }
 
+/* What the late ones keep may be all there is to read to. */
+static void give_up_hungry(struct l2_store *s)
+{
+    struct el_list *l;
+
+    while ((l = el_list_pop(&s->hungry)) != NULL) {
+        struct l2_read *r = EL_ENTRY(l, struct l2_read, hungry);
+
+        r->is_over = true;
+        r->code = EL_EDISK;
+        if (el_list_empty(&r->pieces))
+            finish(r);
+    }
+}
+
 static void on_deadline(struct el_timer *t)
 {
     struct l2_store *s = EL_ENTRY(t, struct l2_store, deadline_timer);
@@ -300,6 +340,7 @@ static void on_deadline(struct el_timer *t)
         el_counter_add(s->count.late_reads, 1);
         l2_note_health(s, L2_LATE);
         give_up(p->read);
+        give_up_hungry(s);
     }
     start_deadline(s);
 }
@@ -321,6 +362,7 @@ static void start(struct cache_source *source, struct cache_fill *fill)
     r->store = l2_store_of(l2, &o->id, cache_fill_position(fill) / CACHE_CHUNK_BYTES);
     r->fill = fill;
     el_list_init(&r->pieces);
+    el_list_init(&r->hungry);
     atomic_init(&r->orders, ORDER_BEGIN);
     el_msg_init(&r->msg, on_order);
     assign(l2, fill, r);

@@ -78,6 +78,8 @@ struct l2_store {
     uint64_t writing_bytes;
 
     struct el_list reading; /* of l2_piece.link: submitted, oldest first */
+    struct el_list hungry;  /* of l2_read.hungry: wait for others to have read */
+    uint64_t reading_bytes; /* the late ones included */
     struct el_timer deadline_timer;
 
     struct l2_mover *mover;       /* empties a region; NULL: none is being emptied */
@@ -101,6 +103,8 @@ struct cache_l2 {
     pthread_mutex_t loads_mtx;
     pthread_cond_t loads_done;
     unsigned n_loads;
+    uint64_t busy_bytes; /* immutable: of memory that a store may be reading to, and as much writing
+                            from: a disk that stalls keeps it */
 };
 
 static inline uint64_t l2_now_ms(void)

@@ -93,7 +93,7 @@ static enum cache_read miss_locked(struct cache_reader *r, struct cache_fill **r
     if (o->is_changed)
         return fail(r, EL_ECHANGED, "the origin has another version of the object now");
     if (is_final_locked(r)) {
-        if (r->failure.code == EL_OK || r->failure.code == EL_EDISK)
+        if (r->failure.code == EL_OK || r->ticket == NULL)
             return fail(r, EL_ENOTCACHED, "bytes of the object are no longer in the cache");
         r->err = r->failure;
         return CACHE_READ_ERROR;
