@@ -367,7 +367,7 @@ bool cache_l2_knows(struct cache_l2 *l2, struct el_str url)
     return false;
 }
 
-/* ---- words to a store: a message each, with what it is about ---- */
+/* ---- words to a store: a message each, with what it is about; they come after its load ---- */
 
 struct l2_word {
     struct el_msg msg;
@@ -396,7 +396,7 @@ static void free_word(struct l2_word *w)
 static void on_freshen(struct el_msg *m)
 {
     struct l2_word *w = EL_ENTRY(m, struct l2_word, msg);
-    struct l2_object *o = is_ready(w->store) ? l2_map_object(w->store->map, &w->object->id) : NULL;
+    struct l2_object *o = l2_map_object(w->store->map, &w->object->id);
 
     if (o != NULL) {
         struct cache_meta *meta = cache_object_meta(w->object);
@@ -421,7 +421,7 @@ void cache_l2_freshen(struct cache_l2 *l2, struct cache_object *o)
 static void on_forget(struct el_msg *m)
 {
     struct l2_word *w = EL_ENTRY(m, struct l2_word, msg);
-    struct l2_object *o = is_ready(w->store) ? l2_map_object(w->store->map, &w->id) : NULL;
+    struct l2_object *o = l2_map_object(w->store->map, &w->id);
 
     if (o != NULL)
         l2_remove_object(w->store, o);
@@ -452,11 +452,9 @@ static void forget_one(struct l2_store *s, struct el_str url, struct l2_object *
 static void on_forget_url(struct el_msg *m)
 {
     struct l2_word *w = EL_ENTRY(m, struct l2_word, msg);
-    struct l2_object *o = NULL, *next;
+    struct l2_object *o, *next;
 
-    if (is_ready(w->store))
-        o = l2_map_url(w->store->map, w->url_hash, NULL);
-    for (; o != NULL; o = next) {
+    for (o = l2_map_url(w->store->map, w->url_hash, NULL); o != NULL; o = next) {
         next = l2_map_url(w->store->map, w->url_hash, o);
         forget_one(w->store, el_str_of(w->url), o);
     }

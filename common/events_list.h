@@ -27,6 +27,8 @@ EL_EVENT(EV_DISK_NO_URING, "disk.no_io_uring",
          "io_uring is refused here; threads read and write instead")
 EL_EVENT(EV_DISK_MISMATCH, "disk.mismatch",
          "bytes on disk are not what was written there; they are dropped and fetched again")
+EL_EVENT(EV_DISK_EMPTIED, "disk.emptied",
+         "the index of a cache directory is of an older format, or none: it begins anew")
 EL_EVENT(EV_DISK_COMMIT, "disk.commit", "the index could not be written; it is tried again")
 EL_EVENT(EV_LISTEN, "proxy.listen", "a listener accepts")
 EL_EVENT(EV_ACCEPT_PAUSED, "proxy.accept_paused",

@@ -15,6 +15,13 @@ void cache_stats_get(struct cache *c, struct cache_stats *ret)
     };
 }
 
+void cache_disk_stats_get(struct cache *c, struct cache_disk_stats *ret)
+{
+    (void)c;
+    *ret = (struct cache_disk_stats){ .n = 1 };
+    ret->stores[0] = (struct cache_store_stats){ .dir = "/d", .state = "normal", .io = "threads" };
+}
+
 void store_stats_get(struct storage *s, struct store_stats *ret)
 {
     (void)s;
