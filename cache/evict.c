@@ -57,6 +57,8 @@ static bool block_may_leave_locked(const struct cache_chunk *c, unsigned i, bool
 {
     const struct cache_block *b = c->blocks[i];
 
+    if (gently && b != NULL && b->is_offered)
+        return false;
     return b != NULL && b->pins == 0 && b->filler == NULL &&
            !is_needed_locked(c->object, (uint64_t)c->index * CACHE_CHUNK_BLOCKS + i, gently);
 }

@@ -517,11 +517,12 @@ static size_t write_block(struct cache_fill *f, uint64_t block, const void *byte
     }
     /* Others may have waited for this block to be let go, or for memory that it now is. */
     f->block = NULL;
+    b->is_offered = o->cache->l2 != NULL;
     block_done_locked(o, b);
     cache_fill_unpause_and_unlock(o);
-    cache_fill_feed_starved(o->cache);
     if (o->cache->l2 != NULL)
         cache_l2_offer(o->cache->l2, o, block);
+    cache_fill_feed_starved(o->cache);
     return n;
 }
 

@@ -311,6 +311,7 @@ enum el_err cache_l2_open(const struct cache_disk_conf *conf, struct cache *c,
     l2->cache = c;
     l2->conf = *conf;
     l2->busy_bytes = c->conf.memory_bytes / BUSY_SHARE / conf->n_dirs;
+    l2->waiting_bytes = el_min_u64(8 * conf->write_bytes, 2 * l2->busy_bytes);
     l2->conf.write_bytes = el_min_u64(conf->write_bytes, l2->busy_bytes);
     l2->source.ops = &l2_source_ops;
     EL_ASSERT(conf->n_dirs >= 1 && conf->n_dirs <= CACHE_MAX_STORES);

@@ -43,7 +43,10 @@ bool cache_l2_knows(struct cache_l2 *l2, struct el_str url);
 /* Publishes what the disk has of the url, then cache_l2_loaded() of the cache is called. */
 void cache_l2_load(struct cache_l2 *l2, struct el_str url);
 
-/* The block is complete in memory and has its digest. It may be written, or not. */
+/*
+ * The block is complete in memory and has its digest. It may be written, or not; then
+ * cache_block_offer_over() is called, perhaps from inside.
+ */
 void cache_l2_offer(struct cache_l2 *l2, struct cache_object *o, uint64_t block);
 /*
  * Reads of chunks that began, for their heat, also where memory answers: gathered a few at a time,

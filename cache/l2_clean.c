@@ -11,10 +11,10 @@
 
 #include <errno.h>
 
-#define RESERVE_SHARE 64 /* a 64th of the regions is kept free, */
-#define RESERVE_MAX   64 /* but not more than so many */
-#define WORTH_MOVING  2  /* accesses lately, by the sketch */
-#define SCRUB_IDLE_MS 10000
+#define RESERVE_SHARE  64 /* a 64th of the regions is kept free, */
+#define RESERVE_MAX    64 /* but not more than so many */
+#define PIECES_COUNTED 32
+#define SCRUB_IDLE_MS  10000
 
 /* ---- leaving ---- */
 
@@ -211,6 +211,8 @@ struct l2_pieces {
     struct l2_store *store;
     struct l2_piece_ref *v; /* owned */
     size_t n, cap, next;
+    unsigned above; /* for moving: the count that a piece has to exceed */
+    uint32_t bytes;
 };
 
 static void add_piece(struct l2_pieces *p, const struct l2_chunk *c, unsigned block)
@@ -228,13 +230,48 @@ static void add_any(void *arg, struct l2_chunk *c, unsigned block)
     add_piece(arg, c, block);
 }
 
+/* How often what stands in a region was asked for lately: the mean of its first pieces. */
+struct l2_tally {
+    struct l2_store *store;
+    unsigned sum, n;
+};
+
+static unsigned count_of(struct l2_store *s, const struct l2_chunk *c)
+{
+    return cache_sketch_count(s->sketch, l2_heat_key(&c->object->id, c->chunk));
+}
+
+static void add_count(void *arg, struct l2_chunk *c, unsigned block)
+{
+    struct l2_tally *t = arg;
+
+    (void)block;
+    if (t->n == PIECES_COUNTED)
+        return;
+    t->sum += count_of(t->store, c);
+    t->n++;
+}
+
+static unsigned region_count(struct l2_store *s, uint32_t region)
+{
+    struct l2_tally t = { .store = s };
+
+    l2_map_region_each(s->map, region, add_count, &t);
+    return t.n > 0 ? t.sum / t.n : 0;
+}
+
+/* What was asked for more often than its region on the whole, up to half of the region; and all
+ * that is pinned. */
 static void add_worthy(void *arg, struct l2_chunk *c, unsigned block)
 {
     struct l2_pieces *p = arg;
-    uint64_t key = l2_heat_key(&c->object->id, c->chunk);
+    uint32_t bytes = l2_chunk_block(c, block)->bytes;
 
-    if (c->object->is_pinned || cache_sketch_count(p->store->sketch, key) >= WORTH_MOVING)
-        add_piece(p, c, block);
+    if (!c->object->is_pinned &&
+        (count_of(p->store, c) <= p->above || p->bytes + bytes > L2_REGION_BYTES / 2))
+        return;
+    p->bytes += bytes;
+    add_piece(p, c, block);
 }
 
 /* ---- moving ---- */
@@ -337,6 +374,7 @@ static void empty(struct l2_store *s, uint32_t region)
     v = el_new(struct l2_mover);
     check_init(&v->check, s);
     v->pieces.store = s;
+    v->pieces.above = region_count(s, region);
     v->from = region;
     s->mover = v;
     l2_region_busy(s->regions, region, 1);
@@ -345,14 +383,6 @@ static void empty(struct l2_store *s, uint32_t region)
 }
 
 /* ---- room ---- */
-
-/* How often a piece of the region was asked for lately, on average. */
-static unsigned count_of(const struct l2_region *r)
-{
-    double each = r->pieces == 0 ? 0 : r->heat.count / r->pieces;
-
-    return each > 15 ? 15 : (unsigned)each;
-}
 
 bool l2_make_room(struct l2_store *s, const struct cache_object_id *id, uint64_t chunk)
 {
@@ -367,9 +397,8 @@ bool l2_make_room(struct l2_store *s, const struct cache_object_id *id, uint64_t
     victim = l2_region_victim(s->regions, l2_now_ms(), el_rng_u64(&s->rng));
     if (victim == L2_NO_REGION)
         return coming > 0;
-    if (c == NULL &&
-        !cache_sketch_admits(s->sketch, l2_heat_key(id, chunk),
-                             count_of(l2_region_get(s->regions, victim)), el_rng_u64(&s->rng)))
+    if (c == NULL && !cache_sketch_admits(s->sketch, l2_heat_key(id, chunk),
+                                          region_count(s, victim), el_rng_u64(&s->rng)))
         return false;
     if (coming <= reserve) {
         empty(s, victim);

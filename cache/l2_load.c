@@ -10,9 +10,8 @@
 
 #include <errno.h>
 
-#define LOAD_MAGIC        0x4c324c44u
-#define MAX_OBJECTS       16 /* of one url in a store */
-#define THINGS_PER_REGION 64 /* pieces that the sketch tells apart, on average */
+#define LOAD_MAGIC  0x4c324c44u
+#define MAX_OBJECTS 16 /* of one url in a store */
 
 /* ---- at a start ---- */
 
@@ -142,7 +141,7 @@ static void make_tables(struct l2_store *s)
     uint32_t n = (uint32_t)(s->bytes / L2_REGION_BYTES);
 
     s->regions = l2_regions_new(n, &s->l2->cache->conf.weights);
-    s->sketch = cache_sketch_new((size_t)n * THINGS_PER_REGION);
+    s->sketch = cache_sketch_new(n);
     EL_ASSERT(s->regions != NULL && s->sketch != NULL);
 }
 

@@ -103,6 +103,7 @@ struct cache_l2 {
     pthread_mutex_t loads_mtx;
     pthread_cond_t loads_done;
     unsigned n_loads;
+    uint64_t waiting_bytes; /* immutable: what may be offered to a store and not written yet */
     uint64_t busy_bytes; /* immutable: of memory that a store may be reading to, and as much writing
                             from: a disk that stalls keeps it */
 };

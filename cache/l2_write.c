@@ -15,7 +15,6 @@
 #include <errno.h>
 
 #define WRITE_MAGIC 0x4c325752u
-#define MAX_WAITING 8 /* times what may be written at a time */
 
 struct l2_write {
     uint32_t magic;
@@ -247,6 +246,7 @@ void l2_commit_init(struct l2_store *s)
 static void free_write(struct l2_write *w)
 {
     atomic_fetch_sub(&w->store->offered_bytes, w->bytes);
+    cache_block_offer_over(w->object, w->number);
     cache_object_unref(w->object);
     w->magic = 0;
     free(w);
@@ -438,21 +438,28 @@ static void on_offer(struct el_msg *m)
     l2_write_pump(w->store);
 }
 
+/* Parts of some objects are of no use, so they could not come back block by block. */
+static bool may_wait(struct l2_store *s, const struct cache_object *o, uint32_t bytes)
+{
+    if (o->is_whole_only || atomic_load(&s->phase) != L2_READY)
+        return false;
+    if (atomic_fetch_add(&s->offered_bytes, bytes) < s->l2->waiting_bytes)
+        return true;
+    atomic_fetch_sub(&s->offered_bytes, bytes);
+    el_counter_add(s->count.dropped_behind, 1);
+    return false;
+}
+
 void cache_l2_offer(struct cache_l2 *l2, struct cache_object *o, uint64_t block)
 {
     struct l2_store *s;
     struct l2_write *w;
     uint32_t bytes;
 
-    if (o->is_whole_only)
-        return; /* parts of it are of no use, so it could not come back block by block */
     s = l2_store_of(l2, &o->id, block / CACHE_CHUNK_BLOCKS);
     bytes = cache_block_bytes(o, block);
-    if (atomic_load(&s->phase) != L2_READY)
-        return;
-    if (atomic_fetch_add(&s->offered_bytes, bytes) > MAX_WAITING * l2->conf.write_bytes) {
-        atomic_fetch_sub(&s->offered_bytes, bytes);
-        el_counter_add(s->count.dropped_behind, 1);
+    if (!may_wait(s, o, bytes)) {
+        cache_block_offer_over(o, block);
         return;
     }
     w = el_new(struct l2_write);

@@ -254,6 +254,17 @@ void cache_object_let_go_locked(struct cache_object *o, uint64_t block)
     cache_block_drop_locked(o, block);
 }
 
+void cache_block_offer_over(struct cache_object *o, uint64_t block)
+{
+    struct cache_block *b;
+
+    cache_shard_lock(o->shard);
+    b = cache_block_find_locked(o, block);
+    if (b != NULL)
+        b->is_offered = false;
+    cache_shard_unlock(o->shard);
+}
+
 struct cache_block *cache_block_borrow(struct cache_object *o, uint64_t block)
 {
     struct cache_block *b;

@@ -36,6 +36,7 @@ struct cache_block {
     struct cache_fill *filler; /* who is writing it, NULL: nobody */
     bool is_exposed;           /* given out for sendfile */
     bool is_room;              /* its filler brings it as a whole */
+    bool is_offered;           /* to the SSD tier, which has not written it yet */
     uint8_t from;              /* enum cache_origin_flags */
     bool has_digest;
     uint64_t done_at; /* moment (cache->moment) when it was complete; UINT64_MAX before */
@@ -166,6 +167,8 @@ void cache_block_free_orphan_locked(struct cache *c, struct cache_block *b);
 void cache_block_drop_locked(struct cache_object *o, uint64_t block);
 void cache_block_pin_locked(struct cache_object *o, struct cache_block *b);
 void cache_block_unpin_locked(struct cache_object *o, struct cache_block *b);
+/* The SSD tier is done with what it was offered, one way or the other. */
+void cache_block_offer_over(struct cache_object *o, uint64_t block);
 /* The complete block, pinned and with its digest, of an object that lookups find; NULL: gone. */
 struct cache_block *cache_block_borrow(struct cache_object *o, uint64_t block);
 void cache_block_return(struct cache_object *o, struct cache_block *b);

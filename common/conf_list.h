@@ -27,7 +27,7 @@ EL_CONF_BOOL(cache, huge_pages, 1, 0, NULL, "keep blocks in a tmpfs with huge pa
 EL_CONF_INT(cache, disk_cache_size_mb, 102400, 0, 1073741824, 0, "ELIOP2P_CACHE_DISK_SIZE", "SSD tier, MiB, all directories together, preallocated; less where the disk has no room; 0 turns it off")
 EL_CONF_STR(cache, disk_cache_path, "/var/cache/eliop2p", 0, NULL, "directories of the SSD tier: comma separated, one for each disk, none shared with another node")
 EL_CONF_ENUM(cache, disk_io, 0, "auto|io_uring|threads", 0, NULL, "how the SSD tier reads and writes; auto: io_uring unless it is refused")
-EL_CONF_INT(cache, disk_write_mb, 64, 1, 4096, 0, NULL, "of each directory, MiB being written at a time; eight times as much may wait, what is more is not kept")
+EL_CONF_INT(cache, disk_write_mb, 64, 1, 4096, 0, NULL, "of each directory, MiB being written at a time; eight times as much may wait, but not more than a quarter of the memory tier; what is more is not kept")
 EL_CONF_INT(cache, disk_commit_ms, 1000, 10, 60000, 0, NULL, "what was written is in the durable index after so long")
 EL_CONF_INT(cache, disk_read_deadline_ms, 1000, 10, 60000, 0, NULL, "a read from disk that takes longer is given up, and somebody else asked")
 EL_CONF_INT(cache, scrub_mb_s, 16, 0, 10000, 0, NULL, "of each directory, MiB a second read and verified in the background; 0: none")
