@@ -92,19 +92,6 @@ static enum el_err lock_dir(struct l2_store *s, struct el_error *err)
     return el_fail(err, EL_EDISK, errno, "flock %s/lock", s->dir);
 }
 
-/* An index without its store, or the other way round, is of no use. */
-static void drop_index(const char *dir)
-{
-    char path[512];
-
-    for (size_t i = 0; i < 2; i++) {
-        static const char *const names[] = { "data.mdb", "lock.mdb" };
-
-        if (snprintf(path, sizeof(path), "%s/index/%s", dir, names[i]) < (int)sizeof(path))
-            (void)unlink(path); /* mostly it is not there */
-    }
-}
-
 enum el_err l2_store_set_size(struct l2_store *s, struct el_error *err)
 {
     struct stat st;
@@ -155,9 +142,8 @@ static enum el_err open_regions(struct l2_store *s, struct el_error *err)
         s->bytes = el_min_u64(s->bytes, have - have % L2_REGION_BYTES);
         return EL_OK;
     }
-    if (st.st_size == 0)
-        drop_index(s->dir);
-    return EL_OK;
+    /* An index without its store is of no use. */
+    return st.st_size == 0 ? l2_index_discard(s->dir, err) : EL_OK;
 }
 
 static void register_metrics(struct l2_store *s)

@@ -115,7 +115,7 @@ static void on_assert(MDB_env *env, const char *text)
     const struct l2_index *x = mdb_env_get_userctx(env);
 
     (void)remove_files(x->path, NULL); /* the process ends either way */
-    el_log(EL_ERROR, EV_L2_EMPTIED, "dir=%s error=%s", EL_LOG_Q(el_str_of(x->path)),
+    el_log(EL_ERROR, EV_DISK_EMPTIED, "dir=%s error=%s", EL_LOG_Q(el_str_of(x->path)),
            EL_LOG_Q(el_str_of(text)));
 }
 
@@ -310,7 +310,7 @@ static enum el_err start_anew(struct l2_index *x, struct opened *o, struct el_er
 {
     enum el_err rc;
 
-    el_log_error(EL_WARN, EV_L2_EMPTIED, err);
+    el_log_error(EL_WARN, EV_DISK_EMPTIED, err);
     close_env(x);
     rc = remove_files(x->path, err);
     return rc == EL_OK ? start_env(x, o, err) : rc;

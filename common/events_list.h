@@ -14,7 +14,7 @@ EL_EVENT(EV_CONF_RELOAD, "conf.reload", "SIGHUP: the configuration was read agai
 EL_EVENT(EV_CONF_IGNORED, "conf.ignored", "a changed key that only a restart can apply")
 EL_EVENT(EV_CACHE_OPEN, "cache.open", "the memory tier is ready; its size and kind of pages")
 EL_EVENT(EV_CACHE_FULL, "cache.full", "no memory could be freed for a block: everything is in use")
-EL_EVENT(EV_L2_EMPTIED, "l2.emptied",
+EL_EVENT(EV_DISK_EMPTIED, "disk.emptied",
          "the index of a cache directory cannot be used; the directory starts empty")
 EL_EVENT(EV_DISK_OPEN, "disk.open", "a cache directory is in use; its size and kind of I/O")
 EL_EVENT(EV_DISK_LOADED, "disk.loaded",
@@ -27,8 +27,6 @@ EL_EVENT(EV_DISK_NO_URING, "disk.no_io_uring",
          "io_uring is refused here; threads read and write instead")
 EL_EVENT(EV_DISK_MISMATCH, "disk.mismatch",
          "bytes on disk are not what was written there; they are dropped and fetched again")
-EL_EVENT(EV_DISK_EMPTIED, "disk.emptied",
-         "the index of a cache directory is of an older format, or none: it begins anew")
 EL_EVENT(EV_DISK_COMMIT, "disk.commit", "the index could not be written; it is tried again")
 EL_EVENT(EV_LISTEN, "proxy.listen", "a listener accepts")
 EL_EVENT(EV_ACCEPT_PAUSED, "proxy.accept_paused",
