@@ -85,7 +85,7 @@ void el_bytes_copy(struct el_bytes *b, void *ret, size_t n)
 
     if (s.n > 0)
         memcpy(ret, s.p, n);
-    else
+    else if (n > 0)
         memset(ret, 0, n);
 }
 
