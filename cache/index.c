@@ -66,6 +66,7 @@ static struct cache_entry *entry_get_locked(struct cache_shard *s, uint64_t hash
     memcpy(e->url, url.p, url.n);
     el_list_init(&e->objects);
     el_list_init(&e->waiters);
+    el_list_init(&e->load_waiters);
     to = bucket_of(s, hash);
     e->next = s->buckets[to];
     s->buckets[to] = e;
@@ -78,7 +79,7 @@ static void entry_put_locked(struct cache_shard *s, struct cache_entry *e)
 {
     struct cache_entry **at = &s->buckets[bucket_of(s, e->hash)];
 
-    if (e->in_flight || !el_list_empty(&e->objects) || !el_list_empty(&e->waiters))
+    if (e->in_flight || e->is_loading || !el_list_empty(&e->objects) || !el_list_empty(&e->waiters))
         return;
     while (*at != e)
         at = &(*at)->next;
@@ -271,19 +272,19 @@ bool cache_load(struct cache *c, struct el_str url, struct cache_waiter *w)
     uint64_t hash = el_str_hash(url);
     struct cache_shard *s = shard_of(c, hash);
     struct cache_entry *e;
-    bool begins = false, waits;
+    bool begins, waits;
 
     if (c->l2 == NULL || !cache_l2_knows(c->l2, url))
         return false;
     cache_shard_lock(s);
     e = entry_get_locked(s, hash, url);
-    if (!e->in_flight)
-        begins = e->in_flight = e->is_loading = true;
-    waits = e->is_loading;
+    waits = !e->in_flight; /* otherwise the origin's answer is on its way */
+    begins = waits && !e->is_loading;
+    e->is_loading |= begins;
     if (waits) {
         w->url = url;
         w->stored = true;
-        el_list_append(&e->waiters, &w->link);
+        el_list_append(&e->load_waiters, &w->link);
     }
     cache_shard_unlock(s);
     if (begins)
@@ -293,7 +294,22 @@ bool cache_load(struct cache *c, struct el_str url, struct cache_waiter *w)
 
 void cache_loaded(struct cache *c, struct el_str url)
 {
-    cache_flight_land(c, url, true, 0);
+    uint64_t hash = el_str_hash(url);
+    struct cache_shard *s = shard_of(c, hash);
+    struct cache_entry *e;
+    struct el_list *l;
+
+    cache_shard_lock(s);
+    e = entry_find_locked(s, hash, url);
+    EL_ASSERT(e != NULL && e->is_loading);
+    e->is_loading = false;
+    while ((l = el_list_pop(&e->load_waiters)) != NULL) {
+        struct cache_waiter *w = EL_ENTRY(l, struct cache_waiter, link);
+
+        el_msgq_post(w->queue, &w->msg);
+    }
+    entry_put_locked(s, e);
+    cache_shard_unlock(s);
 }
 
 /* ---- flights ---- */
@@ -347,7 +363,7 @@ void cache_flight_land(struct cache *c, struct el_str url, bool stored, uint64_t
     cache_shard_lock(s);
     e = entry_find_locked(s, hash, url);
     EL_ASSERT(e != NULL && e->in_flight);
-    e->in_flight = e->is_loading = false;
+    e->in_flight = false;
     if (solo_ms > 0)
         *solo_of(s, hash) = (struct cache_solo){ hash, el_clock_mono_ms(c->conf.clock) + solo_ms };
     while ((l = el_list_pop(&e->waiters)) != NULL) {

@@ -146,6 +146,26 @@ static enum el_err open_regions(struct l2_store *s, struct el_error *err)
     return st.st_size == 0 ? l2_index_discard(s->dir, err) : EL_OK;
 }
 
+static int64_t read_state(void *arg)
+{
+    return atomic_load(&((struct l2_store *)arg)->state);
+}
+
+static int64_t read_limit(void *arg)
+{
+    return (int64_t)atomic_load(&((struct l2_store *)arg)->limit_bytes);
+}
+
+static int64_t read_used(void *arg)
+{
+    return (int64_t)atomic_load(&((struct l2_store *)arg)->live_bytes);
+}
+
+static int64_t read_free(void *arg)
+{
+    return (int64_t)atomic_load(&((struct l2_store *)arg)->n_free);
+}
+
 static void register_metrics(struct l2_store *s)
 {
     struct el_metrics *m = s->l2->cache->conf.metrics;
@@ -169,6 +189,13 @@ static void register_metrics(struct l2_store *s)
     COUNT(moved_blocks, "moved_blocks", "Blocks written again because they were worth keeping.");
     COUNT(scrubbed_bytes, "scrubbed_bytes", "Bytes verified in the background.");
 #undef COUNT
+    el_metrics_gauge_fn(m, "eliop2p_disk_state", "0: normal, 1: degraded, 2: down.", labels,
+                        read_state, s);
+    el_metrics_gauge_fn(m, "eliop2p_disk_limit_bytes", "Size of the store.", labels, read_limit, s);
+    el_metrics_gauge_fn(m, "eliop2p_disk_used_bytes", "Bytes of it that are in use.", labels,
+                        read_used, s);
+    el_metrics_gauge_fn(m, "eliop2p_disk_free_regions", "Regions of 16 MiB without a use.", labels,
+                        read_free, s);
 }
 
 static enum el_err open_ring(struct l2_store *s, struct el_error *err)
@@ -341,10 +368,19 @@ struct cache_source *cache_l2_source(struct cache_l2 *l2)
 
 /* ---- what is known ---- */
 
+/* Loads are under way, and none has come to its end for long: the index waits for a disk. */
+static bool loads_are_stuck(struct cache_l2 *l2)
+{
+    return atomic_load(&l2->n_loads) > 0 &&
+           l2_now_ms() - atomic_load(&l2->loads_moved_ms) > l2->conf.read_deadline_ms;
+}
+
 bool cache_l2_knows(struct cache_l2 *l2, struct el_str url)
 {
     uint64_t hash = cache_url_hash(url);
 
+    if (loads_are_stuck(l2))
+        return false;
     for (size_t i = 0; i < l2->n_stores; i++) {
         struct l2_store *s = l2->stores[i];
 
@@ -512,14 +548,14 @@ static void get_stats(struct l2_store *s, struct cache_store_stats *ret)
     *ret = (struct cache_store_stats){
         .state = phase_name(s),
         .io = el_ring_backend(s->ring) == EL_RING_URING ? "io_uring" : "threads",
-        .limit_bytes = s->bytes,
+        .limit_bytes = atomic_load(&s->limit_bytes),
         .used_bytes = atomic_load(&s->live_bytes),
         .index_bytes = l2_index_bytes(s->index),
         .map_bytes = atomic_load(&s->map_bytes),
         .objects = atomic_load(&s->n_objects),
         .chunks = atomic_load(&s->n_chunks),
         .pinned_chunks = atomic_load(&s->n_pinned),
-        .regions = s->bytes / L2_REGION_BYTES,
+        .regions = atomic_load(&s->limit_bytes) / L2_REGION_BYTES,
         .free_regions = atomic_load(&s->n_free),
         .read_blocks = el_counter_get(s->count.read_blocks),
         .read_bytes = el_counter_get(s->count.read_bytes),

@@ -98,7 +98,6 @@ enum l2_outcome l2_outcome_of(int sys)
         return L2_NO_ROOM;
     case EROFS:
     case EBADF:
-    case ENODATA: /* the ring's word for a file that ended too soon */
     case ENOENT:
     case ENODEV:
     case ENXIO:

@@ -24,7 +24,7 @@ enum l2_outcome {
     L2_LATE,    /* not there by its deadline */
     L2_FAILED,  /* EIO and the like */
     L2_NO_ROOM, /* ENOSPC, EDQUOT: writing is over for now, reading is fine */
-    L2_FATAL,   /* EROFS, EBADF, the file is gone or shorter: the store is not there any more */
+    L2_FATAL,   /* EROFS, EBADF, the device is gone: the store is not there any more */
 };
 
 struct l2_health_conf {

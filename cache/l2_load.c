@@ -104,7 +104,7 @@ static enum el_err load_chunk(void *arg, struct el_str key, struct el_str value,
         return EL_OK;
     }
     c = l2_map_chunk_get(l->s->map, o, r.chunk);
-    in_place = is_in_place(&r) && o->length >= ((uint64_t)r.chunk + 1) * CACHE_CHUNK_BYTES;
+    in_place = r.bitmap == UINT16_MAX && is_in_place(&r);
     for (unsigned i = 0; i < CACHE_CHUNK_BLOCKS; i++) {
         if ((r.bitmap >> i & 1) != 0)
             restore_block(l->s, c, i, &r.blocks[i], in_place);
@@ -112,8 +112,6 @@ static enum el_err load_chunk(void *arg, struct el_str key, struct el_str value,
     if (c->bitmap == 0) {
         refuse(l, L2_TABLE_CHUNK, key);
         l2_map_chunk_remove(l->s->map, c);
-    } else if (in_place) {
-        c->home = c->blocks[0].region;
     }
     return EL_OK;
 }
@@ -203,6 +201,7 @@ static void finish_load(struct l2_load *l)
     l->magic = 0;
     free(l);
     EL_ASSERT(pthread_mutex_lock(&l2->loads_mtx) == 0);
+    atomic_store(&l2->loads_moved_ms, l2_now_ms());
     if (--l2->n_loads == 0)
         EL_ASSERT(pthread_cond_broadcast(&l2->loads_done) == 0);
     EL_ASSERT(pthread_mutex_unlock(&l2->loads_mtx) == 0);
@@ -330,7 +329,8 @@ void cache_l2_load(struct cache_l2 *l2, struct el_str url)
     el_msg_init(&l->msg, on_turn);
     el_msg_init(&l->get.msg, on_got);
     EL_ASSERT(pthread_mutex_lock(&l2->loads_mtx) == 0);
-    l2->n_loads++;
+    if (l2->n_loads++ == 0)
+        atomic_store(&l2->loads_moved_ms, l2_now_ms());
     EL_ASSERT(pthread_mutex_unlock(&l2->loads_mtx) == 0);
     el_ring_post(l2->stores[0]->ring, &l->msg);
 }

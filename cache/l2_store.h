@@ -52,7 +52,7 @@ struct l2_store {
     char *dir;       /* immutable; owned */
     int lock_fd, fd; /* immutable */
     bool is_direct;  /* immutable */
-    uint64_t bytes;  /* whole regions; immutable from L2_READY on */
+    uint64_t bytes;  /* whole regions; immutable once the tables are made */
     struct el_ring *ring;
     struct l2_index *index;
     struct l2_known *known;
@@ -90,7 +90,8 @@ struct l2_store {
             *read_errors, *write_errors, *late_reads, *dropped_behind, *dropped_unadmitted,
             *evicted_chunks, *moved_blocks, *scrubbed_bytes;
     } count;
-    _Atomic uint64_t n_objects, n_chunks, n_pinned, n_free, live_bytes, map_bytes; /* for status */
+    _Atomic uint64_t limit_bytes, n_objects, n_chunks, n_pinned, n_free, live_bytes,
+        map_bytes; /* for status */
 };
 
 struct cache_l2 {
@@ -102,7 +103,8 @@ struct cache_l2 {
     pthread_mutex_t fills_mtx; /* a fill's data points to a live l2_read while this is held */
     pthread_mutex_t loads_mtx;
     pthread_cond_t loads_done;
-    unsigned n_loads;
+    _Atomic unsigned n_loads;        /* written under loads_mtx */
+    _Atomic uint64_t loads_moved_ms; /* when one last began after a pause, or ended */
     uint64_t waiting_bytes; /* immutable: what may be offered to a store and not written yet */
     uint64_t busy_bytes; /* immutable: of memory that a store may be reading to, and as much writing
                             from: a disk that stalls keeps it */

@@ -41,6 +41,7 @@ static unsigned bit_of(const struct l2_write *w)
 
 void l2_publish_numbers(struct l2_store *s)
 {
+    atomic_store(&s->limit_bytes, s->bytes);
     atomic_store(&s->n_objects, l2_map_objects(s->map));
     atomic_store(&s->n_chunks, l2_map_chunks(s->map));
     atomic_store(&s->map_bytes, l2_map_bytes(s->map));

@@ -90,8 +90,9 @@ struct cache_entry {
     uint64_t hash;
     struct el_list objects;
     struct el_list waiters;
+    struct el_list load_waiters;
     bool in_flight;
-    bool is_loading; /* in flight: to the disk */
+    bool is_loading; /* the disk is asked what it has */
     size_t url_n;
     char url[];
 };

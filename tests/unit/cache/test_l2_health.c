@@ -354,7 +354,7 @@ static void an_errno_is_judged_by_what_it_says_of_the_store(void **state)
         { EIO, L2_FAILED },     { ETIMEDOUT, L2_FAILED }, { EINVAL, L2_FAILED },
         { ENOMEM, L2_FAILED },  { EAGAIN, L2_FAILED },    { ENOSPC, L2_NO_ROOM },
         { EDQUOT, L2_NO_ROOM }, { EFBIG, L2_NO_ROOM },    { EROFS, L2_FATAL },
-        { EBADF, L2_FATAL },    { ENODATA, L2_FATAL },    { ENOENT, L2_FATAL },
+        { EBADF, L2_FATAL },    { ENODATA, L2_FAILED },   { ENOENT, L2_FATAL },
         { ENODEV, L2_FATAL },   { ENXIO, L2_FATAL },      { ESTALE, L2_FATAL },
     };
 
