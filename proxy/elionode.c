@@ -501,8 +501,12 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "elionode: %s\n", err.text);
         return EXIT_CONF;
     }
-    if (!answer(&args, n.conf))
+    if (args.check && proxy_check(n.conf, &err) != EL_OK) {
+        (void)fprintf(stderr, "elionode: %s\n", err.text);
+        rc = EXIT_CONF;
+    } else if (!answer(&args, n.conf)) {
         rc = run(&n);
+    }
     el_conf_args_deinit(&args);
     el_conf_free(n.conf);
     return rc;

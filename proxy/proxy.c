@@ -28,11 +28,37 @@ static struct proxy_limits limits_of(const struct el_conf *conf)
     };
 }
 
+static enum el_err new_guard(const struct el_conf *conf, struct proxy_guard **ret_guard,
+                             struct el_error *err)
+{
+    return proxy_guard_new(conf->proxy_allow_hosts, conf->proxy_deny_hosts,
+                           conf->proxy_connect_ports, ret_guard, err);
+}
+
+static enum el_err new_gateway(const struct el_conf *conf, struct proxy_gateway **ret_gateway,
+                               struct el_error *err)
+{
+    return proxy_gateway_new(conf->storage_endpoint, conf->storage_bucket,
+                             conf->storage_virtual_host_suffixes, ret_gateway, err);
+}
+
+enum el_err proxy_check(const struct el_conf *conf, struct el_error *err)
+{
+    struct proxy_guard *guard = NULL;
+    struct proxy_gateway *gateway = NULL;
+    enum el_err rc = new_guard(conf, &guard, err);
+
+    if (rc == EL_OK)
+        rc = new_gateway(conf, &gateway, err);
+    proxy_gateway_free(gateway);
+    proxy_guard_free(guard);
+    return rc;
+}
+
 static enum el_err add_settings(struct proxy *p, const struct el_conf *conf, struct el_error *err)
 {
     struct proxy_settings *s = el_new(struct proxy_settings);
-    enum el_err rc = proxy_guard_new(conf->proxy_allow_hosts, conf->proxy_deny_hosts,
-                                     conf->proxy_connect_ports, &s->guard, err);
+    enum el_err rc = new_guard(conf, &s->guard, err);
 
     if (rc != EL_OK) {
         free(s);
@@ -156,8 +182,7 @@ enum el_err proxy_start(const struct proxy_conf *conf, struct proxy **ret_proxy,
         p->own_ports[2] = (uint16_t)conf->conf->proxy_tls_port;
     name_node(p, conf->conf);
     register_metrics(p, conf->metrics);
-    rc = proxy_gateway_new(conf->conf->storage_endpoint, conf->conf->storage_bucket,
-                           conf->conf->storage_virtual_host_suffixes, &p->gateway, err);
+    rc = new_gateway(conf->conf, &p->gateway, err);
     if (rc == EL_OK)
         rc = add_settings(p, conf->conf, err);
     if (rc == EL_OK)

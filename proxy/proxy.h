@@ -23,6 +23,12 @@ struct proxy_conf {
     uint16_t admin_port;
 };
 
+/*
+ * What only the proxy can judge of a configuration: lists of hosts and ports, the gateway.
+ * EL_ECONF names key and value. Nothing is started.
+ */
+enum el_err proxy_check(const struct el_conf *conf, struct el_error *err);
+
 enum el_err proxy_start(const struct proxy_conf *conf, struct proxy **ret_proxy,
                         struct el_error *err);
 uint16_t proxy_port(const struct proxy *p);

@@ -557,6 +557,19 @@ def test_a_wrong_option_is_named_and_nothing_starts(argument, named):
     assert r.returncode != 0 and named in r.stderr + r.stdout
 
 
+@pytest.mark.parametrize("key, value", [
+    ("proxy.allow_hosts", "10.0.0.256"), ("proxy.deny_hosts", "a.test,http://b.test"), ("proxy.connect_ports", "443,x"),
+    ("storage.endpoint", "ftp://s3.test"), ("storage.endpoint", "http://s3.test/path"), ("storage.bucket", "a/b"),
+    ("storage.virtual_host_suffixes", "s3.test:80"),
+])
+def test_a_check_of_the_configuration_finds_what_a_start_would(key, value):
+    for argv in ([f"--{key}={value}", "--check-config"], [f"--{key}={value}", "--proxy.listen_port=0", "--admin.listen_port=0"]):
+        r = subprocess.run([ELIONODE, *argv], capture_output=True, text=True, timeout=20 * wire.SLOW)
+        assert r.returncode == 2 and key in r.stderr and value.rpartition(",")[2] in r.stderr
+    r = subprocess.run([ELIONODE, "--check-config"], capture_output=True, text=True, timeout=20 * wire.SLOW)
+    assert r.returncode == 0 and "valid" in r.stdout
+
+
 def test_the_program_explains_itself():
     for option, word in (("--help", "--proxy.listen_port"), ("--version", "0."), ("--print-config", "[proxy]")):
         r = subprocess.run([ELIONODE, option], capture_output=True, text=True, timeout=20 * wire.SLOW)
