@@ -25,6 +25,7 @@
 #include "proxy/guard.h"
 #include "proxy/nodeapi.h"
 #include "proxy/proxy.h"
+#include "proxy/self.h"
 #include "storage/storage.h"
 
 #define DRAIN_POLL_MS 20
@@ -40,6 +41,8 @@ struct guard_version {
     struct guard_version *older; /* fetch threads may still look at it; freed with the node */
 };
 
+enum listener { LISTENER_API, LISTENER_PROXY, LISTENER_TLS, LISTENERS };
+
 struct node {
     int argc;
     char *const *argv;
@@ -49,7 +52,8 @@ struct node {
     sigset_t signals; /* blocked in every thread; taken by sigwaitinfo here */
 
     _Atomic(struct guard_version *) guard;
-    _Atomic uint16_t own_ports[3]; /* node API, proxy, TLS; 0 while not known, or none */
+    struct proxy_addresses own_addresses[LISTENERS]; /* immutable once there are threads */
+    _Atomic uint16_t own_ports[LISTENERS];           /* 0 while not known, or none */
     struct el_metrics *metrics;
     struct storage *storage;
     struct cache *cache;
@@ -139,16 +143,35 @@ static void warn_if_exposed(const char *what, const char *address)
 
 /* ---- which addresses may be asked ---- */
 
-/* Thread: the fetch threads. */
+/* Thread: the fetch threads, and the proxy threads for tunnels. */
 static bool address_allowed(void *arg, const struct sockaddr *addr)
 {
     struct node *n = (struct node *)arg;
-    uint16_t own_ports[EL_COUNT(n->own_ports) + 1] = { 0 };
-    struct proxy_guard_at at = { .guard = atomic_load(&n->guard)->guard, .own_ports = own_ports };
+    struct proxy_guard_own own[LISTENERS];
+    struct proxy_guard_at at = { .guard = atomic_load(&n->guard)->guard,
+                                 .own = own,
+                                 .n_own = LISTENERS };
 
-    for (size_t i = 0; i < EL_COUNT(n->own_ports); i++)
-        own_ports[i] = atomic_load(&n->own_ports[i]);
+    for (size_t i = 0; i < LISTENERS; i++)
+        own[i] = (struct proxy_guard_own){
+            .addresses = n->own_addresses[i].v,
+            .n = n->own_addresses[i].n,
+            .port = atomic_load(&n->own_ports[i]),
+        };
     return proxy_guard_address(&at, addr);
+}
+
+static enum el_err find_own_addresses(struct node *n, struct el_error *err)
+{
+    const char *api = or_general(n->conf, n->conf->admin_bind_address);
+    const char *proxy = or_general(n->conf, n->conf->proxy_bind_address);
+    enum el_err rc = proxy_addresses_of(api, &n->own_addresses[LISTENER_API], err);
+
+    if (rc == EL_OK)
+        rc = proxy_addresses_of(proxy, &n->own_addresses[LISTENER_PROXY], err);
+    if (rc == EL_OK)
+        rc = proxy_addresses_of(proxy, &n->own_addresses[LISTENER_TLS], err);
+    return rc;
 }
 
 static enum el_err new_guard(const struct el_conf *c, struct guard_version **ret_version,
@@ -300,10 +323,13 @@ static enum el_err start_proxy(struct node *n, struct el_error *err)
         .storage = n->storage,
         .clock = n->clock,
         .metrics = n->metrics,
-        .admin_port = proxy_nodeapi_port(n->api),
+        .address_allowed = address_allowed,
+        .arg = n,
     };
 
-    atomic_store(&n->own_ports[0], conf.admin_port);
+    atomic_store(&n->own_ports[LISTENER_API], proxy_nodeapi_port(n->api));
+    /* Requests come before proxy_start() has returned. */
+    atomic_store(&n->own_ports[LISTENER_PROXY], (uint16_t)n->conf->proxy_listen_port);
     warn_if_exposed("proxy", or_general(n->conf, n->conf->proxy_bind_address));
     return proxy_start(&conf, &n->proxy, err);
 }
@@ -313,7 +339,9 @@ static enum el_err start(struct node *n, struct el_error *err)
     enum el_err rc;
 
     n->metrics = el_metrics_new();
-    rc = start_storage(n, err);
+    rc = find_own_addresses(n, err);
+    if (rc == EL_OK)
+        rc = start_storage(n, err);
     if (rc == EL_OK)
         rc = open_cache(n, err);
     if (rc == EL_OK)
@@ -322,8 +350,8 @@ static enum el_err start(struct node *n, struct el_error *err)
         rc = start_proxy(n, err);
     if (rc != EL_OK)
         return rc;
-    atomic_store(&n->own_ports[1], proxy_port(n->proxy));
-    atomic_store(&n->own_ports[2], proxy_tls_port(n->proxy));
+    atomic_store(&n->own_ports[LISTENER_PROXY], proxy_port(n->proxy));
+    atomic_store(&n->own_ports[LISTENER_TLS], proxy_tls_port(n->proxy));
     proxy_nodeapi_set_proxy(n->api, n->proxy);
     proxy_nodeapi_set_ready(n->api, true);
     return EL_OK;
@@ -342,6 +370,8 @@ static void stop(struct node *n)
     cache_close(n->cache);
     el_metrics_free(n->metrics);
     free_guards(atomic_load(&n->guard));
+    for (size_t i = 0; i < LISTENERS; i++)
+        proxy_addresses_deinit(&n->own_addresses[i]);
 }
 
 /* ---- life ---- */

@@ -4,7 +4,6 @@
 #include "proxy/guard.h"
 
 #include <arpa/inet.h>
-#include <netinet/in.h>
 
 #define MAX_RULES 256
 
@@ -68,7 +67,7 @@ static bool is_in_net(const struct in6_addr *a, const struct in6_addr *net, unsi
            (rest == 0 || (a->s6_addr[whole] & mask) == (net->s6_addr[whole] & mask));
 }
 
-static bool address_of(const struct sockaddr *addr, struct in6_addr *ret, uint16_t *ret_port)
+bool proxy_guard_address_of(const struct sockaddr *addr, struct in6_addr *ret, uint16_t *ret_port)
 {
     if (addr->sa_family == AF_INET) {
         const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)addr;
@@ -323,21 +322,36 @@ enum el_err proxy_guard_connect(const struct proxy_guard *g, struct el_str host,
     return el_fail(err, EL_EFORBIDDEN, 0, "port %u is not in proxy.connect_ports", port);
 }
 
-static bool is_own_port(const uint16_t *own_ports, uint16_t port)
-{
-    for (; own_ports != NULL && *own_ports != 0; own_ports++) {
-        if (*own_ports == port)
-            return true;
-    }
-    return false;
-}
-
 static bool is_loopback(const struct in6_addr *a)
 {
     static const char *const nets[] = { "127.0.0.0/8", "::1/128" };
     struct in6_addr v4 = translated(a);
 
     return is_in_any(&v4, nets, EL_COUNT(nets));
+}
+
+static bool listens_at(const struct proxy_guard_own *own, const struct in6_addr *a)
+{
+    if (is_loopback(a))
+        return true;
+    for (size_t i = 0; i < own->n; i++) {
+        if (memcmp(&own->addresses[i], a, sizeof(*a)) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_our_own(const struct proxy_guard_at *where, const struct in6_addr *a, uint16_t port)
+{
+    struct in6_addr v4 = translated(a);
+
+    for (size_t i = 0; i < where->n_own; i++) {
+        const struct proxy_guard_own *own = &where->own[i];
+
+        if (own->port == port && (listens_at(own, a) || listens_at(own, &v4)))
+            return true;
+    }
+    return false;
 }
 
 bool proxy_guard_address(void *at, const struct sockaddr *addr)
@@ -347,12 +361,12 @@ bool proxy_guard_address(void *at, const struct sockaddr *addr)
     struct in6_addr a, v4;
     uint16_t port;
 
-    if (!address_of(addr, &a, &port))
+    if (!proxy_guard_address_of(addr, &a, &port))
         return false;
     v4 = translated(&a);
     if (address_matches(&g->deny, &a, 0) || address_matches(&g->deny, &v4, 0))
         return false;
-    if (is_loopback(&a) && is_own_port(where->own_ports, port))
+    if (is_our_own(where, &a, port))
         return false;
     if (is_never_an_origin(&a))
         return address_matches(&g->allow, &a, 128);

@@ -6,12 +6,13 @@
  * Always refused unless allow_hosts names the very address: link-local addresses and those of cloud
  * metadata services, unspecified, multicast and broadcast ones, also inside IPv6. Loopback and
  * private networks are allowed, for that is where clusters keep their storage; only this node's own
- * ports there are not.
+ * ports there, and wherever else it listens, are not.
  *
  * Pure; a guard is immutable and may be read by any thread.
  */
 #pragma once
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include "common/err.h"
@@ -30,16 +31,23 @@ enum el_err proxy_guard_host(const struct proxy_guard *g, struct el_str host, st
 /* The host, and the port against connect_ports. */
 enum el_err proxy_guard_connect(const struct proxy_guard *g, struct el_str host, uint16_t port,
                                 struct el_error *err);
-/*
- * A resolved address. own_ports: ports of this node on its loopback addresses, ended by 0;
- * connecting there would loop. Fits address_allowed of storage.h and tunnel.h through a struct of
- * the two.
- */
+/* A listener of this node: a connection to its port on one of its addresses, or on any of loopback,
+ * would loop. */
+struct proxy_guard_own {
+    const struct in6_addr *addresses; /* as of proxy_guard_address_of() */
+    size_t n;
+    uint16_t port; /* 0: there is none */
+};
+/* A resolved address. Fits address_allowed of storage.h and tunnel.h through this struct. */
 struct proxy_guard_at {
     const struct proxy_guard *guard;
-    const uint16_t *own_ports;
+    const struct proxy_guard_own *own;
+    size_t n_own;
 };
 bool proxy_guard_address(void *at, const struct sockaddr *addr);
+
+/* An IPv4 address as the IPv4-mapped IPv6 one. False: of another family. */
+bool proxy_guard_address_of(const struct sockaddr *addr, struct in6_addr *ret, uint16_t *ret_port);
 
 /* EL_ELOOP when a Via field names us (RFC 9110 section 7.6.3). */
 enum el_err proxy_guard_loop(struct el_fieldv fields, struct el_str via_token,

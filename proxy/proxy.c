@@ -64,7 +64,6 @@ static enum el_err add_settings(struct proxy *p, const struct el_conf *conf, str
         free(s);
         return rc;
     }
-    s->at = (struct proxy_guard_at){ .guard = s->guard, .own_ports = p->own_ports };
     s->freshness_ms = conf->cache_freshness_s * 1000;
     s->older = atomic_load(&p->settings);
     atomic_store(&p->settings, s);
@@ -176,10 +175,8 @@ enum el_err proxy_start(const struct proxy_conf *conf, struct proxy **ret_proxy,
     p->storage = conf->storage;
     p->clock = conf->clock;
     p->gateway_is_object_store = conf->conf->storage_type != EL_STORAGE_HTTP;
-    p->own_ports[0] = conf->admin_port;
-    p->own_ports[1] = (uint16_t)conf->conf->proxy_listen_port;
-    if (p->own_ports[1] != 0)
-        p->own_ports[2] = (uint16_t)conf->conf->proxy_tls_port;
+    p->address_allowed = conf->address_allowed;
+    p->allowed_arg = conf->arg;
     name_node(p, conf->conf);
     register_metrics(p, conf->metrics);
     rc = new_gateway(conf->conf, &p->gateway, err);

@@ -19,8 +19,9 @@ struct proxy_conf {
     struct storage *storage;
     struct el_clock *clock;
     struct el_metrics *metrics;
-    /* Ports of this machine that no request may reach through the proxy: the node API. */
-    uint16_t admin_port;
+    /* What tunnels may connect to. Thread: the proxy threads, until proxy_stop(). */
+    bool (*address_allowed)(void *arg, const struct sockaddr *addr);
+    void *arg;
 };
 
 /*

@@ -475,7 +475,7 @@ static void tunnel(struct proxy_req *r)
         return;
     }
     proxy_tunnel_start(r->thread, r->stream, r->route.to.host, r->route.to.port,
-                       proxy_guard_address, &r->settings->at, on_tunnel, r);
+                       r->proxy->address_allowed, r->proxy->allowed_arg, on_tunnel, r);
 }
 
 /* ---- the answer's first and last byte ---- */

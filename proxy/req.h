@@ -40,7 +40,6 @@ enum proxy_step {
 struct proxy_settings {
     struct proxy_settings *older;
     struct proxy_guard *guard;
-    struct proxy_guard_at at;
     uint64_t freshness_ms;
 };
 
@@ -57,7 +56,8 @@ struct proxy {
     char *via_token;                    /* our pseudonym: no other node has it */
     char *via_line;                     /* "Via: 1.1 <token>\r\n" */
     bool gateway_is_object_store;
-    uint16_t own_ports[4]; /* no tunnel may lead back here; ended by 0 */
+    bool (*address_allowed)(void *arg, const struct sockaddr *addr);
+    void *allowed_arg;
     _Atomic(struct proxy_settings *) settings;
     /*
      * Counts the unsafe requests that succeeded, by hash of the url: an answer that was asked for

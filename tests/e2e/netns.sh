@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # netns.sh COMMAND... : runs it in a network and mount namespace of its own, where loopback also has the
-# metadata address and the name metadata.test leads there. Nothing in it can reach another machine.
+# metadata address, to which the name metadata.test leads, and 192.0.2.7, as if the machine was on a local
+# network. Nothing in it can reach another machine.
 set -euo pipefail
 
 if [ "${1:?command}" != --inside ]; then
@@ -12,6 +13,7 @@ fi
 shift
 ip link set lo up
 ip address add 169.254.169.254/32 dev lo
+ip address add 192.0.2.7/32 dev lo
 hosts=$(mktemp)
 trap 'rm -f "$hosts"' EXIT
 printf '127.0.0.1 localhost\n169.254.169.254 metadata.test\n' > "$hosts"

@@ -9,6 +9,7 @@ from checks import is_our_error
 from origin import Origin
 
 METADATA = "169.254.169.254"
+LAN = "192.0.2.7"  # the machine's own
 
 
 @pytest.fixture
@@ -53,3 +54,19 @@ def test_every_spelling_of_the_own_ports_is_refused(node):
     for host in ("127.0.0.1", "127.1", "0.0.0.0", "localhost", "[::ffff:127.0.0.1]", "127.0.0.2"):
         r = node.get(f"http://{host}:{node.admin_port}/api/v1/status")
         is_our_error(r, 400, 403, 502)
+
+
+def test_the_own_ports_are_refused_on_every_address_of_the_machine(start):
+    node = start(general__bind_address="0.0.0.0", proxy__connect_ports="1-65535")
+    for port in (node.port, node.admin_port):
+        is_our_error(node.get(f"http://{LAN}:{port}/api/v1/status"), 403, 502)
+        with node.connect() as c:
+            c.send(f"CONNECT {LAN}:{port} HTTP/1.1\r\nHost: {LAN}:{port}\r\n\r\n".encode())
+            is_our_error(c.read_response(), 403)
+
+
+def test_another_service_on_the_same_port_of_another_address_is_an_origin(node):
+    o = Origin(host=LAN, port=node.admin_port)
+    o.add("/theirs", size=100)
+    assert node.get(f"http://{LAN}:{node.admin_port}/theirs").status == 200
+    o.close()

@@ -23,8 +23,8 @@ static struct proxy_guard *parse(struct el_str allow, struct el_str deny, struct
 
 static bool address_is_fine(const struct proxy_guard *g, const struct sockaddr_in6 *addr)
 {
-    static const uint16_t own_ports[] = { 8080, 0 };
-    struct proxy_guard_at at = { .guard = g, .own_ports = own_ports };
+    const struct proxy_guard_own own = { .addresses = &addr->sin6_addr, .n = 1, .port = 8080 };
+    struct proxy_guard_at at = { .guard = g, .own = &own, .n_own = 1 };
 
     return proxy_guard_address(&at, (const struct sockaddr *)addr);
 }

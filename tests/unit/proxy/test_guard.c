@@ -29,8 +29,16 @@ static bool host_is_fine(const struct proxy_guard *g, const char *host)
 
 static bool address_is_fine(const struct proxy_guard *g, const char *address, uint16_t port)
 {
-    static const uint16_t own_ports[] = { 8080, 8082, 0 };
-    struct proxy_guard_at at = { .guard = g, .own_ports = own_ports };
+    static const struct in6_addr lan[] = {
+        { .s6_addr = { [10] = 0xff, 0xff, 10, 0, 0, 7 } },
+        { .s6_addr = { 0x20, 0x01, 0x0d, 0xb8, [15] = 7 } },
+    };
+    static const struct proxy_guard_own own[] = {
+        { .addresses = lan, .n = EL_COUNT(lan), .port = 8080 },
+        { .port = 8082 }, /* bound to loopback */
+        { .port = 0 },    /* not there */
+    };
+    struct proxy_guard_at at = { .guard = g, .own = own, .n_own = EL_COUNT(own) };
     struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(port) };
     struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
 
@@ -125,6 +133,22 @@ static void our_own_ports_on_loopback_would_loop(void **state)
     }
     assert_true(address_is_fine(g, "127.0.0.1", 8081));
     assert_true(address_is_fine(g, "::1", 8081));
+    proxy_guard_free(g);
+}
+
+static void our_own_ports_would_loop_wherever_they_listen(void **state)
+{
+    static const char *const lan[] = { "10.0.0.7", "::ffff:10.0.0.7", "64:ff9b::10.0.0.7",
+                                       "2001:db8::7" };
+    struct proxy_guard *g = guard("", "", "");
+
+    (void)state;
+    for (size_t i = 0; i < EL_COUNT(lan); i++) {
+        assert_false(address_is_fine(g, lan[i], 8080));
+        assert_true(address_is_fine(g, lan[i], 8082)); /* somebody else's */
+    }
+    assert_true(address_is_fine(g, "10.0.0.8", 8080)); /* another machine's */
+    assert_true(address_is_fine(g, "2001:db8::8", 8080));
     proxy_guard_free(g);
 }
 
@@ -327,6 +351,7 @@ int main(void)
         cmocka_unit_test(an_operator_may_allow_one_of_them_by_its_very_address),
         cmocka_unit_test(clusters_keep_their_storage_on_loopback_and_private_networks),
         cmocka_unit_test(our_own_ports_on_loopback_would_loop),
+        cmocka_unit_test(our_own_ports_would_loop_wherever_they_listen),
         cmocka_unit_test(networks_of_either_kind_are_kept_apart),
         cmocka_unit_test(a_socket_of_another_family_is_no_origin),
         cmocka_unit_test(denied_names_are_refused_in_every_spelling),
