@@ -11,12 +11,12 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define RING_DEPTH      64
-#define RING_WORKERS    8
-#define MIN_REGIONS     4
-#define BUSY_SHARE      8 /* an eighth of the memory tier may be in the hands of the disks, each way */
-#define INDEX_PER_BYTE  8 /* address space for the index: an eighth of the store, and then some */
-#define INDEX_MIN_BYTES EL_GIB
+#define RING_DEPTH   64
+#define RING_WORKERS 8
+#define MIN_REGIONS  4
+#define KEPT_FREE_SHARE \
+    10               /* where it does not fit as configured, a tenth of the filesystem stays free */
+#define BUSY_SHARE 8 /* an eighth of the memory tier may be in the hands of the disks, each way */
 
 static const struct l2_health_conf health_conf = {
     .degrade_after = 3,
@@ -113,7 +113,8 @@ enum el_err l2_store_set_size(struct l2_store *s, struct el_error *err)
                    : el_fail(err, EL_EDISK, errno, "%s/store", s->dir);
     if (errno != ENOSPC || fstatvfs(s->fd, &vfs) != 0)
         return el_fail(err, EL_EDISK, errno, "%s/store", s->dir);
-    room = have + (uint64_t)vfs.f_bavail * vfs.f_frsize / 20 * 19;
+    room = have + vfs.f_bavail * vfs.f_frsize;
+    room -= el_min_u64(room, vfs.f_blocks * vfs.f_frsize / KEPT_FREE_SHARE);
     room -= room % L2_REGION_BYTES;
     el_log(EL_WARN, EV_DISK_SMALLER, "dir=%s configured_bytes=%llu bytes=%llu", s->dir,
            (unsigned long long)s->bytes, (unsigned long long)room);
@@ -250,7 +251,6 @@ static enum el_err open_store(struct cache_l2 *l2, const char *dir, uint64_t byt
                               struct l2_store **ret, struct el_error *err)
 {
     struct l2_store *s = el_new(struct l2_store);
-    bool is_new;
     enum el_err rc;
 
     s->magic = L2_STORE_MAGIC;
@@ -270,9 +270,6 @@ static enum el_err open_store(struct cache_l2 *l2, const char *dir, uint64_t byt
         rc = lock_dir(s, err);
     if (rc == EL_OK)
         rc = open_regions(s, err);
-    if (rc == EL_OK)
-        rc = l2_index_open(dir, s->bytes / INDEX_PER_BYTE + INDEX_MIN_BYTES, &s->index, &is_new,
-                           err);
     if (rc == EL_OK)
         rc = open_ring(s, err);
     if (rc != EL_OK) {
@@ -550,7 +547,7 @@ static void get_stats(struct l2_store *s, struct cache_store_stats *ret)
         .io = el_ring_backend(s->ring) == EL_RING_URING ? "io_uring" : "threads",
         .limit_bytes = atomic_load(&s->limit_bytes),
         .used_bytes = atomic_load(&s->live_bytes),
-        .index_bytes = l2_index_bytes(s->index),
+        .index_bytes = is_ready(s) ? l2_index_bytes(s->index) : 0,
         .map_bytes = atomic_load(&s->map_bytes),
         .objects = atomic_load(&s->n_objects),
         .chunks = atomic_load(&s->n_chunks),

@@ -605,6 +605,12 @@ void l2_batch_deinit(struct l2_batch *b)
     b->n = 0;
 }
 
+void l2_batch_clear(struct l2_batch *b)
+{
+    el_buf_clear(&b->changes);
+    b->n = 0;
+}
+
 static void add_change(struct l2_batch *b, enum change change, enum l2_table table,
                        struct el_str key, struct el_str value)
 {

@@ -63,6 +63,7 @@ struct l2_batch {
 /* Keys are of 1 to 511 bytes. */
 void l2_batch_init(struct l2_batch *b, void (*on_done)(struct el_msg *));
 void l2_batch_deinit(struct l2_batch *b);
+void l2_batch_clear(struct l2_batch *b); /* for the next changes */
 void l2_batch_put(struct l2_batch *b, enum l2_table table, struct el_str key, struct el_str value);
 void l2_batch_del(struct l2_batch *b, enum l2_table table,
                   struct el_str key); /* or it is not there */

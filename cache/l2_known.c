@@ -130,6 +130,14 @@ bool l2_known_forget(struct l2_known *k, uint64_t url_hash)
     return was_known;
 }
 
+void l2_known_clear(struct l2_known *k)
+{
+    lock(k);
+    memset(k->slots, 0, k->n_slots * sizeof(k->slots[0]));
+    k->n = 0;
+    unlock(k);
+}
+
 bool l2_known_has(struct l2_known *k, uint64_t url_hash)
 {
     bool is_known;

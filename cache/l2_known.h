@@ -17,4 +17,5 @@ void l2_known_add(struct l2_known *k, uint64_t url_hash);
 void l2_known_drop(struct l2_known *k, uint64_t url_hash);
 /* Not known any more, however often it was added; whether it was. */
 bool l2_known_forget(struct l2_known *k, uint64_t url_hash);
+void l2_known_clear(struct l2_known *k);
 bool l2_known_has(struct l2_known *k, uint64_t url_hash);

@@ -12,6 +12,9 @@
 
 #define LOAD_MAGIC  0x4c324c44u
 #define MAX_OBJECTS 16 /* of one url in a store */
+/* Address space for the index: an eighth of the store, and then some. */
+#define INDEX_SHARE     8
+#define INDEX_MIN_BYTES EL_GIB
 
 /* ---- at a start ---- */
 
@@ -138,9 +141,55 @@ static void make_tables(struct l2_store *s)
 {
     uint32_t n = (uint32_t)(s->bytes / L2_REGION_BYTES);
 
+    l2_map_free(s->map);
+    l2_regions_free(s->regions);
+    cache_sketch_free(s->sketch);
+    l2_known_clear(s->known);
+    s->map = l2_map_new();
     s->regions = l2_regions_new(n, &s->l2->cache->conf.weights);
     s->sketch = cache_sketch_new(n);
     EL_ASSERT(s->regions != NULL && s->sketch != NULL);
+}
+
+static enum el_err open_index(struct l2_store *s, struct el_error *err)
+{
+    bool is_new;
+
+    return l2_index_open(s->dir, s->bytes / INDEX_SHARE + INDEX_MIN_BYTES, &s->index, &is_new, err);
+}
+
+/* An index that cannot be read to its end is thrown away: a cache may always be lost. */
+static enum el_err begin_anew(struct loading *l, struct el_error *err)
+{
+    struct l2_store *s = l->s;
+    enum el_err rc;
+
+    el_log_error(EL_WARN, EV_DISK_EMPTIED, err);
+    l2_index_close(s->index);
+    s->index = NULL;
+    l2_batch_clear(&s->commits[s->open].batch);
+    make_tables(s);
+    rc = l2_index_discard(s->dir, err);
+    if (rc == EL_OK)
+        rc = open_index(s, err);
+    return rc == EL_OK ? load_index(l, err) : rc;
+}
+
+static enum el_err load_all(struct loading *l, struct el_error *err)
+{
+    struct l2_store *s = l->s;
+    enum el_err rc = l2_store_set_size(s, err);
+
+    if (rc == EL_OK)
+        rc = open_index(s, err);
+    if (rc != EL_OK)
+        return rc;
+    make_tables(s);
+    rc = load_index(l, err);
+    if (rc != EL_OK)
+        rc = begin_anew(l, err);
+    l2_regions_restored(s->regions, l2_now_ms());
+    return rc;
 }
 
 void l2_load_store(struct l2_store *s)
@@ -148,15 +197,9 @@ void l2_load_store(struct l2_store *s)
     struct loading l = { .s = s };
     struct el_error err = { 0 };
     uint64_t began = l2_now_ms();
-    enum el_err rc = l2_store_set_size(s, &err);
 
-    if (rc == EL_OK) {
-        make_tables(s);
-        rc = load_index(&l, &err);
-        l2_regions_restored(s->regions, l2_now_ms());
-    }
-    if (rc != EL_OK) { /* it stays in L2_LOADING, so nobody asks it for anything */
-        el_log_error(EL_WARN, EV_DISK_DOWN, &err);
+    if (load_all(&l, &err) != EL_OK) { /* it stays in L2_LOADING: nobody asks it for anything */
+        el_log_error(EL_ERROR, EV_DISK_DOWN, &err);
         l2_note_health(s, L2_FATAL);
         return;
     }
@@ -167,6 +210,7 @@ void l2_load_store(struct l2_store *s)
            l.was_clean, (unsigned long long)(l2_now_ms() - began));
     /* Unless it is being closed already. */
     (void)atomic_compare_exchange_strong(&s->phase, &(int){ L2_LOADING }, L2_READY);
+    s->is_loaded = true;
     l2_publish_numbers(s);
     l2_scrub_start(s);
 }
@@ -382,8 +426,7 @@ static void on_stop(struct el_msg *m)
 
     l2_clean_stop(stop->s);
     l2_write_drop_all(stop->s);
-    if (stop->s->regions == NULL)
-        stop->is_noted = true; /* it never came to be used */
+    stop->is_noted = !stop->s->is_loaded; /* otherwise it never came to be used */
     go_on(stop);
 }
 

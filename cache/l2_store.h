@@ -54,13 +54,14 @@ struct l2_store {
     bool is_direct;  /* immutable */
     uint64_t bytes;  /* whole regions; immutable once the tables are made */
     struct el_ring *ring;
-    struct l2_index *index;
+    struct l2_index *index; /* NULL before it is loaded */
     struct l2_known *known;
     _Atomic int phase;              /* enum l2_phase */
     _Atomic int state;              /* enum l2_state, a copy for the status page */
     _Atomic uint64_t offered_bytes; /* offered and neither written nor dropped yet */
 
     struct el_msg load_msg;
+    bool is_loaded;
     struct l2_map *map;
     struct l2_regions *regions;
     struct cache_sketch *sketch;

@@ -208,8 +208,7 @@ static void on_committed(struct l2_store *s, struct l2_commit *c)
         l2_commit_soon(s, 10 * s->l2->conf.commit_ms);
         return;
     }
-    el_buf_clear(&c->batch.changes);
-    c->batch.n = 0;
+    l2_batch_clear(&c->batch);
     free_regions(s, c);
     if (has_changes(s))
         l2_commit_soon(s, s->l2->conf.commit_ms);
