@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * accesslog: one line per finished request.
+ * accesslog: one line per finished request, and one per tunnel when it ends.
  *
  *   2026-11-21T05:04:03.123Z client=192.0.2.1:4711 method=GET url=http://host/b/k?Signature=*** \
  *       status=200 bytes=1048576 cache=HIT total_ms=12 ttfb_ms=1
@@ -25,9 +25,11 @@ struct proxy_access_entry {
     int64_t wall_ms;    /* when the request began */
     const char *client; /* "192.0.2.1:4711" */
     struct el_str method;
-    struct el_str url;   /* as asked for; masked here */
-    int status;          /* 0: the client left before there was one */
-    uint64_t bytes;      /* of the body that were sent */
+    struct el_str url; /* as asked for; masked here */
+    int status;        /* 0: the client left before there was one */
+    uint64_t bytes;    /* of the body that were sent; of a tunnel: to the client */
+    bool is_tunnel;
+    uint64_t bytes_in;   /* of a tunnel: from the client */
     const char *x_cache; /* "HIT", "P2P", "MISS"; NULL: the cache had no part in it */
     uint64_t total_ms, ttfb_ms;
 };

@@ -287,12 +287,32 @@ static void on_tunnel(void *arg, enum el_err code, const struct el_error *err)
 
     if (code == EL_OK) {
         r->stream = NULL; /* its socket is the tunnel's now */
-        proxy_req_step(r, PROXY_STEP_DONE);
+        proxy_req_first_byte(r);
     } else if (code == EL_ERESET) {
         proxy_req_gone(r);
     } else {
         proxy_req_origin_failed(r, code, err->text);
     }
+}
+
+static void on_tunnel_end(void *arg, uint64_t up, uint64_t down)
+{
+    struct proxy_req *r = EL_CAST(arg, struct proxy_req, PROXY_REQ_MAGIC);
+    const struct proxy_access_entry entry = {
+        .wall_ms = r->started_wall_ms,
+        .client = r->tunnel_client,
+        .method = EL_STR("CONNECT"),
+        .url = el_str_of(r->tunnel_target),
+        .status = 200,
+        .bytes = down,
+        .is_tunnel = true,
+        .bytes_in = up,
+        .total_ms = (el_clock_mono_ns(r->proxy->clock) - r->tunnel_began_ns) / 1000000,
+        .ttfb_ms = (r->first_byte_ns - r->tunnel_began_ns) / 1000000,
+    };
+
+    proxy_accesslog_write(r->proxy->access_log, r->thread->index, &entry);
+    proxy_req_step(r, PROXY_STEP_DONE);
 }
 
 /* OPTIONS *: about the proxy itself (RFC 9110 section 9.3.7). */
@@ -470,12 +490,23 @@ static void wait_for_leader(struct proxy_req *r)
 
 static void tunnel(struct proxy_req *r)
 {
+    const struct proxy_stream *s = r->stream;
+    const struct proxy_tunnel_user user = {
+        .address_allowed = r->proxy->address_allowed,
+        .allowed_arg = r->proxy->allowed_arg,
+        .on_done = on_tunnel,
+        .on_end = on_tunnel_end,
+        .arg = r,
+    };
+
     if (r->stream->ops->take_socket == NULL) {
         proxy_req_fail(r, EL_EUNSUPPORTED, "CONNECT is not available over HTTP/2");
         return;
     }
-    proxy_tunnel_start(r->thread, r->stream, r->route.to.host, r->route.to.port,
-                       r->proxy->address_allowed, r->proxy->allowed_arg, on_tunnel, r);
+    r->tunnel_client = el_strndup(s->client, strlen(s->client));
+    r->tunnel_target = el_strndup(s->head.target.p, s->head.target.n);
+    r->tunnel_began_ns = s->started_ns;
+    proxy_tunnel_start(r->thread, r->stream, r->route.to.host, r->route.to.port, &user);
 }
 
 /* ---- the answer's first and last byte ---- */
@@ -586,6 +617,8 @@ static void release(struct proxy_req *r)
     store_exchange_close(r->ex);
     cache_object_unref(r->object);
     cache_ticket_unref(r->ticket);
+    free(r->tunnel_client);
+    free(r->tunnel_target);
 }
 
 static void done(struct proxy_req *r)

@@ -30,7 +30,7 @@ enum proxy_step {
     PROXY_STEP_DELIVER, /* bytes out of the cache, some of which may still be on their way into it
                          */
     PROXY_STEP_PASS,    /* bytes from the origin to this client only */
-    PROXY_STEP_TUNNEL,  /* CONNECT: being dialled */
+    PROXY_STEP_TUNNEL,  /* CONNECT: being dialled, then carrying bytes */
     PROXY_STEP_DONE,
     PROXY_STEPS
 };
@@ -121,6 +121,10 @@ struct proxy_req {
     bool is_cut;       /* a part of what the origin sends: */
     uint64_t pipe_skip,
         pipe_left; /* bytes of the origin's body not for this client, then bytes that are */
+
+    /* TUNNEL: what its line in the access log needs of a stream that is gone by then; owned */
+    char *tunnel_client, *tunnel_target;
+    uint64_t tunnel_began_ns;
 
     /* the answer */
     struct el_buf head; /* its fields */

@@ -32,6 +32,7 @@ struct side {
     struct tunnel *tunnel;
     h2o_socket_t *sock;
     size_t writing;  /* bytes of the other side's input being written here */
+    uint64_t sent;   /* bytes of its own that the other end has taken */
     bool is_writing; /* a write is in flight */
     bool is_reading;
     bool is_eof;  /* sends nothing more */
@@ -49,13 +50,11 @@ struct tunnel {
     uint32_t magic;
     struct proxy_thread *thread;
     struct proxy_stream *stream; /* NULL once it was taken, or on_done was called */
-    void (*on_done)(void *arg, enum el_err code, const struct el_error *err);
-    void *arg;
-    bool (*address_allowed)(void *arg, const struct sockaddr *addr);
-    void *allowed_arg;
+    struct proxy_tunnel_user user;
     char *host; /* owned */
     uint16_t port;
     bool is_looking_up, is_closed;
+    bool is_established; /* on_end is owed */
     struct address addresses[MAX_ADDRESSES];
     size_t n_addresses, next;
     struct el_error why; /* of the last failure */
@@ -106,6 +105,8 @@ static void close_tunnel(struct tunnel *t)
     close_side(&t->sides[TARGET]);
     if (t->member.link.next != NULL)
         proxy_thread_part(t->thread, &t->member);
+    if (t->is_established)
+        t->user.on_end(t->user.arg, t->sides[CLIENT].sent, t->sides[TARGET].sent);
     if (t->is_looking_up)
         return;
     proxy_thread_leave(t->thread);
@@ -116,7 +117,7 @@ static void fail(struct tunnel *t)
 {
     t->stream->ops->listen(t->stream, NULL, NULL);
     t->stream = NULL;
-    t->on_done(t->arg, t->why.code, &t->why);
+    t->user.on_done(t->user.arg, t->why.code, &t->why);
     close_tunnel(t);
 }
 
@@ -151,6 +152,7 @@ static void on_written(h2o_socket_t *sock, const char *err)
         return;
     }
     h2o_buffer_consume(&t->sides[from].sock->input, to->writing);
+    t->sides[from].sent += to->writing;
     to->writing = 0;
     note_life(t);
     copy(t, from);
@@ -247,6 +249,12 @@ static void adopt(struct tunnel *t, unsigned which, h2o_socket_t *take_sock)
 }
 
 /* The client's first bytes may have come with its request: they are in its input already. */
+static void tell_established(struct tunnel *t)
+{
+    t->is_established = true;
+    t->user.on_done(t->user.arg, EL_OK, NULL);
+}
+
 static void start_copying(struct tunnel *t, h2o_socket_t *take_target)
 {
     struct proxy_stream *s = t->stream;
@@ -256,7 +264,7 @@ static void start_copying(struct tunnel *t, h2o_socket_t *take_target)
     t->stream = NULL;
     adopt(t, TARGET, take_target);
     if (client == NULL) {
-        t->on_done(t->arg, EL_OK, NULL);
+        tell_established(t);
         close_tunnel(t);
         return;
     }
@@ -264,10 +272,10 @@ static void start_copying(struct tunnel *t, h2o_socket_t *take_target)
     t->member = (struct proxy_member){ .drain = drain, .drop = drop };
     proxy_thread_join(t->thread, &t->member);
     note_life(t);
+    tell_established(t);
     t->sides[CLIENT].is_writing = true;
     h2o_socket_write(client, &answer, 1, on_written);
     copy(t, CLIENT);
-    t->on_done(t->arg, EL_OK, NULL);
 }
 
 /* ---- dial ---- */
@@ -308,7 +316,8 @@ static void dial_next(struct tunnel *t)
         struct address *a = &t->addresses[t->next];
         struct sockaddr *addr = (struct sockaddr *)&a->addr;
 
-        if (t->address_allowed != NULL && !t->address_allowed(t->allowed_arg, addr)) {
+        if (t->user.address_allowed != NULL &&
+            !t->user.address_allowed(t->user.allowed_arg, addr)) {
             (void)el_fail(&t->why, EL_EFORBIDDEN, 0, "the address of %s is not allowed", t->host);
             continue;
         }
@@ -403,21 +412,14 @@ static void on_gone(void *arg)
 static const struct proxy_stream_events dial_events = { .on_gone = on_gone };
 
 void proxy_tunnel_start(struct proxy_thread *t, struct proxy_stream *s, struct el_str host,
-                        uint16_t port,
-                        bool (*address_allowed)(void *arg, const struct sockaddr *addr),
-                        void *allowed_arg,
-                        void (*on_done)(void *arg, enum el_err code, const struct el_error *err),
-                        void *arg)
+                        uint16_t port, const struct proxy_tunnel_user *user)
 {
     struct tunnel *tn = el_new(struct tunnel);
 
     tn->magic = TUNNEL_MAGIC;
     tn->thread = t;
     tn->stream = s;
-    tn->on_done = on_done;
-    tn->arg = arg;
-    tn->address_allowed = address_allowed;
-    tn->allowed_arg = allowed_arg;
+    tn->user = *user;
     tn->host = el_strndup(host.p, host.n);
     tn->port = port;
     tn->sides[CLIENT].tunnel = tn->sides[TARGET].tunnel = tn;

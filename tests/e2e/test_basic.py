@@ -2,6 +2,7 @@
 """What a node does on a good day: proxy, gateway, cache headers, ranges, conditions, life and death."""
 import hashlib
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -337,6 +338,25 @@ def test_a_tunnel_carries_bytes_both_ways_and_half_closes(start):
         c.sock.shutdown(socket.SHUT_WR)
         assert c.rd.read() == (b"abc" + b"def" * 100_000)[::-1]
     far.close()
+
+
+def test_a_tunnel_has_its_line_in_the_access_log_when_it_ends(start, tmp_path):
+    far = socket.create_server(("127.0.0.1", 0))
+    port = far.getsockname()[1]
+    node = start(proxy__connect_ports=port, proxy__access_log=tmp_path / "access.log")
+    with node.connect() as c:
+        c.send(f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\nHost: h\r\n\r\n".encode() + b"question")
+        s, _ = far.accept()
+        assert c.read_head().status == 200
+        assert s.recv(8, socket.MSG_WAITALL) == b"question"
+        s.sendall(b"answer")
+        s.close()
+        assert c.rd.read() == b"answer"
+    far.close()
+    node.signal(signal.SIGTERM)
+    assert node.wait() == 0
+    (line,) = (tmp_path / "access.log").read_text().splitlines()
+    assert re.search(rf"method=CONNECT url=127.0.0.1:{port} status=200 bytes=6 cache=- total_ms=\d+ ttfb_ms=\d+ bytes_in=8$", line)
 
 
 # ---- connections ----

@@ -146,13 +146,18 @@ static void a_line_has_every_field_and_is_in_the_file_after_close(void **state)
     proxy_accesslog_write(log, 0, &e);
     e.x_cache = NULL;
     proxy_accesslog_write(log, 0, &e);
+    e.is_tunnel = true;
+    e.bytes_in = 77;
+    proxy_accesslog_write(log, 0, &e);
     proxy_accesslog_close(log);
     text = read_file(f->path);
     assert_string_equal(text,
                         "1970-01-01T00:00:00.000Z client=192.0.2.1:4711 method=GET url=http://h/k "
                         "status=200 bytes=1048576 cache=HIT total_ms=12 ttfb_ms=1\n"
                         "1970-01-01T00:00:00.000Z client=192.0.2.1:4711 method=GET url=http://h/k "
-                        "status=200 bytes=1048576 cache=- total_ms=12 ttfb_ms=1\n");
+                        "status=200 bytes=1048576 cache=- total_ms=12 ttfb_ms=1\n"
+                        "1970-01-01T00:00:00.000Z client=192.0.2.1:4711 method=GET url=http://h/k "
+                        "status=200 bytes=1048576 cache=- total_ms=12 ttfb_ms=1 bytes_in=77\n");
     free(text);
 }
 

@@ -64,9 +64,28 @@ static void bytes_go_both_ways_early_ones_included(void **state)
     wire_say(client, "more");
     wire_hear_until(target, "more", room, sizeof(room));
     assert_int_equal(proxy_server_busy(world.server), 1);
+    assert_int_equal(atomic_load(&world.tunnels_ended), 0);
     (void)close(client);
     (void)close(target);
     WIRE_WAIT_FOR(proxy_server_busy(world.server) == 0);
+}
+
+static void the_end_of_a_tunnel_says_what_it_carried(void **state)
+{
+    int client, target;
+
+    (void)state;
+    open_tunnel("early", &client, &target);
+    wire_say(client, " and late");
+    (void)shutdown(client, SHUT_WR);
+    (void)wire_hear_all(target, room, sizeof(room));
+    wire_say(target, "answer");
+    (void)close(target);
+    (void)wire_hear_all(client, room, sizeof(room));
+    WIRE_WAIT_FOR(atomic_load(&world.tunnels_ended) == 1);
+    assert_int_equal(atomic_load(&world.tunnel_up), strlen("early and late"));
+    assert_int_equal(atomic_load(&world.tunnel_down), strlen("answer"));
+    (void)close(client);
 }
 
 static void an_end_in_one_direction_leaves_the_other_open(void **state)
@@ -196,6 +215,7 @@ static void a_tunnel_is_dropped_when_the_server_stops(void **state)
     world.server = NULL;
     assert_int_equal(wire_hear_some(client, room, sizeof(room)), 0);
     assert_int_equal(wire_hear_some(target, room, sizeof(room)), 0);
+    assert_int_equal(atomic_load(&world.tunnels_ended), 1);
     (void)close(client);
     (void)close(target);
 }
@@ -206,6 +226,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(bytes_go_both_ways_early_ones_included),
+        TEST(the_end_of_a_tunnel_says_what_it_carried),
         TEST(an_end_in_one_direction_leaves_the_other_open),
         TEST(much_in_both_directions_at_once_arrives_exactly),
         TEST(a_writer_is_held_back_by_a_reader_that_stalls),

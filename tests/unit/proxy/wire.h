@@ -38,6 +38,8 @@ struct wire {
     _Atomic uint64_t body_bytes;
     _Atomic bool may_read; /* /lazy goes on */
     _Atomic int tunnel_code;
+    _Atomic unsigned tunnels_ended;
+    _Atomic uint64_t tunnel_up, tunnel_down; /* of the last one */
     _Atomic unsigned by_thread[8];
 };
 
@@ -180,10 +182,18 @@ static inline void wire_on_tunnel(void *arg, enum el_err code, const struct el_e
     struct wire_req *r = arg;
 
     atomic_store(&r->w->tunnel_code, (int)code);
-    if (code == EL_OK)
-        wire_done(r);
-    else
+    if (code != EL_OK)
         wire_answer_text(r, el_err_status(code), "", err->text);
+}
+
+static inline void wire_on_tunnel_end(void *arg, uint64_t up, uint64_t down)
+{
+    struct wire_req *r = arg;
+
+    atomic_store(&r->w->tunnel_up, up);
+    atomic_store(&r->w->tunnel_down, down);
+    atomic_fetch_add(&r->w->tunnels_ended, 1);
+    wire_done(r);
 }
 
 static inline bool wire_allows(void *arg, const struct sockaddr *addr)
@@ -196,11 +206,14 @@ static inline bool wire_allows(void *arg, const struct sockaddr *addr)
 static inline void wire_connect(struct wire_req *r)
 {
     struct el_str host = el_str_first(r->s->head.target, el_str_find(r->s->head.target, ':'));
+    const struct proxy_tunnel_user user = { .address_allowed = wire_allows,
+                                            .on_done = wire_on_tunnel,
+                                            .on_end = wire_on_tunnel_end,
+                                            .arg = r };
     uint64_t port = 0;
 
     (void)el_str_u64(el_str_from(r->s->head.target, host.n + 1), 65535, &port);
-    proxy_tunnel_start(r->s->thread, r->s, host, (uint16_t)port, wire_allows, NULL, wire_on_tunnel,
-                       r);
+    proxy_tunnel_start(r->s->thread, r->s, host, (uint16_t)port, &user);
 }
 
 static inline uint64_t wire_number(struct el_str path, const char *prefix)
