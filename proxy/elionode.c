@@ -339,7 +339,9 @@ static enum el_err start(struct node *n, struct el_error *err)
     enum el_err rc;
 
     n->metrics = el_metrics_new();
-    rc = find_own_addresses(n, err);
+    rc = proxy_check(n->conf, err); /* before a store is made that nobody will use */
+    if (rc == EL_OK)
+        rc = find_own_addresses(n, err);
     if (rc == EL_OK)
         rc = start_storage(n, err);
     if (rc == EL_OK)
