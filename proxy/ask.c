@@ -78,11 +78,13 @@ static void add_condition(struct proxy_req *r, struct el_fields *fields)
 }
 
 /*
- * The client's range moved out to block borders, so that what comes is of use to others. If-Range
- * is ours to judge: real object stores ignore it and would answer 206 of another version.
+ * The client's range moved out to block borders, so that what comes is of use to others, but not
+ * beyond the end of the version we know; a longer one gives its rest when it is asked again.
+ * If-Range is ours to judge: real object stores ignore it and would answer 206 of another version.
  */
 static void widen_range(struct proxy_req *r, struct el_fields *fields)
 {
+    uint64_t length = r->object != NULL ? cache_object_length(r->object) : CACHE_UNKNOWN_LENGTH;
     struct el_buf value = { 0 };
 
     if (r->range.kind == PROXY_RANGE_NONE || r->route.range_is_signed)
@@ -90,7 +92,7 @@ static void widen_range(struct proxy_req *r, struct el_fields *fields)
     el_fields_remove(fields, EL_STR("Range"));
     el_fields_remove(fields, EL_STR("If-Range"));
     r->has_asked_range = true;
-    proxy_range_widen(&r->range, CACHE_BLOCK_BYTES, &r->asked_range);
+    proxy_range_widen(&r->range, CACHE_BLOCK_BYTES, length, &r->asked_range);
     proxy_range_write(&r->asked_range, &value);
     el_fields_add(fields, EL_STR("Range"), el_buf_str(&value));
     el_buf_deinit(&value);

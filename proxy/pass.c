@@ -66,8 +66,8 @@ void proxy_pass_start(struct proxy_req *r)
 /* ---- the answer's head ---- */
 
 /*
- * The part of a widened 206 that the client asked for. False: nothing of it exists, and the answer
- * is 416.
+ * The part of a widened 206 that the client asked for; less of it when the object has grown, or the
+ * origin chose to send less (RFC 9110 section 15.3.7). False: it holds nothing of what was asked.
  */
 static bool cut_range(struct proxy_req *r)
 {
@@ -77,8 +77,10 @@ static bool cut_range(struct proxy_req *r)
 
     if (!el_fieldv_get(fields, EL_STR("Content-Range"), &value) ||
         !proxy_content_range_parse(value, &cr) ||
-        !proxy_range_resolve(&r->range, cr.total, &r->body_first, &r->body_end))
+        !proxy_range_resolve(&r->range, cr.total, &r->body_first, &r->body_end) ||
+        r->body_first < cr.first || r->body_first >= cr.end)
         return false;
+    r->body_end = el_min_u64(r->body_end, cr.end);
     r->length = cr.total;
     r->pipe_skip = r->body_first - cr.first;
     r->pipe_left = r->body_end - r->body_first;

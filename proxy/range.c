@@ -97,7 +97,8 @@ bool proxy_range_resolve(const struct proxy_range *r, uint64_t length, uint64_t 
     return true;
 }
 
-void proxy_range_widen(const struct proxy_range *r, uint64_t block, struct proxy_range *ret)
+void proxy_range_widen(const struct proxy_range *r, uint64_t block, uint64_t length,
+                       struct proxy_range *ret)
 {
     *ret = *r;
     if (r->kind == PROXY_RANGE_SUFFIX)
@@ -105,6 +106,8 @@ void proxy_range_widen(const struct proxy_range *r, uint64_t block, struct proxy
     ret->first = r->first - r->first % block;
     if (r->kind == PROXY_RANGE_BYTES)
         ret->end = el_min_u64((r->end + block - 1) / block * block, MAX_POSITION + 1);
+    if (r->kind == PROXY_RANGE_BYTES && r->first < length)
+        ret->end = el_min_u64(ret->end, length);
 }
 
 void proxy_range_write(const struct proxy_range *r, struct el_buf *out)

@@ -33,8 +33,13 @@ void proxy_range_parse(struct el_fieldv request, struct proxy_range *ret);
 /* Held against a length: false when no byte of it exists (416). kind is not NONE and not MULTI. */
 bool proxy_range_resolve(const struct proxy_range *r, uint64_t length, uint64_t *ret_first,
                          uint64_t *ret_end);
-/* Moved out to borders of `block`; a suffix stays as it is, for its beginning is not known. */
-void proxy_range_widen(const struct proxy_range *r, uint64_t block, struct proxy_range *ret);
+/*
+ * Moved out to borders of `block`; a suffix stays as it is, for its beginning is not known. It ends
+ * at `length` at the latest (CACHE_UNKNOWN_LENGTH: anywhere), unless it begins there: some origins
+ * answer a range that reaches beyond the end with the whole object.
+ */
+void proxy_range_widen(const struct proxy_range *r, uint64_t block, uint64_t length,
+                       struct proxy_range *ret);
 /* "bytes=0-99" */
 void proxy_range_write(const struct proxy_range *r, struct el_buf *out);
 

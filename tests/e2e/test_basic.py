@@ -124,6 +124,28 @@ def test_overlapping_ranges_complete_the_object(node, origin):
     assert origin.body_sent(path) <= size + 8 * MIB
 
 
+def test_a_range_of_a_known_object_is_not_asked_for_beyond_its_end(node, origin):
+    k = origin.add("/known", size=MIB + 1000, cache_control="no-cache")
+    is_part(node.get(origin.url + "/known", [("Range", "bytes=0-99")]), origin.content("/known"), 0, 100)
+    k.version += 1  # so that the question is not only a confirmation
+    r = node.get(origin.url + "/known", [("Range", f"bytes={MIB + 10}-{MIB + 5000}")])
+    is_part(r, origin.content("/known"), MIB + 10, MIB + 1000)
+    assert origin.seen[-1].get("Range") == f"bytes={MIB}-{MIB + 999}"
+
+
+def test_an_object_that_has_grown_gives_a_right_part_of_what_was_asked(node, origin):
+    k = origin.add("/grown", size=MIB + 1000, cache_control="no-cache")
+    node.get(origin.url + "/grown", [("Range", "bytes=0-99")])
+    k.version, k.size, k.cache_control = 2, 4 * MIB, "no-store"
+    r = node.get(origin.url + "/grown", [("Range", f"bytes={MIB + 10}-{MIB + 5000}")])
+    is_part(r, origin.content("/grown"), MIB + 10, MIB + 1000)
+    k.version, k.cache_control = 3, "no-cache"
+    node.get(origin.url + "/grown", [("Range", "bytes=0-99")])
+    k.version, k.size = 4, 8 * MIB
+    r = node.get(origin.url + "/grown", [("Range", f"bytes={4 * MIB - 10}-{4 * MIB + 9}")])
+    is_part(r, origin.content("/grown"), 4 * MIB - 10, 4 * MIB + 10)
+
+
 @pytest.mark.parametrize("warm", [False, True])
 def test_a_range_beyond_the_end_is_416_with_the_length(node, origin, warm):
     path = "/bytes/1000/u"

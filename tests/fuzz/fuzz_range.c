@@ -41,16 +41,20 @@ static void check_against(const struct proxy_range *r, const struct proxy_range 
 static void check_range(struct el_fieldv request)
 {
     static const uint64_t lengths[] = { 0, 1, 1000, BLOCK, BLOCK * 5 + 7, INT64_MAX };
-    struct proxy_range r, wide;
+    struct proxy_range r, wide, clamped;
 
     proxy_range_parse(request, &r);
     if (!is_one_range(&r))
         return;
     check_written(&r);
-    proxy_range_widen(&r, BLOCK, &wide);
+    proxy_range_widen(&r, BLOCK, CACHE_UNKNOWN_LENGTH, &wide);
     check_written(&wide);
-    for (size_t i = 0; i < EL_COUNT(lengths); i++)
+    for (size_t i = 0; i < EL_COUNT(lengths); i++) {
         check_against(&r, &wide, lengths[i]);
+        proxy_range_widen(&r, BLOCK, lengths[i], &clamped);
+        check_written(&clamped);
+        check_against(&r, &clamped, lengths[i]);
+    }
 }
 
 static void check_content_range(struct el_str value, struct el_fieldv request)

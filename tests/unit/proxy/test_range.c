@@ -155,7 +155,33 @@ static void a_range_is_moved_out_to_borders_and_written(void **state)
         struct proxy_range r = range_of(cases[i].value), wide;
         struct el_buf out = { 0 };
 
-        proxy_range_widen(&r, 100, &wide);
+        proxy_range_widen(&r, 100, CACHE_UNKNOWN_LENGTH, &wide);
+        proxy_range_write(&wide, &out);
+        assert_string_equal(out.p, cases[i].wide);
+        el_buf_deinit(&out);
+    }
+}
+
+static void a_range_that_is_moved_out_ends_where_the_object_ends(void **state)
+{
+    static const struct {
+        const char *value;
+        uint64_t length;
+        const char *wide;
+    } cases[] = {
+        { "bytes=120-130", 150, "bytes=100-149" }, { "bytes=120-130", 200, "bytes=100-199" },
+        { "bytes=120-130", 201, "bytes=100-199" }, { "bytes=120-990", 150, "bytes=100-149" },
+        { "bytes=149-149", 150, "bytes=100-149" }, { "bytes=120-", 150, "bytes=100-" },
+        { "bytes=-7", 150, "bytes=-7" },           { "bytes=150-160", 150, "bytes=100-199" },
+        { "bytes=0-0", 0, "bytes=0-99" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < EL_COUNT(cases); i++) {
+        struct proxy_range r = range_of(cases[i].value), wide;
+        struct el_buf out = { 0 };
+
+        proxy_range_widen(&r, 100, cases[i].length, &wide);
         proxy_range_write(&wide, &out);
         assert_string_equal(out.p, cases[i].wide);
         el_buf_deinit(&out);
@@ -394,6 +420,7 @@ int main(void)
         cmocka_unit_test(several_ranges_are_told_from_one),
         cmocka_unit_test(a_range_is_held_against_the_length),
         cmocka_unit_test(a_range_is_moved_out_to_borders_and_written),
+        cmocka_unit_test(a_range_that_is_moved_out_ends_where_the_object_ends),
         cmocka_unit_test(content_range_is_read_strictly),
         cmocka_unit_test(a_part_is_an_answer_only_to_the_range_that_was_asked_for),
         cmocka_unit_test(tags_are_compared_weakly),
