@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Many readers, several threads that fill, and a memory that is far too small for what is read:
- * every byte is compared with what the url promises, nobody waits for ever, and the memory stays
- * bounded.
+ * Many readers, several threads that fill, and a memory that is far too small for what is read,
+ * with and without a disk beside it: every byte is compared with what the url promises, nobody
+ * waits for ever, and the memory stays bounded.
  */
 #include "tests/unit/cache/world.h"
 
+#include <errno.h>
 #include <poll.h>
+#include <unistd.h>
 
 #include "common/rng.h"
 
@@ -177,15 +179,38 @@ struct patron {
     uint64_t delivered, failed;
 };
 
-static void await(struct patron *p)
+static void await(struct patron *p, const unsigned *wakes)
 {
     struct pollfd fd = { .fd = el_msgq_fd(p->queue), .events = POLLIN };
-    unsigned wakes = p->c.wakes;
+    unsigned before = *wakes;
 
-    while (p->c.wakes == wakes) {
+    while (*wakes == before) {
         EL_ASSERT(poll(&fd, 1, WAIT_MS) == 1);
         el_msgq_dispatch(p->queue);
     }
+}
+
+/* ---- what the disk may have ---- */
+
+struct load {
+    struct cache_waiter waiter;
+    unsigned wakes;
+};
+
+static void on_load(struct el_msg *m)
+{
+    EL_ENTRY(m, struct load, waiter.msg)->wakes++;
+}
+
+static void load(struct patron *p, struct el_str url)
+{
+    struct load l = { .waiter.queue = p->queue };
+
+    el_list_init(&l.waiter.link);
+    el_msg_init(&l.waiter.msg, on_load);
+    if (cache_load(p->s->w.cache, url, &l.waiter))
+        await(p, &l.wakes);
+    cache_flight_leave(p->s->w.cache, &l.waiter);
 }
 
 static void check(struct patron *p, const struct cache_span *span, uint64_t seed)
@@ -216,7 +241,7 @@ static void read_all(struct patron *p, uint64_t seed)
             cache_reader_advance(&p->c.r, span.n);
             break;
         case CACHE_READ_WAIT:
-            await(p);
+            await(p, &p->c.wakes);
             break;
         case CACHE_READ_END:
             EL_ASSERT(p->c.r.position ==
@@ -241,7 +266,11 @@ static struct cache_object *get(struct patron *p, struct el_str url, bool *ret_i
         (void)cache_invalidate(p->s->w.cache, url);
     if (cache_lookup(p->s->w.cache, url, found) > 0)
         return found[0];
+    load(p, url);
+    if (cache_lookup(p->s->w.cache, url, found) > 0)
+        return found[0];
     m = cache_meta_new();
+    m->status = 200;
     m->has_strong_validator = el_rng_below(&p->rng, 4) > 0;
     o = cache_object_new(p->s->w.cache, url, m,
                          el_rng_below(&p->rng, 8) == 0 ? CACHE_UNKNOWN_LENGTH : length_of(url));
@@ -323,10 +352,10 @@ static void *read_thread(void *arg)
 
 /* ---- the play ---- */
 
-static void open_stage(struct stage *s)
+static void open_stage(struct stage *s, const struct cache_disk_conf *disk)
 {
     memset(s, 0, sizeof(*s));
-    world_open(&s->w, MEMORY);
+    world_open_with(&s->w, MEMORY, disk);
     s->w.source.ops = &stage_ops;
     pthread_mutex_init(&s->mtx, NULL);
     pthread_cond_init(&s->changed, NULL);
@@ -355,7 +384,15 @@ static void close_stage(struct stage *s)
     world_close(&s->w);
 }
 
-static void every_reader_gets_the_right_bytes_out_of_a_memory_that_is_too_small(void **state)
+static uint64_t pinned_bytes(struct stage *s)
+{
+    struct cache_stats stats;
+
+    cache_stats_get(s->w.cache, &stats);
+    return stats.memory_pinned_bytes;
+}
+
+static void play(const struct cache_disk_conf *disk)
 {
     static struct patron patrons[READERS];
     pthread_t readers[READERS], fillers[FILLERS];
@@ -363,8 +400,7 @@ static void every_reader_gets_the_right_bytes_out_of_a_memory_that_is_too_small(
     struct cache_arena_stats st;
     struct cache_stats stats;
 
-    (void)state;
-    open_stage(&s);
+    open_stage(&s, disk);
     for (size_t i = 0; i < FILLERS; i++)
         assert_int_equal(pthread_create(&fillers[i], NULL, fill_thread, &s), 0);
     for (size_t i = 0; i < READERS; i++) {
@@ -381,7 +417,9 @@ static void every_reader_gets_the_right_bytes_out_of_a_memory_that_is_too_small(
     cache_arena_stats_get(s.w.cache->arena, &st);
     cache_stats_get(s.w.cache, &stats);
     assert_true(st.resident <= st.budget);
-    assert_int_equal(stats.memory_pinned_bytes, 0);
+    while (disk != NULL && pinned_bytes(&s) > 0)
+        (void)poll(NULL, 0, 1); /* what is being written */
+    assert_int_equal(pinned_bytes(&s), 0);
     assert_int_equal(stats.fills_running, 0);
     assert_true(stats.evicted_blocks > 0);
     for (size_t i = 0; i < READERS; i++) {
@@ -391,10 +429,59 @@ static void every_reader_gets_the_right_bytes_out_of_a_memory_that_is_too_small(
     close_stage(&s);
 }
 
+static void every_reader_gets_the_right_bytes_out_of_a_memory_that_is_too_small(void **state)
+{
+    (void)state;
+    play(NULL);
+}
+
+/* Now and then it fails, is slow, or moves less than it should. */
+static int fault(void *arg, const struct el_ring_op *op)
+{
+    static _Atomic unsigned asked;
+    unsigned n = atomic_fetch_add(&asked, 1);
+
+    (void)arg;
+    if (op->what == EL_RING_SYNC)
+        return 0;
+    if (n % 101 == 0)
+        return -EIO;
+    if (n % 211 == 0)
+        (void)poll(NULL, 0, 40);
+    return n % 7 == 0 ? 8192 : 0;
+}
+
+static void and_from_a_disk_that_fails_now_and_then(void **state)
+{
+    static const enum el_ring_backend backends[] = { EL_RING_URING, EL_RING_THREADS };
+    char dir[] = "/tmp/elio-stress-XXXXXX", command[64];
+    const char *dirs[] = { dir };
+    struct cache_disk_conf disk = {
+        .bytes = 96 * EL_MIB,
+        .dirs = dirs,
+        .n_dirs = 1,
+        .read_deadline_ms = 25,
+        .commit_ms = 10,
+        .write_bytes = 8 * EL_MIB,
+        .scrub_bytes_s = 50 * EL_MIB,
+        .fault = fault,
+    };
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    for (size_t i = 0; i < 2 * EL_COUNT(backends); i++) { /* each once more, on what it left */
+        disk.io = backends[i / 2];
+        play(&disk);
+    }
+    (void)snprintf(command, sizeof(command), "rm -r %s", dir);
+    assert_int_equal(system(command), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_reader_gets_the_right_bytes_out_of_a_memory_that_is_too_small),
+        cmocka_unit_test(and_from_a_disk_that_fails_now_and_then),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
