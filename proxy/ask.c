@@ -199,11 +199,8 @@ static void settle_object(struct proxy_req *r, struct cache_meta *meta, uint64_t
 
 /* The body becomes a fill of the object; nothing of it is needed when other fills have it in hand.
  */
-static void feed(struct proxy_req *r, uint64_t first, uint64_t end)
+static void feed(struct proxy_req *r, struct cache_fill *fill)
 {
-    struct cache_fill *fill =
-        cache_fill_adopt(r->object, storage_source(r->proxy->storage), r->ticket, first, end);
-
     if (fill != NULL)
         store_exchange_feed(r->ex, fill, 0);
     store_exchange_close(r->ex);
@@ -214,16 +211,19 @@ static void store(struct proxy_req *r, struct cache_meta *meta, uint64_t first, 
                   uint64_t total)
 {
     bool shareable = meta->has_strong_validator && total != CACHE_UNKNOWN_LENGTH;
+    struct cache_fill *fill;
 
     settle_object(r, meta, total);
     r->from_origin = true;
     if (r->stream != NULL)
         proxy_deliver_open(r);
-    feed(r, first, end);
+    fill = cache_fill_adopt(r->object, storage_source(r->proxy->storage), r->ticket, first, end);
     /* An unsafe request that succeeded meanwhile has made this answer old: it is for this client
      * only. */
     if (r->is_new_object && proxy_req_epoch(r) == r->epoch)
         r->was_stored = cache_object_publish(r->object);
+    /* Not before: of an object that is not published nothing goes to disk. */
+    feed(r, fill);
     proxy_req_land(r, r->was_stored && shareable, 0);
     proxy_req_step(r, r->stream != NULL ? PROXY_STEP_DELIVER : PROXY_STEP_DONE);
 }
