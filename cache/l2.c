@@ -416,13 +416,15 @@ static void free_word(struct l2_word *w)
 static void on_freshen(struct el_msg *m)
 {
     struct l2_word *w = EL_ENTRY(m, struct l2_word, msg);
-    struct l2_object *o = l2_map_object(w->store->map, &w->object->id);
+    struct l2_store *s = w->store;
+    struct l2_object *o = l2_map_object(s->map, &w->object->id);
 
     if (o != NULL) {
         struct cache_meta *meta = cache_object_meta(w->object);
 
+        s->n_stale -= o->is_stale;
         o->is_stale = false;
-        l2_put_object(w->store, o, cache_object_url(w->object), meta);
+        l2_put_object(s, o, cache_object_url(w->object), meta);
         cache_meta_unref(meta);
     }
     free_word(w);

@@ -60,6 +60,7 @@ static enum el_err load_object(void *arg, struct el_str key, struct el_str value
     o = l2_map_object_get(l->s->map, &id, cache_url_hash(url), length);
     o->is_pinned = is_pinned;
     o->is_stale = !l->was_clean;
+    l->s->n_stale += o->is_stale;
     l2_known_add(l->s->known, o->url_hash);
     return EL_OK;
 }
@@ -265,11 +266,11 @@ static void add_bits(const struct l2_object *from, struct cache_object *o)
         cache_disk_add(o, c->chunk, c->bitmap);
 }
 
-/* After a crash a word of the last second may be missing, that the object was changed among them.
- */
+/* After a crash a word of the last second may be missing, that the object was changed among them:
+ * neither a long lifetime nor a client's max-stale makes up for that. */
 static void make_stale(struct cache_meta *meta)
 {
-    meta->response_ms = 0;
+    meta->always_revalidate = true;
 }
 
 static void publish(struct l2_load *l, struct l2_object *from, struct l2_object_record *r)
@@ -400,7 +401,8 @@ static void go_on(struct l2_stop *stop)
                    s->scrubber != NULL || !el_list_empty(&s->reading) || s->is_running;
 
     if (!is_busy && !stop->is_noted) {
-        note_clean(s, true);
+        /* What a crash made doubtful still is, unless all of it was confirmed. */
+        note_clean(s, s->n_stale == 0);
         stop->is_noted = true;
         l2_commit_now(s);
         is_busy = true;

@@ -63,6 +63,7 @@ struct l2_store {
     struct el_msg load_msg;
     bool is_loaded;
     struct l2_map *map;
+    size_t n_stale; /* objects of it to be confirmed */
     struct l2_regions *regions;
     struct cache_sketch *sketch;
     struct l2_health health;
