@@ -281,6 +281,7 @@ struct cache_store_stats {
     uint64_t limit_bytes, used_bytes, index_bytes, map_bytes;
     uint64_t objects, chunks, pinned_chunks;
     uint64_t regions, free_regions;
+    uint64_t hot_regions, warm_regions, cold_regions; /* those in use; a log by what a piece has */
     uint64_t read_blocks, read_bytes, written_blocks, written_bytes;
     uint64_t mismatches, read_errors, write_errors, late_reads;
     uint64_t dropped_behind, dropped_unadmitted; /* blocks not written: too slow, not worth it */

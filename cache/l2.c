@@ -517,6 +517,8 @@ static void on_touches(struct el_msg *m)
         if (c != NULL && c->n > 0)
             l2_region_touch(s->regions, c->blocks[0].region, l2_now_ms());
     }
+    if (is_ready(s))
+        l2_publish_numbers(s);
     if (atomic_fetch_sub(&w->touches->refs, 1) == 1)
         free(w->touches);
     free_word(w);
@@ -556,6 +558,9 @@ static void get_stats(struct l2_store *s, struct cache_store_stats *ret)
         .pinned_chunks = atomic_load(&s->n_pinned),
         .regions = atomic_load(&s->limit_bytes) / L2_REGION_BYTES,
         .free_regions = atomic_load(&s->n_free),
+        .hot_regions = atomic_load(&s->n_heat[CACHE_HOT]),
+        .warm_regions = atomic_load(&s->n_heat[CACHE_WARM]),
+        .cold_regions = atomic_load(&s->n_heat[CACHE_COLD]),
         .read_blocks = el_counter_get(s->count.read_blocks),
         .read_bytes = el_counter_get(s->count.read_bytes),
         .written_blocks = el_counter_get(s->count.written_blocks),

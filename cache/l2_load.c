@@ -7,10 +7,12 @@
  *                      -> store 1 ... -> cache_loaded()
  */
 #include "cache/l2_store.h"
+#include "common/bytes.h"
 
 #include <errno.h>
 
 #define LOAD_MAGIC  0x4c324c44u
+#define HEAT_UNITS  16.0
 #define MAX_OBJECTS 16 /* of one url in a store */
 /* Address space for the index: an eighth of the store, and then some. */
 #define INDEX_SHARE     8
@@ -22,6 +24,7 @@ struct loading {
     struct l2_store *s;
     uint64_t refused;
     bool was_clean;
+    struct el_buf heat; /* as it was written; empty when it was not */
 };
 
 static enum el_err load_meta(void *arg, struct el_str key, struct el_str value,
@@ -32,6 +35,8 @@ static enum el_err load_meta(void *arg, struct el_str key, struct el_str value,
     (void)err;
     if (el_str_eq(key, EL_STR("clean")))
         l->was_clean = el_str_eq(value, EL_STR("1"));
+    if (el_str_eq(key, EL_STR("heat")))
+        el_buf_add_str(&l->heat, value);
     return EL_OK;
 }
 
@@ -138,6 +143,43 @@ static void note_clean(struct l2_store *s, bool is_clean)
                  is_clean ? EL_STR("1") : EL_STR("0"));
 }
 
+/* ---- heat: for each region seconds since its last use, and accesses in sixteenths ---- */
+
+void l2_put_heat(struct l2_store *s)
+{
+    uint64_t now = l2_now_ms();
+    struct el_buf value;
+
+    el_buf_init(&value);
+    for (uint32_t i = 0; i < l2_regions_count(s->regions); i++) {
+        const struct l2_region *r = l2_region_get(s->regions, i);
+        double count = cache_heat_per_hour(&r->heat, now) * HEAT_UNITS;
+
+        el_bytes_add_u32(
+            &value, (uint32_t)el_min_u64((now - el_min_u64(r->used_ms, now)) / 1000, UINT32_MAX));
+        el_bytes_add_u32(&value, count < UINT32_MAX ? (uint32_t)count : UINT32_MAX);
+    }
+    l2_batch_put(&s->commits[s->open].batch, L2_TABLE_META, EL_STR("heat"), el_buf_str(&value));
+    el_buf_deinit(&value);
+}
+
+/* Of another size of the store as much as fits. */
+static void restore_heat(struct loading *l)
+{
+    struct el_bytes b = el_bytes_of(el_buf_str(&l->heat));
+    struct l2_store *s = l->s;
+    uint64_t now = l2_now_ms();
+
+    for (uint32_t i = 0; i < l2_regions_count(s->regions) && b.rest.n >= 8; i++) {
+        uint64_t age_ms = (uint64_t)el_bytes_u32(&b) * 1000;
+        struct cache_heat heat;
+
+        cache_heat_set(&heat, (double)el_bytes_u32(&b) / HEAT_UNITS, now);
+        l2_region_restore_heat(s->regions, i, now - el_min_u64(age_ms, now), &heat);
+    }
+    el_buf_deinit(&l->heat);
+}
+
 static void make_tables(struct l2_store *s)
 {
     uint32_t n = (uint32_t)(s->bytes / L2_REGION_BYTES);
@@ -190,6 +232,7 @@ static enum el_err load_all(struct loading *l, struct el_error *err)
     if (rc != EL_OK)
         rc = begin_anew(l, err);
     l2_regions_restored(s->regions, l2_now_ms());
+    restore_heat(l);
     return rc;
 }
 
@@ -403,6 +446,7 @@ static void go_on(struct l2_stop *stop)
     if (!is_busy && !stop->is_noted) {
         /* What a crash made doubtful still is, unless all of it was confirmed. */
         note_clean(s, s->n_stale == 0);
+        l2_put_heat(s);
         stop->is_noted = true;
         l2_commit_now(s);
         is_busy = true;

@@ -341,6 +341,16 @@ void l2_regions_restored(struct l2_regions *rs, uint64_t now_ms)
     }
 }
 
+void l2_region_restore_heat(struct l2_regions *rs, uint32_t region, uint64_t used_ms,
+                            const struct cache_heat *heat)
+{
+    EL_ASSERT(region < rs->n);
+    if (rs->v[region].state != L2_FULL)
+        return;
+    rs->v[region].used_ms = used_ms;
+    rs->v[region].heat = *heat;
+}
+
 /* ---- leaving ---- */
 
 /* What was never filled is not dead: of a chunk's own region its heat decides. */

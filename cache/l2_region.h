@@ -60,6 +60,10 @@ bool l2_region_restore(struct l2_regions *rs, uint32_t region, uint32_t offset, 
 /* After the last restore: regions with live pieces are FULL, the others FREE. */
 void l2_regions_restored(struct l2_regions *rs, uint64_t now_ms);
 
+/* What was known of the use of a FULL region before the start. */
+void l2_region_restore_heat(struct l2_regions *rs, uint32_t region, uint64_t used_ms,
+                            const struct cache_heat *heat);
+
 /* A piece that was taken is written and named by the index (live), or not any more. When a FULL
  * region loses its last live piece and is not busy it becomes LEAVING: true, and freed() is due. A
  * busy or OPEN one that is empty is the next victim once it is neither. */

@@ -75,6 +75,7 @@ struct l2_store {
     struct l2_chunk_ref *dirty; /* chunks whose record is to be written */
     size_t n_dirty, cap_dirty;
     struct el_timer commit_timer;
+    uint64_t heat_ms; /* when the heat was last put into a commit */
 
     struct el_list waiting; /* of l2_write.link: offered */
     uint64_t writing_bytes;
@@ -92,6 +93,8 @@ struct l2_store {
             *read_errors, *write_errors, *late_reads, *dropped_behind, *dropped_unadmitted,
             *evicted_chunks, *moved_blocks, *scrubbed_bytes;
     } count;
+    _Atomic uint64_t n_heat[3]; /* by enum cache_temperature; for status, as the next line */
+    uint64_t published_ms;
     _Atomic uint64_t limit_bytes, n_objects, n_chunks, n_pinned, n_free, live_bytes,
         map_bytes; /* for status */
 };
@@ -132,6 +135,8 @@ enum el_err l2_store_set_size(struct l2_store *s, struct el_error *err);
 
 /* Reads the whole index, once. */
 void l2_load_store(struct l2_store *s);
+/* What is known of the use of the regions goes with the next commit. */
+void l2_put_heat(struct l2_store *s);
 /* Waits until what was offered is written or dropped, and committed. Thread: not the ring's. */
 void l2_store_stop(struct l2_store *s);
 

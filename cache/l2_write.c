@@ -14,7 +14,9 @@
 
 #include <errno.h>
 
-#define WRITE_MAGIC 0x4c325752u
+#define WRITE_MAGIC     0x4c325752u
+#define HEAT_EVERY_MS   60000
+#define HEAT_PUBLISH_MS 200 /* it takes a look at every region */
 
 struct l2_write {
     uint32_t magic;
@@ -39,8 +41,29 @@ static unsigned bit_of(const struct l2_write *w)
     return w->number % CACHE_CHUNK_BLOCKS;
 }
 
+static void publish_heat(struct l2_store *s, uint64_t now)
+{
+    uint64_t n[3] = { 0 };
+
+    for (uint32_t i = 0; i < l2_regions_count(s->regions); i++) {
+        const struct l2_region *r = l2_region_get(s->regions, i);
+        uint32_t pieces = r->is_log ? r->pieces : 1;
+
+        if (r->pieces > 0)
+            n[cache_heat_class(cache_heat_per_hour(&r->heat, now) / pieces)]++;
+    }
+    for (size_t i = 0; i < EL_COUNT(n); i++)
+        atomic_store(&s->n_heat[i], n[i]);
+}
+
 void l2_publish_numbers(struct l2_store *s)
 {
+    uint64_t now = l2_now_ms();
+
+    if (now >= s->published_ms + HEAT_PUBLISH_MS) {
+        s->published_ms = now;
+        publish_heat(s, now);
+    }
     atomic_store(&s->limit_bytes, s->bytes);
     atomic_store(&s->n_objects, l2_map_objects(s->map));
     atomic_store(&s->n_chunks, l2_map_chunks(s->map));
@@ -165,6 +188,10 @@ void l2_commit_now(struct l2_store *s)
     if (!has_changes(s))
         return;
     write_dirty(s);
+    if (l2_now_ms() - s->heat_ms > HEAT_EVERY_MS) {
+        s->heat_ms = l2_now_ms();
+        l2_put_heat(s);
+    }
     s->open = 1 - s->open;
     s->is_running = true;
     l2_index_commit(s->index, &s->commits[1 - s->open].batch);

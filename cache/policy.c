@@ -22,6 +22,12 @@ void cache_heat_touch(struct cache_heat *h, uint64_t now_ms)
     h->at_ms = now_ms;
 }
 
+void cache_heat_set(struct cache_heat *h, double per_hour, uint64_t now_ms)
+{
+    h->count = per_hour / LN2;
+    h->at_ms = now_ms;
+}
+
 /* A steady rate r an hour settles at a count of r / ln 2. */
 double cache_heat_per_hour(const struct cache_heat *h, uint64_t now_ms)
 {

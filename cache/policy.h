@@ -20,6 +20,8 @@ struct cache_heat {
 enum cache_temperature { CACHE_COLD, CACHE_WARM, CACHE_HOT };
 
 void cache_heat_touch(struct cache_heat *h, uint64_t now_ms);
+/* As steady accesses at that rate would have left it. */
+void cache_heat_set(struct cache_heat *h, double per_hour, uint64_t now_ms);
 double cache_heat_per_hour(const struct cache_heat *h, uint64_t now_ms);
 enum cache_temperature cache_heat_class(double per_hour);
 

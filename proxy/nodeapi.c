@@ -108,6 +108,9 @@ static void add_store(json_t *stores, const struct cache_store_stats *s)
     el_json_add_u64(o, "chunks", s->chunks);
     el_json_add_u64(o, "regions", s->regions);
     el_json_add_u64(o, "free_regions", s->free_regions);
+    el_json_add_u64(o, "hot_regions", s->hot_regions);
+    el_json_add_u64(o, "warm_regions", s->warm_regions);
+    el_json_add_u64(o, "cold_regions", s->cold_regions);
     el_json_add_u64(o, "read_blocks", s->read_blocks);
     el_json_add_u64(o, "read_bytes", s->read_bytes);
     el_json_add_u64(o, "written_blocks", s->written_blocks);

@@ -292,6 +292,27 @@ static void what_memory_cannot_hold_is_read_back(void **state)
     disk_end(&d);
 }
 
+/* What was asked for often before a restart is not the first to leave after it. */
+static void heat_survives_a_restart(void **state)
+{
+    struct cache_object *o;
+    struct disk d;
+
+    (void)state;
+    disk_init(&d, EL_RING_AUTO, 64 * MB);
+    UNTIL(strcmp(stats(&d).state, "normal") == 0);
+    fetch(&d, URL, "\"v1\"", 1, 16 * MB);
+    o = find(&d, URL);
+    assert_int_equal(stats(&d).hot_regions, 0);
+    while (stats(&d).hot_regions == 0)
+        (void)read_range(&d, o, 1, 0, 1);
+    cache_object_unref(o);
+    disk_reopen(&d);
+    UNTIL(strcmp(stats(&d).state, "normal") == 0);
+    assert_int_equal(stats(&d).hot_regions, 1);
+    disk_end(&d);
+}
+
 static void bytes_that_changed_on_disk_are_fetched_again(void **state)
 {
     struct cache_object *o;
@@ -569,6 +590,7 @@ int main(void)
         cmocka_unit_test(what_was_written_is_served_after_a_restart),
         cmocka_unit_test(the_head_comes_back_with_the_bytes),
         cmocka_unit_test(what_memory_cannot_hold_is_read_back),
+        cmocka_unit_test(heat_survives_a_restart),
         cmocka_unit_test(bytes_that_changed_on_disk_are_fetched_again),
         cmocka_unit_test(a_disk_that_cannot_be_read_fails_no_reader),
         cmocka_unit_test(a_disk_that_stalls_holds_no_reader_up),
