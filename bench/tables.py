@@ -44,6 +44,10 @@ def cpu_per_gigabyte(r):
     return r["server_cpu"] / r["bytes"] * 1e9
 
 
+def own_cpu_per_gigabyte(r):
+    return r["cpu_seconds"] / r["bytes"] * 1e9
+
+
 def seconds(r):
     return r["seconds"]
 
@@ -120,3 +124,22 @@ def collapse(rows):
               both(row, first_byte_ms, "{:.1f}"), both(row, lambda r: r["origin_ratio"], "{:.2f}"),
               both(row, cpu_per_gigabyte, "{:.2f}")] for limit, row in rows.items()]
     yield from table(head, lines)
+
+
+def tier(hashes, rows):
+    yield "### SSD tier: node / fio"
+    yield ""
+    names = ("node", "fio")
+    head = ["", "fio: jobs x depth", "GB/s", "ratio", "node : SHA-256 on one core", "CPU s/GB", "RSS max, MiB"]
+    lines = []
+    for (case, io), row in rows.items():
+        compared = {"node": row["node"], "hash": hashes}
+        lines.append([f"{case.name}, {io}", f"{case.streams} x {case.depth}",
+                      both(row, gigabytes_per_second, "{:.2f}", names),
+                      ratio(row, gigabytes_per_second, "node", "fio"),
+                      ratio(compared, gigabytes_per_second, "node", "hash"),
+                      both(row, own_cpu_per_gigabyte, "{:.2f}", names),
+                      both(row, lambda r: r["rss_max"] / (1 << 20), names=names)])
+    yield from table(head, lines)
+    yield f"SHA-256 alone, one core, blocks of 1 MiB: {spread(list(map(gigabytes_per_second, hashes)))} GB/s."
+    yield ""
