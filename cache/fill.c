@@ -662,8 +662,9 @@ enum cache_take cache_fill_take(struct cache_fill *f, struct cache_room *ret_roo
         block = f->position / CACHE_BLOCK_BYTES;
         stop = el_min_u64(f->end, (block + 1) * CACHE_BLOCK_BYTES);
         move = next_move_locked(f, &stop);
+        /* Where its filler ends within the block, the end of this fill wakes who wants the rest. */
         if (move == PASS_OVER)
-            f->position = stop;
+            f->position = (block + 1) * CACHE_BLOCK_BYTES;
         cache_shard_unlock(s);
         if (move == OVER)
             return CACHE_TAKE_OVER;
