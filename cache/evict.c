@@ -159,6 +159,39 @@ static void evict_block_locked(struct cache_object *o, uint64_t block)
     cache_block_drop_locked(o, block);
 }
 
+/*
+ * What leaves memory and is not on disk is offered to it once more: there was no time for it when
+ * it came, or nobody knew yet that it would be asked for often.
+ */
+struct last_offers {
+    struct cache_object *object; /* referenced when n > 0 */
+    uint64_t blocks[CACHE_CHUNK_BLOCKS];
+    unsigned n;
+};
+
+static bool wants_disk_locked(const struct cache_object *o, uint64_t block,
+                              const struct cache_block *b)
+{
+    return o->cache->l2 != NULL && o->in_index && !o->is_whole_only && !b->is_last_offer &&
+           b->has_digest && cache_block_is_whole(o, block, b) && !cache_disk_has_locked(o, block);
+}
+
+static void add_offer_locked(struct last_offers *offers, struct cache_object *o, uint64_t block,
+                             struct cache_block *b)
+{
+    b->is_offered = b->is_last_offer = true;
+    if (offers->n == 0)
+        offers->object = cache_object_ref(o);
+    offers->blocks[offers->n++] = block;
+}
+
+static void make_offers(struct last_offers *offers)
+{
+    for (unsigned i = 0; i < offers->n; i++)
+        cache_l2_offer(offers->object->cache->l2, offers->object, offers->blocks[i]);
+    cache_object_unref(offers->object);
+}
+
 /* The object whose index reference the caller drops, or NULL. */
 static struct cache_object *leave_index_locked(struct cache_object *o)
 {
@@ -169,17 +202,23 @@ static struct cache_object *leave_index_locked(struct cache_object *o)
 
 /* *ret_slab: a slab of short pieces that the chunk had a part of, or NO_SLAB. */
 static struct cache_object *evict_chunk_locked(struct cache_chunk *c, bool gently,
-                                               uint32_t *ret_slab)
+                                               uint32_t *ret_slab, struct last_offers *offers)
 {
     struct cache_object *o = c->object;
 
     *ret_slab = NO_SLAB;
     for (unsigned i = 0; i < CACHE_CHUNK_BLOCKS; i++) {
+        uint64_t block = (uint64_t)c->index * CACHE_CHUNK_BLOCKS + i;
+
         if (!block_may_leave_locked(c, i, gently))
             continue;
+        if (gently && wants_disk_locked(o, block, c->blocks[i])) {
+            add_offer_locked(offers, o, block, c->blocks[i]);
+            continue;
+        }
         if (!c->blocks[i]->slot.is_big)
             *ret_slab = c->blocks[i]->slot.slab;
-        evict_block_locked(o, (uint64_t)c->index * CACHE_CHUNK_BLOCKS + i);
+        evict_block_locked(o, block);
     }
     forget_chunk_locked(c);
     return leave_index_locked(o);
@@ -219,6 +258,7 @@ static void evict_mates(struct cache *c, uint32_t slab)
 /* False: nothing in the whole cache may leave. */
 static bool evict_one(struct cache *c, bool with_mates)
 {
+    struct last_offers offers = { .n = 0 };
     struct cache_object *left = NULL;
     uint32_t slab = NO_SLAB;
     struct cache_chunk *chunk;
@@ -230,9 +270,10 @@ static bool evict_one(struct cache *c, bool with_mates)
     cache_shard_lock(t.shard);
     chunk = still_there_locked(&t);
     if (chunk != NULL)
-        left = evict_chunk_locked(chunk, gently, &slab);
+        left = evict_chunk_locked(chunk, gently, &slab, &offers);
     cache_shard_unlock(t.shard);
     cache_object_unref(left);
+    make_offers(&offers);
     if (with_mates && slab != NO_SLAB)
         evict_mates(c, slab);
     return true;

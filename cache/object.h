@@ -37,6 +37,7 @@ struct cache_block {
     bool is_exposed;           /* given out for sendfile */
     bool is_room;              /* its filler brings it as a whole */
     bool is_offered;           /* to the SSD tier, which has not written it yet */
+    bool is_last_offer;        /* it was about to leave then: it is not offered again */
     uint8_t from;              /* enum cache_origin_flags */
     bool has_digest;
     uint64_t done_at; /* moment (cache->moment) when it was complete; UINT64_MAX before */

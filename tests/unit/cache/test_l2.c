@@ -267,6 +267,36 @@ static void the_head_comes_back_with_the_bytes(void **state)
     disk_end(&d);
 }
 
+/* What the disk did not take when it came is offered again before memory gives it up. */
+static void what_leaves_memory_gets_a_second_chance(void **state)
+{
+    struct cache_object *o, *other;
+    struct disk d;
+
+    (void)state;
+    disk_init(&d, EL_RING_AUTO, 256 * MB);
+    world_close(&d.w);
+    disk_open(&d, 32 * MB);
+    UNTIL(strcmp(stats(&d).state, "normal") == 0);
+    atomic_store(&write_fault, -EIO);
+    o = put(&d, URL, "\"v1\"", 2 * MB);
+    (void)read_range(&d, o, 3, 0, 2 * MB);
+    UNTIL(stats(&d).write_errors == 2);
+    atomic_store(&write_fault, 0);
+    other = put(&d, URL "2", "\"v1\"", 100 * MB);
+    for (uint64_t at = 0; at < 100 * MB; at += MB) {
+        d.w.starts = 0;
+        (void)read_range(&d, other, 4, at, at + MB);
+    }
+    assert_true(stats(&d).written_blocks > 2);
+    d.w.starts = 0;
+    assert_int_equal(read_range(&d, o, 3, 0, 2 * MB), CACHE_FROM_DISK);
+    assert_int_equal(d.w.starts, 0);
+    cache_object_unref(o);
+    cache_object_unref(other);
+    disk_end(&d);
+}
+
 /* Memory for 12 MiB, an object of 48: the second pass comes from the disk. */
 static void what_memory_cannot_hold_is_read_back(void **state)
 {
@@ -590,6 +620,7 @@ int main(void)
         cmocka_unit_test(what_was_written_is_served_after_a_restart),
         cmocka_unit_test(the_head_comes_back_with_the_bytes),
         cmocka_unit_test(what_memory_cannot_hold_is_read_back),
+        cmocka_unit_test(what_leaves_memory_gets_a_second_chance),
         cmocka_unit_test(heat_survives_a_restart),
         cmocka_unit_test(bytes_that_changed_on_disk_are_fetched_again),
         cmocka_unit_test(a_disk_that_cannot_be_read_fails_no_reader),
