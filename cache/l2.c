@@ -11,9 +11,10 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define RING_DEPTH   64
-#define RING_WORKERS 8
-#define MIN_REGIONS  4
+#define RING_DEPTH    64
+#define RING_WORKERS  8
+#define MIN_REGIONS   4
+#define MAX_VERIFIERS 4 /* threads; no more than there are processors */
 #define KEPT_FREE_SHARE \
     10               /* where it does not fit as configured, a tenth of the filesystem stays free */
 #define BUSY_SHARE 8 /* an eighth of the memory tier may be in the hands of the disks, each way */
@@ -312,6 +313,13 @@ static enum el_err open_stores(struct cache_l2 *l2, const struct cache_disk_conf
     return EL_OK;
 }
 
+static unsigned verifier_count(void)
+{
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return processors < MAX_VERIFIERS ? (unsigned)(processors < 1 ? 1 : processors) : MAX_VERIFIERS;
+}
+
 enum el_err cache_l2_open(const struct cache_disk_conf *conf, struct cache *c,
                           struct cache_l2 **ret_l2, struct el_error *err)
 {
@@ -328,7 +336,9 @@ enum el_err cache_l2_open(const struct cache_disk_conf *conf, struct cache *c,
     EL_ASSERT(pthread_mutex_init(&l2->fills_mtx, NULL) == 0);
     EL_ASSERT(pthread_mutex_init(&l2->loads_mtx, NULL) == 0);
     EL_ASSERT(pthread_cond_init(&l2->loads_done, NULL) == 0);
-    rc = open_stores(l2, conf, err);
+    rc = l2_verifiers_new(verifier_count(), &l2->verifiers, err);
+    if (rc == EL_OK)
+        rc = open_stores(l2, conf, err);
     if (rc != EL_OK || l2->n_stores == 0) {
         cache_l2_close(l2);
         *ret_l2 = NULL;
@@ -348,6 +358,7 @@ void cache_l2_close(struct cache_l2 *l2)
     while (l2->n_loads > 0)
         (void)pthread_cond_wait(&l2->loads_done, &l2->loads_mtx);
     EL_ASSERT(pthread_mutex_unlock(&l2->loads_mtx) == 0);
+    l2_verifiers_free(l2->verifiers); /* before the queues to which they post */
     for (size_t i = 0; i < l2->n_stores; i++) {
         l2_store_stop(l2->stores[i]);
         close_store(l2->stores[i]);

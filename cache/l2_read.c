@@ -3,13 +3,14 @@
  * l2_read: from disk to memory: the source of fills of what a store has. Blocks are read into their
  * place in the arena, a few ahead of the reader, and shown to nobody before their hash is right.
  *
- *   start() -> take room -> read -> hash -> put -> take room ... -> done(EL_OK)
+ *   start() -> take room -> read -> verify -> put -> take room ... -> done(EL_OK)
  *                            |       |
  *                            |       +-- mismatch: the block is dropped; done(EL_OK): readers look
  * again, |           and find that somebody else has to be asked
  *                            +-- error, or late: done(EL_EDISK): readers shun the disk here
  *
  * A read that is late keeps its memory until the kernel lets go of it, and nobody waits for it.
+ * Blocks are hashed by other threads (l2_verify.c).
  */
 #include "cache/l2_store.h"
 
@@ -17,7 +18,8 @@
 
 #define READ_MAGIC  0x4c325244u
 #define PIECE_MAGIC 0x4c325043u
-#define AHEAD       4 /* blocks of a fill being read at a time */
+#define AHEAD       4           /* blocks of a fill being read at a time, */
+#define IN_HAND     (2 * AHEAD) /* and with those that are being verified */
 
 enum read_orders { ORDER_BEGIN = 1, ORDER_RESUME = 2, ORDER_CANCEL = 4 };
 
@@ -28,6 +30,8 @@ struct l2_read {
     struct l2_store *store;
     struct cache_fill *fill;
     struct el_list pieces; /* of l2_piece.of_read */
+    unsigned n_pieces;     /* in there, */
+    unsigned n_reading;    /* and not verified already */
     struct el_list hungry; /* of the store: there is too much being read already */
     bool is_over;          /* nothing more is taken */
     enum el_err code;      /* how it ends */
@@ -43,6 +47,7 @@ struct l2_piece {
     struct cache_room room;
     struct l2_block at;
     struct el_ring_op op;
+    struct l2_verify verify;
 };
 
 /* ---- the end of a fill ---- */
@@ -102,10 +107,8 @@ static void judge(struct l2_piece *p)
 {
     struct l2_store *s = p->store;
     struct l2_read *r = p->read;
-    struct el_digest digest;
 
-    el_sha256_of(p->room.mem, p->room.bytes, &digest);
-    if (memcmp(&digest, &p->at.digest, sizeof(digest)) != 0) {
+    if (memcmp(&p->verify.digest, &p->at.digest, sizeof(p->at.digest)) != 0) {
         el_counter_add(s->count.mismatches, 1);
         el_log(EL_WARN, EV_DISK_MISMATCH, "dir=%s region=%u offset=%u", s->dir, p->at.region,
                p->at.offset);
@@ -117,7 +120,7 @@ static void judge(struct l2_piece *p)
     el_counter_add(s->count.read_blocks, 1);
     el_counter_add(s->count.read_bytes, p->room.bytes);
     l2_note_health(s, L2_GOOD);
-    cache_fill_put(r->fill, &p->room, &digest);
+    cache_fill_put(r->fill, &p->room, &p->verify.digest);
 }
 
 static void fail(struct l2_piece *p)
@@ -147,28 +150,61 @@ static void feed_hungry(struct l2_store *s)
         pump(EL_ENTRY(l, struct l2_read, hungry));
 }
 
-static void on_read(struct el_ring_op *op)
+/* The piece is dealt with; its memory is the fill's again, or freed. */
+static void end_piece(struct l2_piece *p)
 {
-    struct l2_piece *p = EL_ENTRY(op, struct l2_piece, op);
+    struct l2_store *s = p->store;
     struct l2_read *r = p->read;
-    struct l2_store *s;
 
-    EL_ASSERT(p->magic == PIECE_MAGIC);
-    el_list_remove(&p->link);
+    s->reading_bytes -= p->room.bytes;
     el_list_remove(&p->of_read);
-    l2_region_busy(p->store->regions, p->at.region, -1);
-    p->store->reading_bytes -= p->room.bytes;
     if (r == NULL)
         cache_room_free(p->object, &p->room);
-    else if (op->result != 0)
-        fail(p);
     else
-        judge(p);
-    s = p->store;
+        r->n_pieces--;
     free_piece(p);
     if (r != NULL)
         pump(r);
     feed_hungry(s);
+}
+
+static void on_verified(struct el_msg *m)
+{
+    struct l2_piece *p = EL_ENTRY(m, struct l2_piece, verify.done);
+
+    EL_ASSERT(p->magic == PIECE_MAGIC);
+    if (p->read != NULL)
+        judge(p);
+    end_piece(p);
+}
+
+/* The disk gets its next block before this one is hashed. */
+static void verify(struct l2_piece *p)
+{
+    p->verify.mem = p->room.mem;
+    p->verify.bytes = p->room.bytes;
+    p->verify.queue = el_ring_queue(p->store->ring);
+    el_msg_init(&p->verify.done, on_verified);
+    l2_verify_give(p->store->l2->verifiers, &p->verify);
+    pump(p->read);
+}
+
+static void on_read(struct el_ring_op *op)
+{
+    struct l2_piece *p = EL_ENTRY(op, struct l2_piece, op);
+
+    EL_ASSERT(p->magic == PIECE_MAGIC);
+    el_list_remove(&p->link);
+    l2_region_busy(p->store->regions, p->at.region, -1);
+    if (p->read != NULL)
+        p->read->n_reading--;
+    if (p->read != NULL && op->result == 0) {
+        verify(p);
+        return;
+    }
+    if (p->read != NULL)
+        fail(p);
+    end_piece(p);
 }
 
 static void start_deadline(struct l2_store *s)
@@ -204,6 +240,8 @@ static void submit(struct l2_read *r, const struct cache_room *room, const struc
     el_list_append(&s->reading, &p->link);
     el_list_init(&p->of_read);
     el_list_append(&r->pieces, &p->of_read);
+    r->n_pieces++;
+    r->n_reading++;
     s->reading_bytes += room->bytes;
     l2_region_busy(s->regions, at->region, 1);
     el_ring_submit(s->ring, &p->op);
@@ -241,20 +279,11 @@ static void begin_block(struct l2_read *r, const struct cache_room *room)
     r->is_over = true;
 }
 
-static size_t pieces_of(const struct l2_read *r)
-{
-    size_t n = 0;
-
-    for (const struct el_list *l = r->pieces.next; l != &r->pieces; l = l->next)
-        n++;
-    return n;
-}
-
 static void pump(struct l2_read *r)
 {
     struct cache_room room;
 
-    while (!r->is_over && pieces_of(r) < AHEAD) {
+    while (!r->is_over && r->n_reading < AHEAD && r->n_pieces < IN_HAND) {
         if (!may_read_more(r->store)) {
             if (el_list_empty(&r->hungry))
                 el_list_append(&r->store->hungry, &r->hungry);

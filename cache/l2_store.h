@@ -23,6 +23,7 @@
 #include "cache/l2_known.h"
 #include "cache/l2_map.h"
 #include "cache/l2_region.h"
+#include "cache/l2_verify.h"
 #include "cache/object.h"
 #include "cache/sketch.h"
 #include "common/log.h"
@@ -105,6 +106,7 @@ struct cache_l2 {
     struct cache_disk_conf conf; /* dirs: not valid after open */
     size_t n_stores;
     struct l2_store *stores[CACHE_MAX_STORES];
+    struct l2_verifiers *verifiers;
     pthread_mutex_t fills_mtx; /* a fill's data points to a live l2_read while this is held */
     pthread_mutex_t loads_mtx;
     pthread_cond_t loads_done;
