@@ -21,6 +21,8 @@
 
 /* A fill that is further away than this is not waited for: a nearer one is started. */
 #define NEAR_BYTES (16 * EL_MIB)
+/* So far before its end the next chunk on disk is begun: a little more than is read at a time. */
+#define LEAD_BLOCKS 8
 
 /* ---- life ---- */
 
@@ -187,21 +189,38 @@ static uint64_t fill_first_locked(struct cache_object *o, uint64_t position)
     return is_begun ? first + b->hi : first;
 }
 
-/* What the disk has from the position's block on, within a chunk: those of a chunk stand together.
- */
-struct cache_fill *cache_fill_from_disk_locked(struct cache_reader *r)
+/* What the disk has from the block on, within a chunk: those of a chunk stand together. */
+static struct cache_fill *from_disk_locked(struct cache_reader *r, uint64_t block)
 {
     struct cache_object *o = r->object;
-    uint64_t block = r->position / CACHE_BLOCK_BYTES, end_block, end;
+    uint64_t end_block = block - block % CACHE_CHUNK_BLOCKS + CACHE_CHUNK_BLOCKS, end;
 
-    if (r->shuns_disk || r->position >= o->length || !cache_disk_has_locked(o, block))
+    if (r->shuns_disk || block * CACHE_BLOCK_BYTES >= el_min_u64(o->length, r->end) ||
+        !cache_disk_has_locked(o, block))
         return NULL;
-    end_block = block - block % CACHE_CHUNK_BLOCKS + CACHE_CHUNK_BLOCKS;
     end_block = cache_disk_next_locked(o, block, end_block, false);
     end = el_min_u64(el_min_u64(end_block * CACHE_BLOCK_BYTES, round_up(r->end)), o->length);
     end = hole_end_locked(o, block * CACHE_BLOCK_BYTES, end);
     clip_locked(o, block * CACHE_BLOCK_BYTES);
     return fill_new_locked(o, NULL, cache_l2_source(o->cache->l2), block * CACHE_BLOCK_BYTES, end);
+}
+
+struct cache_fill *cache_fill_from_disk_locked(struct cache_reader *r)
+{
+    return from_disk_locked(r, r->position / CACHE_BLOCK_BYTES);
+}
+
+struct cache_fill *cache_fill_ahead_locked(struct cache_reader *r)
+{
+    struct cache_object *o = r->object;
+    uint64_t block = r->position / CACHE_BLOCK_BYTES;
+    uint64_t next = block - block % CACHE_CHUNK_BLOCKS + CACHE_CHUNK_BLOCKS;
+
+    if (next - block > LEAD_BLOCKS || !cache_disk_has_locked(o, next) ||
+        cache_block_find_locked(o, next) != NULL ||
+        is_coming_locked(o, next * CACHE_BLOCK_BYTES, r->ticket))
+        return NULL;
+    return from_disk_locked(r, next);
 }
 
 struct cache_fill *cache_fill_for_locked(struct cache_reader *r)

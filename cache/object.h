@@ -220,6 +220,11 @@ void cache_loaded(struct cache *c, struct el_str url);
 bool cache_fill_is_coming_locked(const struct cache_reader *r);
 /* As below, of what the disk has there; NULL: nothing that the reader could use. */
 struct cache_fill *cache_fill_from_disk_locked(struct cache_reader *r);
+/*
+ * As above, of the chunk behind that of the position, once the reader comes near it: a disk that is
+ * only asked when the reader has arrived there stands still meanwhile.
+ */
+struct cache_fill *cache_fill_ahead_locked(struct cache_reader *r);
 /* A new fill for the reader's position, referenced; the caller starts it once the mutex is
  * released. */
 struct cache_fill *cache_fill_for_locked(struct cache_reader *r);

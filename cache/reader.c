@@ -107,6 +107,14 @@ static enum cache_read miss_locked(struct cache_reader *r, struct cache_fill **r
     return CACHE_READ_WAIT;
 }
 
+/* Once per block: the next chunk may have to be begun. */
+static enum cache_read found_locked(struct cache_reader *r, struct cache_fill **ret_new)
+{
+    if (r->position % CACHE_BLOCK_BYTES == 0)
+        *ret_new = cache_fill_ahead_locked(r);
+    return CACHE_READ_DATA;
+}
+
 enum cache_read cache_reader_next(struct cache_reader *r, size_t sendfile_from,
                                   struct cache_span *ret_span)
 {
@@ -122,7 +130,7 @@ enum cache_read cache_reader_next(struct cache_reader *r, size_t sendfile_from,
                    ? CACHE_READ_END
                    : fail(r, EL_ETRUNCATED, "the object is shorter than it was");
     else if (find_span_locked(r, sendfile_from, ret_span))
-        read = CACHE_READ_DATA;
+        read = found_locked(r, &fresh);
     else
         read = miss_locked(r, &fresh);
     cache_shard_unlock(o->shard);

@@ -343,6 +343,46 @@ static void heat_survives_a_restart(void **state)
     disk_end(&d);
 }
 
+/* How many fills it takes to read the object's first bytes for a reader of [0, end). */
+static uint64_t fills_for(struct disk *d, struct cache_object *o, uint64_t end, uint64_t bytes)
+{
+    struct client c = { 0 };
+    struct cache_stats before, after;
+
+    cache_stats_get(d->w.cache, &before);
+    client_open(&d->w, &c, o, 0, end);
+    while (c.r.position < bytes && drain(&c, 1, bytes - c.r.position) == CACHE_READ_WAIT)
+        wait_event(d);
+    assert_int_equal(c.r.position, bytes);
+    cache_reader_close(&c.r);
+    cache_stats_get(d->w.cache, &after);
+    return after.fills - before.fills;
+}
+
+static void the_next_chunk_is_begun_before_its_reader_gets_there(void **state)
+{
+    static const struct {
+        uint64_t end, bytes, fills;
+    } cases[] = { { 32 * MB, 8 * MB, 1 }, { 32 * MB, 9 * MB, 2 }, { 16 * MB, 16 * MB, 1 } };
+
+    (void)state;
+    for (size_t i = 0; i < EL_COUNT(cases); i++) {
+        struct cache_object *o;
+        struct disk d;
+
+        disk_init(&d, EL_RING_AUTO, 64 * MB);
+        UNTIL(strcmp(stats(&d).state, "normal") == 0);
+        fetch(&d, URL, "\"v1\"", 1, 32 * MB);
+        disk_reopen(&d);
+        o = find(&d, URL);
+        assert_non_null(o);
+        assert_int_equal(fills_for(&d, o, cases[i].end, cases[i].bytes), cases[i].fills);
+        UNTIL(stats(&d).read_bytes >= cases[i].fills * 16 * MB); /* the rest of them: no reader */
+        cache_object_unref(o);
+        disk_end(&d);
+    }
+}
+
 static void bytes_that_changed_on_disk_are_fetched_again(void **state)
 {
     struct cache_object *o;
@@ -622,6 +662,7 @@ int main(void)
         cmocka_unit_test(what_memory_cannot_hold_is_read_back),
         cmocka_unit_test(what_leaves_memory_gets_a_second_chance),
         cmocka_unit_test(heat_survives_a_restart),
+        cmocka_unit_test(the_next_chunk_is_begun_before_its_reader_gets_there),
         cmocka_unit_test(bytes_that_changed_on_disk_are_fetched_again),
         cmocka_unit_test(a_disk_that_cannot_be_read_fails_no_reader),
         cmocka_unit_test(a_disk_that_stalls_holds_no_reader_up),
