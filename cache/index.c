@@ -260,7 +260,7 @@ void cache_index_add_loaded(struct cache_object *o)
     size_t n = 0;
 
     cache_shard_lock(o->shard);
-    if (cache_l2_knows(o->cache->l2, cache_object_url(o)) && !has_variant_locked(o))
+    if (cache_l2_has_url(o->cache->l2, cache_object_url(o)) && !has_variant_locked(o))
         (void)cache_index_add_locked(o, replaced, &n);
     cache_shard_unlock(o->shard);
     while (n > 0)

@@ -376,6 +376,17 @@ struct cache_source *cache_l2_source(struct cache_l2 *l2)
 
 /* ---- what is known ---- */
 
+bool cache_l2_has_url(struct cache_l2 *l2, struct el_str url)
+{
+    uint64_t hash = cache_url_hash(url);
+
+    for (size_t i = 0; i < l2->n_stores; i++) {
+        if (l2_known_has(l2->stores[i]->known, hash))
+            return true;
+    }
+    return false;
+}
+
 /* Loads are under way, and none has come to its end for long: the index waits for a disk. */
 static bool loads_are_stuck(struct cache_l2 *l2)
 {

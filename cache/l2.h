@@ -38,6 +38,8 @@ void cache_l2_close(struct cache_l2 *l2);
 /* The source of fills of what is on disk. */
 struct cache_source *cache_l2_source(struct cache_l2 *l2);
 
+/* Whether a store has something of the url, however the disk is. Leaf. */
+bool cache_l2_has_url(struct cache_l2 *l2, struct el_str url);
 /* Whether something of the url is on disk and not in memory yet; then load() is worth it. */
 bool cache_l2_knows(struct cache_l2 *l2, struct el_str url);
 /* Publishes what the disk has of the url, then cache_l2_loaded() of the cache is called. */
