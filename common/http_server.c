@@ -51,10 +51,38 @@ struct el_http_server {
     h2o_accept_ctx_t accept;
     h2o_socket_t *listener;
     h2o_timeout_entry_t accept_again;
-    h2o_multithread_receiver_t orders;
+    h2o_socket_t *wakeup;    /* of the queue */
+    h2o_timeout_t deadlines; /* of kept answers */
+    struct el_list kept;     /* of el_http_later.link: somebody waits for them */
+    size_t n_later;          /* all that were not given yet */
     bool is_stopping;
 
-    h2o_multithread_message_t stop_order; /* sent once, by the one who stops */
+    struct el_msgq *queue;
+    struct el_msg stop_order; /* sent once, by the one who stops */
+};
+
+/* Disposed of by h2o with the request. */
+struct seat {
+    struct el_http_later *later; /* NULL: answered */
+};
+
+struct el_http_later {
+    struct el_http_reply reply; /* the keeper's until it is given */
+    struct el_msg given;
+    struct el_http_server *server;
+    /* The server's thread's. */
+    struct el_list link;
+    h2o_req_t *req; /* with its seat: NULL when it was answered, or the client is gone */
+    struct seat *seat;
+    h2o_timeout_entry_t deadline;
+};
+
+/* A handler's call; el_http_defer() finds the rest by the reply. */
+struct call {
+    struct el_http_reply reply;
+    struct el_http_server *server;
+    h2o_req_t *req;
+    bool is_kept;
 };
 
 /* h2o allocates its handlers itself and wants its own structure first. */
@@ -182,9 +210,133 @@ static void send_reply(h2o_req_t *req, const struct el_http_reply *reply,
     req->res.content_length = reply->body.n;
     add_header(req, "content-type", reply->content_type, strlen(reply->content_type));
     add_header(req, "cache-control", "no-store", 8);
-    if (allow->n > 0)
+    if (allow != NULL && allow->n > 0)
         add_header(req, "allow", allow->p, allow->n);
     h2o_send_inline(req, reply->body.n > 0 ? reply->body.p : "", reply->body.n);
+}
+
+/* ---- answers that come later ---- */
+
+/* From now on nobody waits for it. */
+static void leave_seat(struct el_http_later *l)
+{
+    h2o_timeout_unlink(&l->deadline);
+    el_list_remove(&l->link);
+    l->seat->later = NULL;
+    l->seat = NULL;
+    l->req = NULL;
+}
+
+static void on_request_gone(void *seat)
+{
+    struct el_http_later *l = ((struct seat *)seat)->later;
+
+    if (l != NULL)
+        leave_seat(l);
+}
+
+static void answer_instead(struct el_http_later *l, int status, const char *title,
+                           const char *detail)
+{
+    struct el_http_reply reply = { 0 };
+    h2o_req_t *req = l->req;
+
+    leave_seat(l);
+    el_http_reply_problem(&reply, status, title, detail);
+    send_reply(req, &reply, NULL);
+    el_buf_deinit(&reply.body);
+}
+
+static void on_deadline(h2o_timeout_entry_t *entry)
+{
+    answer_instead(EL_ENTRY(entry, struct el_http_later, deadline), 504, "Gateway Timeout",
+                   "it takes longer than this server waits; it goes on");
+}
+
+static void on_given(struct el_msg *m)
+{
+    struct el_http_later *l = EL_ENTRY(m, struct el_http_later, given);
+    h2o_req_t *req = l->req;
+
+    l->server->n_later--;
+    if (req != NULL) {
+        leave_seat(l);
+        send_reply(req, &l->reply, NULL);
+    }
+    el_buf_deinit(&l->reply.body);
+    free(l);
+}
+
+static struct el_http_later *keep(struct call *c)
+{
+    struct el_http_server *s = c->server;
+    struct el_http_later *l = el_new(struct el_http_later);
+
+    l->reply = c->reply;
+    c->reply.body = (struct el_buf){ 0 };
+    c->is_kept = true;
+    l->server = s;
+    l->req = c->req;
+    l->seat = h2o_mem_alloc_shared(&c->req->pool, sizeof(*l->seat), on_request_gone);
+    l->seat->later = l;
+    l->deadline.cb = on_deadline;
+    el_msg_init(&l->given, on_given);
+    el_list_init(&l->link);
+    el_list_append(&s->kept, &l->link);
+    h2o_timeout_link(s->ctx.loop, &s->deadlines, &l->deadline);
+    s->n_later++;
+    return l;
+}
+
+struct el_http_later *el_http_defer(struct el_http_reply *out)
+{
+    struct call *c = EL_ENTRY(out, struct call, reply);
+
+    EL_ASSERT(c->server->conf.later_ms > 0);
+    if (!c->server->is_stopping && c->server->n_later < EL_HTTP_SERVER_MAX_LATER)
+        return keep(c);
+    el_http_reply_problem(out, 503, "Service Unavailable",
+                          c->server->is_stopping ? "the server is stopping"
+                                                 : "too many requests of this kind are running");
+    return NULL;
+}
+
+struct el_http_reply *el_http_later_reply(struct el_http_later *l)
+{
+    return &l->reply;
+}
+
+struct el_msgq *el_http_later_queue(struct el_http_later *l)
+{
+    return l->server->queue;
+}
+
+void el_http_later_give(struct el_http_later *l)
+{
+    el_msgq_post(l->server->queue, &l->given);
+}
+
+static void answer_kept(struct el_http_server *s)
+{
+    while (!el_list_empty(&s->kept))
+        answer_instead(EL_ENTRY(s->kept.next, struct el_http_later, link), 503,
+                       "Service Unavailable", "the server is stopping");
+}
+
+/* ---- requests ---- */
+
+static struct el_fieldv fields_of(h2o_req_t *req)
+{
+    size_t n = req->headers.size;
+    struct el_field *v = h2o_mem_alloc_pool(&req->pool, (n + 1) * sizeof(*v));
+
+    for (size_t i = 0; i < n; i++) {
+        const h2o_header_t *h = &req->headers.entries[i];
+
+        v[i].name = (struct el_str){ h->name->base, h->name->len };
+        v[i].value = (struct el_str){ h->value.base, h->value.len };
+    }
+    return (struct el_fieldv){ v, n };
 }
 
 static int on_req(h2o_handler_t *self, h2o_req_t *req)
@@ -196,14 +348,20 @@ static int on_req(h2o_handler_t *self, h2o_req_t *req)
         .method = { req->input.method.base, req->input.method.len },
         .path = el_str_first(target, query_at),
         .query = el_str_from(target, query_at + 1),
+        .fields = fields_of(req),
         .body = { req->entity.base, req->entity.len },
     };
-    struct el_http_reply reply = { .status = 200, .content_type = "text/plain; charset=utf-8" };
+    struct call call = {
+        .reply = { .status = 200, .content_type = "text/plain; charset=utf-8" },
+        .server = s,
+        .req = req,
+    };
     struct el_buf allow = { 0 };
 
-    route(s, &in, &reply, &allow);
-    send_reply(req, &reply, &allow);
-    el_buf_deinit(&reply.body);
+    route(s, &in, &call.reply, &allow);
+    if (!call.is_kept)
+        send_reply(req, &call.reply, &allow);
+    el_buf_deinit(&call.reply.body);
     el_buf_deinit(&allow);
     return 0;
 }
@@ -285,21 +443,35 @@ static void on_accept(h2o_socket_t *listener, const char *failure)
 
 /* ---- the thread ---- */
 
-/* The loop closes the queue only after this: whoever sent the order has then done with the queue.
- */
-static void on_order(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
+static void on_stop(struct el_msg *m)
 {
-    struct el_http_server *s = EL_ENTRY(receiver, struct el_http_server, orders);
+    EL_ENTRY(m, struct el_http_server, stop_order)->is_stopping = true;
+}
 
-    h2o_linklist_unlink(messages->next);
-    s->is_stopping = true;
+static void on_wakeup(h2o_socket_t *sock, const char *failure)
+{
+    struct el_http_server *s = (struct el_http_server *)sock->data;
+
+    (void)failure; /* the loop does not read from this socket, so it cannot fail */
+    el_msgq_dispatch(s->queue);
+}
+
+static void open_wakeup(struct el_http_server *s)
+{
+    int fd = dup(el_msgq_fd(s->queue)); /* the socket closes its own */
+
+    EL_ASSERT(fd >= 0);
+    s->wakeup = h2o_evloop_socket_create(s->ctx.loop, fd, H2O_SOCKET_FLAG_DONT_READ);
+    s->wakeup->data = s;
+    h2o_socket_read_start(s->wakeup, on_wakeup);
 }
 
 static void open_loop(struct el_http_server *s)
 {
     h2o_context_init(&s->ctx, h2o_evloop_create(), &s->h2o_conf);
     s->accept = (h2o_accept_ctx_t){ .ctx = &s->ctx, .hosts = s->h2o_conf.hosts };
-    h2o_multithread_register_receiver(s->ctx.queue, &s->orders, on_order);
+    h2o_timeout_init(s->ctx.loop, &s->deadlines, s->conf.later_ms);
+    open_wakeup(s);
     s->listener = h2o_evloop_socket_create(s->ctx.loop, s->listen_fd, H2O_SOCKET_FLAG_DONT_READ);
     s->listen_fd = -1;
     s->listener->data = s;
@@ -307,7 +479,10 @@ static void open_loop(struct el_http_server *s)
     h2o_socket_read_start(s->listener, on_accept);
 }
 
-/* Whole answers leave, idle connections go; everything goes when the second is over. */
+/*
+ * Whole answers leave, idle connections go; everything goes when the second is over. Who still
+ * keeps an answer uses the queue.
+ */
 static void drain_loop(struct el_http_server *s)
 {
     uint64_t deadline = h2o_now(s->ctx.loop) + STOP_MS;
@@ -316,7 +491,8 @@ static void drain_loop(struct el_http_server *s)
     h2o_socket_close(s->listener);
     s->ctx.shutdown_requested =
         1; /* keep-alive ends; the function for it would start HTTP/2 timers */
-    while (!h2o_linklist_is_empty(&s->ctx.http1._conns)) {
+    answer_kept(s);
+    while (!h2o_linklist_is_empty(&s->ctx.http1._conns) || s->n_later > 0) {
         bool is_over = h2o_now(s->ctx.loop) >= deadline;
 
         (void)s->h2o_conf.http1.callbacks.foreach_request(
@@ -330,7 +506,8 @@ static void close_loop(struct el_http_server *s)
     h2o_loop_t *loop = s->ctx.loop;
     h2o_multithread_queue_t *queue = s->ctx.queue;
 
-    h2o_multithread_unregister_receiver(queue, &s->orders);
+    h2o_socket_close(s->wakeup);
+    h2o_timeout_dispose(loop, &s->deadlines);
     h2o_context_dispose(&s->ctx);
     free(queue); /* h2o 2.2.5 forgets to, and has no way to close the loop's epoll descriptor */
     h2o_evloop_destroy(loop);
@@ -433,6 +610,7 @@ static void free_server(struct el_http_server *s)
     if (s->has_h2o_conf)
         h2o_config_dispose(&s->h2o_conf);
     (void)pthread_barrier_destroy(&s->started);
+    el_msgq_free(s->queue);
     free(s);
 }
 
@@ -445,8 +623,12 @@ enum el_err el_http_server_start(const struct el_http_server_conf *conf,
 
     s->conf = *conf;
     s->listen_fd = -1;
+    el_list_init(&s->kept);
+    el_msg_init(&s->stop_order, on_stop);
     EL_ASSERT(pthread_barrier_init(&s->started, NULL, 2) == 0);
-    rc = open_listener(s, err);
+    rc = el_msgq_new(&s->queue, err);
+    if (rc == EL_OK)
+        rc = open_listener(s, err);
     if (rc != EL_OK)
         goto fail;
     configure_h2o(s);
@@ -472,7 +654,7 @@ void el_http_server_stop(struct el_http_server *s)
 {
     if (s == NULL)
         return;
-    h2o_multithread_send_message(&s->orders, &s->stop_order);
+    el_msgq_post(s->queue, &s->stop_order);
     EL_ASSERT(pthread_join(s->thread, NULL) == 0);
     free_server(s);
 }

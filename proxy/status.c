@@ -86,6 +86,7 @@ static const char *hint(enum el_err code)
     case EL_EBODYTOOLARGE:
     case EL_ENOTCACHED:
     case EL_EDISK:
+    case EL_EFULL:
     case EL_EHASH:
     case EL_EORIGIN:
         break;

@@ -2,6 +2,8 @@
 #include "common/http_server.h"
 
 #include <errno.h>
+#include <sched.h>
+#include <stdatomic.h>
 
 #include "tests/lib/raw_http.h"
 
@@ -36,9 +38,59 @@ static void get_big(void *arg, const struct el_http_call_in *in, struct el_http_
         el_buf_add_byte(&out->body, 'x');
 }
 
+static void get_field(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    struct el_str value = { 0 };
+
+    (void)arg;
+    if (el_fieldv_get(in->fields, EL_STR("X-Test"), &value))
+        el_buf_add_str(&out->body, value);
+}
+
+/* The answers that are kept, by the number in the query. */
+static _Atomic(struct el_http_later *) kept[EL_HTTP_SERVER_MAX_LATER + 1];
+
+static void get_later(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    uint64_t i = 0;
+
+    (void)arg;
+    (void)el_str_u64(in->query, EL_HTTP_SERVER_MAX_LATER, &i);
+    atomic_store(&kept[i], el_http_defer(out));
+}
+
+/* It answers itself, by a message to its own thread. */
+struct note {
+    struct el_msg msg;
+    struct el_http_later *later;
+    pthread_t handler;
+};
+static struct note note;
+
+static void on_note(struct el_msg *m)
+{
+    struct note *n = EL_ENTRY(m, struct note, msg);
+    bool is_same = pthread_equal(pthread_self(), n->handler) != 0;
+
+    el_buf_add_str(&el_http_later_reply(n->later)->body,
+                   is_same ? EL_STR("same") : EL_STR("other"));
+    el_http_later_give(n->later);
+}
+
+static void get_note(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    (void)arg;
+    (void)in;
+    note.later = el_http_defer(out);
+    note.handler = pthread_self();
+    el_msg_init(&note.msg, on_note);
+    el_msgq_post(el_http_later_queue(note.later), &note.msg);
+}
+
 static const struct el_http_route routes[] = {
     { "GET", "/hello", get_hello }, { "POST", "/echo", post_echo }, { "PUT", "/echo", post_echo },
-    { "GET", "/tree/*", get_tree }, { "GET", "/big", get_big },
+    { "GET", "/tree/*", get_tree }, { "GET", "/big", get_big },     { "GET", "/field", get_field },
+    { "GET", "/later", get_later }, { "GET", "/note", get_note },
 };
 
 static struct el_http_server_conf conf_on(uint16_t port)
@@ -50,6 +102,7 @@ static struct el_http_server_conf conf_on(uint16_t port)
         .routes = routes,
         .route_count = EL_COUNT(routes),
         .arg = (void *)(uintptr_t) "world",
+        .later_ms = 60000,
     };
 }
 
@@ -260,6 +313,145 @@ static void a_peer_that_never_reads_does_not_keep_the_server_from_stopping(void 
     (void)close(fd);
 }
 
+static void a_handler_sees_the_fields_of_the_request(void **state)
+{
+    char *answer = raw_exchange(port_of(state), "GET /field HTTP/1.1\r\nHost: a\r\nX-Test: 1, 2\r\n"
+                                                "Connection: close\r\n\r\n");
+
+    assert_has(answer, "\r\n\r\n1, 2");
+    free(answer);
+}
+
+/* ---- answers that come later ---- */
+
+static int ask_later(uint16_t port, unsigned i)
+{
+    char request[80];
+    int fd = raw_connect(port);
+
+    (void)snprintf(request, sizeof(request),
+                   "GET /later?%u HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", i);
+    atomic_store(&kept[i], NULL);
+    raw_send(fd, request, strlen(request));
+    return fd;
+}
+
+static struct el_http_later *wait_kept(unsigned i)
+{
+    struct el_http_later *l;
+
+    while ((l = atomic_load(&kept[i])) == NULL)
+        (void)sched_yield();
+    return l;
+}
+
+static void give(struct el_http_later *l, const char *text)
+{
+    el_buf_add_str(&el_http_later_reply(l)->body, el_str_of(text));
+    el_http_later_reply(l)->status = 202;
+    el_http_later_give(l);
+}
+
+static void assert_answer(int fd, const char *start, const char *part)
+{
+    char *answer = raw_read_all(fd);
+
+    assert_starts(answer, start);
+    assert_has(answer, part);
+    free(answer);
+}
+
+static void a_kept_answer_is_given_by_another_thread_and_others_are_served_meanwhile(void **state)
+{
+    int fd = ask_later(port_of(state), 0);
+    struct el_http_later *l = wait_kept(0);
+    char *other = raw_get(port_of(state), "/hello");
+
+    assert_has(other, "hello world");
+    free(other);
+    give(l, "at last");
+    assert_answer(fd, "HTTP/1.1 202 ", "\r\n\r\nat last");
+}
+
+static void a_message_to_the_queue_of_a_kept_answer_runs_on_the_thread_of_the_server(void **state)
+{
+    char *answer = raw_get(port_of(state), "/note");
+
+    assert_has(answer, "\r\n\r\nsame");
+    free(answer);
+}
+
+static void a_kept_answer_that_misses_its_deadline_is_504_and_given_in_vain(void **state)
+{
+    struct el_http_server_conf conf = conf_on(0);
+    struct el_http_server *s;
+    int fd;
+
+    (void)state;
+    conf.later_ms = 20;
+    assert_int_equal(el_http_server_start(&conf, &s, NULL), EL_OK);
+    fd = ask_later(el_http_server_port(s), 0);
+    assert_answer(fd, "HTTP/1.1 504 ", "application/problem+json");
+    give(wait_kept(0), "too late");
+    el_http_server_stop(s);
+}
+
+static void a_client_that_left_does_not_hurt_who_keeps_its_answer(void **state)
+{
+    struct el_http_server_conf conf = conf_on(0);
+    struct el_http_server *s;
+
+    (void)state;
+    assert_int_equal(el_http_server_start(&conf, &s, NULL), EL_OK);
+    for (unsigned i = 0; i < 20; i++) {
+        int fd = ask_later(el_http_server_port(s), i);
+        struct el_http_later *l = wait_kept(i);
+
+        (void)close(fd);
+        give(l, "nobody");
+    }
+    el_http_server_stop(s);
+}
+
+static void more_kept_answers_than_allowed_are_refused(void **state)
+{
+    int fd[EL_HTTP_SERVER_MAX_LATER];
+
+    for (unsigned i = 0; i < EL_COUNT(fd); i++) {
+        fd[i] = ask_later(port_of(state), i);
+        (void)wait_kept(i);
+    }
+    assert_answer(ask_later(port_of(state), EL_HTTP_SERVER_MAX_LATER), "HTTP/1.1 503 ",
+                  "too many requests of this kind");
+    for (unsigned i = 0; i < EL_COUNT(fd); i++) {
+        give(wait_kept(i), "done");
+        assert_answer(fd[i], "HTTP/1.1 202 ", "done");
+    }
+}
+
+static void *stop_in_thread(void *s)
+{
+    el_http_server_stop((struct el_http_server *)s);
+    return NULL;
+}
+
+static void stopping_answers_who_waits_at_once_and_waits_for_who_keeps_the_answer(void **state)
+{
+    struct el_http_server_conf conf = conf_on(0);
+    struct el_http_server *s;
+    pthread_t stopper;
+    int fd;
+
+    (void)state;
+    assert_int_equal(el_http_server_start(&conf, &s, NULL), EL_OK);
+    fd = ask_later(el_http_server_port(s), 0);
+    (void)wait_kept(0);
+    assert_int_equal(pthread_create(&stopper, NULL, stop_in_thread, s), 0);
+    assert_answer(fd, "HTTP/1.1 503 ", "the server is stopping");
+    give(wait_kept(0), "nobody");
+    assert_int_equal(pthread_join(stopper, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -277,6 +469,13 @@ int main(void)
         cmocka_unit_test(connections_that_say_nothing_do_not_keep_others_out),
         cmocka_unit_test(stopping_lets_an_answer_on_its_way_arrive_and_drops_idle_connections),
         cmocka_unit_test(a_peer_that_never_reads_does_not_keep_the_server_from_stopping),
+        cmocka_unit_test(a_handler_sees_the_fields_of_the_request),
+        cmocka_unit_test(a_kept_answer_is_given_by_another_thread_and_others_are_served_meanwhile),
+        cmocka_unit_test(a_message_to_the_queue_of_a_kept_answer_runs_on_the_thread_of_the_server),
+        cmocka_unit_test(a_kept_answer_that_misses_its_deadline_is_504_and_given_in_vain),
+        cmocka_unit_test(a_client_that_left_does_not_hurt_who_keeps_its_answer),
+        cmocka_unit_test(more_kept_answers_than_allowed_are_refused),
+        cmocka_unit_test(stopping_answers_who_waits_at_once_and_waits_for_who_keeps_the_answer),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
