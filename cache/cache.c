@@ -85,12 +85,14 @@ enum el_err cache_open(const struct cache_conf *conf, struct cache **ret_cache,
         EL_ASSERT(pthread_mutex_init(&c->shards[i].mtx, NULL) == 0);
         el_list_init(&c->shards[i].lru);
     }
+    c->pins = cache_pins_new();
     register_metrics(c);
     rc = conf->disk != NULL ? cache_l2_open(conf->disk, c, &c->l2, err) : EL_OK;
     if (rc != EL_OK) {
         cache_close(c);
         return rc;
     }
+    cache_pins_set_limit(c->pins, (c->l2 != NULL ? conf->disk->bytes : conf->memory_bytes) / 2);
     *ret_cache = c;
     return EL_OK;
 }
@@ -126,6 +128,7 @@ void cache_close(struct cache *c)
     cache_l2_close(c->l2);
     for (size_t i = 0; i < CACHE_SHARDS; i++)
         close_shard(&c->shards[i]);
+    cache_pins_free(c->pins);
     cache_arena_close(c->arena);
     EL_ASSERT(pthread_mutex_destroy(&c->starved_mtx) == 0);
     free(c);
@@ -163,6 +166,7 @@ void cache_stats_get(struct cache *c, struct cache_stats *ret)
 {
     uint64_t now_ms = el_clock_mono_ms(c->conf.clock);
     struct cache_arena_stats arena;
+    struct cache_pins_sum pins;
 
     *ret = (struct cache_stats){
         .memory_limit_bytes = c->conf.memory_bytes,
@@ -174,6 +178,10 @@ void cache_stats_get(struct cache *c, struct cache_stats *ret)
     };
     cache_arena_stats_get(c->arena, &arena);
     ret->memory_used_bytes = arena.used;
+    cache_pins_get(c->pins, &pins);
+    ret->pinned_objects = pins.objects;
+    ret->pinned_bytes = pins.bytes;
+    ret->pinned_limit_bytes = pins.limit_bytes;
     for (size_t i = 0; i < CACHE_SHARDS; i++) {
         struct cache_shard *s = &c->shards[i];
 

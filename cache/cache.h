@@ -44,6 +44,7 @@
 #define CACHE_MAX_VARIANTS   8
 #define CACHE_MAX_LENGTH     ((uint64_t)1 << 48) /* bytes beyond are neither stored nor streamed */
 #define CACHE_UNKNOWN_LENGTH UINT64_MAX
+#define CACHE_ID_BYTES       16
 
 struct cache;
 struct cache_object;
@@ -231,6 +232,7 @@ struct cache_span {
     size_t n;
     int fd; /* the same bytes as a file, for sendfile; -1 when memory is all there is */
     uint64_t offset;
+    unsigned from; /* enum cache_origin_flags: who gave them */
 };
 
 /*
@@ -271,6 +273,76 @@ void cache_reader_advance(struct cache_reader *r, size_t n);
 /* Leaves everything; the message is in no queue afterwards. Zeroed or closed readers are fine. */
 void cache_reader_close(struct cache_reader *r);
 
+/* ---- for operators ---- */
+
+/*
+ * The disks are asked as well, so an answer comes by message: `msg` (initialised by the caller) is
+ * posted to `queue` once it is there. The struct is borrowed until the message was dispatched; that
+ * comes for certain, and before cache_close() is over. Texts are copied.
+ */
+
+#define CACHE_MAX_STAT 16 /* variants of a url that are told of */
+
+/* What is known of a variant. */
+struct cache_variant {
+    uint8_t id[CACHE_ID_BYTES]; /* of the version; zeroed where no disk could have it */
+    struct cache_meta *meta;    /* referenced */
+    uint64_t length;
+    uint64_t blocks; /* in all; 0 while the length is not known */
+    uint64_t memory_blocks, disk_blocks;
+    uint64_t cached_blocks; /* in one of them, or both */
+    double per_hour;        /* accesses, of the hottest chunk */
+    const char *heat;       /* "hot", "warm", "cold" */
+    bool is_pinned, is_filling, is_in_memory;
+
+    uint16_t *map; /* the cache's: blocks by chunk; NULL while the length is not known */
+};
+
+struct cache_stat {
+    struct el_msg msg;
+    struct el_msgq *queue;
+    size_t n;
+    struct cache_variant v[CACHE_MAX_STAT];
+};
+
+void cache_stat(struct cache *c, struct el_str url, struct cache_stat *st);
+void cache_stat_deinit(struct cache_stat *st); /* afterwards */
+
+struct cache_purge {
+    struct el_msg msg;
+    struct el_msgq *queue;
+    uint64_t objects;    /* that are gone, variants and versions apart */
+    struct el_error err; /* not all that a disk has could be looked through */
+};
+
+/*
+ * Kills every object of the url, or of every url that begins with the prefix, in memory and on
+ * disk. When the message comes none of them is found any more. What is being fetched and not
+ * published yet is not concerned.
+ */
+void cache_purge_url(struct cache *c, struct el_str url, struct cache_purge *p);
+void cache_purge_prefix(struct cache *c, struct el_str prefix, struct cache_purge *p);
+
+struct cache_pin {
+    struct el_msg msg;
+    struct el_msgq *queue;
+    size_t objects; /* variants that are pinned now; or not any more */
+    struct el_error err;
+
+    uint8_t ids[CACHE_MAX_STAT][CACHE_ID_BYTES]; /* the cache's: of these */
+};
+
+/*
+ * What is cached of the url stays, and what is missing of it is kept once it was fetched: as long
+ * as it is valid, or its successor is, and over restarts. Memory is left to it as long as anything
+ * else may leave. Of all that is pinned the lengths together are at most half of the SSD tier, or
+ * of the memory tier where that is all.
+ *
+ * EL_ENOTCACHED: nothing of the url is cached. EL_EUNSUPPORTED: only as a whole, so it does not
+ * reach the disk. EL_EFULL: too much is pinned. EL_EDISK: a disk does not answer.
+ */
+void cache_pin(struct cache *c, struct el_str url, bool is_pinned, struct cache_pin *p);
+
 /* ---- for status and metrics ---- */
 
 /* One directory of the SSD tier. */
@@ -304,6 +376,7 @@ struct cache_stats {
     uint64_t hot_chunks, warm_chunks,
         cold_chunks; /* Hot > 100, Warm 10..100, Cold < 10 accesses an hour */
     uint64_t fills, fills_running, evicted_blocks, evicted_bytes;
+    uint64_t pinned_objects, pinned_bytes, pinned_limit_bytes; /* by operators; whole lengths */
     bool huge_pages;
 };
 void cache_stats_get(struct cache *c, struct cache_stats *ret);

@@ -22,6 +22,14 @@
 #define STEP_CHUNKS     2    /* evictions for one new block above the watermark */
 #define NO_SLAB         UINT32_MAX
 
+/* What may be touched: the next only where the one before finds nothing. */
+enum degree {
+    SPARE,  /* neither pinned by an operator, nor soon to be read or written to a disk */
+    PINNED, /* what is pinned too */
+    AHEAD,  /* and the rest, but for what a reader was woken for */
+    DEGREES
+};
+
 struct tail {
     struct cache_shard *shard;
     struct cache_chunk *chunk; /* compared only, once the shard was unlocked */
@@ -32,11 +40,11 @@ struct tail {
 
 /*
  * Whether a reader has yet to read the block. Always protected in an object that cannot be fetched
- * in parts; elsewhere as long as anything else may leave (`gently`), and only as far ahead as a
+ * in parts; elsewhere as long as anything else may leave (below AHEAD), and only as far ahead as a
  * fill runs. A reader that was woken for a block finds it: each wake-up is progress, however scarce
  * memory is.
  */
-static bool is_needed_locked(const struct cache_object *o, uint64_t block, bool gently)
+static bool is_needed_locked(const struct cache_object *o, uint64_t block, enum degree degree)
 {
     uint64_t start = block * CACHE_BLOCK_BYTES;
     struct el_list *it, *tmp;
@@ -46,21 +54,21 @@ static bool is_needed_locked(const struct cache_object *o, uint64_t block, bool 
 
         if (r->position >= start + CACHE_BLOCK_BYTES)
             continue;
-        if (o->is_whole_only || (gently && start < r->position + o->cache->window) ||
+        if (o->is_whole_only || (degree < AHEAD && start < r->position + o->cache->window) ||
             (r->is_due && start <= r->position))
             return true;
     }
     return false;
 }
 
-static bool block_may_leave_locked(const struct cache_chunk *c, unsigned i, bool gently)
+static bool block_may_leave_locked(const struct cache_chunk *c, unsigned i, enum degree degree)
 {
     const struct cache_block *b = c->blocks[i];
 
-    if (gently && b != NULL && b->is_offered)
+    if (degree < AHEAD && b != NULL && b->is_offered)
         return false;
     return b != NULL && b->pins == 0 && b->filler == NULL &&
-           !is_needed_locked(c->object, (uint64_t)c->index * CACHE_CHUNK_BLOCKS + i, gently);
+           !is_needed_locked(c->object, (uint64_t)c->index * CACHE_CHUNK_BLOCKS + i, degree);
 }
 
 static bool is_idle_locked(const struct cache_object *o)
@@ -68,10 +76,12 @@ static bool is_idle_locked(const struct cache_object *o)
     return o->blocks == 0 && el_list_empty(&o->readers) && el_list_empty(&o->fills);
 }
 
-static bool chunk_may_leave_locked(const struct cache_chunk *c, bool gently)
+static bool chunk_may_leave_locked(const struct cache_chunk *c, enum degree degree)
 {
+    if (c->object->is_pinned && degree < PINNED)
+        return false;
     for (unsigned i = 0; i < CACHE_CHUNK_BLOCKS; i++) {
-        if (block_may_leave_locked(c, i, gently))
+        if (block_may_leave_locked(c, i, degree))
             return true;
     }
     return c->object->in_index && is_idle_locked(c->object);
@@ -79,8 +89,8 @@ static bool chunk_may_leave_locked(const struct cache_chunk *c, bool gently)
 
 /* ---- the first look ---- */
 
-static size_t look_locked(struct cache_shard *s, uint64_t now_ms, bool gently, struct tail *tails,
-                          struct cache_candidate *v)
+static size_t look_locked(struct cache_shard *s, uint64_t now_ms, enum degree degree,
+                          struct tail *tails, struct cache_candidate *v)
 {
     struct el_list *l = s->lru.prev, *before;
     size_t n = 0;
@@ -89,7 +99,7 @@ static size_t look_locked(struct cache_shard *s, uint64_t now_ms, bool gently, s
         struct cache_chunk *c = EL_ENTRY(l, struct cache_chunk, lru);
 
         before = l->prev;
-        if (!chunk_may_leave_locked(c, gently)) {
+        if (!chunk_may_leave_locked(c, degree)) {
             /* In use, so not among the oldest: it must not hide the others from the next look. */
             el_list_remove(l);
             el_list_prepend(&s->lru, l);
@@ -104,7 +114,7 @@ static size_t look_locked(struct cache_shard *s, uint64_t now_ms, bool gently, s
     return n;
 }
 
-static bool find_victim(struct cache *c, bool gently, struct tail *ret)
+static bool find_victim(struct cache *c, enum degree degree, struct tail *ret)
 {
     struct tail tails[CACHE_SHARDS * TAILS_PER_SHARD];
     struct cache_candidate v[CACHE_SHARDS * TAILS_PER_SHARD];
@@ -113,7 +123,7 @@ static bool find_victim(struct cache *c, bool gently, struct tail *ret)
 
     for (size_t i = 0; i < CACHE_SHARDS; i++) {
         cache_shard_lock(&c->shards[i]);
-        n += look_locked(&c->shards[i], now_ms, gently, &tails[n], &v[n]);
+        n += look_locked(&c->shards[i], now_ms, degree, &tails[n], &v[n]);
         cache_shard_unlock(&c->shards[i]);
     }
     if (n == 0)
@@ -201,7 +211,7 @@ static struct cache_object *leave_index_locked(struct cache_object *o)
 }
 
 /* *ret_slab: a slab of short pieces that the chunk had a part of, or NO_SLAB. */
-static struct cache_object *evict_chunk_locked(struct cache_chunk *c, bool gently,
+static struct cache_object *evict_chunk_locked(struct cache_chunk *c, enum degree degree,
                                                uint32_t *ret_slab, struct last_offers *offers)
 {
     struct cache_object *o = c->object;
@@ -210,9 +220,9 @@ static struct cache_object *evict_chunk_locked(struct cache_chunk *c, bool gentl
     for (unsigned i = 0; i < CACHE_CHUNK_BLOCKS; i++) {
         uint64_t block = (uint64_t)c->index * CACHE_CHUNK_BLOCKS + i;
 
-        if (!block_may_leave_locked(c, i, gently))
+        if (!block_may_leave_locked(c, i, degree))
             continue;
-        if (gently && wants_disk_locked(o, block, c->blocks[i])) {
+        if (degree < AHEAD && wants_disk_locked(o, block, c->blocks[i])) {
             add_offer_locked(offers, o, block, c->blocks[i]);
             continue;
         }
@@ -236,8 +246,8 @@ static void evict_mate(struct cache *c, const struct cache_owner *owner, uint32_
         const struct cache_chunk *chunk = cache_chunk_get_locked(o, owner->block);
         double per_hour = cache_heat_per_hour(&chunk->heat, now_ms);
 
-        if (cache_heat_class(per_hour) != CACHE_HOT &&
-            block_may_leave_locked(chunk, owner->block % CACHE_CHUNK_BLOCKS, true)) {
+        if (cache_heat_class(per_hour) != CACHE_HOT && !o->is_pinned &&
+            block_may_leave_locked(chunk, owner->block % CACHE_CHUNK_BLOCKS, SPARE)) {
             evict_block_locked(o, owner->block);
             left = leave_index_locked(o);
         }
@@ -262,15 +272,17 @@ static bool evict_one(struct cache *c, bool with_mates)
     struct cache_object *left = NULL;
     uint32_t slab = NO_SLAB;
     struct cache_chunk *chunk;
+    enum degree degree = SPARE;
     struct tail t;
-    bool gently = find_victim(c, true, &t);
 
-    if (!gently && !find_victim(c, false, &t))
-        return false;
+    while (!find_victim(c, degree, &t)) {
+        if (++degree == DEGREES)
+            return false;
+    }
     cache_shard_lock(t.shard);
     chunk = still_there_locked(&t);
     if (chunk != NULL)
-        left = evict_chunk_locked(chunk, gently, &slab, &offers);
+        left = evict_chunk_locked(chunk, degree, &slab, &offers);
     cache_shard_unlock(t.shard);
     cache_object_unref(left);
     make_offers(&offers);

@@ -166,6 +166,8 @@ bool cache_index_add_locked(struct cache_object *o, struct cache_object *ret_rep
 
         if (!is_same_variant(old, o) && ++kept < CACHE_MAX_VARIANTS)
             continue;
+        if (old->is_pinned && is_same_variant(old, o) && !o->is_whole_only)
+            (void)cache_object_pin_locked(o, old->length); /* one that is too long is just kept */
         old->in_index = false;
         el_list_remove(&old->link);
         ret_replaced[(*ret_n)++] = old;
@@ -221,6 +223,44 @@ size_t cache_invalidate(struct cache *c, struct el_str url)
         cache_object_unref(found[i]);
     }
     return n > 0 ? n : was_on_disk;
+}
+
+/* ---- many urls ---- */
+
+#define STEP_BUCKETS 256
+
+static void collect_locked(struct cache_entry *e, struct cache_found *found)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &e->objects) {
+        if (found->n == found->cap) {
+            found->cap = found->cap == 0 ? 64 : 2 * found->cap;
+            found->v = realloc(found->v, found->cap * sizeof(found->v[0]));
+            EL_ASSERT(found->v != NULL);
+        }
+        found->v[found->n++] = cache_object_ref(EL_ENTRY(it, struct cache_object, link));
+    }
+}
+
+/* When the table grows between two steps an entry's place stays, or is one that comes later. */
+bool cache_index_by_prefix(struct cache_shard *s, struct el_str prefix, size_t *bucket,
+                           struct cache_found *found)
+{
+    bool has_more;
+    size_t end;
+
+    cache_shard_lock(s);
+    end = el_min_size(*bucket + STEP_BUCKETS, s->n_buckets);
+    for (; *bucket < end; ++*bucket) {
+        for (struct cache_entry *e = s->buckets[*bucket]; e != NULL; e = e->next) {
+            if (el_str_starts((struct el_str){ e->url, e->url_n }, prefix))
+                collect_locked(e, found);
+        }
+    }
+    has_more = end < s->n_buckets;
+    cache_shard_unlock(s);
+    return has_more;
 }
 
 /* ---- what comes from a disk ---- */

@@ -355,7 +355,7 @@ void cache_l2_close(struct cache_l2 *l2)
     if (l2 == NULL)
         return;
     EL_ASSERT(pthread_mutex_lock(&l2->loads_mtx) == 0);
-    while (l2->n_loads > 0)
+    while (l2->n_loads > 0 || l2->n_tasks > 0)
         (void)pthread_cond_wait(&l2->loads_done, &l2->loads_mtx);
     EL_ASSERT(pthread_mutex_unlock(&l2->loads_mtx) == 0);
     l2_verifiers_free(l2->verifiers); /* before the queues to which they post */
@@ -482,8 +482,7 @@ void cache_l2_forget(struct cache_l2 *l2, struct cache_object *o)
     }
 }
 
-/* One that a load has just published is killed as well: it began before the url was forgotten. */
-static void forget_one(struct l2_store *s, struct el_str url, struct l2_object *o)
+void l2_forget_object(struct l2_store *s, struct el_str url, struct l2_object *o)
 {
     struct cache_object *loaded = cache_index_find(s->l2->cache, url, &o->id);
 
@@ -500,7 +499,7 @@ static void on_forget_url(struct el_msg *m)
 
     for (o = l2_map_url(w->store->map, w->url_hash, NULL); o != NULL; o = next) {
         next = l2_map_url(w->store->map, w->url_hash, o);
-        forget_one(w->store, el_str_of(w->url), o);
+        l2_forget_object(w->store, el_str_of(w->url), o);
     }
     free_word(w);
 }

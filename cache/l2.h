@@ -71,4 +71,13 @@ void cache_l2_forget(struct cache_l2 *l2, struct cache_object *o);
 /* Nothing of the url is known from now on; returns whether something was. */
 bool cache_l2_forget_url(struct cache_l2 *l2, struct el_str url);
 
+/*
+ * What the disks add to what memory knew; the message of the last argument is posted at the end.
+ * cache/cache.h says what it means. Texts are copied.
+ */
+void cache_l2_stat(struct cache_l2 *l2, struct el_str url, struct cache_stat *st);
+void cache_l2_purge(struct cache_l2 *l2, struct el_str text, bool is_prefix,
+                    struct cache_purge *task);
+void cache_l2_pin(struct cache_l2 *l2, struct el_str url, bool is_pinned, struct cache_pin *p);
+
 void cache_l2_stats_get(struct cache_l2 *l2, struct cache_disk_stats *ret);

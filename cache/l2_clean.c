@@ -25,6 +25,7 @@ static void remove_empty_object(struct l2_store *s, struct l2_object *o)
     l2_commit_soon(s, s->l2->conf.commit_ms);
     l2_known_drop(s->known, o->url_hash);
     s->n_stale -= o->is_stale;
+    l2_drop_pin(s, o);
     l2_map_object_remove(s->map, o);
 }
 

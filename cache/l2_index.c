@@ -39,9 +39,9 @@ struct l2_index {
     _Atomic uint64_t used_bytes;
 
     pthread_mutex_t mtx;
-    pthread_cond_t changed; /* batches, reads or is_stopping */
+    pthread_cond_t changed; /* batches, reads, scans or is_stopping */
     struct el_list batches; /* under mtx, as are all below */
-    struct el_list reads;
+    struct el_list reads, scans;
     bool is_stopping;
 };
 
@@ -336,33 +336,53 @@ static int begin(struct l2_index *x, unsigned flags, MDB_txn **ret_txn)
     return MDB_PANIC;
 }
 
-enum change { CHANGE_PUT, CHANGE_DEL };
+enum change_kind { CHANGE_PUT, CHANGE_DEL };
 
-static int apply_one(const struct l2_index *x, MDB_txn *txn, struct el_bytes *in)
+struct change {
+    enum change_kind kind;
+    enum l2_table table;
+    struct el_str key, value;
+};
+
+/* False: there is no more. */
+static bool next_change(struct el_bytes *in, struct change *ret)
 {
-    enum change change = el_bytes_u8(in);
-    unsigned table = el_bytes_u8(in);
-    size_t key_n = el_bytes_u16(in), value_n = el_bytes_u32(in);
-    MDB_val key = val_of(el_bytes_str(in, key_n)), value = val_of(el_bytes_str(in, value_n));
+    size_t key_n, value_n;
+
+    if (el_bytes_is_end(in))
+        return false;
+    ret->kind = el_bytes_u8(in);
+    ret->table = el_bytes_u8(in);
+    key_n = el_bytes_u16(in);
+    value_n = el_bytes_u32(in);
+    ret->key = el_bytes_str(in, key_n);
+    ret->value = el_bytes_str(in, value_n);
+    EL_ASSERT(!in->is_bad && ret->table < L2_TABLES);
+    return true;
+}
+
+static int apply_one(const struct l2_index *x, MDB_txn *txn, const struct change *c)
+{
+    MDB_val key = val_of(c->key), value = val_of(c->value);
     int code;
 
-    EL_ASSERT(!in->is_bad && table < L2_TABLES);
-    if (change == CHANGE_PUT)
-        return mdb_put(txn, x->tables[table], &key, &value, 0);
-    code = mdb_del(txn, x->tables[table], &key, NULL);
+    if (c->kind == CHANGE_PUT)
+        return mdb_put(txn, x->tables[c->table], &key, &value, 0);
+    code = mdb_del(txn, x->tables[c->table], &key, NULL);
     return code == MDB_NOTFOUND ? 0 : code;
 }
 
 static int apply_all(struct l2_index *x, struct el_str changes)
 {
     struct el_bytes in = el_bytes_of(changes);
+    struct change c;
     MDB_txn *txn;
     int code = begin(x, 0, &txn);
 
     if (code != 0)
         return code;
-    while (code == 0 && !el_bytes_is_end(&in))
-        code = apply_one(x, txn, &in);
+    while (code == 0 && next_change(&in, &c))
+        code = apply_one(x, txn, &c);
     if (code == 0)
         return commit(x, txn);
     mdb_txn_abort(txn);
@@ -411,6 +431,56 @@ static void do_get(struct l2_index *x, struct l2_get *g)
         (void)fail_mdb(x, code, "read", &g->err);
 }
 
+/* The entry at which the step before ended may be gone meanwhile. */
+static int scan_some(struct l2_scan *s, MDB_cursor *cursor)
+{
+    struct el_str after = el_buf_str(&s->after);
+    MDB_val key = val_of(after), value;
+    int code = mdb_cursor_get(cursor, &key, &value, after.n > 0 ? MDB_SET_RANGE : MDB_FIRST);
+
+    if (code == 0 && after.n > 0 && el_str_eq(str_of(key), after))
+        code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+    for (size_t i = 1; code == 0; i++) {
+        s->each(s->arg, str_of(key), str_of(value));
+        if (i == s->max) {
+            el_buf_clear(&s->after);
+            el_buf_add_str(&s->after, str_of(key));
+            return 0;
+        }
+        code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+    }
+    s->is_end = code == MDB_NOTFOUND;
+    return s->is_end ? 0 : code;
+}
+
+static int scan_table(struct l2_index *x, struct l2_scan *s)
+{
+    MDB_cursor *cursor;
+    MDB_txn *txn;
+    int code = begin(x, MDB_RDONLY, &txn);
+
+    if (code != 0)
+        return code;
+    code = mdb_cursor_open(txn, x->tables[s->table], &cursor);
+    if (code == 0) {
+        code = scan_some(s, cursor);
+        mdb_cursor_close(cursor);
+    }
+    mdb_txn_abort(txn);
+    return code;
+}
+
+static void do_scan(struct l2_index *x, struct l2_scan *s)
+{
+    int code;
+
+    s->err = (struct el_error){ 0 };
+    s->is_end = false;
+    code = scan_table(x, s);
+    if (code != 0)
+        (void)fail_mdb(x, code, "read", &s->err);
+}
+
 static void lock(struct l2_index *x)
 {
     EL_ASSERT(pthread_mutex_lock(&x->mtx) == 0);
@@ -421,39 +491,65 @@ static void unlock(struct l2_index *x)
     EL_ASSERT(pthread_mutex_unlock(&x->mtx) == 0);
 }
 
-/* False: there is and will be nothing to do. */
-static bool take(struct l2_index *x, struct el_list *ret_batches, struct el_list *ret_reads)
+/* What is to be done, in this order: who scans is in no hurry. */
+struct work {
+    struct el_list batches, reads, scans;
+};
+
+static bool is_idle_locked(const struct l2_index *x)
 {
+    return el_list_empty(&x->batches) && el_list_empty(&x->reads) && el_list_empty(&x->scans);
+}
+
+/* False: there is and will be nothing to do. */
+static bool take(struct l2_index *x, struct work *ret)
+{
+    bool is_over;
+
     lock(x);
-    while (el_list_empty(&x->batches) && el_list_empty(&x->reads) && !x->is_stopping)
+    while (is_idle_locked(x) && !x->is_stopping)
         EL_ASSERT(pthread_cond_wait(&x->changed, &x->mtx) == 0);
-    el_list_move(ret_batches, &x->batches);
-    el_list_move(ret_reads, &x->reads);
+    is_over = is_idle_locked(x);
+    el_list_move(&ret->batches, &x->batches);
+    el_list_move(&ret->reads, &x->reads);
+    el_list_move(&ret->scans, &x->scans);
     unlock(x);
-    return !el_list_empty(ret_batches) || !el_list_empty(ret_reads);
+    return !is_over;
 }
 
 /* What was posted is not ours any more. */
+static void do_work(struct l2_index *x, struct work *w)
+{
+    struct el_list *l;
+
+    while ((l = el_list_pop(&w->batches)) != NULL) {
+        struct l2_batch *b = EL_ENTRY(l, struct l2_batch, link);
+
+        do_batch(x, b);
+        el_msgq_post(b->queue, &b->msg);
+    }
+    while ((l = el_list_pop(&w->reads)) != NULL) {
+        struct l2_get *g = EL_ENTRY(l, struct l2_get, link);
+
+        do_get(x, g);
+        el_msgq_post(g->queue, &g->msg);
+    }
+    while ((l = el_list_pop(&w->scans)) != NULL) {
+        struct l2_scan *s = EL_ENTRY(l, struct l2_scan, link);
+
+        do_scan(x, s);
+        el_msgq_post(s->queue, &s->msg);
+    }
+}
+
 static void *run(void *arg)
 {
     struct l2_index *x = arg;
-    struct el_list batches, reads;
+    struct work work;
 
     (void)pthread_setname_np(pthread_self(), "l2-index"); /* cosmetic */
-    while (take(x, &batches, &reads)) {
-        while (!el_list_empty(&batches)) {
-            struct l2_batch *b = EL_ENTRY(el_list_pop(&batches), struct l2_batch, link);
-
-            do_batch(x, b);
-            el_msgq_post(b->queue, &b->msg);
-        }
-        while (!el_list_empty(&reads)) {
-            struct l2_get *g = EL_ENTRY(el_list_pop(&reads), struct l2_get, link);
-
-            do_get(x, g);
-            el_msgq_post(g->queue, &g->msg);
-        }
-    }
+    while (take(x, &work))
+        do_work(x, &work);
     return NULL;
 }
 
@@ -479,6 +575,7 @@ static struct l2_index *alloc_index(uint64_t max_bytes)
     EL_ASSERT(pthread_cond_init(&x->changed, NULL) == 0);
     el_list_init(&x->batches);
     el_list_init(&x->reads);
+    el_list_init(&x->scans);
     return x;
 }
 
@@ -611,11 +708,11 @@ void l2_batch_clear(struct l2_batch *b)
     b->n = 0;
 }
 
-static void add_change(struct l2_batch *b, enum change change, enum l2_table table,
+static void add_change(struct l2_batch *b, enum change_kind kind, enum l2_table table,
                        struct el_str key, struct el_str value)
 {
     EL_ASSERT(key.n >= 1 && key.n <= MAX_KEY_BYTES && value.n <= UINT32_MAX);
-    el_bytes_add_u8(&b->changes, (uint8_t)change);
+    el_bytes_add_u8(&b->changes, (uint8_t)kind);
     el_bytes_add_u8(&b->changes, (uint8_t)table);
     el_bytes_add_u16(&b->changes, (uint16_t)key.n);
     el_bytes_add_u32(&b->changes, (uint32_t)value.n);
@@ -634,6 +731,18 @@ void l2_batch_del(struct l2_batch *b, enum l2_table table, struct el_str key)
     add_change(b, CHANGE_DEL, table, key, (struct el_str){ NULL, 0 });
 }
 
+void l2_batch_each(const struct l2_batch *b, enum l2_table table,
+                   void (*each)(void *arg, struct el_str key, struct el_str value), void *arg)
+{
+    struct el_bytes in = el_bytes_of(el_buf_str(&b->changes));
+    struct change c;
+
+    while (next_change(&in, &c)) {
+        if (c.kind == CHANGE_PUT && c.table == table)
+            each(arg, c.key, c.value);
+    }
+}
+
 void l2_index_commit(struct l2_index *x, struct l2_batch *b)
 {
     lock(x);
@@ -646,6 +755,14 @@ void l2_index_get(struct l2_index *x, struct l2_get *g)
 {
     lock(x);
     el_list_append(&x->reads, &g->link);
+    EL_ASSERT(pthread_cond_signal(&x->changed) == 0);
+    unlock(x);
+}
+
+void l2_index_scan(struct l2_index *x, struct l2_scan *s)
+{
+    lock(x);
+    el_list_append(&x->scans, &s->link);
     EL_ASSERT(pthread_cond_signal(&x->changed) == 0);
     unlock(x);
 }

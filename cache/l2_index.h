@@ -5,6 +5,7 @@
  *
  *   open() --> load each table --> [batch: put, del ...] --> commit() --> on_done: it is durable
  *                                                   get()  --> on_done: the value
+ *                                                   scan() --> on_done: a step through a table
  *
  * Order on disk: data first, index after. A commit syncs the store's file before it writes, so that
  * no index entry ever names bytes that a power cut could still take away.
@@ -68,6 +69,11 @@ void l2_batch_put(struct l2_batch *b, enum l2_table table, struct el_str key, st
 void l2_batch_del(struct l2_batch *b, enum l2_table table,
                   struct el_str key); /* or it is not there */
 
+/* Each put of the table in the batch, in order, also of what it deletes afterwards; the batch may
+ * be on its way. */
+void l2_batch_each(const struct l2_batch *b, enum l2_table table,
+                   void (*each)(void *arg, struct el_str key, struct el_str value), void *arg);
+
 /* Thread: any. The batch is borrowed until its message was posted. Batches are done in order. */
 void l2_index_commit(struct l2_index *x, struct l2_batch *b);
 
@@ -85,6 +91,27 @@ struct l2_get {
 
 /* Thread: any. Sees what was committed before it. */
 void l2_index_get(struct l2_index *x, struct l2_get *g);
+
+/*
+ * A bounded step through a table in the order of its keys, from the first one behind `after` on;
+ * an entry that is there all the while is met by one of the steps. Embedded, as above.
+ */
+struct l2_scan {
+    struct el_msg msg;
+    struct el_msgq *queue;
+    enum l2_table table;
+    struct el_buf after; /* empty: from the start; afterwards: the last key that was met */
+    size_t max;          /* entries of a step, 1.. */
+    /* On the index's thread; the entry is borrowed for the call. */
+    void (*each)(void *arg, struct el_str key, struct el_str value);
+    void *arg;
+    bool is_end; /* afterwards: there is nothing behind */
+    struct el_error err;
+    struct el_list link; /* the index's */
+};
+
+/* Thread: any. */
+void l2_index_scan(struct l2_index *x, struct l2_scan *s);
 
 /* Bytes of the file that hold something; what deletions left free is used again. Thread: any. */
 uint64_t l2_index_bytes(struct l2_index *x);

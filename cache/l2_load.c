@@ -24,7 +24,8 @@ struct loading {
     struct l2_store *s;
     uint64_t refused;
     bool was_clean;
-    struct el_buf heat; /* as it was written; empty when it was not */
+    struct el_buf heat;   /* as it was written; empty when it was not */
+    struct el_buf pinned; /* ids */
 };
 
 static enum el_err load_meta(void *arg, struct el_str key, struct el_str value,
@@ -64,6 +65,8 @@ static enum el_err load_object(void *arg, struct el_str key, struct el_str value
     }
     o = l2_map_object_get(l->s->map, &id, cache_url_hash(url), length);
     o->is_pinned = is_pinned;
+    if (is_pinned)
+        el_buf_add(&l->pinned, &id, sizeof(id));
     o->is_stale = !l->was_clean;
     l->s->n_stale += o->is_stale;
     l2_known_add(l->s->known, o->url_hash);
@@ -211,11 +214,23 @@ static enum el_err begin_anew(struct loading *l, struct el_error *err)
     l2_index_close(s->index);
     s->index = NULL;
     l2_batch_clear(&s->commits[s->open].batch);
+    el_buf_clear(&l->pinned);
     make_tables(s);
     rc = l2_index_discard(s->dir, err);
     if (rc == EL_OK)
         rc = open_index(s, err);
     return rc == EL_OK ? load_index(l, err) : rc;
+}
+
+/* Now that what was found stays. */
+static void restore_pins(const struct loading *l)
+{
+    struct cache_object_id id;
+
+    for (size_t at = 0; at < l->pinned.n; at += sizeof(id)) {
+        memcpy(&id, l->pinned.p + at, sizeof(id));
+        l2_restore_pin(l->s, &id);
+    }
 }
 
 static enum el_err load_all(struct loading *l, struct el_error *err)
@@ -231,6 +246,8 @@ static enum el_err load_all(struct loading *l, struct el_error *err)
     rc = load_index(l, err);
     if (rc != EL_OK)
         rc = begin_anew(l, err);
+    if (rc == EL_OK)
+        restore_pins(l);
     l2_regions_restored(s->regions, l2_now_ms());
     restore_heat(l);
     return rc;
@@ -241,8 +258,10 @@ void l2_load_store(struct l2_store *s)
     struct loading l = { .s = s };
     struct el_error err = { 0 };
     uint64_t began = l2_now_ms();
+    enum el_err rc = load_all(&l, &err);
 
-    if (load_all(&l, &err) != EL_OK) { /* it stays in L2_LOADING: nobody asks it for anything */
+    el_buf_deinit(&l.pinned);
+    if (rc != EL_OK) { /* it stays in L2_LOADING: nobody asks it for anything */
         el_log_error(EL_ERROR, EV_DISK_DOWN, &err);
         l2_note_health(s, L2_FATAL);
         return;
@@ -325,6 +344,8 @@ static void publish(struct l2_load *l, struct l2_object *from, struct l2_object_
     o = cache_object_new(l->l2->cache, r->url, r->meta, r->length);
     if (memcmp(&o->id, &r->id, sizeof(o->id)) == 0) {
         add_bits(from, o);
+        if (from->is_pinned)
+            (void)cache_object_pin(o, UINT64_MAX); /* it is counted already */
         cache_index_add_loaded(o);
     }
     cache_object_unref(o);

@@ -9,7 +9,7 @@
 #include "cache/cache.h"
 
 struct cache_object_id {
-    uint8_t v[16];
+    uint8_t v[CACHE_ID_BYTES];
 };
 
 /*

@@ -36,9 +36,16 @@ struct l2_regions {
 
 /* ---- the sets ---- */
 
+/* What was never filled is not dead: of a chunk's own region its heat decides. */
+static bool is_mostly_dead(const struct l2_region *r)
+{
+    return r->is_log && r->live < L2_REGION_BYTES / 2;
+}
+
+/* What is pinned in a log that is mostly dead is little, and is moved. */
 static bool may_leave(const struct l2_region *r)
 {
-    return r->state == L2_FULL && r->busy == 0 && r->pinned <= r->pieces / 2;
+    return r->state == L2_FULL && r->busy == 0 && (r->pinned <= r->pieces / 2 || is_mostly_dead(r));
 }
 
 static enum set set_of(const struct l2_region *r)
@@ -352,12 +359,6 @@ void l2_region_restore_heat(struct l2_regions *rs, uint32_t region, uint64_t use
 }
 
 /* ---- leaving ---- */
-
-/* What was never filled is not dead: of a chunk's own region its heat decides. */
-static bool is_mostly_dead(const struct l2_region *r)
-{
-    return r->is_log && r->live < L2_REGION_BYTES / 2;
-}
 
 /* Of a log the rate of one piece: so regions of either kind are compared by what a byte is worth.
  */

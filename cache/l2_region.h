@@ -78,7 +78,8 @@ void l2_region_touch(struct l2_regions *rs, uint32_t region, uint64_t now_ms);
 /*
  * The region to give up next, a FULL one: without anything live, else by the score of policy.h over
  * a bounded sample of regions, logs that are mostly dead first; never one that is busy, or mostly
- * pinned. L2_NO_REGION: none may leave. Changes nothing: who asks may decide otherwise.
+ * pinned unless it is a log that is mostly dead. L2_NO_REGION: none may leave. Changes nothing: who
+ * asks may decide otherwise.
  */
 uint32_t l2_region_victim(struct l2_regions *rs, uint64_t now_ms, uint64_t random);
 /* FULL (or OPEN) -> LEAVING, whatever is live in it. */

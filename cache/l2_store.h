@@ -110,6 +110,7 @@ struct cache_l2 {
     pthread_mutex_t fills_mtx; /* a fill's data points to a live l2_read while this is held */
     pthread_mutex_t loads_mtx;
     pthread_cond_t loads_done;
+    unsigned n_tasks;                /* of operators; under loads_mtx */
     _Atomic unsigned n_loads;        /* written under loads_mtx */
     _Atomic uint64_t loads_moved_ms; /* when one last began after a pause, or ended */
     uint64_t waiting_bytes; /* immutable: what may be offered to a store and not written yet */
@@ -132,6 +133,18 @@ uint64_t l2_heat_key(const struct cache_object_id *id, uint64_t chunk);
 /* The file as large as is configured and preallocated, so that the disk cannot become full under
  * us; s->bytes is less when there is less. May take its time. */
 enum el_err l2_store_set_size(struct l2_store *s, struct el_error *err);
+
+/* The object is removed; one that a load has just published is killed as well: it began before. */
+void l2_forget_object(struct l2_store *s, struct el_str url, struct l2_object *o);
+
+/* ---- l2_operate.c ---- */
+
+/* A new object of the map is pinned as that of memory is. */
+void l2_inherit_pin(struct l2_store *s, struct l2_object *o, struct cache_object *from);
+/* At a start: the object was found pinned, if it is still there. */
+void l2_restore_pin(struct l2_store *s, const struct cache_object_id *id);
+/* The object leaves the map. */
+void l2_drop_pin(struct l2_store *s, const struct l2_object *o);
 
 /* ---- l2_load.c ---- */
 

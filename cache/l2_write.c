@@ -370,6 +370,7 @@ static struct l2_chunk *chunk_for(struct l2_write *w)
 
         o = l2_map_object_get(s->map, &w->object->id, cache_url_hash(url), w->object->length);
         l2_known_add(s->known, o->url_hash);
+        l2_inherit_pin(s, o, w->object);
         l2_put_object(s, o, url, meta);
         cache_meta_unref(meta);
     }

@@ -335,6 +335,48 @@ void cache_disk_remove(struct cache_object *o, uint64_t chunk, uint16_t bits)
     cache_shard_unlock(o->shard);
 }
 
+/* ---- pins ---- */
+
+bool cache_object_pin_locked(struct cache_object *o, uint64_t spare)
+{
+    EL_ASSERT(!o->is_whole_only);
+    if (o->is_pinned)
+        return true;
+    if (o->cache->l2 == NULL)
+        cache_object_id_of(cache_object_url(o), o->meta, o->length, &o->id);
+    o->is_pinned = cache_pins_add(o->cache->pins, &o->id, o->length, spare);
+    return o->is_pinned;
+}
+
+bool cache_object_pin(struct cache_object *o, uint64_t spare)
+{
+    bool is_pinned;
+
+    cache_shard_lock(o->shard);
+    is_pinned = cache_object_pin_locked(o, spare);
+    cache_shard_unlock(o->shard);
+    return is_pinned;
+}
+
+void cache_object_unpin(struct cache_object *o)
+{
+    cache_shard_lock(o->shard);
+    if (o->is_pinned)
+        cache_pins_drop(o->cache->pins, &o->id);
+    o->is_pinned = false;
+    cache_shard_unlock(o->shard);
+}
+
+bool cache_object_is_pinned(struct cache_object *o)
+{
+    bool is_pinned;
+
+    cache_shard_lock(o->shard);
+    is_pinned = o->is_pinned;
+    cache_shard_unlock(o->shard);
+    return is_pinned;
+}
+
 /* ---- objects ---- */
 
 /* malloc's own share of an object's nine or so allocations, and its place in the index. */
@@ -419,6 +461,7 @@ void cache_object_unref(struct cache_object *o)
         return;
     EL_ASSERT(el_list_empty(&o->fills) && el_list_empty(&o->readers) && !o->in_index);
     c = o->cache;
+    cache_object_unpin(o);
     cache_shard_lock(o->shard);
     chunks_free_locked(o);
     o->shard->n_objects--;

@@ -14,7 +14,7 @@
  * 3. A chunk is in its shard's LRU list as long as it exists. Chunk 0 exists as long as its object.
  * 4. An object in the index holds one reference of the index's.
  *
- * Lock order: shard -> arena, shard -> message queue. Never two shards.
+ * Lock order: shard -> arena, shard -> pins, shard -> message queue. Never two shards.
  */
 #pragma once
 
@@ -23,6 +23,7 @@
 #include "cache/arena.h"
 #include "cache/cache.h"
 #include "cache/l2.h"
+#include "cache/pins.h"
 #include "cache/policy.h"
 
 #define CACHE_SHARDS 64
@@ -68,7 +69,7 @@ struct cache_object {
     char *url; /* owned */
     size_t url_n;
     uint64_t hash;
-    struct cache_object_id id; /* on disk; zeroed without the SSD tier */
+    struct cache_object_id id; /* on disk; zeroed without the SSD tier, until it is pinned */
     /* under the shard's mutex */
     struct el_list link; /* in its entry */
     struct cache_meta *meta;
@@ -76,6 +77,7 @@ struct cache_object {
     bool in_index, wants_index, is_dead, is_whole_only; /* whole only: parts of it are of no use */
     bool is_kept;                                       /* whole only: nothing of it has left yet */
     bool is_changed; /* the origin has another version: what is missing stays missing */
+    bool is_pinned;  /* and holds its pin */
     struct el_list fills, readers;
     struct cache_chunk *first; /* chunk 0 */
     struct cache_chunk_page **pages;
@@ -136,7 +138,8 @@ struct cache_fill {
 struct cache {
     struct cache_conf conf;
     struct cache_arena *arena;
-    struct cache_l2 *l2;   /* NULL: none */
+    struct cache_l2 *l2; /* NULL: none */
+    struct cache_pins *pins;
     uint64_t window;       /* how far a fill may run ahead of its foremost reader */
     uint64_t whole_window; /* the same where what was passed over cannot be fetched again */
     uint64_t whole_limit;  /* longest object that is kept as a whole */
@@ -185,6 +188,12 @@ uint64_t cache_disk_next_locked(const struct cache_object *o, uint64_t block, ui
 void cache_disk_add(struct cache_object *o, uint64_t chunk, uint16_t bits);
 void cache_disk_remove(struct cache_object *o, uint64_t chunk, uint16_t bits);
 
+/* Of an object whose parts are of use. False: too much is pinned; `spare` as in pins.h. */
+bool cache_object_pin_locked(struct cache_object *o, uint64_t spare);
+bool cache_object_pin(struct cache_object *o, uint64_t spare);
+void cache_object_unpin(struct cache_object *o);
+bool cache_object_is_pinned(struct cache_object *o);
+
 /* What readers of an object that is not kept have all read. */
 void cache_object_let_go_locked(struct cache_object *o, uint64_t block);
 bool cache_object_is_complete_locked(const struct cache_object *o);
@@ -208,6 +217,16 @@ bool cache_index_add_locked(struct cache_object *o, struct cache_object *ret_rep
 /* The object of that id that lookups find, referenced; NULL: none. */
 struct cache_object *cache_index_find(struct cache *c, struct el_str url,
                                       const struct cache_object_id *id);
+/* References on objects, collected. */
+struct cache_found {
+    struct cache_object **v; /* owned */
+    size_t n, cap;
+};
+/* A step through the shard's objects that lookups find and whose url begins so, from *bucket on;
+ * false: it was the last one. */
+bool cache_index_by_prefix(struct cache_shard *s, struct el_str prefix, size_t *bucket,
+                           struct cache_found *found);
+
 /* Publishes what was read from a disk, unless the url was invalidated meanwhile or memory has that
  * variant. */
 void cache_index_add_loaded(struct cache_object *o);
@@ -236,6 +255,15 @@ void cache_fill_start(struct cache_fill *f); /* drops the reference */
 void cache_fill_unpause_and_unlock(struct cache_object *o);
 /* Fills that wait for memory try again. No lock is held. */
 void cache_fill_feed_starved(struct cache *c);
+
+/* ---- operate.c: for l2_operate.c ---- */
+
+void cache_variant_init(struct cache_variant *v, struct cache_meta *meta, uint64_t length);
+void cache_variant_note_disk(struct cache_variant *v, uint64_t chunk, uint16_t bitmap);
+void cache_variant_note_heat(struct cache_variant *v, double per_hour);
+void cache_pin_count(struct cache_pin *p, const struct cache_object_id *id); /* once for each */
+void cache_pin_refuse(struct cache_pin *p, struct cache *c, uint64_t length);
+void cache_pin_end(struct cache_pin *p);
 
 /* ---- evict.c ---- */
 

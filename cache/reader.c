@@ -55,7 +55,8 @@ static bool find_span_locked(struct cache_reader *r, size_t sendfile_from, struc
     }
     cache_block_pin_locked(o, b);
     r->pinned = b;
-    r->from |= b->done_at <= r->opened ? (unsigned)CACHE_FROM_MEMORY : b->from;
+    ret->from = b->done_at <= r->opened ? (unsigned)CACHE_FROM_MEMORY : b->from;
+    r->from |= ret->from;
     if (off == 0 || r->position == r->first)
         cache_chunk_touch_locked(o, block);
     return true;

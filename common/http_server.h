@@ -30,9 +30,9 @@ struct el_http_server; /* Thread: started and stopped by one; the handlers run o
 
 /* Borrowed for the handler's call. */
 struct el_http_call_in {
-    struct el_str method; /* as received; "HEAD" also reaches the handlers of GET */
-    struct el_str path;   /* as received, without the query */
-    struct el_str query;  /* behind the '?'; may be empty */
+    struct el_str method;    /* as received; "HEAD" also reaches the handlers of GET */
+    struct el_str path;      /* as received, without the query */
+    struct el_str query;     /* behind the '?'; may be empty */
     struct el_fieldv fields; /* without Host and those of the framing */
     struct el_str body;
 };
@@ -59,8 +59,9 @@ struct el_http_server_conf {
     uint16_t port;                      /* 0: any free one */
     const struct el_http_route *routes; /* the first that fits wins; borrowed until stop */
     size_t route_count;
-    void *arg;                          /* for every handler */
-    uint64_t later_ms; /* a kept answer that is not given within this time is a 504; 0: none is kept */
+    void *arg; /* for every handler */
+    uint64_t
+        later_ms; /* a kept answer that is not given within this time is a 504; 0: none is kept */
 };
 
 /* Accepts when it returns. EL_ESYS with EADDRINUSE in err->sys when the port is taken. */

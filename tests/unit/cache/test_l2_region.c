@@ -78,11 +78,23 @@ static uint32_t pieces_of(const struct model *m, uint32_t region, uint32_t *ret_
     return n;
 }
 
+static uint32_t live_in(const struct model *m, uint32_t region)
+{
+    uint32_t live = 0;
+
+    for (size_t i = 0; i < PIECES; i++) {
+        if (m->pieces[i].bytes != 0 && m->pieces[i].region == region)
+            live += aligned(m->pieces[i].bytes);
+    }
+    return live;
+}
+
 static bool model_may_leave(const struct model *m, uint32_t region)
 {
     uint32_t pinned, n = pieces_of(m, region, &pinned);
+    bool is_dead_log = m->is_log[region] && live_in(m, region) < 8 * EL_MIB;
 
-    return m->states[region] == L2_FULL && m->busy[region] == 0 && 2 * pinned <= n;
+    return m->states[region] == L2_FULL && m->busy[region] == 0 && (2 * pinned <= n || is_dead_log);
 }
 
 /* ---- steps: the same to both ---- */
@@ -249,14 +261,10 @@ static void step_freed(struct model *m)
 static void check_sums(const struct model *m, uint32_t region)
 {
     const struct l2_region *r = l2_region_get(m->rs, region);
-    uint32_t live = 0, pinned, n = pieces_of(m, region, &pinned);
+    uint32_t pinned, n = pieces_of(m, region, &pinned);
 
-    for (size_t i = 0; i < PIECES; i++) {
-        if (m->pieces[i].bytes != 0 && m->pieces[i].region == region)
-            live += aligned(m->pieces[i].bytes);
-    }
     assert_int_equal(r->state, m->states[region]);
-    assert_int_equal(r->live, live);
+    assert_int_equal(r->live, live_in(m, region));
     assert_int_equal(r->pieces, n);
     assert_int_equal(r->pinned, pinned);
     assert_int_equal(r->busy, m->busy[region]);
@@ -486,6 +494,24 @@ static uint32_t full_log(struct l2_regions *rs, uint64_t now_ms)
     return first;
 }
 
+/* All but one of its pieces died; that one is pinned, and would keep 16 MiB for itself. */
+static void a_pinned_piece_does_not_hold_a_log_that_is_mostly_dead(void **state)
+{
+    struct l2_regions *rs = l2_regions_new(2, &weights);
+    uint32_t region = full_log(rs, 1);
+
+    (void)state;
+    for (unsigned i = 0; i < 16; i++)
+        l2_region_pin(rs, region, true);
+    assert_int_equal(l2_region_victim(rs, 9, 1), L2_NO_REGION);
+    for (unsigned i = 0; i < 8; i++)
+        assert_false(l2_region_drop(rs, region, CACHE_BLOCK_BYTES, true));
+    assert_int_equal(l2_region_victim(rs, 9, 1), L2_NO_REGION); /* half of it is alive */
+    assert_false(l2_region_drop(rs, region, CACHE_BLOCK_BYTES, true));
+    assert_int_equal(l2_region_victim(rs, 9, 1), region);
+    l2_regions_free(rs);
+}
+
 static void a_log_that_is_mostly_dead_leaves_before_an_older_region(void **state)
 {
     struct l2_regions *rs = l2_regions_new(4, &weights);
@@ -642,6 +668,7 @@ int main(void)
         cmocka_unit_test(pieces_that_cannot_all_be_there_are_refused),
         cmocka_unit_test(a_busy_region_is_no_victim_and_an_idle_one_is),
         cmocka_unit_test(a_mostly_pinned_region_is_no_victim),
+        cmocka_unit_test(a_pinned_piece_does_not_hold_a_log_that_is_mostly_dead),
         cmocka_unit_test(a_busy_region_that_loses_its_last_piece_is_the_next_victim_once_idle),
         cmocka_unit_test(a_log_that_is_mostly_dead_leaves_before_an_older_region),
         cmocka_unit_test(of_two_that_are_mostly_dead_the_one_with_less_alive_leaves),
