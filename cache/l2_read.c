@@ -142,12 +142,24 @@ static bool may_read_more(const struct l2_store *s)
     return s->reading_bytes < s->l2->busy_bytes;
 }
 
+/* Nothing ends a late read: who waited for those alone would wait for as long as the disk. */
+static bool is_all_late(const struct l2_store *s)
+{
+    return s->late_bytes == s->reading_bytes;
+}
+
 static void feed_hungry(struct l2_store *s)
 {
     struct el_list *l;
 
-    while (may_read_more(s) && (l = el_list_pop(&s->hungry)) != NULL)
+    while ((may_read_more(s) || is_all_late(s)) && (l = el_list_pop(&s->hungry)) != NULL)
         pump(EL_ENTRY(l, struct l2_read, hungry));
+}
+
+static void strand_ends(struct l2_piece *p)
+{
+    p->store->late_bytes -= p->room.bytes;
+    cache_room_free(p->object, &p->room);
 }
 
 /* The piece is dealt with; its memory is the fill's again, or freed. */
@@ -159,7 +171,7 @@ static void end_piece(struct l2_piece *p)
     s->reading_bytes -= p->room.bytes;
     el_list_remove(&p->of_read);
     if (r == NULL)
-        cache_room_free(p->object, &p->room);
+        strand_ends(p);
     else
         r->n_pieces--;
     free_piece(p);
@@ -279,15 +291,26 @@ static void begin_block(struct l2_read *r, const struct cache_room *room)
     r->is_over = true;
 }
 
+static void refuse(struct l2_read *r)
+{
+    l2_note_health(r->store, L2_LATE);
+    r->is_over = true;
+    r->code = EL_EDISK;
+}
+
 static void pump(struct l2_read *r)
 {
     struct cache_room room;
 
     while (!r->is_over && r->n_reading < AHEAD && r->n_pieces < IN_HAND) {
         if (!may_read_more(r->store)) {
-            if (el_list_empty(&r->hungry))
-                el_list_append(&r->store->hungry, &r->hungry);
-            return;
+            if (!is_all_late(r->store)) {
+                if (el_list_empty(&r->hungry))
+                    el_list_append(&r->store->hungry, &r->hungry);
+                return;
+            }
+            refuse(r);
+            break;
         }
         switch (cache_fill_take(r->fill, &room)) {
         case CACHE_TAKE_ROOM:
@@ -334,6 +357,7 @@ static void give_up(struct l2_read *r)
 
         cache_fill_strand(r->fill, &p->room);
         el_list_remove(&p->link); /* judged once */
+        r->store->late_bytes += p->room.bytes;
         p->read = NULL;
     }
     r->is_over = true;

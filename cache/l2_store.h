@@ -84,6 +84,7 @@ struct l2_store {
     struct el_list reading; /* of l2_piece.link: submitted, oldest first */
     struct el_list hungry;  /* of l2_read.hungry: wait for others to have read */
     uint64_t reading_bytes; /* the late ones included */
+    uint64_t late_bytes;    /* of them */
     struct el_timer deadline_timer;
 
     struct l2_mover *mover;       /* empties a region; NULL: none is being emptied */
