@@ -16,6 +16,7 @@ for name in list(os.environ):
 from node import Node  # noqa: E402
 from origin import Origin  # noqa: E402
 from rgw import Rgw  # noqa: E402
+from tier import Tier  # noqa: E402
 
 
 @pytest.fixture
@@ -48,6 +49,13 @@ def start():
 def node(start):
     """A forward proxy with small deadlines and no gateway."""
     return start(storage__retry_backoff_ms=10, storage__breaker_failures=0)
+
+
+@pytest.fixture
+def tier(origin):
+    t = Tier(origin)
+    yield t
+    t.close()
 
 
 @pytest.fixture(scope="session")

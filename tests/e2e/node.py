@@ -17,17 +17,23 @@ REPORTS = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime erro
 
 
 class Node:
-    """Node(cache__memory_cache_size_mb=64): every option is --section.key=value; `__` stands for the dot."""
+    """
+    Node(cache__memory_cache_size_mb=64): every option is --section.key=value; `__` stands for the dot.
+    `launch` is a command that runs the node: it becomes it.
+    """
 
-    def __init__(self, *args, wait=True, **options):
+    def __init__(self, *args, wait=True, launch=(), **options):
         assert ELIONODE, "the environment variable ELIONODE must name the program"
         options = {"proxy__listen_port": 0, "admin__listen_port": 0, "proxy__threads": 2,
                    "cache__memory_cache_size_mb": 256, "cache__disk_cache_size_mb": 0, "general__node_id": "node-under-test", **options}
         argv = [f"--{k.replace('__', '.')}={v}" for k, v in options.items()]
         self.log_path = pathlib.Path(tempfile.mkstemp(prefix="elionode-", suffix=".log")[1])
         self.port = self.admin_port = self.tls_port = 0
+        self.ready_s = None
+        self.wanted_code = 0
+        self.began = time.monotonic()
         with self.log_path.open("wb") as log:
-            self.process = subprocess.Popen([ELIONODE, *argv, *args], stdin=subprocess.DEVNULL,
+            self.process = subprocess.Popen([*launch, ELIONODE, *argv, *args], stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=subprocess.STDOUT)
         self.pid = self.process.pid
         if wait:
@@ -38,6 +44,7 @@ class Node:
         while time.monotonic() < deadline:
             line = next((l for l in self.log().splitlines() if "node.ready" in l), None)
             if line:
+                self.ready_s = time.monotonic() - self.began
                 ports = {k: int(v) for k, v in re.findall(r'"?(\w+_port)"?[=:]"?(\d+)', line)}
                 self.port, self.admin_port = ports["proxy_port"], ports["admin_port"]
                 self.tls_port = ports.get("tls_port", 0)
@@ -111,8 +118,15 @@ class Node:
             self.process.kill()
             self.process.wait()
 
+    def crash(self):
+        """SIGKILL, which is what stop() then expects to have ended it."""
+        self.wanted_code = -signal.SIGKILL
+        self.kill()
+
     def stop(self):
-        """SIGTERM; it must end by itself, with 0 and without a complaint of a sanitizer."""
+        """SIGTERM; it must end by itself, with 0 and without a complaint of a sanitizer. Once is enough."""
+        if not self.log_path.exists():
+            return
         if self.process.poll() is None:
             self.signal(signal.SIGTERM)
         try:
@@ -123,4 +137,4 @@ class Node:
         log = self.log()
         self.log_path.unlink()
         complaint = REPORTS.search(log)
-        assert code == 0 and not complaint, f"elionode ended with {code}:\n{log[-20000:]}"
+        assert code == self.wanted_code and not complaint, f"elionode ended with {code}:\n{log[-20000:]}"
