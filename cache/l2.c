@@ -358,11 +358,12 @@ void cache_l2_close(struct cache_l2 *l2)
     while (l2->n_loads > 0 || l2->n_tasks > 0)
         (void)pthread_cond_wait(&l2->loads_done, &l2->loads_mtx);
     EL_ASSERT(pthread_mutex_unlock(&l2->loads_mtx) == 0);
-    l2_verifiers_free(l2->verifiers); /* before the queues to which they post */
-    for (size_t i = 0; i < l2->n_stores; i++) {
+    /* A read that is still under way is verified when it ends. */
+    for (size_t i = 0; i < l2->n_stores; i++)
         l2_store_stop(l2->stores[i]);
+    l2_verifiers_free(l2->verifiers); /* before the queues to which they post */
+    for (size_t i = 0; i < l2->n_stores; i++)
         close_store(l2->stores[i]);
-    }
     EL_ASSERT(pthread_cond_destroy(&l2->loads_done) == 0);
     EL_ASSERT(pthread_mutex_destroy(&l2->loads_mtx) == 0);
     EL_ASSERT(pthread_mutex_destroy(&l2->fills_mtx) == 0);
