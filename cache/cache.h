@@ -351,7 +351,7 @@ struct cache_store_stats {
     const char *state; /* "loading", "normal", "degraded", "down" */
     const char *io;    /* "io_uring", "threads" */
     uint64_t limit_bytes, used_bytes, index_bytes, map_bytes;
-    uint64_t objects, chunks, pinned_chunks;
+    uint64_t objects, chunks;
     uint64_t regions, free_regions;
     uint64_t hot_regions, warm_regions, cold_regions; /* those in use; a log by what a piece has */
     uint64_t read_blocks, read_bytes, written_blocks, written_bytes;

@@ -577,7 +577,6 @@ static void get_stats(struct l2_store *s, struct cache_store_stats *ret)
         .map_bytes = atomic_load(&s->map_bytes),
         .objects = atomic_load(&s->n_objects),
         .chunks = atomic_load(&s->n_chunks),
-        .pinned_chunks = atomic_load(&s->n_pinned),
         .regions = atomic_load(&s->limit_bytes) / L2_REGION_BYTES,
         .free_regions = atomic_load(&s->n_free),
         .hot_regions = atomic_load(&s->n_heat[CACHE_HOT]),

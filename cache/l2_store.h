@@ -97,7 +97,7 @@ struct l2_store {
     } count;
     _Atomic uint64_t n_heat[3]; /* by enum cache_temperature; for status, as the next line */
     uint64_t published_ms;
-    _Atomic uint64_t limit_bytes, n_objects, n_chunks, n_pinned, n_free, live_bytes,
+    _Atomic uint64_t limit_bytes, n_objects, n_chunks, n_free, live_bytes,
         map_bytes; /* for status */
 };
 

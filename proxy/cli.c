@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cli: `elionode get` is a client like any other: libcurl with the node as its proxy. The file gets
- * its name only when it is whole; until then the bytes are in a temporary file beside it, which is
- * removed when anything fails, an interrupt included.
+ * cli: which sub command is meant, and the first of them. `elionode get` is a client like any
+ * other: libcurl with the node as its proxy. The file gets its name only when it is whole; until
+ * then the bytes are in a temporary file beside it, which is removed when anything fails, an
+ * interrupt included.
  */
-#include "proxy/cli.h"
+#include "proxy/cli_own.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -63,7 +64,7 @@ static int complain(const char *fmt, ...)
     return PROXY_CLI_FAILED;
 }
 
-static void format_bytes(double bytes, char out[16])
+void proxy_cli_format_bytes(double bytes, char out[16])
 {
     static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB" };
     size_t i = 0;
@@ -102,15 +103,15 @@ void proxy_cli_progress_line(const struct proxy_cli_progress *p, char *out, size
     char done[16], total[16], per_second[16], eta[24], bar[BAR_CELLS + 1];
     double part;
 
-    format_bytes((double)p->done, done);
-    format_bytes(rate, per_second);
+    proxy_cli_format_bytes((double)p->done, done);
+    proxy_cli_format_bytes(rate, per_second);
     if (p->total == 0) {
         (void)snprintf(out, out_bytes, "%s  %s/s  %s", done, per_second, p->x_cache);
         return;
     }
     part = (double)el_min_u64(p->done, p->total) / (double)p->total;
     format_bar(part, bar);
-    format_bytes((double)p->total, total);
+    proxy_cli_format_bytes((double)p->total, total);
     if (rate > 0)
         format_eta((double)(p->total - el_min_u64(p->done, p->total)) / rate, eta);
     else
@@ -418,8 +419,8 @@ static void print_text(struct get *g, double seconds)
 {
     char bytes[16], rate[16];
 
-    format_bytes((double)g->bytes, bytes);
-    format_bytes(seconds > 0 ? (double)g->bytes / seconds : 0, rate);
+    proxy_cli_format_bytes((double)g->bytes, bytes);
+    proxy_cli_format_bytes(seconds > 0 ? (double)g->bytes / seconds : 0, rate);
     (void)fprintf(stderr, "%s: %s in %.2f s, %s/s%s%s\n", g->file, bytes, seconds, rate,
                   g->x_cache[0] != '\0' ? ", " : "", g->x_cache);
 }
@@ -545,20 +546,25 @@ static int run_get(struct get *g)
 
 bool proxy_cli_has(const char *word)
 {
-    return word != NULL && strcmp(word, "get") == 0;
+    return word != NULL && (strcmp(word, "get") == 0 || proxy_cli_node_has(word));
 }
 
 void proxy_cli_help(FILE *out)
 {
-    (void)fprintf(out, "sub commands (each knows --help):\n"
-                       "  elionode get URL   fetch a file through a running node\n");
+    (void)fprintf(
+        out, "sub commands (each knows --help):\n"
+             "  elionode get URL                        fetch a file through a running node\n");
+    proxy_cli_node_help(out);
 }
 
 int proxy_cli_run(int argc, char *const argv[])
 {
     struct get g = { .proxy = DEFAULT_PROXY, .fd = -1 };
-    int rc = parse(&g, argc, argv);
+    int rc;
 
+    if (proxy_cli_node_has(argv[1]))
+        return proxy_cli_node_run(argc, argv);
+    rc = parse(&g, argc, argv);
     if (rc < 0) {
         is_interrupted = 0;
         catch_signals();

@@ -3,6 +3,8 @@
  * cli: the sub commands of elionode, which talk to a running node.
  *
  *   elionode get URL [-o FILE] [--proxy=HOST:PORT] [--json] [--quiet]
+ *   elionode status | stat URL | purge URL | purge --prefix=URL | pin URL | unpin URL
+ *            [--admin=HOST:PORT] [--json]
  */
 #pragma once
 

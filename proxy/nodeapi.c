@@ -1,28 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#include "proxy/nodeapi.h"
+#include "proxy/nodeapi_routes.h"
 
 #include <dirent.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
 
-#include "common/http_server.h"
 #include "common/log.h"
 
 #define RECENT_EVENTS 50
-
-struct proxy_nodeapi {
-    /* Immutable. */
-    struct proxy_nodeapi_conf conf;
-    char *node_id; /* owned */
-    int64_t started_wall_ms;
-    uint64_t started_ms;
-    struct el_http_server *server;
-
-    _Atomic bool is_ready;
-    pthread_mutex_t mtx; /* held while the proxy is asked, so that it does not go away meanwhile */
-    struct proxy *proxy; /* under mtx */
-};
+/* A purge looks through every index: after so long its caller is told that it goes on. */
+#define LATER_MS 60000
 
 /* ---- the process ---- */
 
@@ -83,14 +70,14 @@ static void register_metrics(struct proxy_nodeapi *api)
 static void add_proxy(struct proxy_nodeapi *api, json_t *status)
 {
     json_t *o = el_json_child(status, "proxy");
+    struct proxy *proxy = proxy_nodeapi_lock(api);
 
-    EL_ASSERT(pthread_mutex_lock(&api->mtx) == 0);
-    if (api->proxy != NULL) {
-        el_json_add_u64(o, "port", proxy_port(api->proxy));
-        el_json_add_u64(o, "tls_port", proxy_tls_port(api->proxy));
-        el_json_add_u64(o, "busy", proxy_busy(api->proxy));
+    if (proxy != NULL) {
+        el_json_add_u64(o, "port", proxy_port(proxy));
+        el_json_add_u64(o, "tls_port", proxy_tls_port(proxy));
+        el_json_add_u64(o, "busy", proxy_busy(proxy));
     }
-    EL_ASSERT(pthread_mutex_unlock(&api->mtx) == 0);
+    proxy_nodeapi_unlock(api);
 }
 
 static void add_store(json_t *stores, const struct cache_store_stats *s)
@@ -141,6 +128,7 @@ static void add_cache(struct proxy_nodeapi *api, json_t *status)
     json_t *o = el_json_child(status, "cache");
     json_t *memory = el_json_child(o, "memory");
     json_t *heat = el_json_child(o, "heat");
+    json_t *pinned = el_json_child(o, "pinned");
     struct cache_stats s;
 
     cache_stats_get(api->conf.cache, &s);
@@ -148,6 +136,9 @@ static void add_cache(struct proxy_nodeapi *api, json_t *status)
     el_json_add_u64(memory, "used_bytes", s.memory_used_bytes);
     el_json_add_u64(memory, "pinned_bytes", s.memory_pinned_bytes);
     el_json_add_bool(memory, "huge_pages", s.huge_pages);
+    el_json_add_u64(pinned, "objects", s.pinned_objects);
+    el_json_add_u64(pinned, "bytes", s.pinned_bytes);
+    el_json_add_u64(pinned, "limit_bytes", s.pinned_limit_bytes);
     el_json_add_u64(heat, "hot", s.hot_chunks);
     el_json_add_u64(heat, "warm", s.warm_chunks);
     el_json_add_u64(heat, "cold", s.cold_chunks);
@@ -272,7 +263,31 @@ static const struct el_http_route routes[] = {
     { "GET", "/readyz", get_readyz },
     { "GET", "/metrics", get_metrics },
     { "GET", "/api/v1/status", get_status },
+    { "GET", "/api/v1/cache/stat", proxy_operate_stat },
+    { "POST", "/api/v1/cache/purge", proxy_operate_purge },
+    { "POST", "/api/v1/cache/pin", proxy_operate_pin },
+    { "POST", "/api/v1/cache/unpin", proxy_operate_unpin },
 };
+
+/* ---- the proxy ---- */
+
+struct proxy *proxy_nodeapi_lock(struct proxy_nodeapi *api)
+{
+    EL_ASSERT(pthread_mutex_lock(&api->mtx) == 0);
+    return api->proxy;
+}
+
+void proxy_nodeapi_unlock(struct proxy_nodeapi *api)
+{
+    EL_ASSERT(pthread_mutex_unlock(&api->mtx) == 0);
+}
+
+void proxy_nodeapi_set_proxy(struct proxy_nodeapi *api, struct proxy *proxy)
+{
+    (void)proxy_nodeapi_lock(api);
+    api->proxy = proxy;
+    proxy_nodeapi_unlock(api);
+}
 
 /* ---- start and stop ---- */
 
@@ -294,6 +309,7 @@ enum el_err proxy_nodeapi_start(const struct proxy_nodeapi_conf *conf,
         .routes = routes,
         .route_count = EL_COUNT(routes),
         .arg = api,
+        .later_ms = LATER_MS,
     };
     enum el_err rc;
 
@@ -315,13 +331,6 @@ enum el_err proxy_nodeapi_start(const struct proxy_nodeapi_conf *conf,
 uint16_t proxy_nodeapi_port(const struct proxy_nodeapi *api)
 {
     return el_http_server_port(api->server);
-}
-
-void proxy_nodeapi_set_proxy(struct proxy_nodeapi *api, struct proxy *proxy)
-{
-    EL_ASSERT(pthread_mutex_lock(&api->mtx) == 0);
-    api->proxy = proxy;
-    EL_ASSERT(pthread_mutex_unlock(&api->mtx) == 0);
 }
 
 void proxy_nodeapi_set_ready(struct proxy_nodeapi *api, bool is_ready)

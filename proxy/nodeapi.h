@@ -6,6 +6,7 @@
  *   GET /readyz          200 while requests are taken, 503 before and while draining
  *   GET /metrics         Prometheus text
  *   GET /api/v1/status   one JSON object with everything
+ *   /api/v1/cache/...    what is cached of a URL, purge, pin: operate.c
  *
  * It starts before the proxy (whose guard wants to know this port) and stops after it.
  */
@@ -32,7 +33,7 @@ struct proxy_nodeapi_conf {
 enum el_err proxy_nodeapi_start(const struct proxy_nodeapi_conf *conf,
                                 struct proxy_nodeapi **ret_api, struct el_error *err);
 uint16_t proxy_nodeapi_port(const struct proxy_nodeapi *api);
-/* What the status says of the proxy; borrowed until NULL is set. It asks proxy_busy(). */
+/* Who is asked about requests and keys; borrowed until NULL is set. */
 void proxy_nodeapi_set_proxy(struct proxy_nodeapi *api, struct proxy *proxy);
 void proxy_nodeapi_set_ready(struct proxy_nodeapi *api, bool is_ready);
 void proxy_nodeapi_stop(struct proxy_nodeapi *api); /* NULL is fine */

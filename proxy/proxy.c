@@ -215,6 +215,22 @@ enum el_err proxy_reload(struct proxy *p, const struct el_conf *conf, struct el_
     return rc;
 }
 
+enum el_err proxy_url_key(const struct proxy *p, struct el_str target, struct el_buf *out,
+                          struct el_error *err)
+{
+    return proxy_route_key(p->gateway, target, out, err);
+}
+
+void proxy_distrust_asked(struct proxy *p, struct el_str key, bool is_prefix)
+{
+    if (!is_prefix) {
+        proxy_req_distrust(p, key);
+        return;
+    }
+    for (size_t i = 0; i < PROXY_EPOCHS; i++)
+        atomic_fetch_add(&p->epochs[i], 1);
+}
+
 void proxy_drain(struct proxy *p)
 {
     proxy_server_drain(p->server);

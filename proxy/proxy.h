@@ -35,6 +35,19 @@ enum el_err proxy_start(const struct proxy_conf *conf, struct proxy **ret_proxy,
 uint16_t proxy_port(const struct proxy *p);
 uint16_t proxy_tls_port(const struct proxy *p); /* 0: none */
 enum el_err proxy_reload(struct proxy *p, const struct el_conf *conf, struct el_error *err);
+
+/*
+ * The key under which the cache has what a GET of `target` (a URL, or a path of the gateway) asks
+ * for; appended to `out`. EL_EBADREQ, EL_ENOORIGIN. Thread: any.
+ */
+enum el_err proxy_url_key(const struct proxy *p, struct el_str target, struct el_buf *out,
+                          struct el_error *err);
+/*
+ * What the origin was asked for before this call is not stored under the key when it comes; with
+ * is_prefix under none at all, since which it will be is not known. Thread: any.
+ */
+void proxy_distrust_asked(struct proxy *p, struct el_str key, bool is_prefix);
+
 void proxy_drain(struct proxy *p);    /* returns at once */
 uint64_t proxy_busy(struct proxy *p); /* requests and tunnels still running */
 void proxy_stop(struct proxy *p);     /* drops what is left; NULL is fine */

@@ -201,6 +201,11 @@ static void on_exchange(void *arg, struct store_exchange *ex, enum store_event e
     }
 }
 
+void proxy_req_distrust(struct proxy *p, struct el_str url)
+{
+    atomic_fetch_add(epoch_of(p, url), 1);
+}
+
 void proxy_req_invalidate(struct proxy_req *r)
 {
     struct el_str url = el_buf_str(&r->route.url);
@@ -208,11 +213,11 @@ void proxy_req_invalidate(struct proxy_req *r)
 
     /* The query of an unsafe request often names a part or an upload of the object, not another
      * object. */
-    atomic_fetch_add(epoch_of(r->proxy, url), 1);
+    proxy_req_distrust(r->proxy, url);
     (void)cache_invalidate(r->proxy->cache, url);
     if (path.n == url.n)
         return;
-    atomic_fetch_add(epoch_of(r->proxy, path), 1);
+    proxy_req_distrust(r->proxy, path);
     (void)cache_invalidate(r->proxy->cache, path);
 }
 

@@ -60,8 +60,8 @@ struct proxy {
     void *allowed_arg;
     _Atomic(struct proxy_settings *) settings;
     /*
-     * Counts the unsafe requests that succeeded, by hash of the url: an answer that was asked for
-     * before one must not be published after it.
+     * Counts the unsafe requests that succeeded, and purges, by hash of the url: an answer that was
+     * asked for before one must not be published after it.
      */
     _Atomic uint32_t epochs[PROXY_EPOCHS];
     struct el_counter *requests[PROXY_XCACHES];
@@ -161,6 +161,8 @@ void proxy_req_exchange(struct proxy_req *r, const struct el_fields *fields, int
 void proxy_req_land(struct proxy_req *r, bool stored, uint64_t solo_ms);
 /* An unsafe request succeeded: what is cached of its target is invalid. */
 void proxy_req_invalidate(struct proxy_req *r);
+/* Answers that were asked for before now are not stored under that url. Thread: any. */
+void proxy_req_distrust(struct proxy *p, struct el_str url);
 /* How many unsafe requests have succeeded on this url (and on those that share its slot). */
 uint32_t proxy_req_epoch(const struct proxy_req *r);
 int64_t proxy_req_now(const struct proxy_req *r); /* wall clock, ms */

@@ -374,3 +374,18 @@ enum el_err proxy_route_parse(const struct proxy_gateway *g, const struct proxy_
     find_credentials(head, route);
     return count_forwards(head, route, err);
 }
+
+enum el_err proxy_route_key(const struct proxy_gateway *g, struct el_str target, struct el_buf *out,
+                            struct el_error *err)
+{
+    const struct proxy_head head = { .method = EL_STR("GET"), .target = target };
+    struct proxy_route route = { 0 };
+    enum el_err rc = proxy_route_parse(g, &head, &route, err);
+
+    if (rc == EL_OK && route.kind == PROXY_ROUTE_OPTIONS_STAR)
+        rc = el_fail(err, EL_EBADREQ, 0, "* names no object");
+    if (rc == EL_OK)
+        el_buf_add_str(out, el_buf_str(&route.url));
+    el_buf_deinit(&route.url);
+    return rc;
+}

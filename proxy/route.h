@@ -62,6 +62,13 @@ enum el_err proxy_route_parse(const struct proxy_gateway *g, const struct proxy_
                               struct proxy_route *route, struct el_error *err);
 
 /*
+ * The origin URL of what a GET of `target` asks for: a URL, or a path of the gateway. Appended to
+ * `out`. EL_EBADREQ and EL_ENOORIGIN as above.
+ */
+enum el_err proxy_route_key(const struct proxy_gateway *g, struct el_str target, struct el_buf *out,
+                            struct el_error *err);
+
+/*
  * Whether the client's signature covers the field: SignedHeaders of AWS signature version 4,
  * AdditionalHeaders of OSS version 4, in Authorization or in the query. Older signatures cover no
  * field that this proxy would change.

@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "common/log.h"
+#include "proxy/fresh.h"
 #include "tests/lib/raw_http.h"
 
 void cache_stats_get(struct cache *c, struct cache_stats *ret)
@@ -45,6 +46,97 @@ uint64_t proxy_busy(struct proxy *p)
 {
     (void)p;
     return 2;
+}
+
+/* ---- what operators ask: answered at once, but by message, as the cache does ---- */
+
+static char asked[128]; /* the last question, written down */
+
+static void note(const char *what, struct el_str key)
+{
+    (void)snprintf(asked, sizeof(asked), "%s %.*s", what, EL_STR_ARG(key));
+}
+
+static struct cache_meta meta = { .status = 200, .lifetime_ms = 60000 };
+
+int64_t proxy_fresh_age_ms(const struct cache_meta *m, int64_t now_ms)
+{
+    (void)m;
+    (void)now_ms;
+    return 7000;
+}
+
+void cache_stat(struct cache *c, struct el_str url, struct cache_stat *st)
+{
+    (void)c;
+    note("stat", url);
+    meta.etag = EL_STR("\"e\"");
+    st->n = el_str_eq(url, EL_STR("key:http://o/none")) ? 0 : 1;
+    st->v[0] = (struct cache_variant){
+        .meta = &meta,
+        .length = 5000000,
+        .blocks = 5,
+        .memory_blocks = 2,
+        .disk_blocks = 3,
+        .cached_blocks = 4,
+        .heat = "warm",
+        .per_hour = 12.5,
+        .is_pinned = true,
+    };
+    el_msgq_post(st->queue, &st->msg);
+}
+
+void cache_stat_deinit(struct cache_stat *st)
+{
+    st->n = 0;
+}
+
+void cache_purge_url(struct cache *c, struct el_str url, struct cache_purge *p)
+{
+    (void)c;
+    note(asked[0] == 'd' ? "distrusted, purged" : "purged", url);
+    p->objects = 2;
+    el_msgq_post(p->queue, &p->msg);
+}
+
+void cache_purge_prefix(struct cache *c, struct el_str prefix, struct cache_purge *p)
+{
+    (void)c;
+    note(asked[0] == 'd' ? "distrusted, purged all of" : "purged all of", prefix);
+    p->objects = 7;
+    if (el_str_eq(prefix, EL_STR("key:http://o/broken")))
+        el_fail(&p->err, EL_EDISK, 0, "a disk does not answer");
+    el_msgq_post(p->queue, &p->msg);
+}
+
+void cache_pin(struct cache *c, struct el_str url, bool is_pinned, struct cache_pin *p)
+{
+    (void)c;
+    note(is_pinned ? "pin" : "unpin", url);
+    p->objects = 1;
+    if (el_str_eq(url, EL_STR("key:http://o/none")))
+        el_fail(&p->err, EL_ENOTCACHED, 0, "nothing of this URL is cached");
+    if (el_str_eq(url, EL_STR("key:http://o/huge")))
+        el_fail(&p->err, EL_EFULL, 0, "too much is pinned");
+    if (el_str_eq(url, EL_STR("key:http://o/weak")))
+        el_fail(&p->err, EL_EUNSUPPORTED, 0, "only in memory");
+    el_msgq_post(p->queue, &p->msg);
+}
+
+enum el_err proxy_url_key(const struct proxy *p, struct el_str target, struct el_buf *out,
+                          struct el_error *err)
+{
+    (void)p;
+    if (!el_str_starts(target, EL_STR("http://")))
+        return el_fail(err, EL_ENOORIGIN, 0, "there is no gateway");
+    el_buf_addf(out, "key:%.*s", EL_STR_ARG(target));
+    return EL_OK;
+}
+
+void proxy_distrust_asked(struct proxy *p, struct el_str key, bool is_prefix)
+{
+    (void)p;
+    note(is_prefix ? "distrust all" : "distrust", key);
 }
 
 struct fixture {
@@ -182,6 +274,131 @@ static void status_copes_without_a_proxy(void **state)
     json_decref(root);
 }
 
+/* ---- the cache ---- */
+
+/* `answer` is all of it; free() it. */
+static char *post(struct fixture *f, const char *target)
+{
+    char request[512];
+
+    asked[0] = '\0';
+    (void)snprintf(request, sizeof(request),
+                   "POST %s HTTP/1.1\r\nHost: test\r\nConnection: close\r\n"
+                   "Content-Length: 0\r\n\r\n",
+                   target);
+    return raw_exchange(proxy_nodeapi_port(f->api), request);
+}
+
+static void assert_answer(char *answer, int status, const char *part)
+{
+    char begin[16];
+
+    (void)snprintf(begin, sizeof(begin), "HTTP/1.1 %d", status);
+    if (strncmp(answer, begin, strlen(begin)) != 0 || strstr(answer, part) == NULL)
+        fail_msg("not %d with %s: %s", status, part, answer);
+    free(answer);
+}
+
+static int set_up_proxy(void **state)
+{
+    struct fixture *f = (struct fixture *)*state;
+
+    proxy_nodeapi_set_proxy(f->api, (struct proxy *)(void *)&f->proxy);
+    return 0;
+}
+
+static void stat_tells_what_is_cached_under_the_key_of_the_url(void **state)
+{
+    json_t *root = get_json((struct fixture *)*state, "/api/v1/cache/stat?url=http%3A%2F%2Fo%2Fk");
+    json_t *v = json_array_get(json_object_get(root, "variants"), 0);
+
+    assert_string_equal(asked, "stat key:http://o/k");
+    assert_string_equal(json_string_value(json_object_get(root, "url")), "key:http://o/k");
+    assert_int_equal(json_integer_value(json_object_get(v, "status")), 200);
+    assert_int_equal(json_integer_value(json_object_get(v, "length")), 5000000);
+    assert_string_equal(json_string_value(json_object_get(v, "etag")), "\"e\"");
+    assert_true(json_is_null(json_object_get(v, "last_modified")));
+    assert_int_equal(json_integer_value(json_object_get(v, "cached_blocks")), 4);
+    assert_int_equal(json_integer_value(json_object_get(v, "memory_blocks")), 2);
+    assert_int_equal(json_integer_value(json_object_get(v, "disk_blocks")), 3);
+    assert_string_equal(json_string_value(json_object_get(v, "heat")), "warm");
+    assert_true(json_is_true(json_object_get(v, "pinned")));
+    assert_int_equal(json_integer_value(json_object_get(v, "age_s")), 7);
+    assert_true(json_is_true(json_object_get(v, "fresh")));
+    json_decref(root);
+}
+
+static void what_is_not_cached_is_404(void **state)
+{
+    struct fixture *f = (struct fixture *)*state;
+
+    assert_answer(get(f, "/api/v1/cache/stat?url=http://o/none"), 404, "nothing of this URL");
+    assert_answer(post(f, "/api/v1/cache/pin?url=http://o/none"), 404, "nothing of this URL");
+}
+
+/* Otherwise a fetch that is under way would bring it back. */
+static void a_purge_distrusts_what_was_asked_for_and_then_forgets(void **state)
+{
+    struct fixture *f = (struct fixture *)*state;
+
+    assert_answer(post(f, "/api/v1/cache/purge?url=http://o/k"), 200,
+                  "{\"url\":\"key:http://o/k\",\"objects\":2}");
+    assert_string_equal(asked, "distrusted, purged key:http://o/k");
+    assert_answer(post(f, "/api/v1/cache/purge?prefix=http://o/d/"), 200,
+                  "{\"prefix\":\"key:http://o/d/\",\"objects\":7}");
+    assert_string_equal(asked, "distrusted, purged all of key:http://o/d/");
+}
+
+static void a_disk_that_could_not_be_purged_is_an_error(void **state)
+{
+    assert_answer(post((struct fixture *)*state, "/api/v1/cache/purge?prefix=http://o/broken"), 500,
+                  "a disk does not answer");
+}
+
+static void pin_and_unpin_say_what_is_so_now(void **state)
+{
+    struct fixture *f = (struct fixture *)*state;
+
+    assert_answer(post(f, "/api/v1/cache/pin?url=http://o/k"), 200,
+                  "{\"url\":\"key:http://o/k\",\"pinned\":true,\"objects\":1}");
+    assert_string_equal(asked, "pin key:http://o/k");
+    assert_answer(post(f, "/api/v1/cache/unpin?url=http://o/k"), 200, "\"pinned\":false");
+    assert_string_equal(asked, "unpin key:http://o/k");
+    assert_answer(post(f, "/api/v1/cache/pin?url=http://o/huge"), 507, "too much is pinned");
+    assert_answer(post(f, "/api/v1/cache/pin?url=http://o/weak"), 409, "only in memory");
+}
+
+static void a_question_that_is_not_understood_changes_nothing(void **state)
+{
+    struct fixture *f = (struct fixture *)*state;
+    static const char *const wrong[] = {
+        "/api/v1/cache/purge",
+        "/api/v1/cache/purge?",
+        "/api/v1/cache/purge?url=",
+        "/api/v1/cache/purge?prefix=",
+        "/api/v1/cache/purge?uri=http://o/k",
+        "/api/v1/cache/purge?url=http://o/k?a&b", /* the URL's own & */
+        "/api/v1/cache/purge?url=http://o/%zz",
+        "/api/v1/cache/purge?url=/bucket/key", /* the gateway is not there */
+        "/api/v1/cache/pin?prefix=http://o/",
+    };
+
+    for (size_t i = 0; i < EL_COUNT(wrong); i++) {
+        assert_answer(post(f, wrong[i]), 400, "application/problem+json");
+        assert_string_equal(asked, "");
+    }
+    assert_answer(get(f, "/api/v1/cache/purge?url=http://o/k"), 405, "allow: POST");
+    assert_string_equal(asked, "");
+}
+
+static void without_a_proxy_nothing_is_looked_up(void **state)
+{
+    struct fixture *f = (struct fixture *)*state;
+
+    proxy_nodeapi_set_proxy(f->api, NULL);
+    assert_answer(get(f, "/api/v1/cache/stat?url=http://o/k"), 503, "starting or stopping");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -191,6 +408,13 @@ int main(void)
         cmocka_unit_test(status_has_the_figures_of_every_part),
         cmocka_unit_test(status_lists_recent_events),
         cmocka_unit_test(status_copes_without_a_proxy),
+        cmocka_unit_test_setup(stat_tells_what_is_cached_under_the_key_of_the_url, set_up_proxy),
+        cmocka_unit_test_setup(what_is_not_cached_is_404, set_up_proxy),
+        cmocka_unit_test_setup(a_purge_distrusts_what_was_asked_for_and_then_forgets, set_up_proxy),
+        cmocka_unit_test_setup(a_disk_that_could_not_be_purged_is_an_error, set_up_proxy),
+        cmocka_unit_test_setup(pin_and_unpin_say_what_is_so_now, set_up_proxy),
+        cmocka_unit_test_setup(a_question_that_is_not_understood_changes_nothing, set_up_proxy),
+        cmocka_unit_test(without_a_proxy_nothing_is_looked_up),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

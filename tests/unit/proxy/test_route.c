@@ -466,6 +466,35 @@ static void a_route_that_is_used_again_keeps_nothing_of_the_last_request(void **
     proxy_gateway_free(g);
 }
 
+static void a_key_is_the_same_however_the_object_is_named(void **state)
+{
+    static const char *const names[] = {
+        "http://e/b/k",
+        "http://E:80/b/k",
+        "/b/k",
+        "/b/k?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=a&X-Amz-Signature=1",
+    };
+    static const char *const wrong[] = { "", "*", "b/k", "ftp://e/b/k", "http://u@e/b/k" };
+    struct proxy_gateway *g = gateway("http://e", "", "");
+    struct el_buf key = { 0 };
+
+    (void)state;
+    for (size_t i = 0; i < EL_COUNT(names); i++) {
+        el_buf_clear(&key);
+        assert_int_equal(proxy_route_key(g, el_str_of(names[i]), &key, NULL), EL_OK);
+        assert_str(el_buf_str(&key), "http://e/b/k");
+    }
+    el_buf_clear(&key);
+    for (size_t i = 0; i < EL_COUNT(wrong); i++)
+        assert_int_equal(proxy_route_key(g, el_str_of(wrong[i]), &key, NULL), EL_EBADREQ);
+    assert_int_equal(key.n, 0);
+    proxy_gateway_free(g);
+    g = gateway("", "", "");
+    assert_int_equal(proxy_route_key(g, EL_STR("/b/k"), &key, NULL), EL_ENOORIGIN);
+    proxy_gateway_free(g);
+    el_buf_deinit(&key);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -484,6 +513,7 @@ int main(void)
         cmocka_unit_test(what_a_signature_covers_is_known),
         cmocka_unit_test(a_range_that_is_not_there_is_not_signed),
         cmocka_unit_test(a_route_that_is_used_again_keeps_nothing_of_the_last_request),
+        cmocka_unit_test(a_key_is_the_same_however_the_object_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cli_own: what the sub commands share; private to cli.c (get, and which command is meant),
+ * cli_node.c (those that ask the node API) and cli_print.c (how its answers look on a terminal).
+ */
+#pragma once
+
+#include <stdio.h>
+
+#include "common/json.h"
+#include "proxy/cli.h"
+
+bool proxy_cli_node_has(const char *word);
+int proxy_cli_node_run(int argc, char *const argv[]);
+void proxy_cli_node_help(FILE *out);
+
+/* "1.5 GiB" */
+void proxy_cli_format_bytes(double bytes, char out[16]);
+
+/* The answers of the node API. What an answer lacks is shown as 0 or "-". */
+void proxy_cli_print_stat(const json_t *root, FILE *out);
+void proxy_cli_print_purge(const json_t *root, FILE *out);
+void proxy_cli_print_pin(const json_t *root, FILE *out);
+void proxy_cli_print_status(const json_t *root, FILE *out);
+/* Bytes that could drive a terminal are shown as '?'. */
+void proxy_cli_print_text(const char *text, FILE *out);

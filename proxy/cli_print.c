@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cli_print: answers of the node API for people. A line is a name and what is to be said of it, so
+ * that grep and awk find it too; programs ask for --json.
+ */
+#include "proxy/cli_own.h"
+
+#include <inttypes.h>
+
+/* ---- values of an answer ---- */
+
+/* The value at "cache.memory.used_bytes"; NULL when there is none. */
+static const json_t *at(const json_t *root, const char *path)
+{
+    struct el_str rest = el_str_of(path), part;
+
+    while (root != NULL && el_str_split(&rest, '.', &part)) {
+        char key[64];
+
+        EL_ASSERT(part.n < sizeof(key));
+        (void)snprintf(key, sizeof(key), "%.*s", EL_STR_ARG(part));
+        root = json_object_get(root, key);
+    }
+    return root;
+}
+
+static uint64_t number(const json_t *root, const char *path)
+{
+    json_int_t n = json_integer_value(at(root, path));
+
+    return n > 0 ? (uint64_t)n : 0;
+}
+
+static const char *text(const json_t *root, const char *path)
+{
+    const char *s = json_string_value(at(root, path));
+
+    return s != NULL ? s : "-";
+}
+
+static bool is_true(const json_t *root, const char *path)
+{
+    return json_is_true(at(root, path));
+}
+
+void proxy_cli_print_text(const char *s, FILE *out)
+{
+    for (; *s != '\0'; s++) {
+        unsigned char c = (unsigned char)*s;
+
+        (void)fputc(c < ' ' || c == 0x7f ? '?' : c, out);
+    }
+}
+
+/* ---- parts of a line ---- */
+
+struct bytes {
+    char text[16];
+};
+
+static struct bytes bytes_of(uint64_t n)
+{
+    struct bytes b;
+
+    proxy_cli_format_bytes((double)n, b.text);
+    return b;
+}
+
+static double percent(uint64_t part, uint64_t whole)
+{
+    return whole == 0 ? 0 : 100.0 * (double)part / (double)whole;
+}
+
+static void name(const char *what, FILE *out)
+{
+    (void)fprintf(out, "%-12s", what);
+}
+
+static void text_line(const char *what, const char *value, FILE *out)
+{
+    name(what, out);
+    proxy_cli_print_text(value, out);
+    (void)fputc('\n', out);
+}
+
+/* "1.0 GiB of 4.0 GiB (25 %)" */
+static void print_share(uint64_t part, uint64_t whole, FILE *out)
+{
+    (void)fprintf(out, "%s of %s (%.0f %%)", bytes_of(part).text, bytes_of(whole).text,
+                  percent(part, whole));
+}
+
+static const char *plural(uint64_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
+/* ---- stat ---- */
+
+static void print_length(const json_t *v, FILE *out)
+{
+    name("length", out);
+    if (json_is_integer(at(v, "length")))
+        (void)fprintf(out, "%s (%" PRIu64 " bytes)\n", bytes_of(number(v, "length")).text,
+                      number(v, "length"));
+    else
+        (void)fputs("not known yet\n", out);
+}
+
+static void print_variant(const json_t *v, FILE *out)
+{
+    uint64_t blocks = number(v, "blocks"), cached = number(v, "cached_blocks");
+
+    name("status", out);
+    (void)fprintf(out, "%" PRIu64 ", %s, %s, %" PRIu64 " s old\n", number(v, "status"),
+                  is_true(v, "public") ? "public" : "private",
+                  is_true(v, "fresh") ? "fresh" : "to be confirmed with the origin",
+                  number(v, "age_s"));
+    print_length(v, out);
+    text_line("etag", text(v, "etag"), out);
+    text_line("modified", text(v, "last_modified"), out);
+    if (json_is_string(at(v, "vary")))
+        text_line("vary", text(v, "vary"), out);
+    name("cached", out);
+    (void)fprintf(out,
+                  "%" PRIu64 " of %" PRIu64 " blocks (%.0f %%): memory %" PRIu64 ", disk %" PRIu64
+                  "%s\n",
+                  cached, blocks, percent(cached, blocks), number(v, "memory_blocks"),
+                  number(v, "disk_blocks"), is_true(v, "filling") ? ", more is coming" : "");
+    name("heat", out);
+    (void)fprintf(out, "%s, %.1f accesses an hour\n", text(v, "heat"),
+                  json_number_value(at(v, "accesses_per_hour")));
+    text_line("pinned", is_true(v, "pinned") ? "yes" : "no", out);
+}
+
+void proxy_cli_print_stat(const json_t *root, FILE *out)
+{
+    const json_t *variants = at(root, "variants");
+    size_t n = json_array_size(variants);
+
+    text_line("url", text(root, "url"), out);
+    for (size_t i = 0; i < n; i++) {
+        if (n > 1)
+            (void)fprintf(out, "\nvariant %zu of %zu\n", i + 1, n);
+        print_variant(json_array_get(variants, i), out);
+    }
+}
+
+/* ---- purge, pin ---- */
+
+void proxy_cli_print_purge(const json_t *root, FILE *out)
+{
+    uint64_t n = number(root, "objects");
+    bool is_prefix = json_is_string(at(root, "prefix"));
+
+    (void)fprintf(out, "%" PRIu64 " object%s purged: ", n, plural(n));
+    proxy_cli_print_text(text(root, is_prefix ? "prefix" : "url"), out);
+    (void)fputs(is_prefix ? "*\n" : "\n", out);
+}
+
+void proxy_cli_print_pin(const json_t *root, FILE *out)
+{
+    uint64_t n = number(root, "objects");
+
+    (void)fprintf(out, "%" PRIu64 " variant%s %s: ", n, plural(n),
+                  is_true(root, "pinned") ? "pinned" : "no longer pinned");
+    proxy_cli_print_text(text(root, "url"), out);
+    (void)fputc('\n', out);
+}
+
+/* ---- status ---- */
+
+static void print_node(const json_t *root, FILE *out)
+{
+    uint64_t s = number(root, "uptime_ms") / 1000;
+
+    name("node", out);
+    proxy_cli_print_text(text(root, "node_id"), out);
+    (void)fprintf(out, ", version %s, %s, up %" PRIu64 ":%02" PRIu64 ":%02" PRIu64 "\n",
+                  text(root, "version"), is_true(root, "ready") ? "ready" : "NOT READY", s / 3600,
+                  s / 60 % 60, s % 60);
+    name("proxy", out);
+    (void)fprintf(out, "port %" PRIu64, number(root, "proxy.port"));
+    if (number(root, "proxy.tls_port") > 0)
+        (void)fprintf(out, ", TLS port %" PRIu64, number(root, "proxy.tls_port"));
+    (void)fprintf(out, ", %" PRIu64 " running\n", number(root, "proxy.busy"));
+    name("process", out);
+    (void)fprintf(out, "pid %" PRIu64 ", %s resident, %" PRIu64 " descriptors\n",
+                  number(root, "process.pid"), bytes_of(number(root, "process.rss_bytes")).text,
+                  number(root, "process.fds"));
+}
+
+static void print_memory(const json_t *root, FILE *out)
+{
+    name("memory", out);
+    print_share(number(root, "cache.memory.used_bytes"), number(root, "cache.memory.limit_bytes"),
+                out);
+    (void)fprintf(out, ", %" PRIu64 " objects, %" PRIu64 " blocks\n", number(root, "cache.objects"),
+                  number(root, "cache.blocks"));
+    name("heat", out);
+    (void)fprintf(out, "chunks: %" PRIu64 " hot, %" PRIu64 " warm, %" PRIu64 " cold\n",
+                  number(root, "cache.heat.hot"), number(root, "cache.heat.warm"),
+                  number(root, "cache.heat.cold"));
+    name("pinned", out);
+    (void)fprintf(out, "%" PRIu64 " objects, ", number(root, "cache.pinned.objects"));
+    print_share(number(root, "cache.pinned.bytes"), number(root, "cache.pinned.limit_bytes"), out);
+    (void)fputc('\n', out);
+}
+
+static void print_store(const json_t *s, FILE *out)
+{
+    uint64_t faults = number(s, "read_errors") + number(s, "write_errors") +
+                      number(s, "mismatches") + number(s, "late_reads");
+
+    name("disk", out);
+    proxy_cli_print_text(text(s, "dir"), out);
+    (void)fprintf(out, " %s (%s), ", text(s, "state"), text(s, "io"));
+    print_share(number(s, "used_bytes"), number(s, "limit_bytes"), out);
+    (void)fprintf(out, ", %" PRIu64 " objects\n", number(s, "objects"));
+    name("", out);
+    (void)fprintf(out,
+                  "read %s, written %s; regions: %" PRIu64 " free, %" PRIu64 " hot, %" PRIu64
+                  " warm, %" PRIu64 " cold; %" PRIu64 " fault%s\n",
+                  bytes_of(number(s, "read_bytes")).text, bytes_of(number(s, "written_bytes")).text,
+                  number(s, "free_regions"), number(s, "hot_regions"), number(s, "warm_regions"),
+                  number(s, "cold_regions"), faults, plural(faults));
+}
+
+void proxy_cli_print_status(const json_t *root, FILE *out)
+{
+    const json_t *stores = at(root, "cache.disk.stores");
+    size_t n = json_array_size(stores);
+
+    print_node(root, out);
+    print_memory(root, out);
+    for (size_t i = 0; i < n; i++)
+        print_store(json_array_get(stores, i), out);
+    if (n == 0)
+        text_line("disk", "none", out);
+    name("origin", out);
+    (void)fprintf(out, "%" PRIu64 " requests (%" PRIu64 " running, %" PRIu64 " failed), %s\n",
+                  number(root, "origin.exchanges"), number(root, "origin.running"),
+                  number(root, "origin.errors"), bytes_of(number(root, "origin.bytes")).text);
+}

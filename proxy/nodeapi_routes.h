@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * nodeapi_routes: what the files that answer routes of the node API share: nodeapi.c (the table of
+ * routes, health, metrics, status) and operate.c (the cache). Private to these.
+ *
+ * The argument of every handler is the struct proxy_nodeapi.
+ */
+#pragma once
+
+#include <pthread.h>
+
+#include "common/http_server.h"
+#include "proxy/nodeapi.h"
+
+struct proxy_nodeapi {
+    /* Immutable. */
+    struct proxy_nodeapi_conf conf;
+    char *node_id; /* owned */
+    int64_t started_wall_ms;
+    uint64_t started_ms;
+    struct el_http_server *server;
+
+    _Atomic bool is_ready;
+    pthread_mutex_t mtx; /* held while the proxy is asked, so that it does not go away meanwhile */
+    struct proxy *proxy; /* under mtx */
+};
+
+/* The proxy, NULL while there is none, for a few instructions; unlock in both cases. */
+struct proxy *proxy_nodeapi_lock(struct proxy_nodeapi *api);
+void proxy_nodeapi_unlock(struct proxy_nodeapi *api);
+
+/* ---- operate.c ---- */
+
+el_http_handler proxy_operate_stat;
+el_http_handler proxy_operate_purge;
+el_http_handler proxy_operate_pin;
+el_http_handler proxy_operate_unpin;

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: MIT
+"""
+What operators do to a running node, by its API and by the commands of elionode: look, forget, keep.
+"""
+import json
+import subprocess
+import urllib.parse
+
+import pytest
+
+import wire
+from content import MIB
+from node import ELIONODE
+from tier import committed, wait_for
+
+BIG, SHORT = 5 * MIB + 3, 4000
+
+
+def call(node, method, path, fields=(), body=b"", **query):
+    """Status and JSON of one call of the node API."""
+    if query:
+        path += "?" + urllib.parse.urlencode(query, quote_via=urllib.parse.quote)
+    with wire.Connection(node.admin_port) as c:
+        c.send_request(method, path, fields, body if method == "POST" else None, host="node")
+        r = c.read_response(method)
+    assert r.get("Content-Type") == ("application/json" if r.status < 300 else "application/problem+json"), r
+    return r.status, json.loads(r.body)
+
+
+def cli(node, *words, env=None, wants=0):
+    """Standard output of a command, or, where it has to fail, standard error."""
+    words = [ELIONODE, words[0], f"--admin=127.0.0.1:{node.admin_port}", *words[1:]]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60 * wire.SLOW, env=env)
+    assert done.returncode == wants, done
+    assert wants or not done.stderr, done
+    return done.stderr if wants else done.stdout
+
+
+def lines(text):
+    """The lines of a table: the first word, and what stands behind it."""
+    return {k: v.strip() for k, _, v in (l.partition(" ") for l in text.splitlines()) if k}
+
+
+def stat(node, url):
+    status, answer = call(node, "GET", "/api/v1/cache/stat", url=url)
+    return answer["variants"] if status == 200 else status
+
+
+# ---- looking ----
+
+def test_stat_tells_where_an_object_is(tier, origin):
+    node = tier.start()
+    path = f"/bytes/{BIG}/o"
+    assert stat(node, origin.url + path) == 404
+    tier.keep(node, path)
+    wait_for(lambda: stat(node, origin.url + path)[0]["disk_blocks"] == 6)
+    v = stat(node, origin.url + path)[0]
+    assert (v["status"], v["length"], v["blocks"], v["cached_blocks"], v["memory_blocks"]) == (200, BIG, 6, 6, 6)
+    assert v["etag"] and v["public"] and v["fresh"] and not v["pinned"] and not v["filling"]
+    node.stop()
+    node = tier.start()
+    v = stat(node, origin.url + path)[0]
+    assert (v["cached_blocks"], v["memory_blocks"], v["disk_blocks"]) == (6, 0, 6)
+
+
+def test_stat_knows_the_object_by_every_name_that_clients_use(start, origin):
+    node = start(storage__endpoint=origin.url)
+    node.get(f"/bytes/{SHORT}/o", host="127.0.0.1")
+    signed = "?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=c&X-Amz-Signature=s"
+    for name in ("/bytes/4000/o", origin.url + "/bytes/4000/o", origin.url + "/bytes/4000/o" + signed):
+        assert stat(node, name)[0]["length"] == SHORT
+        assert lines(cli(node, "stat", name))["url"] == origin.url + "/bytes/4000/o"
+    assert stat(node, "/bytes/4000/other") == 404
+
+
+def test_the_commands_show_tables_and_json(tier, origin):
+    node = tier.start()
+    url = origin.url + f"/bytes/{BIG}/o"
+    tier.keep(node, f"/bytes/{BIG}/o")
+    table = lines(cli(node, "stat", url))
+    assert table["length"] == f"5.0 MiB ({BIG} bytes)"
+    assert table["cached"].startswith("6 of 6 blocks (100 %)")
+    assert json.loads(cli(node, "stat", url, "--json"))["variants"][0]["length"] == BIG
+    table = lines(cli(node, "status"))
+    assert table["node"].startswith("node-under-test, version ") and ", ready, " in table["node"]
+    assert " of 64.0 MiB (" in table["memory"]
+    assert table["disk"].startswith(f"{tier.dir} normal (")
+    assert json.loads(cli(node, "status", "--json"))["node_id"] == "node-under-test"
+
+
+def test_a_command_that_fails_says_why_and_how(start, origin):
+    node = start()
+    assert "nothing of this URL is cached" in cli(node, "stat", origin.url + "/o", wants=1)
+    assert "nothing of this URL is cached" in cli(node, "pin", origin.url + "/o", wants=1)
+    assert "set storage.endpoint" in cli(node, "purge", "/bucket/key", wants=1)
+    assert "which URL?" in cli(node, "purge", wants=2)
+    assert "not both" in cli(node, "purge", "http://h/k", "--prefix=http://h/", wants=2)
+    assert "one argument too many" in cli(node, "status", "x", wants=2)
+    shown = subprocess.run([ELIONODE, "--help"], capture_output=True, text=True, check=True).stdout
+    assert all(f"elionode {verb}" in shown for verb in ("status", "stat URL", "purge URL", "pin URL", "unpin URL"))
+    node.stop()
+    assert "is it running?" in cli(node, "status", wants=3)
+
+
+# ---- forgetting ----
+
+def test_a_purged_object_is_asked_for_again(tier, origin):
+    node = tier.start()
+    path, other = f"/bytes/{BIG}/o", f"/bytes/{SHORT}/other"
+    tier.keep(node, path, other)
+    assert call(node, "POST", "/api/v1/cache/purge", url=origin.url + path) == (
+        200, {"url": origin.url + path, "objects": 1})
+    assert stat(node, origin.url + path) == 404
+    assert stat(node, origin.url + other)[0]["cached_blocks"] == 1
+    origin.forget()
+    assert tier.exact(node, path).x_cache == "MISS"
+    assert tier.exact(node, other).x_cache == "HIT"
+    assert tier.asked() == [("GET", 200)]
+
+
+def test_what_was_purged_is_not_back_after_a_restart(tier, origin):
+    node = tier.start()
+    paths = [f"/bytes/{SHORT}/{d}/{i}" for d in ("keep", "go") for i in range(20)]
+    tier.keep(node, *paths)
+    assert cli(node, "purge", f"--prefix={origin.url}/bytes/{SHORT}/go/") == (
+        f"20 objects purged: {origin.url}/bytes/{SHORT}/go/*\n")
+    for crash in (True, False):
+        committed(node)
+        node.crash() if crash else node.stop()
+        node = tier.start()
+        for p in paths:
+            assert (stat(node, origin.url + p) == 404) == ("/go/" in p), p
+
+
+@pytest.mark.parametrize("what", ["url", "prefix"])
+def test_what_was_asked_for_before_the_purge_is_not_cached_after_it(start, origin, what):
+    """The new version is at the origin when the purge is made; the old one was on its way."""
+    node = start()
+    knobs = origin.add("/o", size=SHORT, delay_head=0.5)
+    with node.connect() as c:
+        c.send_request("GET", origin.url + "/o")
+        wait_for(lambda: origin.requests("/o"))
+        assert call(node, "POST", "/api/v1/cache/purge", **{what: origin.url + "/o"})[0] == 200
+        assert c.read_response().status == 200
+    knobs.version, knobs.delay_head = 2, 0
+    assert node.get(origin.url + "/o").x_cache == "MISS"
+    assert len(origin.requests("/o")) == 2
+
+
+# ---- keeping ----
+
+def test_a_pinned_object_outlives_pressure_and_restarts(tier, origin):
+    """The disk has room for about eight objects of this size; thirty are read after the pinned one."""
+    node = tier.start(cache__disk_cache_size_mb=160, cache__memory_cache_size_mb=32)
+    path, size = "/bytes/16777216/pinned", 16 * MIB
+    tier.keep(node, path)
+    assert call(node, "POST", "/api/v1/cache/pin", url=origin.url + path) == (
+        200, {"url": origin.url + path, "pinned": True, "objects": 1})
+    committed(node)
+    for crash in (False, True):
+        for i in range(15):
+            tier.get(node, f"/bytes/{size}/pressure-{crash}-{i}")
+        wait_for(lambda: stat(node, origin.url + path)[0]["disk_blocks"] == 16)
+        assert stat(node, origin.url + path)[0]["pinned"]
+        assert node.status()["cache"]["pinned"]["bytes"] == size
+        node.crash() if crash else node.stop()
+        node = tier.start(cache__disk_cache_size_mb=160, cache__memory_cache_size_mb=32)
+        assert stat(node, origin.url + path)[0]["pinned"]
+    origin.forget()
+    tier.exact(node, path)
+    assert origin.body_sent() == 0
+    assert cli(node, "unpin", origin.url + path) == f"1 variant no longer pinned: {origin.url}{path}\n"
+    assert not stat(node, origin.url + path)[0]["pinned"]
+    assert node.status()["cache"]["pinned"]["objects"] == 0
+
+
+def test_more_than_half_of_the_tier_cannot_be_pinned(tier, origin):
+    node = tier.start(cache__disk_cache_size_mb=64)
+    for i in range(3):
+        path = f"/bytes/{16 * MIB}/{i}"
+        tier.get(node, path)
+        status, answer = call(node, "POST", "/api/v1/cache/pin", url=origin.url + path)
+        assert status == (200 if i < 2 else 507), answer
+    assert "may be" in answer["detail"]
+    assert lines(cli(node, "status"))["pinned"].startswith("2 objects, 32.0 MiB of ")
+
+
+def test_a_purge_ends_the_pin(tier, origin):
+    node = tier.start()
+    path = f"/bytes/{BIG}/o"
+    tier.keep(node, path)
+    cli(node, "pin", origin.url + path)
+    assert node.status()["cache"]["pinned"] == {"objects": 1, "bytes": BIG, "limit_bytes": 256 * MIB}
+    cli(node, "purge", origin.url + path)
+    assert node.status()["cache"]["pinned"]["objects"] == 0
+    tier.keep(node, path)
+    assert not stat(node, origin.url + path)[0]["pinned"]
