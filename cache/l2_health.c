@@ -108,19 +108,24 @@ enum l2_outcome l2_outcome_of(int sys)
     }
 }
 
-bool l2_health_may_read(struct l2_health *h, uint64_t now_ms)
+bool l2_health_may_read(const struct l2_health *h)
 {
-    if (h->state == L2_OK)
-        return true;
-    if (now_ms < h->probed_ms + h->conf.probe_every_ms)
-        return false;
-    h->probed_ms = now_ms;
-    return true;
+    return h->state == L2_OK;
 }
 
-bool l2_health_may_write(struct l2_health *h, uint64_t now_ms)
+bool l2_health_may_write(const struct l2_health *h, uint64_t now_ms)
 {
     return h->state == L2_OK && now_ms >= h->no_room_until_ms;
+}
+
+uint64_t l2_health_probe_ms(const struct l2_health *h)
+{
+    return h->state == L2_OK ? UINT64_MAX : h->probed_ms + h->conf.probe_every_ms;
+}
+
+void l2_health_probed(struct l2_health *h, uint64_t now_ms)
+{
+    h->probed_ms = now_ms;
 }
 
 const char *l2_state_name(enum l2_state s)

@@ -8,10 +8,10 @@
  *    ^                      |    ^                                     |
  *    +-- good for a while --+    +------ a probe came back good -------+
  *
- * OK: read and written. DEGRADED: the disk is slow or fails now and then: nothing is written, and
- * what it holds is read one piece at a time, as a probe; readers go elsewhere meanwhile. DOWN:
- * neither; a probe is due now and then. Whatever the state, no request fails because of it. Every
- * arrow is l2_health_note()'s.
+ * OK: read and written. DEGRADED: the disk is slow or fails now and then. DOWN: it fails all the
+ * time, or is not there. In both it is left alone, readers go elsewhere, and a probe that no
+ * request waits for (l2_probe.c) is due now and then. Whatever the state, no request fails because
+ * of it. Every arrow is l2_health_note()'s.
  */
 #pragma once
 
@@ -50,8 +50,10 @@ void l2_health_init(struct l2_health *h, const struct l2_health_conf *conf, uint
 bool l2_health_note(struct l2_health *h, enum l2_outcome outcome, uint64_t now_ms);
 /* What a failed operation means; sys is an errno. */
 enum l2_outcome l2_outcome_of(int sys);
-/* Whether to read now; in DEGRADED and DOWN true once in probe_every_ms, and then that is the
- * probe; the first is due so long after the trouble began. */
-bool l2_health_may_read(struct l2_health *h, uint64_t now_ms);
-bool l2_health_may_write(struct l2_health *h, uint64_t now_ms);
-const char *l2_state_name(enum l2_state s); /* "normal", "degraded", "down" */
+bool l2_health_may_read(const struct l2_health *h);
+bool l2_health_may_write(const struct l2_health *h, uint64_t now_ms);
+/* When the next probe is due, the first probe_every_ms after the trouble began; UINT64_MAX in OK.
+ */
+uint64_t l2_health_probe_ms(const struct l2_health *h);
+void l2_health_probed(struct l2_health *h, uint64_t now_ms); /* one begins */
+const char *l2_state_name(enum l2_state s);                  /* "normal", "degraded", "down" */

@@ -462,7 +462,8 @@ static void go_on(struct l2_stop *stop)
 {
     struct l2_store *s = stop->s;
     bool is_busy = !el_list_empty(&s->waiting) || s->writing_bytes > 0 || s->mover != NULL ||
-                   s->scrubber != NULL || !el_list_empty(&s->reading) || s->is_running;
+                   s->scrubber != NULL || s->probe != NULL || !el_list_empty(&s->reading) ||
+                   s->is_running;
 
     if (!is_busy && !stop->is_noted) {
         /* What a crash made doubtful still is, unless all of it was confirmed. */
@@ -492,6 +493,7 @@ static void on_stop(struct el_msg *m)
     struct l2_stop *stop = EL_ENTRY(m, struct l2_stop, msg);
 
     l2_clean_stop(stop->s);
+    l2_probe_stop(stop->s);
     l2_write_drop_all(stop->s);
     stop->is_noted = !stop->s->is_loaded; /* otherwise it never came to be used */
     go_on(stop);

@@ -333,7 +333,7 @@ static void on_order(struct el_msg *m)
     unsigned orders = atomic_exchange(&r->orders, 0);
 
     EL_ASSERT(r->magic == READ_MAGIC);
-    if ((orders & ORDER_BEGIN) != 0 && !l2_health_may_read(&r->store->health, l2_now_ms())) {
+    if ((orders & ORDER_BEGIN) != 0 && !l2_health_may_read(&r->store->health)) {
         r->is_over = true;
         r->code = EL_EDISK;
     }

@@ -2,7 +2,7 @@
 /*
  * l2_store: one cache directory, shared by the files of the tier (l2.c opens and closes, l2_load.c
  * reads the index, l2_write.c writes behind, l2_read.c feeds fills, l2_clean.c makes room, moves
- * and scrubs).
+ * and scrubs, l2_probe.c tries a disk that failed).
  *
  *   DIR/lock    held while a node uses the directory
  *   DIR/store   the regions
@@ -87,6 +87,7 @@ struct l2_store {
     uint64_t late_bytes;    /* of them */
     struct el_timer deadline_timer;
 
+    struct l2_probe *probe;       /* runs from the time of trouble to its end; NULL: all is well */
     struct l2_mover *mover;       /* empties a region; NULL: none is being emptied */
     struct l2_scrubber *scrubber; /* NULL: nothing is verified in the background */
 
@@ -176,6 +177,12 @@ void l2_commit_init(struct l2_store *s);
 
 extern const struct cache_source_ops l2_source_ops;
 void l2_read_init(struct l2_store *s);
+
+/* ---- l2_probe.c ---- */
+
+/* Tries the disk until its health is normal again; harmless when that is done already. */
+void l2_probe_start(struct l2_store *s);
+void l2_probe_stop(struct l2_store *s); /* one that is under way ends by itself */
 
 /* ---- l2_clean.c ---- */
 

@@ -81,6 +81,8 @@ void l2_note_health(struct l2_store *s, enum l2_outcome outcome)
     atomic_store(&s->state, (int)s->health.state);
     el_log(s->health.state == L2_OK ? EL_INFO : EL_WARN, EV_DISK_STATE, "dir=%s state=%s", s->dir,
            l2_state_name(s->health.state));
+    if (s->health.state != L2_OK)
+        l2_probe_start(s);
 }
 
 /* ---- commits ---- */

@@ -88,6 +88,9 @@ static void push(struct el_ring *r, struct el_ring_op *op, unsigned limit)
         io_uring_prep_fsync(sqe, op->fd, IORING_FSYNC_DATASYNC);
         break;
     }
+    /* Some file systems (FUSE) wait within the submission, which would hold up every deadline too.
+     */
+    io_uring_sqe_set_flags(sqe, IOSQE_ASYNC);
     io_uring_sqe_set_data(sqe, op);
 }
 

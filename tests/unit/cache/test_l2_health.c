@@ -67,7 +67,7 @@ static void a_new_store_is_read_and_written(void **state)
 
     (void)state;
     assert_int_equal(h.state, L2_OK);
-    assert_true(l2_health_may_read(&h, START_MS) && l2_health_may_read(&h, START_MS));
+    assert_true(l2_health_may_read(&h));
     assert_true(l2_health_may_write(&h, START_MS));
     assert_true(l2_health_may_write(&h, 0)); /* a clock that is below what was ever noted */
 }
@@ -111,7 +111,7 @@ static void without_room_nothing_is_written_for_a_while_but_all_is_read(void **s
 
     (void)state;
     note_times(&h, 20, L2_NO_ROOM, L2_OK);
-    assert_true(l2_health_may_read(&h, START_MS) && l2_health_may_read(&h, START_MS));
+    assert_true(l2_health_may_read(&h));
     assert_false(l2_health_may_write(&h, START_MS));
     assert_false(l2_health_may_write(&h, START_MS + 4999));
     assert_true(l2_health_may_write(&h, START_MS + 5000));
@@ -279,18 +279,14 @@ static void one_good_probe_is_enough_where_one_is_asked_for(void **state)
 
 static void check_probes(struct l2_health *h)
 {
-    assert_false(l2_health_may_read(h, START_MS));
-    assert_false(l2_health_may_read(h, START_MS + 999));
-    assert_true(l2_health_may_read(h, START_MS + 1000));
-    assert_false(l2_health_may_read(h, START_MS + 1000));
-    assert_false(l2_health_may_read(h, START_MS + 1999));
-    assert_true(l2_health_may_read(h, START_MS + 2500));
-    assert_false(l2_health_may_read(h, START_MS + 3499));
-    assert_true(l2_health_may_read(h, START_MS + 3500));
+    assert_int_equal(l2_health_probe_ms(h), START_MS + 1000);
+    l2_health_probed(h, START_MS + 2500);
+    assert_int_equal(l2_health_probe_ms(h), START_MS + 3500);
+    assert_false(l2_health_may_read(h));
     assert_false(l2_health_may_write(h, START_MS + 1000000));
 }
 
-static void in_trouble_one_read_goes_through_now_and_then_and_no_write(void **state)
+static void in_trouble_it_is_left_alone_but_for_a_probe_now_and_then(void **state)
 {
     struct l2_health h = degraded();
 
@@ -305,10 +301,9 @@ static void the_way_up_does_not_hurry_the_probes(void **state)
     struct l2_health h = down();
 
     (void)state;
-    assert_true(l2_health_may_read(&h, START_MS + 1000));
+    l2_health_probed(&h, START_MS + 1000);
     assert_true(l2_health_note(&h, L2_GOOD, START_MS + 1001));
-    assert_false(l2_health_may_read(&h, START_MS + 1999));
-    assert_true(l2_health_may_read(&h, START_MS + 2000));
+    assert_int_equal(l2_health_probe_ms(&h), START_MS + 2000);
 }
 
 static void each_trouble_waits_for_its_first_probe(void **state)
@@ -316,13 +311,13 @@ static void each_trouble_waits_for_its_first_probe(void **state)
     struct l2_health h = degraded();
 
     (void)state;
-    assert_true(l2_health_may_read(&h, START_MS + 1000));
+    l2_health_probed(&h, START_MS + 1000);
     for (unsigned i = 0; i < conf.recover_after; i++)
         (void)l2_health_note(&h, L2_GOOD, START_MS + 1000); /* the state is looked at below */
     assert_int_equal(h.state, L2_OK);
+    assert_true(l2_health_probe_ms(&h) == UINT64_MAX);
     assert_true(l2_health_note(&h, L2_FATAL, START_MS + 9000));
-    assert_false(l2_health_may_read(&h, START_MS + 9999));
-    assert_true(l2_health_may_read(&h, START_MS + 10000));
+    assert_int_equal(l2_health_probe_ms(&h), START_MS + 10000);
 }
 
 /* ---- what is told ---- */
@@ -392,7 +387,7 @@ int main(void)
         cmocka_unit_test(a_fatal_failure_takes_back_what_went_well_before),
         cmocka_unit_test(after_a_good_probe_it_goes_down_as_any_degraded_store),
         cmocka_unit_test(one_good_probe_is_enough_where_one_is_asked_for),
-        cmocka_unit_test(in_trouble_one_read_goes_through_now_and_then_and_no_write),
+        cmocka_unit_test(in_trouble_it_is_left_alone_but_for_a_probe_now_and_then),
         cmocka_unit_test(the_way_up_does_not_hurry_the_probes),
         cmocka_unit_test(each_trouble_waits_for_its_first_probe),
         cmocka_unit_test(every_outcome_is_counted_and_every_change_has_its_time),
