@@ -16,7 +16,9 @@
 #include "common/err.h"
 #include "common/log.h"
 
-/* storage.type, in the order of its words; general.log_level is an enum el_log_level. */
+/* proxy.auth and storage.type, in the order of their words; general.log_level is an enum
+ * el_log_level. */
+enum el_proxy_auth { EL_PROXY_AUTH_NONE, EL_PROXY_AUTH_BASIC, EL_PROXY_AUTH_BEARER };
 enum el_storage_type { EL_STORAGE_S3, EL_STORAGE_OSS, EL_STORAGE_HTTP };
 
 /* EL_CONF_<TYPE>(section, name, ...): see conf_list.h for the columns. */

@@ -42,6 +42,8 @@ EL_CONF_BOOL(proxy, http2, 0, 0, NULL, "offer HTTP/2 on the TLS listener; opt-in
 EL_CONF_STR(proxy, connect_ports, "443", 1, NULL, "ports that CONNECT may reach: comma separated, a-b for ranges, empty: none")
 EL_CONF_STR(proxy, allow_hosts, "", 1, NULL, "origin hosts that may be asked: comma separated names, *.suffix, addresses or CIDR; empty: all")
 EL_CONF_STR(proxy, deny_hosts, "", 1, NULL, "origin hosts that may not; wins over allow_hosts. Link-local and metadata addresses are always refused unless allow_hosts names them exactly")
+EL_CONF_ENUM(proxy, auth, 0, "none|basic|bearer", 1, NULL, "what Proxy-Authorization has to hold in every request; none: nothing")
+EL_CONF_STR(proxy, auth_file, "", 1, NULL, "who may use the proxy, read again at reload: lines NAME:HASH of crypt(3) for basic (htpasswd -B), NAME:SHA-256 of the token in hexadecimal for bearer")
 EL_CONF_INT(proxy, max_connections, 10000, 1, 1000000, 1, NULL, "client connections at a time; more wait in the listen queue")
 EL_CONF_INT(proxy, max_head_bytes, 65536, 1024, 400000, 1, NULL, "longest request head; longer: 431")
 EL_CONF_INT(proxy, max_body_bytes, 0, 0, 9223372036854775807, 1, NULL, "longest request body; longer: 413; 0: no limit")

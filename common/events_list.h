@@ -34,6 +34,8 @@ EL_EVENT(EV_ACCEPT_PAUSED, "proxy.accept_paused",
 EL_EVENT(EV_TLS_RELOAD, "proxy.tls_reload", "the certificate was read again")
 EL_EVENT(EV_REFUSED, "proxy.refused",
          "a request was refused by policy, and by which rule; once a second for each host")
+EL_EVENT(EV_PROXY_AUTH, "proxy.auth_failed",
+         "a client sent wrong credentials for the proxy; at most once a second on each thread")
 EL_EVENT(EV_ORIGIN_ERROR, "origin.error",
          "an origin could not give what a client asked for; once a second for each host")
 EL_EVENT(EV_ORIGIN_RETRY, "origin.retry", "a read is asked for again after a failure")

@@ -330,7 +330,8 @@ static enum el_err start_proxy(struct node *n, struct el_error *err)
     atomic_store(&n->own_ports[LISTENER_API], proxy_nodeapi_port(n->api));
     /* Requests come before proxy_start() has returned. */
     atomic_store(&n->own_ports[LISTENER_PROXY], (uint16_t)n->conf->proxy_listen_port);
-    warn_if_exposed("proxy", or_general(n->conf, n->conf->proxy_bind_address));
+    if (n->conf->proxy_auth == EL_PROXY_AUTH_NONE)
+        warn_if_exposed("proxy", or_general(n->conf, n->conf->proxy_bind_address));
     return proxy_start(&conf, &n->proxy, err);
 }
 

@@ -16,6 +16,9 @@
 
 #include "proxy/req.h"
 
+/* Credentials that wait to be verified; at 50 ms each (bcrypt, cost 10) the last waits 13 s. */
+#define MAX_CHECKS 256
+
 static struct proxy_limits limits_of(const struct el_conf *conf)
 {
     return (struct proxy_limits){
@@ -42,17 +45,39 @@ static enum el_err new_gateway(const struct el_conf *conf, struct proxy_gateway 
                              conf->storage_virtual_host_suffixes, ret_gateway, err);
 }
 
+/* *ret is NULL when nobody is asked for credentials. */
+static enum el_err new_auth(const struct el_conf *conf, struct proxy_auth **ret,
+                            struct el_error *err)
+{
+    enum el_proxy_auth scheme = (enum el_proxy_auth)conf->proxy_auth;
+
+    *ret = NULL;
+    return scheme == EL_PROXY_AUTH_NONE ? EL_OK
+                                        : proxy_auth_new(scheme, conf->proxy_auth_file, ret, err);
+}
+
 enum el_err proxy_check(const struct el_conf *conf, struct el_error *err)
 {
     struct proxy_guard *guard = NULL;
     struct proxy_gateway *gateway = NULL;
+    struct proxy_auth *auth = NULL;
     enum el_err rc = new_guard(conf, &guard, err);
 
     if (rc == EL_OK)
         rc = new_gateway(conf, &gateway, err);
+    if (rc == EL_OK)
+        rc = new_auth(conf, &auth, err);
+    proxy_auth_free(auth);
     proxy_gateway_free(gateway);
     proxy_guard_free(guard);
     return rc;
+}
+
+static void free_settings_version(struct proxy_settings *s)
+{
+    proxy_auth_free(s->auth);
+    proxy_guard_free(s->guard);
+    free(s);
 }
 
 static enum el_err add_settings(struct proxy *p, const struct el_conf *conf, struct el_error *err)
@@ -60,8 +85,12 @@ static enum el_err add_settings(struct proxy *p, const struct el_conf *conf, str
     struct proxy_settings *s = el_new(struct proxy_settings);
     enum el_err rc = new_guard(conf, &s->guard, err);
 
+    if (rc == EL_OK)
+        rc = new_auth(conf, &s->auth, err);
+    if (rc == EL_OK && s->auth != NULL && p->auth_worker == NULL)
+        rc = proxy_worker_start("proxy-auth", MAX_CHECKS, &p->auth_worker, err);
     if (rc != EL_OK) {
-        free(s);
+        free_settings_version(s);
         return rc;
     }
     s->freshness_ms = conf->cache_freshness_s * 1000;
@@ -77,8 +106,7 @@ static void free_settings(struct proxy *p)
     while (s != NULL) {
         struct proxy_settings *older = s->older;
 
-        proxy_guard_free(s->guard);
-        free(s);
+        free_settings_version(s);
         s = older;
     }
 }
@@ -97,6 +125,14 @@ static void register_metrics(struct proxy *p, struct el_metrics *m)
                                "Requests finished, by where the answer came from.", labels[i]);
     p->refused = el_metrics_counter(m, "eliop2p_proxy_refused_total",
                                     "Requests refused by policy or as malformed.", NULL);
+    p->auth_missing = el_metrics_counter(
+        m, "eliop2p_proxy_auth_refused_total",
+        "Requests answered with 407: without credentials for the proxy, or with wrong ones.",
+        "reason=\"missing\"");
+    p->auth_wrong = el_metrics_counter(
+        m, "eliop2p_proxy_auth_refused_total",
+        "Requests answered with 407: without credentials for the proxy, or with wrong ones.",
+        "reason=\"wrong\"");
     p->failed = el_metrics_counter(m, "eliop2p_proxy_failed_total",
                                    "Requests that ended in an error of our own.", NULL);
     p->bytes_out = el_metrics_counter(m, "eliop2p_proxy_body_bytes_total",
@@ -245,10 +281,12 @@ void proxy_stop(struct proxy *p)
 {
     if (p == NULL)
         return;
+    proxy_worker_stop(p->auth_worker); /* its answers go to queues of the server's threads */
     proxy_server_stop(p->server);
     proxy_accesslog_close(p->access_log);
     proxy_gateway_free(p->gateway);
     free_settings(p);
+    proxy_worker_free(p->auth_worker);
     free(p->via_line);
     free(p->via_token);
     free(p->node_id);

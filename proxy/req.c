@@ -16,6 +16,8 @@
  *
  *     every step -> DONE, exactly once: there everything is let go.
  *
+ * In ROUTE caller.c comes first: may the sender use the proxy at all.
+ *
  * Who may read: what the origin gave to an anonymous request is served while it is fresh. Anything
  * else is served only while the origin is sending it in answer to this client's own request, or
  * after it answered that request with 304.
@@ -25,6 +27,7 @@
 #include <inttypes.h>
 
 #include "common/log.h"
+#include "proxy/caller.h"
 #include "proxy/fresh.h"
 #include "proxy/headers_out.h"
 #include "proxy/notice.h"
@@ -114,6 +117,8 @@ static void note_refusal(struct proxy_req *r, enum el_err code, const char *deta
 {
     if (code == EL_EFORBIDDEN || code == EL_ELOOP)
         note(r, EV_REFUSED, code, detail);
+    else if (code == EL_EPROXYAUTH)
+        note(r, EV_PROXY_AUTH, code, detail);
 }
 
 void proxy_req_origin_failed(struct proxy_req *r, enum el_err code, const char *detail)
@@ -331,21 +336,20 @@ static void answer_options(struct proxy_req *r)
     proxy_req_step(r, PROXY_STEP_DONE);
 }
 
-static void route(struct proxy_req *r)
+void proxy_req_refuse(struct proxy_req *r, enum el_err code, const char *detail)
 {
-    const struct proxy_head *head = &r->stream->head;
-    struct el_error err = { 0 };
-    enum el_err rc;
+    el_counter_add(r->proxy->refused, 1);
+    note_refusal(r, code, detail);
+    proxy_req_fail(r, code, detail);
+}
 
-    r->is_head = el_str_eq(head->method, EL_STR("HEAD"));
-    r->is_get = el_str_eq(head->method, EL_STR("GET"));
-    r->is_unsafe = !r->is_head && !r->is_get && !el_str_eq(head->method, EL_STR("OPTIONS")) &&
-                   !el_str_eq(head->method, EL_STR("TRACE"));
-    rc = admit(r, &err);
+void proxy_req_route(struct proxy_req *r)
+{
+    struct el_error err = { 0 };
+    enum el_err rc = admit(r, &err);
+
     if (rc != EL_OK) {
-        el_counter_add(r->proxy->refused, 1);
-        note_refusal(r, rc, err.text);
-        proxy_req_fail(r, rc, err.text);
+        proxy_req_refuse(r, rc, err.text);
         return;
     }
     if (r->route.kind == PROXY_ROUTE_CONNECT)
@@ -553,6 +557,8 @@ void proxy_req_fail(struct proxy_req *r, enum el_err code, const char *detail)
     proxy_problem(&problem, r->status, code, el_str_of(detail));
     el_buf_clear(&r->head);
     el_buf_add_str(&r->head, EL_STR("Content-Type: application/problem+json\r\n"));
+    if (code == EL_EPROXYAUTH)
+        el_buf_add_str(&r->head, proxy_auth_challenge(r->settings->auth));
     el_buf_add_str(&r->head, el_str_of(r->proxy->via_line));
     r->head_is_sent = true;
     r->stream->ops->send_head(r->stream, r->status, el_buf_str(&r->head), (int64_t)problem.n);
@@ -614,6 +620,7 @@ static void recycle(struct proxy_req *r)
 
 static void release(struct proxy_req *r)
 {
+    proxy_auth_forget(r->check);
     proxy_req_land(r, false, 0);
     cache_flight_leave(r->proxy->cache, &r->waiter);
     proxy_timer_stop(&r->wait_timer);
@@ -687,6 +694,16 @@ static struct proxy_req *take_request(struct thread_state *ts)
     return EL_ENTRY(spare, struct proxy_req, link);
 }
 
+static void classify(struct proxy_req *r)
+{
+    struct el_str method = r->stream->head.method;
+
+    r->is_head = el_str_eq(method, EL_STR("HEAD"));
+    r->is_get = el_str_eq(method, EL_STR("GET"));
+    r->is_unsafe = !r->is_head && !r->is_get && !el_str_eq(method, EL_STR("OPTIONS")) &&
+                   !el_str_eq(method, EL_STR("TRACE"));
+}
+
 void proxy_req_start(void *arg, struct proxy_thread *t, struct proxy_stream *s)
 {
     struct thread_state *ts = t->user;
@@ -703,8 +720,9 @@ void proxy_req_start(void *arg, struct proxy_thread *t, struct proxy_stream *s)
     el_msg_init(&r->waiter.msg, on_landed);
     r->waiter.queue = t->queue;
     el_list_append(&ts->running, &r->link);
+    classify(r);
     s->ops->listen(s, &events, r);
-    route(r);
+    proxy_caller_check(r);
 }
 
 void proxy_req_thread_start(void *arg, struct proxy_thread *t)

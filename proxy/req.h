@@ -11,6 +11,7 @@
 
 #include "cache/cache.h"
 #include "proxy/accesslog.h"
+#include "proxy/auth.h"
 #include "proxy/fresh.h"
 #include "proxy/guard.h"
 #include "proxy/range.h"
@@ -40,6 +41,7 @@ enum proxy_step {
 struct proxy_settings {
     struct proxy_settings *older;
     struct proxy_guard *guard;
+    struct proxy_auth *auth; /* NULL: whoever reaches us may use us */
     uint64_t freshness_ms;
 };
 
@@ -58,6 +60,7 @@ struct proxy {
     bool gateway_is_object_store;
     bool (*address_allowed)(void *arg, const struct sockaddr *addr);
     void *allowed_arg;
+    struct proxy_worker *auth_worker; /* there is one as soon as settings have an auth */
     _Atomic(struct proxy_settings *) settings;
     /*
      * Counts the unsafe requests that succeeded, and purges, by hash of the url: an answer that was
@@ -65,7 +68,7 @@ struct proxy {
      */
     _Atomic uint32_t epochs[PROXY_EPOCHS];
     struct el_counter *requests[PROXY_XCACHES];
-    struct el_counter *refused, *failed, *bytes_out;
+    struct el_counter *refused, *failed, *bytes_out, *auth_missing, *auth_wrong;
     struct el_hist *ttfb;
 };
 
@@ -81,7 +84,8 @@ struct proxy_req {
     struct proxy_stream *stream; /* NULL once the client is gone */
     int64_t started_wall_ms;
 
-    /* ROUTE: what is asked for */
+    /* ROUTE: who asks, and what for */
+    struct proxy_auth_check *check; /* the worker has not answered yet */
     struct proxy_route route;
     bool is_get, is_head, is_unsafe;
 
@@ -147,6 +151,10 @@ void proxy_req_thread_stop(void *arg, struct proxy_thread *t);
  * After any of the next four the request may be gone: return at once.
  */
 void proxy_req_step(struct proxy_req *r, enum proxy_step next);
+/* The sender may use the proxy: what is asked for. */
+void proxy_req_route(struct proxy_req *r);
+/* Refused by policy, which is counted: proxy_req_fail(), and a line in the log. */
+void proxy_req_refuse(struct proxy_req *r, enum el_err code, const char *detail);
 /* Our own answer: problem+json when nothing was sent yet, a broken connection otherwise. */
 void proxy_req_fail(struct proxy_req *r, enum el_err code, const char *detail);
 /* The same, and a line in the log: the origin is why. */

@@ -65,7 +65,10 @@ static const char *hint(enum el_err code)
         return "See proxy.allow_hosts, proxy.deny_hosts and proxy.connect_ports.";
     case EL_ECHANGED:
         return "Ask again for the new version.";
+    case EL_EPROXYAUTH:
+        return "Give the client a name and password, or a token, for its proxy.";
     case EL_EBREAKER:
+    case EL_EOVERLOAD:
     case EL_EBUSY:
         return "Try again in a few seconds.";
     case EL_OK:
@@ -81,7 +84,6 @@ static const char *hint(enum el_err code)
     case EL_EBADREQ:
     case EL_ETOOLARGE:
     case EL_ELOOP:
-    case EL_EPROXYAUTH:
     case EL_EUNSUPPORTED:
     case EL_EBODYTOOLARGE:
     case EL_ENOTCACHED:
