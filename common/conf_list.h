@@ -22,6 +22,9 @@ EL_CONF_REAL(cache, weight_time, 1.0, 0.0, 100.0, 0, NULL, "weight of age in the
 EL_CONF_REAL(cache, weight_replicas, 0.5, 0.0, 100.0, 0, NULL, "weight of copies elsewhere in the eviction score")
 EL_CONF_REAL(cache, weight_heat, 0.3, 0.0, 100.0, 0, NULL, "weight of heat in the eviction score; a hot chunk is kept longer")
 EL_CONF_INT(cache, freshness_s, 10, 0, 31536000, 1, NULL, "how long an object of an object store without Cache-Control is served before the origin is asked again; 0: always ask")
+EL_CONF_INT(cache, error_freshness_s, 10, 0, 31536000, 1, NULL, "errors (4xx, 5xx) that their origin lets be cached are served for at most so long before it is asked again; 0: they are never kept")
+EL_CONF_INT(cache, negative_freshness_s, 0, 0, 31536000, 1, NULL, "how long a 404 or 410 that says nothing of its lifetime is served; 0: the origin is asked each time")
+EL_CONF_INT(cache, stale_if_error_s, 60, 0, 31536000, 1, NULL, "what has been stale for no longer is served while its origin cannot be reached, unless the origin forbids it; public answers only; 0: only as the origin allows")
 EL_CONF_BOOL(cache, huge_pages, 1, 0, NULL, "keep blocks in a tmpfs with huge pages where the kernel and the privileges allow; plain memory otherwise")
 
 EL_CONF_INT(cache, disk_cache_size_mb, 102400, 0, 1073741824, 0, "ELIOP2P_CACHE_DISK_SIZE", "SSD tier, MiB, all directories together, preallocated; less where the disk has no room; 0 turns it off")

@@ -256,6 +256,19 @@ static void pass(struct proxy_req *r, bool is_unshareable)
     proxy_req_step(r, r->stream != NULL ? PROXY_STEP_PASS : PROXY_STEP_DONE);
 }
 
+/*
+ * A part that cannot be the one that was asked for is not stored and nothing is cut from it. When
+ * the client asked in these very words it gets what it would have got without us.
+ */
+static bool pass_untouched(struct proxy_req *r)
+{
+    if (r->has_asked_range && !proxy_range_is_same(&r->asked_range, &r->range))
+        return false;
+    r->has_asked_range = false;
+    pass(r, true);
+    return true;
+}
+
 void proxy_ask_answer(struct proxy_req *r)
 {
     const struct proxy_fresh_response answer = answer_of(r);
@@ -263,11 +276,14 @@ void proxy_ask_answer(struct proxy_req *r)
     uint64_t first, end, total;
     struct cache_meta *meta;
 
+    r->has_age = el_fieldv_has(answer.fields, EL_STR("Age"));
     if (answer.status == 304 && r->asked_condition) {
         confirm(r);
         return;
     }
     if (answer.status == 206 && !extent_of(r, &first, &end, &total)) {
+        if (pass_untouched(r))
+            return;
         proxy_req_origin_failed(r, EL_EPROTO,
                                 "the origin's Content-Range does not fit what was asked");
         return;

@@ -3,6 +3,8 @@
  */
 #include "proxy/date.h"
 
+#include <stdio.h>
+
 struct cursor {
     struct el_str rest;
     bool is_bad;
@@ -44,12 +46,12 @@ static unsigned word(struct cursor *c, const char *const *names, size_t n)
     return 0;
 }
 
+static const char *const month_names[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                           "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+
 static unsigned month(struct cursor *c)
 {
-    static const char *const names[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                         "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
-
-    return word(c, names, EL_COUNT(names)) + 1;
+    return word(c, month_names, EL_COUNT(month_names)) + 1;
 }
 
 static void time_of_day(struct cursor *c, struct parts *p)
@@ -181,4 +183,36 @@ bool proxy_date_parse(struct el_str text, int64_t now_ms, int64_t *ret_ms)
         return false;
     *ret_ms = to_ms(&p);
     return true;
+}
+
+/* The inverse of days_from_civil(), after the year 0. */
+static void civil_from_days(int64_t days, struct parts *p)
+{
+    int64_t shifted = days + 719468, era = shifted / 146097, day_of_era = shifted % 146097;
+    int64_t year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    int64_t day_of_year = day_of_era - (year_of_era * 365 + year_of_era / 4 - year_of_era / 100);
+    int64_t month_from_march = (5 * day_of_year + 2) / 153;
+
+    p->day = (unsigned)(day_of_year - (153 * month_from_march + 2) / 5 + 1);
+    p->month = (unsigned)(month_from_march < 10 ? month_from_march + 3 : month_from_march - 9);
+    p->year = (unsigned)(year_of_era + era * 400 + (p->month <= 2));
+}
+
+#define DAY_MS   ((int64_t)86400 * 1000)
+#define FIRST_MS ((int64_t)-62135596800 * 1000) /* 0001-01-01 */
+#define LAST_MS  ((int64_t)253402300799 * 1000) /* 9999-12-31 23:59:59 */
+
+void proxy_date_write(int64_t ms, char ret[PROXY_DATE_BYTES + 1])
+{
+    int64_t at = ms < FIRST_MS ? FIRST_MS : ms > LAST_MS ? LAST_MS : ms;
+    /* Counted from a day before which nothing lies, so that nothing below is negative. */
+    int64_t days = (at - FIRST_MS) / DAY_MS, second = (at - FIRST_MS) % DAY_MS / 1000;
+    struct parts p = { 0 };
+
+    civil_from_days(days + FIRST_MS / DAY_MS, &p);
+    (void)snprintf(ret, PROXY_DATE_BYTES + 1, "%s, %02u %s %04u %02u:%02u:%02u GMT",
+                   short_days[days % 7], p.day % 100, month_names[(p.month - 1) % 12],
+                   p.year % 10000, (unsigned)(second / 3600) % 100, (unsigned)(second / 60 % 60),
+                   (unsigned)(second % 60));
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* date: the three forms of an HTTP date (RFC 9110 section 5.6.7), strictly. Pure. */
+/* date: the three forms of an HTTP date (RFC 9110 section 5.6.7), strictly, and the one that is
+ * written. Pure. */
 #pragma once
 
 #include "common/str.h"
@@ -10,3 +11,8 @@
  * 1970.
  */
 bool proxy_date_parse(struct el_str text, int64_t now_ms, int64_t *ret_ms);
+
+#define PROXY_DATE_BYTES 29
+
+/* IMF-fixdate, PROXY_DATE_BYTES and a NUL. Years 0 to 9999; what lies outside is cut to them. */
+void proxy_date_write(int64_t ms, char ret[PROXY_DATE_BYTES + 1]);

@@ -11,6 +11,7 @@
 #include "proxy/req.h"
 
 #include "proxy/fresh.h"
+#include "proxy/headers_out.h"
 
 /* Below this a write from the mapping is cheaper than sendfile(): docs/performance.md. */
 #define SENDFILE_FROM ((size_t)32 * 1024)
@@ -87,12 +88,23 @@ static void reopen(struct proxy_req *r)
 
 /* ---- the head ---- */
 
+/* A 200 may have a Content-Range, which says nothing; where ours says something it is alone. */
+static void write_fields(struct proxy_req *r, const struct cache_meta *meta)
+{
+    struct el_fieldv fields = el_fields_view(&meta->fields);
+
+    if ((r->status == 206 || r->status == 416) && el_fieldv_has(fields, EL_STR("Content-Range")))
+        proxy_headers_response(fields, true, &r->head);
+    else
+        el_buf_add_str(&r->head, el_buf_str(&meta->head));
+}
+
 static void write_head(struct proxy_req *r)
 {
     struct cache_meta *meta = cache_object_meta(r->object);
     int64_t now = proxy_req_now(r), age_ms = proxy_fresh_age_ms(meta, now);
     struct proxy_status_line line = {
-        .is_hit = !r->from_origin && !r->was_validated,
+        .is_hit = !r->from_origin && !r->was_validated && !r->stands_in,
         .fwd = r->from_origin ? "uri-miss" : "stale",
         .fwd_status = r->origin_status,
         .is_stored = r->was_stored,
@@ -102,10 +114,10 @@ static void write_head(struct proxy_req *r)
     };
 
     el_buf_clear(&r->head);
-    el_buf_add_str(&r->head, el_buf_str(&meta->head));
+    write_fields(r, meta);
     proxy_req_write_content_range(r);
-    /* RFC 9111 section 5.1: Age on every answer that was not just validated or fetched. */
-    if (!r->from_origin && !r->was_validated) {
+    /* RFC 9111 section 5.1: Age on every answer that the origin did not just make or validate. */
+    if ((!r->from_origin && !r->was_validated) || r->has_age) {
         el_buf_add_str(&r->head, EL_STR("Age: "));
         el_buf_add_u64(&r->head, (uint64_t)age_ms / 1000);
         el_buf_add_str(&r->head, EL_STR("\r\n"));

@@ -37,6 +37,8 @@ static void read_request_directive(struct proxy_fresh_request *r, struct el_str 
         r->min_fresh_s = seconds_or(value, PROXY_DELTA_MAX);
     else if (el_str_ieq(name, EL_STR("max-stale")))
         r->max_stale_s = value.n == 0 ? INT64_MAX : seconds_or(value, 0);
+    else if (el_str_ieq(name, EL_STR("stale-if-error")))
+        r->stale_if_error_s = seconds_or(value, 0);
 }
 
 void proxy_fresh_request(struct proxy_fresh_request *ret, struct el_fieldv fields,
@@ -53,6 +55,7 @@ void proxy_fresh_request(struct proxy_fresh_request *ret, struct el_fieldv field
         .max_age_s = NOT_SAID,
         .min_fresh_s = NOT_SAID,
         .max_stale_s = NOT_SAID,
+        .stale_if_error_s = NOT_SAID,
     };
     while (el_fieldv_member(fields, EL_STR("Cache-Control"), &c, &member))
         read_request_directive(ret, member);
@@ -187,22 +190,39 @@ static bool is_heuristically_cacheable(int status)
     return is_one_of(status, statuses, EL_COUNT(statuses));
 }
 
-/*
- * Stored when it is said in so many words. Errors that are the fault of one request (400, 416, 431)
- * or of one moment (5xx) are left to the origin: whoever provokes one would give it to everybody.
- */
-static bool is_cacheable_if_told(int status)
+/* Statuses whose rules about caching are kept here (sections 3 and 5.2.2.3). */
+static bool is_understood(int status)
 {
     static const int statuses[] = { 302, 303, 307, 404, 405, 410 };
 
     return is_heuristically_cacheable(status) || is_one_of(status, statuses, EL_COUNT(statuses));
 }
 
-/* no-store and private; must-understand lifts the former for statuses that are understood
- * (5.2.2.3). */
-static bool is_forbidden(const struct proxy_directives *d)
+/*
+ * About one request or one connection, whatever the answer says of itself: whoever provokes one
+ * would give it to everybody.
+ */
+static bool is_about_one_request(int status)
 {
-    return (d->no_store && !d->must_understand) || d->is_private;
+    static const int statuses[] = { 304, 401, 407, 408, 411, 412, 413, 415, 416,
+                                    417, 421, 425, 426, 428, 429, 431, 511 };
+
+    return status < 200 || is_one_of(status, statuses, EL_COUNT(statuses));
+}
+
+/* Failures that may be one moment's: believed when they say how long, but not for long. */
+static bool is_failure(int status)
+{
+    return status >= 400 && !is_understood(status);
+}
+
+/* no-store and private; must-understand lifts the former for statuses that are understood, and
+ * forbids the others (5.2.2.3). */
+static bool is_forbidden(const struct proxy_directives *d, int status)
+{
+    if (d->must_understand)
+        return d->is_private || !is_understood(status);
+    return d->no_store || d->is_private;
 }
 
 static bool is_meant_for_all(const struct proxy_directives *d)
@@ -210,24 +230,40 @@ static bool is_meant_for_all(const struct proxy_directives *d)
     return d->is_public || d->s_maxage_s != NOT_SAID;
 }
 
+static bool is_negative(int status)
+{
+    return status == 404 || status == 410;
+}
+
+/* Whether somebody wants the status stored that is not by itself: its origin, or the operator. */
+static bool is_told(const struct proxy_fresh_request *req, const struct proxy_fresh_response *res,
+                    const struct proxy_directives *d, int status)
+{
+    bool is_explicit = explicit_lifetime_ms(d, res->fields, date_of(res)) != NOT_SAID;
+
+    if (is_failure(status))
+        return is_explicit && req->policy.error_ms > 0;
+    return is_explicit || (d->is_public && is_understood(status)) ||
+           (is_negative(status) && req->policy.negative_ms > 0);
+}
+
 /* NULL: it may be stored. Otherwise a token of RFC 9211 section 2.2. */
 static const char *why_not(const struct proxy_fresh_request *req,
                            const struct proxy_fresh_response *res, const struct proxy_directives *d,
                            int status)
 {
-    bool is_explicit = explicit_lifetime_ms(d, res->fields, date_of(res)) != NOT_SAID;
-
     if (req->no_store)
         return "request";
-    if (!is_cacheable_if_told(status) || is_forbidden(d))
+    if (is_about_one_request(status) || is_forbidden(d, status))
         return "miss";
-    if (!is_heuristically_cacheable(status) && !is_explicit && !d->is_public)
+    if (!is_heuristically_cacheable(status) && !is_told(req, res, d, status))
         return "miss";
     /* A cookie is meant for one client. */
     if (el_fieldv_has(res->fields, EL_STR("Set-Cookie")) && !is_meant_for_all(d))
         return "miss";
     /* Without a validator nobody could be asked whether the next caller may have it. */
-    if (req->has_credentials && !has_validator(res->fields))
+    if (req->has_credentials && !has_validator(res->fields) &&
+        (!is_meant_for_all(d) || is_from_object_store(req, res->fields)))
         return "miss";
     return NULL;
 }
@@ -237,17 +273,31 @@ static const char *why_not(const struct proxy_fresh_request *req,
 /* Of one connection, of one answer, or made anew for each (section 3.1). */
 static bool is_kept(struct el_fieldv all, struct el_str name)
 {
-    return !proxy_headers_is_hop(all, name) && !el_str_ieq(name, EL_STR("Content-Range")) &&
-           !el_str_ieq(name, EL_STR("Age")) && !el_str_ieq(name, EL_STR("X-Cache")) &&
-           !el_str_ieq(name, EL_STR("Cache-Status"));
+    return !proxy_headers_is_hop(all, name) && !el_str_ieq(name, EL_STR("Age")) &&
+           !el_str_ieq(name, EL_STR("X-Cache")) && !el_str_ieq(name, EL_STR("Cache-Status"));
 }
 
-static void copy_fields(struct cache_meta *meta, struct el_fieldv fields)
+/* RFC 9110 section 6.6.1: without a Date the answer has that of its arrival, then and later. */
+static void add_date(struct cache_meta *meta, int64_t response_ms)
 {
-    for (size_t i = 0; i < fields.n; i++) {
-        if (is_kept(fields, fields.v[i].name))
-            el_fields_add(&meta->fields, fields.v[i].name, fields.v[i].value);
+    char date[PROXY_DATE_BYTES + 1];
+
+    proxy_date_write(response_ms, date);
+    el_fields_add(&meta->fields, EL_STR("Date"), el_str_of(date));
+}
+
+/* Content-Range places the part that a 206 is; of the whole it would say nothing. */
+static void copy_fields(struct cache_meta *meta, const struct proxy_fresh_response *res)
+{
+    for (size_t i = 0; i < res->fields.n; i++) {
+        struct el_field f = res->fields.v[i];
+
+        if (is_kept(res->fields, f.name) &&
+            (res->status != 206 || !el_str_ieq(f.name, EL_STR("Content-Range"))))
+            el_fields_add(&meta->fields, f.name, f.value);
     }
+    if (!el_fieldv_has(res->fields, EL_STR("Date")))
+        add_date(meta, res->response_ms);
 }
 
 /*
@@ -295,8 +345,12 @@ static int64_t lifetime_ms(const struct cache_meta *meta, const struct proxy_fre
     struct el_fieldv fields = el_fields_view(&meta->fields);
     int64_t lifetime = explicit_lifetime_ms(d, fields, date_ms);
 
+    if (is_failure(meta->status))
+        return lifetime < req->policy.error_ms ? lifetime : req->policy.error_ms;
     if (lifetime != NOT_SAID)
         return lifetime;
+    if (is_negative(meta->status))
+        return req->policy.negative_ms;
     /* Listings and the like have no validator: only objects are given time that nobody granted. */
     if (meta->from_object_store)
         return has_validator(fields) ? req->freshness_ms : 0;
@@ -315,7 +369,7 @@ static void judge(struct cache_meta *meta, const struct proxy_fresh_request *req
     meta->is_public = is_for_all(meta, req, &d);
     meta->must_revalidate = d.must_revalidate || d.s_maxage_s != NOT_SAID;
     /* What must not be stored any more is at least not used unasked. */
-    meta->always_revalidate = d.no_cache || is_forbidden(&d);
+    meta->always_revalidate = d.no_cache || is_forbidden(&d, meta->status);
     meta->response_ms = res->response_ms;
     meta->corrected_age_ms = initial_age_ms(res);
     meta->lifetime_ms = lifetime_ms(meta, req, &d, date_of(res));
@@ -341,7 +395,7 @@ struct cache_meta *proxy_fresh_meta(const struct proxy_fresh_request *req,
         return NULL;
     meta = cache_meta_new();
     meta->status = status;
-    copy_fields(meta, res->fields);
+    copy_fields(meta, res);
     judge(meta, req, res);
     if (is_useless(meta) || !proxy_vary_set(meta, res->fields, req->fields)) {
         *ret_why = "miss";
@@ -361,6 +415,7 @@ static bool describes_bytes(struct el_str name)
 {
     return el_str_ieq(name, EL_STR("Content-Length")) ||
            el_str_ieq(name, EL_STR("Content-Encoding")) ||
+           el_str_ieq(name, EL_STR("Content-Range")) || el_str_ieq(name, EL_STR("Content-MD5")) ||
            el_str_ieq(name, EL_STR("Content-Type")) || el_str_ieq(name, EL_STR("ETag")) ||
            el_str_ieq(name, EL_STR("Vary"));
 }
@@ -391,6 +446,10 @@ struct cache_meta *proxy_fresh_update(const struct cache_meta *old,
         if (is_updated(res->fields, f.name))
             el_fields_add(&meta->fields, f.name, f.value);
     }
+    if (!el_fieldv_has(res->fields, EL_STR("Date"))) {
+        el_fields_remove(&meta->fields, EL_STR("Date"));
+        add_date(meta, res->response_ms);
+    }
     judge(meta, req, res);
     cache_meta_finish(meta);
     /* How far the stored version can be told from others was settled when it came. */
@@ -411,19 +470,6 @@ static bool is_within(int64_t stale_ms, int64_t window_s)
     return window_s != NOT_SAID && stale_ms <= window_s * 1000;
 }
 
-/* For an answer that is stale and that the request would have fresh. */
-static enum proxy_fresh_use use_of_stale(const struct cache_meta *meta, int64_t stale_ms)
-{
-    struct proxy_directives d;
-
-    if (meta->must_revalidate)
-        return PROXY_STALE;
-    proxy_directives_read(el_fields_view(&meta->fields), &d);
-    if (is_within(stale_ms, d.stale_while_revalidate_s))
-        return PROXY_STALE_WHILE_ASKING;
-    return is_within(stale_ms, d.stale_if_error_s) ? PROXY_STALE_ON_ERROR : PROXY_STALE;
-}
-
 static bool allows_stale(const struct proxy_fresh_request *req, const struct cache_meta *meta,
                          int64_t stale_ms)
 {
@@ -431,18 +477,58 @@ static bool allows_stale(const struct proxy_fresh_request *req, const struct cac
            (req->max_stale_s == INT64_MAX || stale_ms <= req->max_stale_s * 1000);
 }
 
+/* Whether the request itself excludes an answer of that age: it wants the origin's word. */
+static bool is_refused(const struct proxy_fresh_request *req, int64_t age_ms, int64_t left_ms)
+{
+    return req->no_cache || (req->max_age_s != NOT_SAID && age_ms > req->max_age_s * 1000) ||
+           (req->min_fresh_s != NOT_SAID && left_ms < req->min_fresh_s * 1000);
+}
+
 enum proxy_fresh_use proxy_fresh_use(const struct cache_meta *meta,
                                      const struct proxy_fresh_request *req, int64_t now_ms)
 {
     int64_t age = proxy_fresh_age_ms(meta, now_ms), left = meta->lifetime_ms - age;
+    struct proxy_directives d;
 
-    if (meta->always_revalidate || req->no_cache)
-        return PROXY_STALE;
-    if (req->max_age_s != NOT_SAID && age > req->max_age_s * 1000)
-        return PROXY_STALE;
-    if (req->min_fresh_s != NOT_SAID && left < req->min_fresh_s * 1000)
+    if (meta->always_revalidate || is_refused(req, age, left))
         return PROXY_STALE;
     if (left > 0 || allows_stale(req, meta, -left))
         return PROXY_FRESH;
-    return use_of_stale(meta, -left);
+    if (meta->must_revalidate)
+        return PROXY_STALE;
+    proxy_directives_read(el_fields_view(&meta->fields), &d);
+    return is_within(-left, d.stale_while_revalidate_s) ? PROXY_STALE_WHILE_ASKING : PROXY_STALE;
+}
+
+bool proxy_fresh_may_stand_in(const struct cache_meta *meta, const struct proxy_fresh_request *req,
+                              int64_t now_ms, bool is_unreachable)
+{
+    int64_t age = proxy_fresh_age_ms(meta, now_ms), left = meta->lifetime_ms - age;
+    struct proxy_directives d;
+
+    if (meta->always_revalidate || meta->must_revalidate || is_refused(req, age, left))
+        return false;
+    proxy_directives_read(el_fields_view(&meta->fields), &d);
+    return is_within(-left, d.stale_if_error_s) || is_within(-left, req->stale_if_error_s) ||
+           (is_unreachable && -left <= req->policy.stale_error_ms);
+}
+
+static bool differs(struct el_fieldv head, struct el_str name, struct el_str stored)
+{
+    struct el_str value;
+
+    return el_fieldv_get(head, name, &value) && !el_str_eq(value, stored);
+}
+
+bool proxy_fresh_head_agrees(const struct cache_meta *meta, struct el_fieldv head, uint64_t length)
+{
+    struct el_str value;
+    uint64_t n;
+
+    if (differs(head, EL_STR("ETag"), meta->etag) ||
+        differs(head, EL_STR("Last-Modified"), meta->last_modified))
+        return false;
+    return length == CACHE_UNKNOWN_LENGTH ||
+           !el_fieldv_get(head, EL_STR("Content-Length"), &value) ||
+           (el_str_u64(value, INT64_MAX, &n) && n == length);
 }

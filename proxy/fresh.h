@@ -16,14 +16,24 @@
 #include "cache/cache.h"
 #include "common/fields.h"
 
+/* What the operator allows beside what the origin says. Zeroed: nothing. */
+struct proxy_fresh_policy {
+    int64_t error_ms;       /* an error that may be stored is fresh for so long at most; 0: it is
+                               not stored */
+    int64_t negative_ms;    /* 404 and 410 without a lifetime of their own; 0: not stored */
+    int64_t stale_error_ms; /* what is stale by no more stands in for an origin out of reach */
+};
+
 /* What the request says. The fields are borrowed as long as the struct is used. */
 struct proxy_fresh_request {
     struct el_fieldv fields;
     bool has_credentials, is_object_store;
     int64_t freshness_ms;
+    struct proxy_fresh_policy policy; /* set by the caller; zeroed by proxy_fresh_request() */
     bool no_store, no_cache, only_if_cached;
     int64_t max_age_s, min_fresh_s; /* -1: not said */
     int64_t max_stale_s;            /* -1: not said; INT64_MAX: any */
+    int64_t stale_if_error_s;       /* RFC 5861 section 4; -1: not said */
 };
 
 void proxy_fresh_request(struct proxy_fresh_request *ret, struct el_fieldv fields,
@@ -42,8 +52,8 @@ struct proxy_fresh_response {
 struct cache_meta *proxy_fresh_meta(const struct proxy_fresh_request *req,
                                     const struct proxy_fresh_response *res, const char **ret_why);
 /*
- * The stored meta updated by a 304 (section 3.2), one reference. It is public from then on if, and
- * only if, an anonymous caller got the 304, or the answer is meant for all.
+ * The stored meta updated by a 304 or a HEAD (section 3.2), one reference. It is public from then
+ * on if, and only if, an anonymous caller got the 304, or the answer is meant for all.
  */
 struct cache_meta *proxy_fresh_update(const struct cache_meta *old,
                                       const struct proxy_fresh_request *req,
@@ -53,11 +63,22 @@ enum proxy_fresh_use {
     PROXY_FRESH,
     PROXY_STALE,              /* the origin has to be asked first */
     PROXY_STALE_WHILE_ASKING, /* may be served while it is asked (stale-while-revalidate) */
-    PROXY_STALE_ON_ERROR,     /* ask; may be served should that fail (stale-if-error) */
 };
 /* Whether the stored answer may be used for the request without asking the origin. */
 enum proxy_fresh_use proxy_fresh_use(const struct cache_meta *meta,
                                      const struct proxy_fresh_request *req, int64_t now_ms);
+/*
+ * Whether the stored answer may be used although it is stale, because the origin was asked and
+ * failed (section 4.2.4, RFC 5861 section 4). is_unreachable: it gave no answer at all; otherwise
+ * it answered 500, 502, 503 or 504.
+ */
+bool proxy_fresh_may_stand_in(const struct cache_meta *meta, const struct proxy_fresh_request *req,
+                              int64_t now_ms, bool is_unreachable);
+/*
+ * Whether the 200 to a HEAD is about the stored version: no validator or length of it differs
+ * (section 4.3.5). length: of the stored one, or CACHE_UNKNOWN_LENGTH.
+ */
+bool proxy_fresh_head_agrees(const struct cache_meta *meta, struct el_fieldv head, uint64_t length);
 /* current_age of section 4.2.3. */
 int64_t proxy_fresh_age_ms(const struct cache_meta *meta, int64_t now_ms);
 /* Whether Last-Modified is a strong validator (RFC 9110 section 8.8.2.2). */

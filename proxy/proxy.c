@@ -94,6 +94,11 @@ static enum el_err add_settings(struct proxy *p, const struct el_conf *conf, str
         return rc;
     }
     s->freshness_ms = conf->cache_freshness_s * 1000;
+    s->policy = (struct proxy_fresh_policy){
+        .error_ms = (int64_t)conf->cache_error_freshness_s * 1000,
+        .negative_ms = (int64_t)conf->cache_negative_freshness_s * 1000,
+        .stale_error_ms = (int64_t)conf->cache_stale_if_error_s * 1000,
+    };
     s->older = atomic_load(&p->settings);
     atomic_store(&p->settings, s);
     return EL_OK;

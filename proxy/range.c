@@ -110,6 +110,15 @@ void proxy_range_widen(const struct proxy_range *r, uint64_t block, uint64_t len
         ret->end = el_min_u64(ret->end, length);
 }
 
+bool proxy_range_is_same(const struct proxy_range *a, const struct proxy_range *b)
+{
+    if (a->kind != b->kind)
+        return false;
+    if (a->kind == PROXY_RANGE_SUFFIX)
+        return a->suffix == b->suffix;
+    return a->first == b->first && (a->kind == PROXY_RANGE_OPEN || a->end == b->end);
+}
+
 void proxy_range_write(const struct proxy_range *r, struct el_buf *out)
 {
     if (r->kind == PROXY_RANGE_SUFFIX)

@@ -40,6 +40,7 @@ bool proxy_range_resolve(const struct proxy_range *r, uint64_t length, uint64_t 
  */
 void proxy_range_widen(const struct proxy_range *r, uint64_t block, uint64_t length,
                        struct proxy_range *ret);
+bool proxy_range_is_same(const struct proxy_range *a, const struct proxy_range *b);
 /* "bytes=0-99" */
 void proxy_range_write(const struct proxy_range *r, struct el_buf *out);
 

@@ -440,6 +440,7 @@ static void lookup(struct proxy_req *r)
     proxy_fresh_request(&r->fresh, fields, r->route.has_credentials,
                         r->route.kind == PROXY_ROUTE_GATEWAY && r->proxy->gateway_is_object_store,
                         r->settings->freshness_ms);
+    r->fresh.policy = r->settings->policy;
     if (!wants_cache(r)) {
         proxy_req_step(r, PROXY_STEP_PASS);
         return;

@@ -43,6 +43,7 @@ struct proxy_settings {
     struct proxy_guard *guard;
     struct proxy_auth *auth; /* NULL: whoever reaches us may use us */
     uint64_t freshness_ms;
+    struct proxy_fresh_policy policy;
 };
 
 #define PROXY_EPOCHS 4096
@@ -112,7 +113,10 @@ struct proxy_req {
     int origin_status;
     const char *why; /* why the answer is not stored; static */
     bool is_new_object, was_stored, was_validated;
-    bool from_origin; /* the answer to this very request brought (part of) the body */
+    bool from_origin;      /* the answer to this very request brought (part of) the body */
+    bool has_age;          /* and another cache gave it: it had an Age */
+    bool stands_in;        /* the origin failed: what is delivered is stale */
+    struct el_fields kept; /* of a request without a client: what fresh.fields shows */
 
     /* DELIVER */
     struct cache_reader reader;

@@ -102,12 +102,45 @@ static void a_year_of_two_digits_lies_around_now(void **state)
     assert_int_equal(ms, (int64_t)-611359122 * 1000);
 }
 
+static void what_is_written_is_read_back(void **state)
+{
+    static const int64_t cases[] = { 0,
+                                     -1000,
+                                     784111777000,
+                                     951782400000,
+                                     951868800000,
+                                     4107542399000,
+                                     4107542400000,
+                                     253402300799000,
+                                     -62135596800000 };
+    char text[PROXY_DATE_BYTES + 1];
+    int64_t ms;
+
+    (void)state;
+    proxy_date_write(784111777999, text);
+    assert_string_equal(text, "Sun, 06 Nov 1994 08:49:37 GMT");
+    proxy_date_write(951782400000, text);
+    assert_string_equal(text, "Tue, 29 Feb 2000 00:00:00 GMT");
+    for (size_t i = 0; i < EL_COUNT(cases); i++) {
+        proxy_date_write(cases[i], text);
+        assert_true(proxy_date_parse(el_str_of(text), NOW, &ms));
+        if (ms != cases[i])
+            fail_msg("%s", text);
+    }
+    /* What no date can say is the nearest that one can. */
+    proxy_date_write(INT64_MAX, text);
+    assert_string_equal(text, "Fri, 31 Dec 9999 23:59:59 GMT");
+    proxy_date_write(INT64_MIN, text);
+    assert_string_equal(text, "Mon, 01 Jan 0001 00:00:00 GMT");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_three_forms_of_a_date_are_read),
         cmocka_unit_test(anything_else_is_no_date),
         cmocka_unit_test(a_year_of_two_digits_lies_around_now),
+        cmocka_unit_test(what_is_written_is_read_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

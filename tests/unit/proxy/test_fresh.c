@@ -321,8 +321,10 @@ static void statuses_are_stored_as_far_as_they_are_meant_to_be(void **state)
 {
     static const int by_themselves[] = { 200, 203, 204, 206, 300, 301, 308, 414, 501 };
     static const int when_told[] = { 302, 303, 307, 404, 405, 410 };
-    static const int never[] = { 100, 101, 201, 202, 304, 400, 401, 403, 407, 408,
-                                 412, 416, 429, 431, 500, 502, 503, 504, 599 };
+    static const int with_a_lifetime[] = { 201, 202, 299, 305 };
+    static const int failures[] = { 400, 403, 409, 418, 499, 500, 502, 503, 504, 599 };
+    static const int never[] = { 100, 101, 304, 401, 407, 408, 411, 412, 413,
+                                 416, 417, 421, 425, 426, 428, 429, 431, 511 };
     struct el_fieldv heuristic =
         FIELDS(FIELD("Date", DATE), FIELD("Last-Modified", "Sun, 06 Nov 1994 07:49:37 GMT"));
     struct el_fieldv told = FIELDS(FIELD("Date", DATE), FIELD("Cache-Control", "max-age=60"));
@@ -340,10 +342,89 @@ static void statuses_are_stored_as_far_as_they_are_meant_to_be(void **state)
         assert_true(is_stored(when_told[i], told, false));
         assert_true(is_stored(when_told[i], open, false));
     }
+    for (size_t i = 0; i < EL_COUNT(with_a_lifetime); i++) {
+        assert_false(is_stored(with_a_lifetime[i], heuristic, false));
+        assert_false(is_stored(with_a_lifetime[i], open, false));
+        assert_true(is_stored(with_a_lifetime[i], told, false));
+    }
+    /* Without the operator's word (test below) not even then. */
+    for (size_t i = 0; i < EL_COUNT(failures); i++)
+        assert_false(is_stored(failures[i], told, false));
     for (size_t i = 0; i < EL_COUNT(never); i++) {
         assert_false(is_stored(never[i], told, false));
         assert_false(is_stored(never[i], open, false));
     }
+}
+
+/* The meta of an answer to an anonymous request, under the operator's policy. */
+static struct cache_meta *store_by(struct proxy_fresh_policy policy, int status,
+                                   struct el_fieldv fields)
+{
+    struct proxy_fresh_request req = request(NO_FIELDS, false);
+    const struct proxy_fresh_response res = {
+        .status = status, .fields = fields, .request_ms = T0, .response_ms = T0
+    };
+    const char *why;
+
+    req.policy = policy;
+    return proxy_fresh_meta(&req, &res, &why);
+}
+
+static void an_error_is_believed_for_as_long_as_the_operator_allows(void **state)
+{
+    const struct proxy_fresh_policy policy = { .error_ms = 10000 };
+    struct el_fieldv longer = FIELDS(FIELD("Date", DATE), FIELD("Cache-Control", "max-age=60"));
+    struct el_fieldv shorter = FIELDS(FIELD("Date", DATE), FIELD("Cache-Control", "max-age=5"));
+    struct cache_meta *m = store_by(policy, 503, longer);
+
+    (void)state;
+    assert_int_equal(m->lifetime_ms, 10000);
+    cache_meta_unref(m);
+    m = store_by(policy, 400, shorter);
+    assert_int_equal(m->lifetime_ms, 5000);
+    cache_meta_unref(m);
+    /* A missing object is no failure. */
+    m = store_by(policy, 404, longer);
+    assert_int_equal(m->lifetime_ms, 60000);
+    cache_meta_unref(m);
+    assert_null(store_by(policy, 503, FIELDS(FIELD("Cache-Control", "public"))));
+    assert_null(store_by(policy, 429, longer));
+}
+
+static void a_missing_object_is_remembered_for_as_long_as_the_operator_says(void **state)
+{
+    const struct proxy_fresh_policy policy = { .negative_ms = 7000 };
+    struct el_fieldv silent = FIELDS(FIELD("Date", DATE), FIELD("x-amz-request-id", "1"));
+    struct cache_meta *m = store_by(policy, 404, silent);
+
+    (void)state;
+    assert_int_equal(m->lifetime_ms, 7000);
+    cache_meta_unref(m);
+    m = store_by(policy, 410, silent);
+    assert_int_equal(m->lifetime_ms, 7000);
+    cache_meta_unref(m);
+    m = store_by(policy, 404, FIELDS(FIELD("Date", DATE), FIELD("Cache-Control", "max-age=1")));
+    assert_int_equal(m->lifetime_ms, 1000);
+    cache_meta_unref(m);
+    assert_null(store_by(policy, 404, FIELDS(FIELD("Cache-Control", "no-store"))));
+    assert_null(store_by(policy, 403, silent));
+    assert_null(store_by((struct proxy_fresh_policy){ 0 }, 404, silent));
+}
+
+/* Section 5.2.2.3. */
+static void what_must_be_understood_is_stored_where_it_is(void **state)
+{
+    const struct proxy_fresh_policy policy = { .error_ms = 10000 };
+    struct el_fieldv fields =
+        FIELDS(FIELD("Cache-Control", "max-age=60, no-store, must-understand"));
+    struct cache_meta *m = store_by(policy, 404, fields);
+
+    (void)state;
+    assert_non_null(m);
+    cache_meta_unref(m);
+    assert_null(store_by(policy, 599, fields));
+    assert_null(
+        store_by(policy, 599, FIELDS(FIELD("Cache-Control", "max-age=60, must-understand"))));
 }
 
 static void a_cookie_is_for_one_client_unless_all_may_have_it(void **state)
@@ -407,7 +488,12 @@ static void what_nobody_could_be_asked_about_is_not_stored_for_credentials(void 
 {
     (void)state;
     assert_false(is_stored(200, FIELDS(FIELD("Cache-Control", "max-age=60")), true));
-    assert_false(is_stored(200, FIELDS(FIELD("Cache-Control", "max-age=60, public")), true));
+    /* Section 3.5: here nobody has to be asked, unless it comes from an object store. */
+    assert_true(is_stored(200, FIELDS(FIELD("Cache-Control", "max-age=60, public")), true));
+    assert_true(is_stored(200, FIELDS(FIELD("Cache-Control", "s-maxage=60")), true));
+    assert_false(is_stored(
+        200, FIELDS(FIELD("Cache-Control", "max-age=60, public"), FIELD("x-amz-request-id", "1")),
+        true));
     assert_true(is_stored(200, FIELDS(FIELD("ETag", "W/\"a\"")), true));
     assert_true(is_stored(200, FIELDS(FIELD("Last-Modified", DATE)), true));
 }
@@ -643,12 +729,14 @@ static void what_is_stored_is_used_as_both_sides_allow(void **state)
         { "max-age=60, stale-while-revalidate=10", "", 59, PROXY_FRESH },
         { "max-age=60, stale-while-revalidate=10", "", 70, PROXY_STALE_WHILE_ASKING },
         { "max-age=60, stale-while-revalidate=10", "", 71, PROXY_STALE },
-        { "max-age=60, stale-if-error=10", "", 70, PROXY_STALE_ON_ERROR },
+        { "max-age=60, stale-if-error=10", "", 70, PROXY_STALE },
         { "max-age=60, stale-if-error=10", "", 71, PROXY_STALE },
         { "max-age=60, stale-while-revalidate=5, stale-if-error=10", "", 64,
           PROXY_STALE_WHILE_ASKING },
-        { "max-age=60, stale-while-revalidate=5, stale-if-error=10", "", 66, PROXY_STALE_ON_ERROR },
-        { "max-age=60, stale-if-error=99999999999", "", 1000000, PROXY_STALE_ON_ERROR },
+        { "max-age=60, stale-while-revalidate=10", "no-cache", 61, PROXY_STALE },
+        { "max-age=60, stale-while-revalidate=10", "max-age=60", 61, PROXY_STALE },
+        { "max-age=60, stale-while-revalidate=5, stale-if-error=10", "", 66, PROXY_STALE },
+        { "max-age=60, stale-if-error=99999999999", "", 1000000, PROXY_STALE },
         { "max-age=60, stale-if-error=10, must-revalidate", "", 61, PROXY_STALE },
         { "s-maxage=60, stale-while-revalidate=10", "", 61, PROXY_STALE },
         { "max-age=60, stale-if-error=10", "no-cache", 61, PROXY_STALE },
@@ -666,6 +754,99 @@ static void what_is_stored_is_used_as_both_sides_allow(void **state)
             fail_msg("case %zu: %s; %s", i, cases[i].answer, cases[i].request);
         cache_meta_unref(m);
     }
+}
+
+/* ---- when the origin fails (section 4.2.4, RFC 5861 section 4) ---- */
+
+static void what_is_stale_stands_in_for_a_failed_origin_as_all_sides_allow(void **state)
+{
+    static const struct {
+        const char *answer, *request; /* their Cache-Control */
+        int64_t age_s;
+        bool for_an_error, out_of_reach; /* may stand in, when the origin ... */
+    } cases[] = {
+        { "max-age=60", "", 61, false, true },
+        { "max-age=60", "", 90, false, true },
+        { "max-age=60", "", 91, false, false },
+        { "max-age=60, stale-if-error=10", "", 70, true, true },
+        { "max-age=60, stale-if-error=10", "", 71, false, true },
+        { "max-age=60, stale-if-error=99", "", 159, true, true },
+        { "max-age=60", "stale-if-error=99", 159, true, true },
+        { "max-age=60", "stale-if-error=x", 61, false, true },
+        { "max-age=60, must-revalidate, stale-if-error=99", "", 61, false, false },
+        { "max-age=60, proxy-revalidate, stale-if-error=99", "", 61, false, false },
+        { "s-maxage=60, stale-if-error=99", "", 61, false, false },
+        { "max-age=60, no-cache, stale-if-error=99", "", 61, false, false },
+        { "max-age=60, stale-if-error=99", "no-cache", 61, false, false },
+        { "max-age=60, stale-if-error=99", "max-age=60", 61, false, false },
+        { "max-age=60, stale-if-error=99", "min-fresh=1", 61, false, false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < EL_COUNT(cases); i++) {
+        const struct el_field f[] = { FIELD("ETag", "\"a\""),
+                                      { EL_STR("Cache-Control"), el_str_of(cases[i].answer) } };
+        struct proxy_fresh_request req =
+            request(ONE_FIELD("Cache-Control", cases[i].request), false);
+        struct cache_meta *m = store(200, (struct el_fieldv){ f, 2 }, false);
+        int64_t now = T0 + cases[i].age_s * 1000;
+
+        req.policy.stale_error_ms = 30000;
+        if (proxy_fresh_may_stand_in(m, &req, now, false) != cases[i].for_an_error ||
+            proxy_fresh_may_stand_in(m, &req, now, true) != cases[i].out_of_reach)
+            fail_msg("case %zu: %s; %s", i, cases[i].answer, cases[i].request);
+        cache_meta_unref(m);
+    }
+}
+
+/* ---- HEAD (section 4.3.5) ---- */
+
+static void a_head_is_about_the_stored_version_unless_something_differs(void **state)
+{
+    struct cache_meta *m = store(200,
+                                 FIELDS(FIELD("ETag", "\"a\""), FIELD("Last-Modified", DATE),
+                                        FIELD("Cache-Control", "max-age=60")),
+                                 false);
+
+    (void)state;
+    assert_true(proxy_fresh_head_agrees(m, NO_FIELDS, 5));
+    assert_true(proxy_fresh_head_agrees(
+        m, FIELDS(FIELD("ETag", "\"a\""), FIELD("Content-Length", "5")), 5));
+    assert_true(
+        proxy_fresh_head_agrees(m, FIELDS(FIELD("Content-Length", "6")), CACHE_UNKNOWN_LENGTH));
+    assert_false(proxy_fresh_head_agrees(m, FIELDS(FIELD("ETag", "\"b\"")), 5));
+    assert_false(proxy_fresh_head_agrees(m, FIELDS(FIELD("ETag", "W/\"a\"")), 5));
+    assert_false(proxy_fresh_head_agrees(m, FIELDS(FIELD("Last-Modified", "x")), 5));
+    assert_false(proxy_fresh_head_agrees(m, FIELDS(FIELD("Content-Length", "6")), 5));
+    assert_false(proxy_fresh_head_agrees(m, FIELDS(FIELD("Content-Length", "5x")), 5));
+    cache_meta_unref(m);
+}
+
+/* ---- Date, Content-Range ---- */
+
+static void an_answer_without_date_has_that_of_its_arrival(void **state)
+{
+    struct cache_meta *m = store(200, FIELDS(FIELD("ETag", "\"a\"")), false);
+
+    (void)state;
+    assert_true(has_field(m, "Date", DATE));
+    m = update(m, NO_FIELDS, false, T0 + 1000);
+    assert_true(has_field(m, "Date", "Sun, 06 Nov 1994 08:49:38 GMT"));
+    assert_int_equal(el_fieldv_count(el_fields_view(&m->fields), EL_STR("Date")), 1);
+    cache_meta_unref(m);
+}
+
+static void the_place_of_a_part_is_not_kept_with_the_whole(void **state)
+{
+    struct el_fieldv fields = FIELDS(FIELD("ETag", "\"a\""), FIELD("Content-Range", "bytes 0-0/5"));
+    struct cache_meta *m = store(206, fields, false);
+
+    (void)state;
+    assert_false(el_fieldv_has(el_fields_view(&m->fields), EL_STR("Content-Range")));
+    cache_meta_unref(m);
+    m = store(200, fields, false);
+    assert_true(has_field(m, "Content-Range", "bytes 0-0/5"));
+    cache_meta_unref(m);
 }
 
 static void pragma_speaks_where_cache_control_is_silent(void **state)
@@ -695,6 +876,9 @@ int main(void)
         cmocka_unit_test(what_is_forbidden_is_not_stored),
         cmocka_unit_test(a_request_may_forbid_it_too),
         cmocka_unit_test(statuses_are_stored_as_far_as_they_are_meant_to_be),
+        cmocka_unit_test(an_error_is_believed_for_as_long_as_the_operator_allows),
+        cmocka_unit_test(a_missing_object_is_remembered_for_as_long_as_the_operator_says),
+        cmocka_unit_test(what_must_be_understood_is_stored_where_it_is),
         cmocka_unit_test(a_cookie_is_for_one_client_unless_all_may_have_it),
         cmocka_unit_test(what_could_never_be_used_is_not_stored),
         cmocka_unit_test(an_answer_to_credentials_is_private_unless_all_may_have_it),
@@ -708,6 +892,10 @@ int main(void)
         cmocka_unit_test(after_a_304_the_copy_is_as_public_as_the_caller_was),
         cmocka_unit_test(a_304_that_forbids_storing_ends_unasked_use),
         cmocka_unit_test(what_is_stored_is_used_as_both_sides_allow),
+        cmocka_unit_test(what_is_stale_stands_in_for_a_failed_origin_as_all_sides_allow),
+        cmocka_unit_test(a_head_is_about_the_stored_version_unless_something_differs),
+        cmocka_unit_test(an_answer_without_date_has_that_of_its_arrival),
+        cmocka_unit_test(the_place_of_a_part_is_not_kept_with_the_whole),
         cmocka_unit_test(pragma_speaks_where_cache_control_is_silent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

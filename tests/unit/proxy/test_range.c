@@ -48,6 +48,21 @@ static void single_ranges_of_bytes_are_understood(void **state)
     }
 }
 
+static void two_ranges_are_the_same_when_their_words_are(void **state)
+{
+    static const char *const values[] = { "",         "bytes=5-9", "bytes=5-8", "bytes=4-9",
+                                          "bytes=5-", "bytes=6-",  "bytes=-5",  "bytes=-6" };
+
+    (void)state;
+    for (size_t i = 0; i < EL_COUNT(values); i++) {
+        for (size_t k = 0; k < EL_COUNT(values); k++) {
+            struct proxy_range a = range_of(values[i]), b = range_of(values[k]);
+
+            assert_true(proxy_range_is_same(&a, &b) == (i == k));
+        }
+    }
+}
+
 /* RFC 9110 section 14.2: an invalid or unknown one asks for the whole. */
 static void what_is_no_range_of_bytes_is_ignored(void **state)
 {
@@ -416,6 +431,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(single_ranges_of_bytes_are_understood),
+        cmocka_unit_test(two_ranges_are_the_same_when_their_words_are),
         cmocka_unit_test(what_is_no_range_of_bytes_is_ignored),
         cmocka_unit_test(several_ranges_are_told_from_one),
         cmocka_unit_test(a_range_is_held_against_the_length),
