@@ -345,8 +345,8 @@ static int64_t lifetime_ms(const struct cache_meta *meta, const struct proxy_fre
     struct el_fieldv fields = el_fields_view(&meta->fields);
     int64_t lifetime = explicit_lifetime_ms(d, fields, date_ms);
 
-    if (is_failure(meta->status))
-        return lifetime < req->policy.error_ms ? lifetime : req->policy.error_ms;
+    if (is_failure(meta->status) && lifetime > req->policy.error_ms)
+        return req->policy.error_ms;
     if (lifetime != NOT_SAID)
         return lifetime;
     if (is_negative(meta->status))

@@ -21,6 +21,17 @@ static void check_date(struct el_str text)
         CLAIM(ms >= -62167219200000 && ms <= 253402300800000);
 }
 
+/* What stands in for an origin that answered stands in for one out of reach as well. */
+static void check_stand_in(const struct cache_meta *m, const struct proxy_fresh_request *req,
+                           const struct proxy_directives *d)
+{
+    bool for_an_error = proxy_fresh_may_stand_in(m, req, NOW_MS + 1, false);
+    bool out_of_reach = proxy_fresh_may_stand_in(m, req, NOW_MS + 1, true);
+
+    CLAIM(!for_an_error || out_of_reach);
+    CLAIM(!out_of_reach || (!d->no_cache && !d->must_revalidate && !req->no_cache));
+}
+
 static void check_meta(const struct cache_meta *m, const struct proxy_fresh_request *req)
 {
     struct proxy_directives d;
@@ -35,6 +46,7 @@ static void check_meta(const struct cache_meta *m, const struct proxy_fresh_requ
     CLAIM(late != PROXY_FRESH || req->max_stale_s != -1);
     proxy_directives_read(el_fields_view(&m->fields), &d);
     CLAIM(!d.no_cache || soon == PROXY_STALE);
+    check_stand_in(m, req, &d);
     CLAIM(m->etag.n > 0 || m->last_modified.n > 0 || !m->has_strong_validator);
 }
 
@@ -47,7 +59,8 @@ static void check_stored(const struct cache_meta *m, const struct proxy_fresh_re
     CLAIM(!req->no_store && !d.is_private && (!d.no_store || d.must_understand));
     CLAIM(!req->has_credentials || m->etag.n > 0 || m->last_modified.n > 0 ||
           el_fieldv_has(res->fields, EL_STR("ETag")) ||
-          el_fieldv_has(res->fields, EL_STR("Last-Modified")));
+          el_fieldv_has(res->fields, EL_STR("Last-Modified")) ||
+          (m->is_public && !m->from_object_store));
     CLAIM(proxy_vary_matches(m, req->fields));
     check_meta(m, req);
 }
@@ -86,6 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     check_date(date);
     for (int i = 0; i < 4; i++) {
         proxy_fresh_request(&req, (struct el_fieldv){ &control, 1 }, i & 1, i & 2, 10000);
+        req.policy = (struct proxy_fresh_policy){ 10000, 5000, 60000 };
         check_answer(&req, &res);
     }
     proxy_fresh_request(&req, res.fields, false, false, 10000);
