@@ -168,6 +168,26 @@ static int64_t read_free(void *arg)
     return (int64_t)atomic_load(&((struct l2_store *)arg)->n_free);
 }
 
+static int64_t read_regions(void *n)
+{
+    return (int64_t)atomic_load((_Atomic uint64_t *)n);
+}
+
+static void register_heat(struct l2_store *s)
+{
+    static const char *const names[] = {
+        [CACHE_COLD] = "cold", [CACHE_WARM] = "warm", [CACHE_HOT] = "hot"
+    };
+    char labels[48];
+
+    for (size_t i = 0; i < EL_COUNT(names); i++) {
+        (void)snprintf(labels, sizeof(labels), "store=\"%u\",heat=\"%s\"", s->number, names[i]);
+        el_metrics_gauge_fn(s->l2->cache->conf.metrics, "eliop2p_disk_regions",
+                            "Regions in use by accesses an hour: more than 100, 10 to 100, fewer.",
+                            labels, read_regions, &s->n_heat[i]);
+    }
+}
+
 static void register_metrics(struct l2_store *s)
 {
     struct el_metrics *m = s->l2->cache->conf.metrics;
@@ -198,6 +218,7 @@ static void register_metrics(struct l2_store *s)
                         read_used, s);
     el_metrics_gauge_fn(m, "eliop2p_disk_free_regions", "Regions of 16 MiB without a use.", labels,
                         read_free, s);
+    register_heat(s);
 }
 
 static enum el_err open_ring(struct l2_store *s, struct el_error *err)

@@ -187,13 +187,16 @@ static struct cache_variant *variant_of(struct cache_stat *st, const struct l2_o
     return v;
 }
 
-/* Of a region of the log, where many share the heat, its mean. */
-static double heat_of(struct l2_store *s, const struct l2_chunk *c)
+/* Of a region of the log, where many share the heat, its mean; unless memory knows better. */
+static void note_heat(struct cache_variant *v, struct l2_store *s, const struct l2_chunk *c)
 {
     const struct l2_region *r = l2_region_get(s->regions, c->blocks[0].region);
     double per_hour = cache_heat_per_hour(&r->heat, l2_now_ms());
 
-    return r->is_log && r->pieces > 0 ? per_hour / r->pieces : per_hour;
+    if (!r->is_log)
+        cache_variant_note_heat(v, per_hour);
+    else if (!v->is_in_memory && r->pieces > 0)
+        cache_variant_note_heat(v, per_hour / r->pieces);
 }
 
 static void stat_object(struct l2_visit *visit, struct l2_store *s, struct l2_object *o,
@@ -207,7 +210,7 @@ static void stat_object(struct l2_visit *visit, struct l2_store *s, struct l2_ob
     for (struct l2_chunk *c = o->chunks; c != NULL; c = c->next_chunk) {
         cache_variant_note_disk(v, c->chunk, c->bitmap);
         if (c->n > 0)
-            cache_variant_note_heat(v, heat_of(s, c));
+            note_heat(v, s, c);
     }
 }
 

@@ -190,6 +190,25 @@ static void print_node(const json_t *root, FILE *out)
                   number(root, "process.fds"));
 }
 
+static void print_tiers(const json_t *root, FILE *out)
+{
+    static const char *const tiers[] = { "memory", "disk", "peer", "origin" };
+    uint64_t requests[EL_COUNT(tiers)], bytes[EL_COUNT(tiers)], all = 0;
+
+    for (size_t i = 0; i < EL_COUNT(tiers); i++) {
+        const json_t *o = json_object_get(at(root, "proxy.tiers"), tiers[i]);
+
+        requests[i] = number(o, "requests");
+        bytes[i] = number(o, "bytes");
+        all += bytes[i];
+    }
+    for (size_t i = 0; i < EL_COUNT(tiers); i++) {
+        name(i == 0 ? "served from" : "", out);
+        (void)fprintf(out, "%-8s%12" PRIu64 " requests%12s%6.1f %%\n", tiers[i], requests[i],
+                      bytes_of(bytes[i]).text, percent(bytes[i], all));
+    }
+}
+
 static void print_memory(const json_t *root, FILE *out)
 {
     name("memory", out);
@@ -232,6 +251,7 @@ void proxy_cli_print_status(const json_t *root, FILE *out)
     size_t n = json_array_size(stores);
 
     print_node(root, out);
+    print_tiers(root, out);
     print_memory(root, out);
     for (size_t i = 0; i < n; i++)
         print_store(json_array_get(stores, i), out);

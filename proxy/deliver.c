@@ -155,6 +155,7 @@ static bool push_span(struct proxy_req *r, const struct cache_span *span)
     send_head(r);
     n = r->stream->ops->push(r->stream, &piece);
     cache_reader_advance(&r->reader, n > 0 ? (size_t)n : 0);
+    proxy_tiers_note(&r->share, span->from, n > 0 ? (size_t)n : 0);
     if (n < 0) {
         proxy_req_gone(r);
         return false;

@@ -63,9 +63,41 @@ static void register_metrics(struct proxy_nodeapi *api)
     el_metrics_gauge_fn(m, "process_open_fds", "Open file descriptors.", NULL, open_fds, NULL);
     el_metrics_gauge_fn(m, "process_start_time_seconds", "Start, in seconds since 1970.", NULL,
                         start_time_s, api);
+    for (size_t i = 0; i < EL_COUNT(api->heat); i++) {
+        static const char *const labels[] = { "heat=\"hot\"", "heat=\"warm\"", "heat=\"cold\"" };
+
+        api->heat[i] = el_metrics_gauge(
+            m, "eliop2p_cache_chunks",
+            "Chunks in memory by accesses an hour: more than 100, 10 to 100, fewer.", labels[i]);
+    }
+}
+
+/* Counting them looks at each chunk, so it is done once for all three. */
+static void count_heat(struct proxy_nodeapi *api)
+{
+    struct cache_stats s;
+
+    cache_stats_get(api->conf.cache, &s);
+    el_gauge_set(api->heat[0], (int64_t)s.hot_chunks);
+    el_gauge_set(api->heat[1], (int64_t)s.warm_chunks);
+    el_gauge_set(api->heat[2], (int64_t)s.cold_chunks);
 }
 
 /* ---- the parts of the status ---- */
+
+static void add_tiers(json_t *proxy, const struct proxy *p)
+{
+    json_t *tiers = el_json_child(proxy, "tiers");
+    struct proxy_tier_sums sums;
+
+    proxy_tiers_get(p, &sums);
+    for (enum proxy_tier t = 0; t < PROXY_TIERS; t++) {
+        json_t *o = el_json_child(tiers, proxy_tier_name(t));
+
+        el_json_add_u64(o, "requests", sums.requests[t]);
+        el_json_add_u64(o, "bytes", sums.bytes[t]);
+    }
+}
 
 static void add_proxy(struct proxy_nodeapi *api, json_t *status)
 {
@@ -76,6 +108,7 @@ static void add_proxy(struct proxy_nodeapi *api, json_t *status)
         el_json_add_u64(o, "port", proxy_port(proxy));
         el_json_add_u64(o, "tls_port", proxy_tls_port(proxy));
         el_json_add_u64(o, "busy", proxy_busy(proxy));
+        add_tiers(o, proxy);
     }
     proxy_nodeapi_unlock(api);
 }
@@ -233,6 +266,7 @@ static void get_metrics(void *arg, const struct el_http_call_in *in, struct el_h
 
     (void)in;
     out->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    count_heat(api);
     el_metrics_write(api->conf.metrics, &out->body);
 }
 

@@ -19,6 +19,7 @@ struct proxy_nodeapi {
     int64_t started_wall_ms;
     uint64_t started_ms;
     struct el_http_server *server;
+    struct el_gauge *heat[3]; /* hot, warm, cold; set when metrics are asked for */
 
     _Atomic bool is_ready;
     pthread_mutex_t mtx; /* held while the proxy is asked, so that it does not go away meanwhile */

@@ -193,6 +193,7 @@ void proxy_pass_push(struct proxy_req *r)
             return;
         }
         store_exchange_consume(r->ex, (size_t)sent);
+        proxy_tiers_note(&r->share, CACHE_FROM_ORIGIN, (size_t)sent);
         if (r->pipe_left != UINT64_MAX)
             r->pipe_left -= (uint64_t)sent;
         if ((size_t)sent < want)

@@ -128,6 +128,7 @@ static void register_metrics(struct proxy *p, struct el_metrics *m)
         p->requests[i] =
             el_metrics_counter(m, "eliop2p_proxy_requests_total",
                                "Requests finished, by where the answer came from.", labels[i]);
+    proxy_tiers_register(&p->tiers, m);
     p->refused = el_metrics_counter(m, "eliop2p_proxy_refused_total",
                                     "Requests refused by policy or as malformed.", NULL);
     p->auth_missing = el_metrics_counter(
@@ -280,6 +281,11 @@ void proxy_drain(struct proxy *p)
 uint64_t proxy_busy(struct proxy *p)
 {
     return proxy_server_busy(p->server);
+}
+
+void proxy_tiers_get(const struct proxy *p, struct proxy_tier_sums *ret)
+{
+    proxy_tiers_sum(&p->tiers, ret);
 }
 
 void proxy_stop(struct proxy *p)

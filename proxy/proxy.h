@@ -9,6 +9,7 @@
 
 #include "cache/cache.h"
 #include "common/conf.h"
+#include "proxy/tiers.h"
 #include "storage/storage.h"
 
 struct proxy;
@@ -50,4 +51,6 @@ void proxy_distrust_asked(struct proxy *p, struct el_str key, bool is_prefix);
 
 void proxy_drain(struct proxy *p);    /* returns at once */
 uint64_t proxy_busy(struct proxy *p); /* requests and tunnels still running */
+/* Who answered, so far. Thread: any. */
+void proxy_tiers_get(const struct proxy *p, struct proxy_tier_sums *ret);
 void proxy_stop(struct proxy *p);     /* drops what is left; NULL is fine */

@@ -597,6 +597,17 @@ static void account(struct proxy_req *r)
         proxy_accesslog_write(p->access_log, r->thread->index, &entry);
 }
 
+/* One that the origin answered, or that needed no body, is told by that; our own errors by nobody.
+ */
+static void count_tiers(struct proxy_req *r)
+{
+    enum proxy_tier bare = r->origin_status != 0 ? PROXY_TIER_ORIGIN
+                           : r->is_planned       ? PROXY_TIER_MEMORY
+                                                 : PROXY_TIERS;
+
+    proxy_tiers_count(&r->proxy->tiers, &r->share, bare);
+}
+
 /* A spare request keeps its two buffers, so that a busy thread allocates nothing for the next one.
  */
 static void recycle(struct proxy_req *r)
@@ -641,6 +652,7 @@ static void done(struct proxy_req *r)
 
     if (s != NULL)
         account(r);
+    count_tiers(r);
     release(r);
     recycle(r);
     if (s == NULL)

@@ -19,6 +19,7 @@
 #include "proxy/server.h"
 #include "proxy/status.h"
 #include "proxy/stream.h"
+#include "proxy/tiers.h"
 #include "proxy/tunnel.h"
 #include "storage/storage.h"
 
@@ -69,6 +70,7 @@ struct proxy {
      */
     _Atomic uint32_t epochs[PROXY_EPOCHS];
     struct el_counter *requests[PROXY_XCACHES];
+    struct proxy_tier_counters tiers;
     struct el_counter *refused, *failed, *bytes_out, *auth_missing, *auth_wrong;
     struct el_hist *ttfb;
 };
@@ -140,6 +142,7 @@ struct proxy_req {
     bool is_broken; /* ends in a broken connection */
     int status;
     enum proxy_xcache xcache;
+    struct proxy_tier_share share; /* who gave its bytes */
     uint64_t first_byte_ns;
 };
 

@@ -2,6 +2,7 @@
 """
 What operators do to a running node, by its API and by the commands of elionode: look, forget, keep.
 """
+import itertools
 import json
 import subprocess
 import urllib.parse
@@ -100,6 +101,55 @@ def test_a_command_that_fails_says_why_and_how(start, origin):
     assert all(f"elionode {verb}" in shown for verb in ("status", "stat URL", "purge URL", "pin URL", "unpin URL"))
     node.stop()
     assert "is it running?" in cli(node, "status", wants=3)
+
+
+def test_every_byte_is_counted_for_the_tier_that_gave_it(tier, origin):
+    paths = [f"/bytes/{BIG}/{i}" for i in range(4)]
+    node = tier.start()
+    tier.keep(node, *paths)
+
+    def gave():
+        return {k: (v["requests"], v["bytes"]) for k, v in node.status()["proxy"]["tiers"].items()}
+
+    assert gave() == {"memory": (0, 0), "disk": (0, 0), "peer": (0, 0), "origin": (8, 4 * BIG)}
+    tier.exact(node, paths[0])
+    # No body at all, and an answer of the origin's that is not cached.
+    assert tier.get(node, paths[0], [("If-None-Match", stat(node, origin.url + paths[0])[0]["etag"])]).status == 304
+    assert tier.get(node, "/none").status == 404
+    assert gave()["memory"] == (2, BIG) and gave()["origin"][0] == 9
+    node.stop()
+    node = tier.start()
+    for _ in range(2):
+        tier.exact(node, paths[1])
+    # Half of it was in memory by the time.
+    assert tier.get(node, paths[2], [("Range", f"bytes=0-{MIB - 1}")]).status == 206
+    tier.exact(node, paths[2])
+    got = gave()
+    assert got["disk"][1] + got["memory"][1] == 3 * BIG + MIB and got["origin"] == (0, 0)
+    assert got["disk"][0] == 3 and got["memory"] == (1, got["memory"][1]) and got["disk"][1] <= 2 * BIG
+    shown = [line.split() for line in cli(node, "status").splitlines()]
+    assert ["disk", "3", "requests"] in [w[:3] for w in shown]
+    metrics = node.metrics()
+    assert metrics['eliop2p_tier_requests_total{tier="disk"}'] == 3
+    assert metrics['eliop2p_tier_bytes_total{tier="memory"}'] == got["memory"][1]
+
+
+def test_heat_is_shown_in_status_and_metrics(tier, origin):
+    node = tier.start()
+    path = f"/bytes/{SHORT}/o"
+    tier.keep(node, path, f"/bytes/{SHORT}/once")
+    for _ in range(150):
+        tier.exact(node, path)
+    assert stat(node, origin.url + path)[0]["heat"] == "hot"
+    assert stat(node, f"{origin.url}/bytes/{SHORT}/once")[0]["heat"] == "cold"
+    heat = node.status()["cache"]["heat"]
+    assert heat == {"hot": 1, "warm": 0, "cold": 1}
+    metrics = node.metrics()
+    assert heat == {k: metrics[f'eliop2p_cache_chunks{{heat="{k}"}}'] for k in heat}
+    assert lines(cli(node, "status"))["heat"] == "chunks: 1 hot, 0 warm, 1 cold"
+    # Of the disk it is counted now and then, as it is written to.
+    more = (tier.keep(node, f"/bytes/{SHORT}/{i}") for i in itertools.count())
+    wait_for(lambda: next(more) or sum(v for k, v in node.metrics().items() if k.startswith("eliop2p_disk_regions")) == 1)
 
 
 # ---- forgetting ----

@@ -42,6 +42,13 @@ uint16_t proxy_tls_port(const struct proxy *p)
     return 0;
 }
 
+void proxy_tiers_get(const struct proxy *p, struct proxy_tier_sums *ret)
+{
+    (void)p;
+    *ret =
+        (struct proxy_tier_sums){ .requests[PROXY_TIER_DISK] = 4, .bytes[PROXY_TIER_ORIGIN] = 900 };
+}
+
 uint64_t proxy_busy(struct proxy *p)
 {
     (void)p;
@@ -224,13 +231,14 @@ static void metrics_are_prometheus_text_with_the_process_in_it(void **state)
     assert_non_null(strstr(answer, "content-type: text/plain; version=0.0.4"));
     assert_non_null(strstr(answer, "eliop2p_build_info{version=\"" ELIO_VERSION "\"} 1\n"));
     assert_non_null(strstr(answer, "# TYPE process_open_fds gauge\n"));
+    assert_non_null(strstr(answer, "eliop2p_cache_chunks{heat=\"hot\"} 3\n"));
     free(answer);
 }
 
 static void status_has_the_figures_of_every_part(void **state)
 {
     struct fixture *f = (struct fixture *)*state;
-    json_t *root;
+    json_t *root, *tiers;
 
     proxy_nodeapi_set_proxy(f->api, (struct proxy *)(void *)&f->proxy);
     root = get_json(f, "/api/v1/status");
@@ -239,6 +247,10 @@ static void status_has_the_figures_of_every_part(void **state)
     assert_true(json_is_false(json_object_get(root, "ready")));
     assert_int_equal(number(root, "proxy", "port"), 8080);
     assert_int_equal(number(root, "proxy", "busy"), 2);
+    tiers = json_object_get(json_object_get(root, "proxy"), "tiers");
+    assert_int_equal(number(tiers, "disk", "requests"), 4);
+    assert_int_equal(number(tiers, "origin", "bytes"), 900);
+    assert_int_equal(number(tiers, "memory", "requests"), 0);
     assert_int_equal(number(json_object_get(root, "cache"), "memory", "used_bytes"), 400);
     assert_int_equal(number(json_object_get(root, "cache"), "heat", "hot"), 3);
     assert_int_equal(number(root, "cache", "objects"), 5);
