@@ -183,7 +183,8 @@ static inline void origin_reset(struct origin_conn *c)
     assert_int_equal(setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard)), 0);
 }
 
-/* Until the peer's kernel has all that was sent, the end of the connection among it. */
+/* Until the peer's kernel has all that was sent, the end of the connection among it. The mutex: its
+ * thread closes it once the peer has left. */
 static inline void origin_wait_arrived(struct origin_conn *c)
 {
     struct tcp_info info;
@@ -191,7 +192,9 @@ static inline void origin_wait_arrived(struct origin_conn *c)
 
     do {
         (void)poll(NULL, 0, 1);
+        pthread_mutex_lock(&c->o->mtx);
         assert_int_equal(getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &n), 0);
+        pthread_mutex_unlock(&c->o->mtx);
     } while (info.tcpi_unacked > 0);
 }
 

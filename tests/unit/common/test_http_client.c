@@ -987,7 +987,10 @@ static void an_answer_that_nobody_asked_for_answers_nothing(void **state)
     world_open(&w, serve_real, 5000);
     get(&w);
     assert_int_equal(wait_done(&w.r), EL_OK);
-    origin_send(w.o.conns[0], "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged");
+    /* The mutex: its own thread closes it once the client has left. */
+    pthread_mutex_lock(&w.o.mtx);
+    assert_true(origin_send(w.o.conns[0], "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"));
+    pthread_mutex_unlock(&w.o.mtx);
     check_second_is_real(&w, "GET");
     world_close(&w);
 }
@@ -1001,7 +1004,9 @@ static void a_connection_that_ended_while_kept_is_not_used(void **state)
     world_open(&w, serve_real, 5000);
     get(&w);
     assert_int_equal(wait_done(&w.r), EL_OK);
-    (void)shutdown(w.o.conns[0]->fd, SHUT_WR);
+    pthread_mutex_lock(&w.o.mtx);
+    assert_int_equal(shutdown(w.o.conns[0]->fd, SHUT_WR), 0);
+    pthread_mutex_unlock(&w.o.mtx);
     check_second_is_real(&w, "POST");
     world_close(&w);
 }
