@@ -127,23 +127,42 @@ enum el_err l2_store_set_size(struct l2_store *s, struct el_error *err)
     return EL_OK;
 }
 
+/* The device is ours alone: on one that is mounted, or part of something else, it fails. */
+static enum el_err open_device(struct l2_store *s, struct el_error *err)
+{
+    uint64_t have;
+
+    s->fd = open_in(s->dir, "store", O_RDWR | O_EXCL | O_DIRECT);
+    s->is_direct = true;
+    if (s->fd < 0 || ioctl(s->fd, BLKGETSIZE64, &have) != 0)
+        return el_fail(err, EL_EDISK, errno, "%s/store", s->dir);
+    s->bytes = el_min_u64(s->bytes, have - have % L2_REGION_BYTES);
+    if (s->bytes < MIN_REGIONS * L2_REGION_BYTES)
+        return el_fail(err, EL_EDISK, ENOSPC, "%s/store", s->dir);
+    return EL_OK;
+}
+
+static bool is_device(const char *dir)
+{
+    char path[512];
+    struct stat st;
+
+    return snprintf(path, sizeof(path), "%s/store", dir) < (int)sizeof(path) &&
+           stat(path, &st) == 0 && S_ISBLK(st.st_mode);
+}
+
 static enum el_err open_regions(struct l2_store *s, struct el_error *err)
 {
     struct stat st;
-    uint64_t have;
 
+    if (is_device(s->dir))
+        return open_device(s, err);
     s->fd = open_in(s->dir, "store", O_RDWR | O_CREAT | O_DIRECT);
     s->is_direct = s->fd >= 0;
     if (s->fd < 0 && errno == EINVAL)
         s->fd = open_in(s->dir, "store", O_RDWR | O_CREAT);
     if (s->fd < 0 || fstat(s->fd, &st) != 0)
         return el_fail(err, EL_EDISK, errno, "%s/store", s->dir);
-    if (S_ISBLK(st.st_mode)) {
-        if (ioctl(s->fd, BLKGETSIZE64, &have) != 0)
-            return el_fail(err, EL_EDISK, errno, "%s/store", s->dir);
-        s->bytes = el_min_u64(s->bytes, have - have % L2_REGION_BYTES);
-        return EL_OK;
-    }
     /* An index without its store is of no use. */
     return st.st_size == 0 ? l2_index_discard(s->dir, err) : EL_OK;
 }

@@ -389,6 +389,50 @@ def index_is_a_file(tier):
     return ()
 
 
+@pytest.fixture
+def device(tier):
+    """A block device in place of DIR/store."""
+    image = tier.top / "image"
+    image.touch()
+    os.truncate(image, 256 * MIB)
+    name = subprocess.run(["losetup", "--find", "--show", image], check=True, capture_output=True, text=True).stdout.strip()
+    tier.dir.mkdir()
+    (tier.dir / "store").symlink_to(name)
+    yield name
+    for n in tier.nodes:
+        n.stop()
+    subprocess.run(["losetup", "--detach", name], check=True)
+
+
+def test_a_block_device_is_a_store(tier, origin, device):
+    node = tier.start()
+    assert store(node)["limit_bytes"] == 256 * MIB
+    tier.keep(node, *PATHS[:4])
+    node.stop()
+    origin.forget()
+    node = tier.start()
+    for p in PATHS[:4]:
+        assert tier.exact(node, p).x_cache == "HIT"
+    assert origin.requests() == []
+
+
+def test_a_block_device_that_is_mounted_is_left_alone(tier, origin, device):
+    subprocess.run(["mkfs.ext4", "-q", device], check=True)
+    where = tier.top / "mounted"
+    where.mkdir()
+    subprocess.run(["mount", device, where], check=True)
+    tier.mounts.append(where)
+    (where / "theirs").write_bytes(b"x" * MIB)
+    node = tier.start(is_up=False)
+    wait_for(lambda: "disk.down" in node.log(), why=node.log)
+    for p in PATHS[:4]:
+        tier.exact(node, p)
+    node.stop()
+    subprocess.run(["umount", where], check=True)
+    tier.mounts.remove(where)
+    subprocess.run(["fsck.ext4", "-nf", device], check=True, capture_output=True)
+
+
 @pytest.mark.parametrize("obstacle", [read_only, forbidden, a_file, below_a_file, store_is_a_directory, index_is_a_file])
 def test_a_directory_that_cannot_be_used_is_done_without(tier, origin, obstacle):
     node = tier.start(is_up=False, launch=obstacle(tier))
