@@ -36,7 +36,7 @@ static void plain_fields(const struct proxy_req *r, struct el_fields *out)
                                          "Cache-Control",
                                          "Pragma" };
 
-    proxy_headers_request(r->stream->head.fields, &r->route, el_str_of(r->proxy->via_token), out);
+    proxy_headers_request(r->fresh.fields, &r->route, el_str_of(r->proxy->via_token), out);
     for (size_t i = 0; i < EL_COUNT(names); i++) {
         if (!proxy_route_signed_has(&r->route, el_str_of(names[i])))
             el_fields_remove(out, el_str_of(names[i]));
@@ -103,8 +103,10 @@ void proxy_ask_start(struct proxy_req *r)
     struct el_fields fields;
 
     el_fields_init(&fields);
-    proxy_headers_request(r->stream->head.fields, &r->route, el_str_of(r->proxy->via_token),
-                          &fields);
+    if (r->stream != NULL)
+        proxy_headers_request(r->fresh.fields, &r->route, el_str_of(r->proxy->via_token), &fields);
+    else
+        plain_fields(r, &fields);
     widen_range(r, &fields);
     add_condition(r, &fields);
     if (!r->route.range_is_signed)
@@ -140,7 +142,7 @@ static void confirm(struct proxy_req *r)
     r->ex = NULL;
     r->was_validated = true;
     proxy_req_land(r, true, 0);
-    proxy_req_step(r, PROXY_STEP_DELIVER);
+    proxy_req_step(r, r->stream != NULL ? PROXY_STEP_DELIVER : PROXY_STEP_DONE);
 }
 
 /* Where the body of the answer lies in the object. False: the head contradicts itself or the
@@ -281,6 +283,8 @@ void proxy_ask_answer(struct proxy_req *r)
         confirm(r);
         return;
     }
+    if (proxy_refresh_is_failure(answer.status) && proxy_refresh_stand_in(r, false))
+        return;
     if (answer.status == 206 && !extent_of(r, &first, &end, &total)) {
         if (pass_untouched(r))
             return;

@@ -128,6 +128,8 @@ void proxy_pass_answer(struct proxy_req *r)
 
     r->status = r->ex->status;
     invalidate(r);
+    if (r->is_head)
+        proxy_refresh_by_head(r);
     r->pipe_left = UINT64_MAX;
     r->is_cut = r->status == 206 && r->has_asked_range;
     if (r->is_cut && !cut_range(r)) {

@@ -121,7 +121,7 @@ static void note_refusal(struct proxy_req *r, enum el_err code, const char *deta
         note(r, EV_PROXY_AUTH, code, detail);
 }
 
-void proxy_req_origin_failed(struct proxy_req *r, enum el_err code, const char *detail)
+void proxy_req_note_origin(struct proxy_req *r, enum el_err code, const char *detail)
 {
     /* Without a client it concerns nobody yet, and the breaker has a line of its own. */
     bool is_news =
@@ -131,6 +131,11 @@ void proxy_req_origin_failed(struct proxy_req *r, enum el_err code, const char *
         note_refusal(r, code, detail);
     else if (is_news)
         note(r, EV_ORIGIN_ERROR, code, detail);
+}
+
+void proxy_req_origin_failed(struct proxy_req *r, enum el_err code, const char *detail)
+{
+    proxy_req_note_origin(r, code, detail);
     proxy_req_fail(r, code, detail);
 }
 
@@ -141,7 +146,7 @@ void proxy_req_exchange(struct proxy_req *r, const struct el_fields *fields, int
 {
     bool is_safe = !r->is_unsafe && body_length == EL_HTTP_BODY_NONE;
     const struct store_request req = {
-        .method = r->stream->head.method,
+        .method = r->stream != NULL ? r->stream->head.method : EL_STR("GET"),
         .to = r->route.to,
         .fields = el_fields_view(fields),
         .body_length = body_length,
@@ -157,8 +162,14 @@ void proxy_req_exchange(struct proxy_req *r, const struct el_fields *fields, int
 /* Over before there was a head. */
 static void on_no_answer(struct proxy_req *r)
 {
-    proxy_req_origin_failed(r, r->ex->err.code == EL_OK ? EL_EPROTO : r->ex->err.code,
-                            r->ex->err.text);
+    struct el_error err = r->ex->err;
+
+    if (err.code == EL_OK)
+        err.code = EL_EPROTO;
+    proxy_req_note_origin(r, err.code, err.text);
+    if (r->step == PROXY_STEP_ASK && proxy_refresh_stand_in(r, true))
+        return;
+    proxy_req_fail(r, proxy_refresh_must_fail(r) ? EL_ENOTCACHED : err.code, err.text);
 }
 
 static void on_answer(struct proxy_req *r)
@@ -230,12 +241,15 @@ void proxy_req_invalidate(struct proxy_req *r)
 
 void proxy_req_gone(struct proxy_req *r)
 {
+    /* The answer to a leader's question is for the others too. */
+    bool goes_on = r->step == PROXY_STEP_ASK && r->leads && !r->route.range_is_signed;
+
+    if (goes_on)
+        proxy_refresh_keep_fields(r);
     r->stream->ops->abort(r->stream);
     r->stream = NULL;
-    /* The answer to a leader's question is for the others too. */
-    if (r->step == PROXY_STEP_ASK && r->leads && !r->route.range_is_signed)
-        return;
-    proxy_req_step(r, PROXY_STEP_DONE);
+    if (!goes_on)
+        proxy_req_step(r, PROXY_STEP_DONE);
 }
 
 static void on_gone(void *arg)
@@ -384,10 +398,13 @@ static struct cache_object *find(struct proxy_req *r)
 static bool may_deliver(struct proxy_req *r, struct cache_object *o)
 {
     struct cache_meta *meta = cache_object_meta(o);
+    enum proxy_fresh_use use;
     bool may = false;
 
     if (meta->is_public) {
-        may = proxy_fresh_use(meta, &r->fresh, proxy_req_now(r)) == PROXY_FRESH ||
+        use = proxy_fresh_use(meta, &r->fresh, proxy_req_now(r));
+        r->is_to_refresh = use == PROXY_STALE_WHILE_ASKING && proxy_refresh_may_follow(r);
+        may = use == PROXY_FRESH || r->is_to_refresh ||
               /* Confirmed after this request came, by the one it waited for. */
               (r->collapsed && meta->response_ms >= r->started_wall_ms);
     }
@@ -449,6 +466,8 @@ static void lookup(struct proxy_req *r)
     if (r->object == NULL && load(r))
         return;
     if (r->object != NULL && may_deliver(r, r->object)) {
+        if (r->is_to_refresh)
+            proxy_refresh_start(r);
         proxy_req_step(r, PROXY_STEP_DELIVER);
         return;
     }
@@ -641,6 +660,7 @@ static void release(struct proxy_req *r)
     store_exchange_close(r->ex);
     cache_object_unref(r->object);
     cache_ticket_unref(r->ticket);
+    el_fields_deinit(&r->kept);
     free(r->tunnel_client);
     free(r->tunnel_target);
 }
@@ -717,22 +737,29 @@ static void classify(struct proxy_req *r)
                    !el_str_eq(method, EL_STR("TRACE"));
 }
 
-void proxy_req_start(void *arg, struct proxy_thread *t, struct proxy_stream *s)
+struct proxy_req *proxy_req_new(struct proxy *p, struct proxy_thread *t, enum proxy_step step)
 {
     struct thread_state *ts = t->user;
     struct proxy_req *r = take_request(ts);
 
     r->magic = PROXY_REQ_MAGIC;
-    r->step = PROXY_STEP_ROUTE;
-    r->proxy = arg;
-    r->settings = atomic_load(&r->proxy->settings);
+    r->step = step;
+    r->proxy = p;
+    r->settings = atomic_load(&p->settings);
     r->thread = t;
-    r->stream = s;
     r->started_wall_ms = proxy_req_now(r);
     el_list_init(&r->waiter.link);
     el_msg_init(&r->waiter.msg, on_landed);
     r->waiter.queue = t->queue;
     el_list_append(&ts->running, &r->link);
+    return r;
+}
+
+void proxy_req_start(void *arg, struct proxy_thread *t, struct proxy_stream *s)
+{
+    struct proxy_req *r = proxy_req_new(arg, t, PROXY_STEP_ROUTE);
+
+    r->stream = s;
     classify(r);
     s->ops->listen(s, &events, r);
     proxy_caller_check(r);

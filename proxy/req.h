@@ -103,6 +103,7 @@ struct proxy_req {
     bool is_alone; /* waited in vain, or the answer is known not to be shareable: no more flights */
     bool collapsed;              /* waited for another's answer */
     bool is_loading, was_loaded; /* waits for the disk to say what it has of the url; once */
+    bool is_to_refresh;          /* stale, and served while the origin is asked about it */
 
     /* ASK */
     struct store_exchange *ex;
@@ -153,6 +154,8 @@ void proxy_req_start(void *arg, struct proxy_thread *t, struct proxy_stream *s);
 void proxy_req_thread_start(void *arg, struct proxy_thread *t);
 void proxy_req_thread_stop(void *arg, struct proxy_thread *t);
 
+/* A request without a client, in that step. */
+struct proxy_req *proxy_req_new(struct proxy *p, struct proxy_thread *t, enum proxy_step step);
 /*
  * The one place where the step changes: asserts that the move is in the table, and enters the step.
  * After any of the next four the request may be gone: return at once.
@@ -164,7 +167,9 @@ void proxy_req_route(struct proxy_req *r);
 void proxy_req_refuse(struct proxy_req *r, enum el_err code, const char *detail);
 /* Our own answer: problem+json when nothing was sent yet, a broken connection otherwise. */
 void proxy_req_fail(struct proxy_req *r, enum el_err code, const char *detail);
-/* The same, and a line in the log: the origin is why. */
+/* A line in the log about the origin, unless it is no news. */
+void proxy_req_note_origin(struct proxy_req *r, enum el_err code, const char *detail);
+/* The same as fail, and that line: the origin is why. */
 void proxy_req_origin_failed(struct proxy_req *r, enum el_err code, const char *detail);
 /* The client is gone. */
 void proxy_req_gone(struct proxy_req *r);
@@ -197,6 +202,25 @@ void proxy_ask_answer(struct proxy_req *r);
  * where the client's range is signed. One reference.
  */
 struct cache_ticket *proxy_ask_ticket(const struct proxy_req *r, uint64_t first, uint64_t end);
+
+/* ---- refresh.c ---- */
+
+/* The fields that the answer is judged by become the request's own: the client is leaving. */
+void proxy_refresh_keep_fields(struct proxy_req *r);
+/* Whether a question of our own may be asked in this request's words. */
+bool proxy_refresh_may_follow(const struct proxy_req *r);
+/* Asks the origin about r->object in the background, unless somebody does. */
+void proxy_refresh_start(struct proxy_req *r);
+/*
+ * The origin failed: gave no answer (is_unreachable), or one of the failures below. True: what is
+ * stored stands in for it, and the request has gone on.
+ */
+bool proxy_refresh_stand_in(struct proxy_req *r, bool is_unreachable);
+bool proxy_refresh_is_failure(int status);
+/* Whether the stored answer forbids to use it now: then that is the error, 504 (5.2.2.2). */
+bool proxy_refresh_must_fail(const struct proxy_req *r);
+/* r->ex has the answer to a HEAD: what is stored for GET is freshened by it, or ended. */
+void proxy_refresh_by_head(struct proxy_req *r);
 
 /* ---- deliver.c ---- */
 

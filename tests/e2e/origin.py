@@ -58,6 +58,7 @@ class Knobs:
     fail_status: int = 0           # this status instead
     fail_fields: list = dataclasses.field(default_factory=list)
     interim: list = dataclasses.field(default_factory=list)  # (status, [(name, value)]) before the head
+    done_fields: list = dataclasses.field(default_factory=list)  # of the answer to PUT, POST, DELETE
     refuse_upload: int = 0         # final status before anything of the body is read
 
 
@@ -304,8 +305,8 @@ class Origin:
             return self._plain(sock, seen, k.fail_status, b"origin says no\n", k.fail_fields)
         if seen.method == "DELETE":
             self.objects.pop(seen.path, None)
-            return self._plain(sock, seen, 204, b"", [])
-        return self._plain(sock, seen, 200, f"{seen.body_got} {seen.body_sha256}".encode(), [])
+            return self._plain(sock, seen, 204, b"", k.done_fields if k else [])
+        return self._plain(sock, seen, 200, f"{seen.body_got} {seen.body_sha256}".encode(), k.done_fields if k else [])
 
     def _plain(self, sock, seen, status, body, fields):
         head = [*fields, ("Content-Type", "text/plain")]

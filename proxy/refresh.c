@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * refresh: how what is stored is used, or put right, beside the straight way of req.c and ask.c
+ * (RFC 9111 sections 4.2.4 and 4.3.5, RFC 5861):
+ *
+ *   stale-while-revalidate   the client gets the stale copy at once; a request of our own, which
+ *                            has no client and outlives the one that caused it, asks the origin
+ *   the origin failed        a stale copy stands in, where the origin or the operator allows it
+ *   HEAD                     its answer freshens the stored GET, or ends it
+ *
+ * Only public copies are used here: a private one is nobody's without the origin's word.
+ */
+#include "proxy/req.h"
+
+#include "proxy/fresh.h"
+
+/* ---- a request without a client ---- */
+
+void proxy_refresh_keep_fields(struct proxy_req *r)
+{
+    struct el_fieldv fields = r->fresh.fields;
+
+    el_fields_init(&r->kept);
+    for (size_t i = 0; i < fields.n; i++)
+        el_fields_add(&r->kept, fields.v[i].name, fields.v[i].value);
+    r->fresh.fields = el_fields_view(&r->kept);
+}
+
+bool proxy_refresh_may_follow(const struct proxy_req *r)
+{
+    /* What is signed is good for one request, and HEAD could not bring a new body. */
+    return r->is_get && !r->route.has_credentials;
+}
+
+/* Asks as `served` would have: the same url, fields and policy. */
+static void ask(struct proxy_req *b, const struct proxy_req *served)
+{
+    struct el_buf url = b->route.url;
+
+    b->route = served->route;
+    el_buf_clear(&url);
+    el_buf_add_str(&url, el_buf_str(&served->route.url));
+    b->route.url = url;
+    b->is_get = true;
+    b->settings = served->settings;
+    b->fresh = served->fresh;
+    b->object = cache_object_ref(served->object);
+    proxy_refresh_keep_fields(b);
+    proxy_ask_start(b);
+    /* The rest of the route lies in the memory of a client who may leave. */
+    b->route.to = (struct store_target){ 0 };
+    b->route.host_field = b->route.signed_fields = (struct el_str){ 0 };
+}
+
+void proxy_refresh_start(struct proxy_req *r)
+{
+    struct el_str url = el_buf_str(&r->route.url);
+    enum cache_flight flight = cache_flight_join(r->proxy->cache, url, &r->waiter);
+    struct proxy_req *b;
+
+    if (flight == CACHE_FLIGHT_WAIT) {
+        cache_flight_leave(r->proxy->cache, &r->waiter);
+        return;
+    }
+    b = proxy_req_new(r->proxy, r->thread, PROXY_STEP_ASK);
+    b->leads = flight == CACHE_FLIGHT_LEAD;
+    ask(b, r);
+}
+
+/* ---- standing in ---- */
+
+/* Whether the cache has every byte of the answer: one that would break off is worse than an error.
+ */
+static bool is_here(const struct proxy_req *r)
+{
+    uint64_t length = cache_object_length(r->object), first = 0, end = length;
+
+    if (length == CACHE_UNKNOWN_LENGTH)
+        return false;
+    if (r->range.kind != PROXY_RANGE_NONE && r->range.kind != PROXY_RANGE_MULTI &&
+        !proxy_range_resolve(&r->range, length, &first, &end))
+        return true; /* 416 */
+    return r->is_head || cache_object_has(r->object, first, end);
+}
+
+bool proxy_refresh_stand_in(struct proxy_req *r, bool is_unreachable)
+{
+    struct cache_meta *meta;
+    bool may;
+
+    if (r->stream == NULL || r->object == NULL || r->head_is_sent)
+        return false;
+    meta = cache_object_meta(r->object);
+    may = meta->is_public &&
+          proxy_fresh_may_stand_in(meta, &r->fresh, proxy_req_now(r), is_unreachable);
+    cache_meta_unref(meta);
+    if (!may || !is_here(r))
+        return false;
+    store_exchange_close(r->ex);
+    r->ex = NULL;
+    r->stands_in = true;
+    proxy_req_land(r, false, 0);
+    proxy_req_step(r, PROXY_STEP_DELIVER);
+    return true;
+}
+
+bool proxy_refresh_is_failure(int status)
+{
+    return status == 500 || status == 502 || status == 503 || status == 504;
+}
+
+bool proxy_refresh_must_fail(const struct proxy_req *r)
+{
+    struct cache_meta *meta;
+    bool must;
+
+    if (r->object == NULL)
+        return false;
+    meta = cache_object_meta(r->object);
+    must = meta->must_revalidate;
+    cache_meta_unref(meta);
+    return must;
+}
+
+/* ---- HEAD ---- */
+
+void proxy_refresh_by_head(struct proxy_req *r)
+{
+    const struct proxy_fresh_response answer = {
+        .status = r->ex->status,
+        .fields = el_fields_view(&r->ex->fields),
+        .request_ms = r->asked_wall_ms,
+        .response_ms = proxy_req_now(r),
+    };
+    struct cache_meta *old, *meta;
+
+    if (r->object == NULL || proxy_req_epoch(r) != r->epoch)
+        return;
+    old = cache_object_meta(r->object);
+    if (answer.status != old->status) {
+        /* 304 answers the client's own condition; what others say is not about the object. */
+        if (old->is_public && !r->route.has_credentials &&
+            (answer.status == 200 || answer.status == 404 || answer.status == 410))
+            cache_object_kill(r->object);
+    } else if (!proxy_fresh_head_agrees(old, answer.fields, cache_object_length(r->object))) {
+        cache_object_kill(r->object);
+    } else {
+        meta = proxy_fresh_update(old, &r->fresh, &answer);
+        cache_object_freshen(r->object, meta);
+        cache_meta_unref(meta);
+    }
+    cache_meta_unref(old);
+}

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: MIT
+"""
+What a shared cache does beside fresh hits: stale answers and who may have them, HEAD, errors, ages and
+dates, parts, invalidation. docs/http.md names the test for each behaviour.
+"""
+import time
+
+import pytest
+
+import wire
+from checks import is_exact, is_our_error, is_part
+
+STALE = "max-age=0"  # with a validator: stored, and stale from the first moment on
+
+
+def until(claim, seconds=5):
+    deadline = time.monotonic() + seconds * wire.SLOW
+    while not claim():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.01)
+
+
+def asked(origin, path, times):
+    until(lambda: sum(s.finished for s in origin.requests(path)) >= times)
+    assert len(origin.requests(path)) == times
+
+
+def cache_status(r):
+    return r.get("Cache-Status")
+
+
+# ---- stale-while-revalidate ----
+
+def test_a_stale_answer_is_served_while_the_origin_is_asked_about_it(origin, node):
+    k = origin.add("/a", size=100, cache_control=f"{STALE}, stale-while-revalidate=60")
+    old = origin.content("/a")
+    is_exact(node.get(origin.url + "/a"), old)
+    k.version, k.cache_control = 2, "max-age=60"
+    r = node.get(origin.url + "/a")
+    is_exact(r, old)
+    assert r.get("Age") is not None and "; hit; ttl=-" in cache_status(r) or "; hit; ttl=0" in cache_status(r)
+    until(lambda: node.get(origin.url + "/a").get("ETag") == origin.content("/a").etag)
+    asked(origin, "/a", 2)
+    assert origin.requests("/a")[1].get("If-None-Match") == old.etag
+    is_exact(node.get(origin.url + "/a"), origin.content("/a"))
+
+
+def test_one_question_at_a_time_is_asked_in_the_background_and_it_outlives_its_client(origin, node):
+    k = origin.add("/a", size=100, cache_control=f"{STALE}, stale-while-revalidate=60")
+    node.get(origin.url + "/a")
+    k.delay_head, k.cache_control = 0.3, "max-age=60"
+    for _ in range(5):  # each on a connection of its own, closed at once
+        is_exact(node.get(origin.url + "/a"), origin.content("/a"))
+    asked(origin, "/a", 2)
+    until(lambda: "ttl=-" not in cache_status(node.get(origin.url + "/a")))
+    asked(origin, "/a", 2)
+
+
+def test_a_question_of_our_own_carries_no_range_and_no_condition_of_the_client(origin, node):
+    origin.add("/a", size=100, cache_control=f"{STALE}, stale-while-revalidate=60", fields=[("Vary", "X-Kind")])
+    node.get(origin.url + "/a", [("X-Kind", "1")])
+    r = node.get(origin.url + "/a", [("X-Kind", "1"), ("Range", "bytes=3-5"), ("If-Range", '"other"')])
+    is_exact(r, origin.content("/a"))
+    asked(origin, "/a", 2)
+    seen = origin.requests("/a")[1]
+    assert seen.method == "GET" and seen.get("X-Kind") == "1"
+    assert seen.get("Range") is None and seen.get("If-Range") is None
+
+
+def test_who_wants_the_origins_word_is_not_served_stale(origin, node):
+    k = origin.add("/a", size=100, cache_control=f"{STALE}, stale-while-revalidate=60")
+    node.get(origin.url + "/a")
+    k.version = 2
+    for fields in ([("Cache-Control", "no-cache")], [("Authorization", "Basic eA==")]):
+        is_exact(node.get(origin.url + "/a", fields), origin.content("/a"))
+
+
+# ---- the origin fails ----
+
+def test_an_origin_out_of_reach_is_stood_in_for_by_what_is_stale(origin, node):
+    origin.add("/a", size=100, cache_control=STALE)
+    node.get(origin.url + "/a")
+    origin.close()
+    r = node.get(origin.url + "/a")
+    is_exact(r, origin.content("/a"))
+    assert "; fwd=stale" in cache_status(r) and r.get("Age") is not None
+    is_part(node.get(origin.url + "/a", [("Range", "bytes=10-19")]), origin.content("/a"), 10, 20)
+    assert node.get(origin.url + "/a", [("If-None-Match", origin.content("/a").etag)]).status == 304
+    is_our_error(node.get(origin.url + "/a", [("Cache-Control", "no-cache")]), 502)
+
+
+def test_the_operator_may_have_errors_instead(origin, start):
+    node = start(cache__stale_if_error_s=0, storage__retries=0)
+    origin.add("/a", size=100, cache_control=STALE)
+    origin.add("/b", size=100, cache_control=f"{STALE}, stale-if-error=60")
+    node.get(origin.url + "/a")
+    node.get(origin.url + "/b")
+    origin.close()
+    time.sleep(0.01)  # stale by more than nothing
+    is_our_error(node.get(origin.url + "/a"), 502)
+    is_exact(node.get(origin.url + "/b"), origin.content("/b"))
+
+
+@pytest.mark.parametrize("control", ["must-revalidate", "proxy-revalidate", "s-maxage=0", "no-cache"])
+def test_what_must_be_confirmed_is_an_error_when_nobody_can_be_asked(origin, node, control):
+    origin.add("/a", size=100, cache_control=f"{STALE}, stale-if-error=60, {control}")
+    node.get(origin.url + "/a")
+    origin.close()
+    is_our_error(node.get(origin.url + "/a"), 504 if control != "no-cache" else 502)
+
+
+def test_an_error_of_the_origin_is_hidden_only_where_it_allows_that(origin, node):
+    a = origin.add("/a", size=100, cache_control=f"{STALE}, stale-if-error=60")
+    b = origin.add("/b", size=100, cache_control=STALE)
+    for path, k in (("/a", a), ("/b", b)):
+        node.get(origin.url + path)
+        k.fail_status = 503
+    r = node.get(origin.url + "/a")
+    is_exact(r, origin.content("/a"))
+    assert "fwd=stale; fwd-status=503" in cache_status(r)
+    assert node.get(origin.url + "/b").status == 503
+    r = node.get(origin.url + "/b", [("Cache-Control", "stale-if-error=60")])
+    is_exact(r, origin.content("/b"))
+    a.fail_status = 404
+    assert node.get(origin.url + "/a").status == 404
+
+
+def test_a_private_copy_never_stands_in(origin, node):
+    origin.add("/a", size=100, cache_control="max-age=60, stale-if-error=60, stale-while-revalidate=60",
+               authorized=("Basic eA==",))
+    mine = [("Authorization", "Basic eA==")]
+    is_exact(node.get(origin.url + "/a", mine), origin.content("/a"))
+    origin.close()
+    is_our_error(node.get(origin.url + "/a", mine), 502)
+    is_our_error(node.get(origin.url + "/a"), 502)
+
+
+def test_what_is_here_in_part_only_does_not_stand_in(origin, node):
+    size = 4 << 20
+    origin.add("/a", size=size, cache_control=STALE)
+    is_part(node.get(origin.url + "/a", [("Range", "bytes=0-99")]), origin.content("/a"), 0, 100)
+    origin.close()
+    is_our_error(node.get(origin.url + "/a"), 502)
+    is_part(node.get(origin.url + "/a", [("Range", "bytes=0-99")]), origin.content("/a"), 0, 100)
+
+
+def test_a_leader_that_left_brings_the_origins_word_home(origin, node):
+    k = origin.add("/a", size=100, cache_control=STALE, fields=[("Vary", "X-Kind")])
+    kind = [("X-Kind", "1")]
+    node.get(origin.url + "/a", kind)
+    for version in (1, 2):  # a 304, then a new version
+        origin.forget()
+        k.version, k.delay_head, k.cache_control = version, 0.3, STALE if version == 1 else "max-age=60"
+        with node.connect() as c:
+            c.send_request("GET", origin.url + "/a", kind)
+            until(lambda: origin.requests("/a"))
+        asked(origin, "/a", 1)
+    k.delay_head = 0
+    until(lambda: cache_status(node.get(origin.url + "/a", kind)).find("; hit") > 0)
+    is_exact(node.get(origin.url + "/a", kind), origin.content("/a"))
+
+
+# ---- HEAD ----
+
+def test_a_head_freshens_what_is_stored(origin, node):
+    k = origin.add("/a", size=100, cache_control=STALE)
+    node.get(origin.url + "/a")
+    k.cache_control, k.fields = "max-age=60", [("X-New", "1")]
+    r = node.get(origin.url + "/a", method="HEAD")
+    assert r.status == 200 and r.get("Content-Length") == "100"
+    r = node.get(origin.url + "/a")
+    is_exact(r, origin.content("/a"))
+    assert r.get("X-New") == "1" and r.get("Cache-Control") == "max-age=60"
+    assert [s.method for s in origin.requests("/a")] == ["GET", "HEAD"]
+    assert node.get(origin.url + "/a", method="HEAD").get("Age") is not None
+    asked(origin, "/a", 2)
+
+
+@pytest.mark.parametrize("change", [{"version": 2}, {"size": 101, "etag": '"same"'}, {"fail_status": 404}])
+def test_a_head_that_differs_ends_what_is_stored(origin, node, change):
+    k = origin.add("/a", size=100, cache_control="max-age=60", etag=change.get("etag", "auto"))
+    node.get(origin.url + "/a")
+    for name, value in change.items():
+        setattr(k, name, value)
+    node.get(origin.url + "/a", [("Cache-Control", "no-cache")], method="HEAD")
+    k.fail_status = 0
+    is_exact(node.get(origin.url + "/a"), origin.content("/a"))
+    assert [s.method for s in origin.requests("/a")] == ["GET", "HEAD", "GET"]
+    assert origin.requests("/a")[2].get("If-None-Match") is None
+
+
+# ---- errors ----
+
+def test_an_error_with_a_lifetime_is_served_again_for_a_bounded_time(origin, start):
+    node = start(cache__error_freshness_s=1)
+    origin.add("/a", fail_status=500, fail_fields=[("Cache-Control", "max-age=600")])
+    assert node.get(origin.url + "/a").status == node.get(origin.url + "/a").status == 500
+    asked(origin, "/a", 1)
+    until(lambda: len(origin.requests("/a")) > 1 or not node.get(origin.url + "/a"))
+    off = start(cache__error_freshness_s=0)
+    origin.forget()
+    assert off.get(origin.url + "/a").status == off.get(origin.url + "/a").status == 500
+    asked(origin, "/a", 2)
+
+
+def test_a_missing_object_is_asked_about_again_unless_the_operator_says_otherwise(origin, node, start):
+    for n, times in ((node, 2), (start(cache__negative_freshness_s=60), 1)):
+        origin.forget()
+        assert n.get(origin.url + "/none").status == n.get(origin.url + "/none").status == 404
+        asked(origin, "/none", times)
+
+
+def test_only_if_cached_never_asks(origin, node):
+    wish = [("Cache-Control", "only-if-cached")]
+    is_our_error(node.get(origin.url + "/bytes/10/a", wish), 504)
+    asked(origin, "/bytes/10/a", 0)
+    node.get(origin.url + "/bytes/10/a")
+    assert node.get(origin.url + "/bytes/10/a", wish).status == 200
+
+
+# ---- Age and Date ----
+
+def test_the_age_that_another_cache_gave_goes_on(origin, node):
+    origin.add("/a", size=10, fields=[("Age", "30")])
+    assert int(node.get(origin.url + "/a").get("Age")) in (30, 31)
+    assert int(node.get(origin.url + "/a").get("Age")) >= 30
+    assert node.get(origin.url + "/bytes/10/b").get("Age") is None
+
+
+def test_an_answer_without_date_keeps_that_of_its_arrival(origin, node):
+    origin.add("/a", fail_status=200, fail_fields=[("Cache-Control", "max-age=60")])
+    first = node.get(origin.url + "/a").get("Date")
+    assert first is not None
+    time.sleep(1.1)  # a Date counts seconds
+    assert node.get(origin.url + "/a").get("Date") == first
+    asked(origin, "/a", 1)
+
+
+# ---- parts ----
+
+def test_a_part_that_does_not_fit_reaches_the_client_as_it_came(origin, node):
+    origin.add("/a", size=10, shift_range=1)
+    r = node.get(origin.url + "/a", [("Range", "bytes=-5")])
+    assert r.status == 206 and r.get("Content-Range") == "bytes 6-9/10"
+    assert r.body == origin.content("/a").bytes(6, 10)
+    node.get(origin.url + "/a", [("Range", "bytes=-5")])
+    asked(origin, "/a", 2)
+
+
+def test_a_content_range_that_says_nothing_is_not_sent_beside_one_that_does(origin, node):
+    origin.add("/a", size=10, fields=[("Content-Range", "bytes 0-1/2")])
+    assert node.get(origin.url + "/a").get("Content-Range") == "bytes 0-1/2"
+    r = node.get(origin.url + "/a", [("Range", "bytes=3-5")])
+    assert r.all("Content-Range") == ["bytes 3-5/10"]
+    r = node.get(origin.url + "/a", [("Range", "bytes=30-50")])
+    assert r.status == 416 and r.all("Content-Range") == ["bytes */10"]
+    asked(origin, "/a", 1)
