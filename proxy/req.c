@@ -222,6 +222,24 @@ void proxy_req_distrust(struct proxy *p, struct el_str url)
     atomic_fetch_add(epoch_of(p, url), 1);
 }
 
+static void invalidate(struct proxy *p, struct el_str url)
+{
+    proxy_req_distrust(p, url);
+    (void)cache_invalidate(p->cache, url);
+}
+
+/* What the answer names as made or changed (RFC 9111 section 4.4). */
+static void invalidate_named(struct proxy_req *r, struct el_str field)
+{
+    struct el_buf url = { 0 };
+    struct el_str value;
+
+    if (el_fieldv_get(el_fields_view(&r->ex->fields), field, &value) &&
+        proxy_route_related(&r->route, value, &url))
+        invalidate(r->proxy, el_buf_str(&url));
+    el_buf_deinit(&url);
+}
+
 void proxy_req_invalidate(struct proxy_req *r)
 {
     struct el_str url = el_buf_str(&r->route.url);
@@ -229,12 +247,11 @@ void proxy_req_invalidate(struct proxy_req *r)
 
     /* The query of an unsafe request often names a part or an upload of the object, not another
      * object. */
-    proxy_req_distrust(r->proxy, url);
-    (void)cache_invalidate(r->proxy->cache, url);
-    if (path.n == url.n)
-        return;
-    proxy_req_distrust(r->proxy, path);
-    (void)cache_invalidate(r->proxy->cache, path);
+    invalidate(r->proxy, url);
+    if (path.n < url.n)
+        invalidate(r->proxy, path);
+    invalidate_named(r, EL_STR("Location"));
+    invalidate_named(r, EL_STR("Content-Location"));
 }
 
 /* ---- what the client does ---- */

@@ -179,7 +179,8 @@ void proxy_req_exchange(struct proxy_req *r, const struct el_fields *fields, int
                         enum store_reason reason);
 /* A flight that this request leads lands; nothing happens when it leads none. */
 void proxy_req_land(struct proxy_req *r, bool stored, uint64_t solo_ms);
-/* An unsafe request succeeded: what is cached of its target is invalid. */
+/* An unsafe request succeeded (r->ex has its answer): what is cached of its target is invalid, and
+ * of what the answer names. */
 void proxy_req_invalidate(struct proxy_req *r);
 /* Answers that were asked for before now are not stored under that url. Thread: any. */
 void proxy_req_distrust(struct proxy *p, struct el_str url);

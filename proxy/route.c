@@ -323,6 +323,92 @@ bool proxy_route_signed_has(const struct proxy_route *route, struct el_str name)
     return false;
 }
 
+/* ---- what an answer names ---- */
+
+static bool is_same_origin(const struct proxy_route *route, const struct el_url *url)
+{
+    bool is_https = el_str_eq(route->to.scheme, EL_STR("https"));
+    struct el_url own = { 0 };
+
+    if (url->is_https != is_https)
+        return false;
+    if (el_str_ieq(url->host, route->to.host) && url->port == route->to.port)
+        return true;
+    /* Behind a gateway the origin may call itself by the name that the client used. */
+    return el_url_parse_authority(route->host_field, is_https ? 443 : 80, &own, NULL) == EL_OK &&
+           el_str_ieq(url->host, own.host) && url->port == own.port;
+}
+
+static void write_key(const struct proxy_route *route, struct el_str target, struct el_buf *out)
+{
+    el_url_write_key(out, el_str_eq(route->to.scheme, EL_STR("https")), route->to.host,
+                     route->to.port, target);
+}
+
+/* Whether the target that the origin sees is the path of the origin URL. */
+static bool has_own_paths(const struct proxy_route *route)
+{
+    struct el_buf key = { 0 };
+    bool same;
+
+    write_key(route, route->to.target, &key);
+    same = el_str_eq(el_buf_str(&key), el_buf_str(&route->url));
+    el_buf_deinit(&key);
+    return same;
+}
+
+static bool has_dot_segment(struct el_str path)
+{
+    struct el_str segment;
+
+    while (el_str_split(&path, '/', &segment)) {
+        if (el_str_eq(segment, EL_STR(".")) || el_str_eq(segment, EL_STR("..")))
+            return true;
+    }
+    return false;
+}
+
+/* "/x", or "x" beside what was asked for. False: neither. */
+static bool resolve_path(const struct proxy_route *route, struct el_str reference,
+                         struct el_buf *target)
+{
+    struct el_str base = el_str_first(route->to.target, el_str_find(route->to.target, '?'));
+
+    if (reference.n == 0 || reference.p[0] == '?' || el_str_starts(reference, EL_STR("//")) ||
+        el_str_find(reference, ':') < el_str_find(reference, '/'))
+        return false;
+    if (reference.p[0] != '/') {
+        while (base.n > 0 && base.p[base.n - 1] != '/')
+            base.n--;
+        el_buf_add_str(target, base);
+    }
+    el_buf_add_str(target, reference);
+    return true;
+}
+
+bool proxy_route_related(const struct proxy_route *route, struct el_str reference,
+                         struct el_buf *out)
+{
+    struct el_buf target = { 0 };
+    struct el_str path;
+    struct el_url url;
+    bool is_related;
+
+    reference = el_str_first(reference, el_str_find(reference, '#'));
+    if (el_url_parse(reference, &url, NULL) == EL_OK) {
+        is_related = is_same_origin(route, &url);
+        el_buf_add_str(&target, url.target);
+    } else {
+        is_related = resolve_path(route, reference, &target);
+    }
+    path = el_str_first(el_buf_str(&target), el_str_find(el_buf_str(&target), '?'));
+    is_related = is_related && !has_dot_segment(path) && has_own_paths(route);
+    if (is_related)
+        write_key(route, el_buf_str(&target), out);
+    el_buf_deinit(&target);
+    return is_related;
+}
+
 /* ---- a request ---- */
 
 /* Max-Forwards means something in TRACE and OPTIONS only (RFC 9110 section 7.6.2). */

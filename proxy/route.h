@@ -69,6 +69,15 @@ enum el_err proxy_route_key(const struct proxy_gateway *g, struct el_str target,
                             struct el_error *err);
 
 /*
+ * The origin URL that a Location or Content-Location names in an answer to this route's request
+ * (RFC 3986 section 5.2), appended to `out`. False, and nothing appended, when it is none of the
+ * same origin: no answer says anything about another's. Dot segments and bare queries are not
+ * resolved, nor are paths where ours differ from the origin's (virtual hosts, storage.bucket).
+ */
+bool proxy_route_related(const struct proxy_route *route, struct el_str reference,
+                         struct el_buf *out);
+
+/*
  * Whether the client's signature covers the field: SignedHeaders of AWS signature version 4,
  * AdditionalHeaders of OSS version 4, in Authorization or in the query. Older signatures cover no
  * field that this proxy would change.

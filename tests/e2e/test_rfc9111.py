@@ -255,3 +255,37 @@ def test_a_content_range_that_says_nothing_is_not_sent_beside_one_that_does(orig
     r = node.get(origin.url + "/a", [("Range", "bytes=30-50")])
     assert r.status == 416 and r.all("Content-Range") == ["bytes */10"]
     asked(origin, "/a", 1)
+
+
+# ---- invalidation ----
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+@pytest.mark.parametrize("field", ["Location", "Content-Location"])
+def test_what_an_answer_to_an_unsafe_request_names_is_asked_about_again(origin, node, method, field):
+    origin.add("/dir/a", size=10, done_fields=[(field, "b")])
+    node.get(origin.url + "/bytes/10/dir/b")
+    origin.add("/dir/b", size=10)
+    node.get(origin.url + "/dir/b")
+    assert node.get(origin.url + "/dir/a", method=method, body=b"x").status in (200, 204)
+    node.get(origin.url + "/dir/b")
+    assert len(origin.requests("/dir/b")) == 2
+    node.get(origin.url + "/bytes/10/dir/b")
+    asked(origin, "/bytes/10/dir/b", 1)
+
+
+def test_a_refused_unsafe_request_invalidates_nothing(origin, node):
+    origin.add("/b", size=10)
+    origin.add("/a", fail_status=403, fail_fields=[("Location", "/b")])
+    node.get(origin.url + "/b")
+    assert node.get(origin.url + "/a", method="POST", body=b"x").status == 403
+    node.get(origin.url + "/b")
+    asked(origin, "/b", 1)
+
+
+def test_an_answer_says_nothing_about_another_origin(origin, node):
+    origin.add("/a", size=10, done_fields=[("Location", f"http://localhost:{origin.port}/b")])
+    origin.add("/b", size=10)
+    node.get(origin.url + "/b")
+    node.get(origin.url + "/a", method="POST", body=b"x")
+    node.get(origin.url + "/b")
+    asked(origin, "/b", 1)

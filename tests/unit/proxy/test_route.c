@@ -495,6 +495,82 @@ static void a_key_is_the_same_however_the_object_is_named(void **state)
     el_buf_deinit(&key);
 }
 
+/* ---- what an answer names (RFC 9111 section 4.4) ---- */
+
+struct related {
+    const char *reference, *url; /* NULL: none of this origin */
+};
+
+static void check_related(const struct proxy_route *route, const struct related *cases, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct el_buf out = { 0 };
+        bool is_related = proxy_route_related(route, el_str_of(cases[i].reference), &out);
+
+        if (is_related != (cases[i].url != NULL) || (!is_related && out.n > 0))
+            fail_msg("%s", cases[i].reference);
+        if (is_related)
+            assert_str(el_buf_str(&out), cases[i].url);
+        el_buf_deinit(&out);
+    }
+}
+
+static void an_answer_names_resources_of_its_own_origin_only(void **state)
+{
+    static const struct related cases[] = {
+        { "http://o.test/x", "http://o.test/x" },
+        { "http://O.TEST:80/x?y#z", "http://o.test/x?y" },
+        { "/x", "http://o.test/x" },
+        { "x", "http://o.test/a/x" },
+        { "x/y?z", "http://o.test/a/x/y?z" },
+        { "https://o.test/x", NULL },
+        { "http://o.test:81/x", NULL },
+        { "http://other.test/x", NULL },
+        { "//other.test/x", NULL },
+        { "mailto:o.test", NULL },
+        { "?x", NULL },
+        { "#x", NULL },
+        { "", NULL },
+        { "../x", NULL },
+        { "/a/../x", NULL },
+        { "./x", NULL },
+        { "/a b", "http://o.test/a b" }, /* names nothing, and so does no harm */
+    };
+    const struct proxy_head h = head("PUT", "http://o.test/a/b?c", "o.test", NO_FIELDS);
+    struct proxy_gateway *g = gateway("", "", "");
+    struct proxy_route route = { 0 };
+
+    (void)state;
+    assert_int_equal(parse(g, &h, &route), EL_OK);
+    check_related(&route, cases, EL_COUNT(cases));
+    el_buf_deinit(&route.url);
+    proxy_gateway_free(g);
+}
+
+static void behind_a_gateway_both_names_of_the_origin_are_its_own(void **state)
+{
+    static const struct related cases[] = {
+        { "http://e.test:9000/x", "http://e.test:9000/x" },
+        { "http://node.test:8080/x", "http://e.test:9000/x" },
+        { "http://node.test/x", NULL },
+        { "/x", "http://e.test:9000/x" },
+    };
+    static const struct related none[] = { { "/x", NULL }, { "http://e.test:9000/x", NULL } };
+    const struct proxy_head plain = head("POST", "/a/b", "node.test:8080", NO_FIELDS);
+    const struct proxy_head virtual = head("POST", "/b", "a.s3.test", NO_FIELDS);
+    struct proxy_gateway *g = gateway("http://e.test:9000", "", "s3.test");
+    struct proxy_route route = { 0 };
+
+    (void)state;
+    assert_int_equal(parse(g, &plain, &route), EL_OK);
+    check_related(&route, cases, EL_COUNT(cases));
+    /* There the origin's paths are not those of the origin URL. */
+    assert_int_equal(parse(g, &virtual, &route), EL_OK);
+    check_related(&route, none, EL_COUNT(none));
+    el_buf_deinit(&route.url);
+    proxy_gateway_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -514,6 +590,8 @@ int main(void)
         cmocka_unit_test(a_range_that_is_not_there_is_not_signed),
         cmocka_unit_test(a_route_that_is_used_again_keeps_nothing_of_the_last_request),
         cmocka_unit_test(a_key_is_the_same_however_the_object_is_named),
+        cmocka_unit_test(an_answer_names_resources_of_its_own_origin_only),
+        cmocka_unit_test(behind_a_gateway_both_names_of_the_origin_are_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
