@@ -10,40 +10,27 @@
 #include <ctype.h>
 #include <errno.h>
 #include <ini.h>
-#include <inttypes.h>
 
 #include "common/buf.h"
+#include "common/conf_key.h"
+#include "common/conf_policy.h"
 
 #define ENV_PREFIX "ELIOP2P_"
 #define WIDTH      100
 /* The parser of the file takes lines of 198 bytes; a longer value is written over several. */
 #define FILE_WIDTH 190
-#define SHOWN_MAX  64
-
-enum type { STR, INT, REAL, BOOL, ENUM };
-
-struct key {
-    const char *section, *name, *alias, *help;
-    enum type type;
-    size_t offset; /* in struct el_conf */
-    bool reloads;
-    const char *str_default;        /* STR */
-    uint64_t int_default, min, max; /* INT; BOOL and ENUM use the default */
-    double real_default, real_min, real_max;
-    const char *words; /* ENUM: "a|b|c" */
-};
 
 /* clang-format off */
 #define KEY(s, n, t, r, a, h, ...)                                                       \
     { .section = #s, .name = #n, .offset = offsetof(struct el_conf, s##_##n), .type = t, \
       .reloads = (r), .alias = (a), .help = (h), __VA_ARGS__ },
 
-static const struct key keys[] = {
-#define EL_CONF_STR(s, n, d, r, a, h)          KEY(s, n, STR, r, a, h, .str_default = (d))
-#define EL_CONF_INT(s, n, d, lo, hi, r, a, h)  KEY(s, n, INT, r, a, h, .int_default = (d), .min = (lo), .max = (hi))
-#define EL_CONF_REAL(s, n, d, lo, hi, r, a, h) KEY(s, n, REAL, r, a, h, .real_default = (d), .real_min = (lo), .real_max = (hi))
-#define EL_CONF_BOOL(s, n, d, r, a, h)         KEY(s, n, BOOL, r, a, h, .int_default = (d))
-#define EL_CONF_ENUM(s, n, d, w, r, a, h)      KEY(s, n, ENUM, r, a, h, .int_default = (d), .words = (w))
+static const struct el_conf_key keys[] = {
+#define EL_CONF_STR(s, n, d, r, a, h)          KEY(s, n, EL_KEY_STR, r, a, h, .str_default = (d))
+#define EL_CONF_INT(s, n, d, lo, hi, r, a, h)  KEY(s, n, EL_KEY_INT, r, a, h, .int_default = (d), .min = (lo), .max = (hi))
+#define EL_CONF_REAL(s, n, d, lo, hi, r, a, h) KEY(s, n, EL_KEY_REAL, r, a, h, .real_default = (d), .real_min = (lo), .real_max = (hi))
+#define EL_CONF_BOOL(s, n, d, r, a, h)         KEY(s, n, EL_KEY_BOOL, r, a, h, .int_default = (d))
+#define EL_CONF_ENUM(s, n, d, w, r, a, h)      KEY(s, n, EL_KEY_ENUM, r, a, h, .int_default = (d), .words = (w))
 #include "common/conf_list.h"
 #undef EL_CONF_STR
 #undef EL_CONF_INT
@@ -53,146 +40,8 @@ static const struct key keys[] = {
 };
 /* clang-format on */
 
-/* ---- where a key's value lies ---- */
-
-static void *place(const struct el_conf *c, const struct key *k)
-{
-    return (char *)(uintptr_t)c + k->offset;
-}
-
-static char **str_at(const struct el_conf *c, const struct key *k)
-{
-    return place(c, k);
-}
-
-static uint64_t *int_at(const struct el_conf *c, const struct key *k)
-{
-    return place(c, k);
-}
-
-static double *real_at(const struct el_conf *c, const struct key *k)
-{
-    return place(c, k);
-}
-
-static bool *bool_at(const struct el_conf *c, const struct key *k)
-{
-    return place(c, k);
-}
-
-static unsigned *enum_at(const struct el_conf *c, const struct key *k)
-{
-    return place(c, k);
-}
-
-static void set_str(struct el_conf *c, const struct key *k, struct el_str v)
-{
-    char *copy = el_strndup(v.p, v.n);
-
-    free(*str_at(c, k));
-    *str_at(c, k) = copy;
-}
-
-static void set_default(struct el_conf *c, const struct key *k)
-{
-    switch (k->type) {
-    case STR:
-        set_str(c, k, el_str_of(k->str_default));
-        return;
-    case INT:
-        *int_at(c, k) = k->int_default;
-        return;
-    case REAL:
-        *real_at(c, k) = k->real_default;
-        return;
-    case BOOL:
-        *bool_at(c, k) = k->int_default != 0;
-        return;
-    case ENUM:
-        *enum_at(c, k) = (unsigned)k->int_default;
-        return;
-    }
-}
-
-/* ---- text of a value, and of what is allowed ---- */
-
-static struct el_str word_at(const struct key *k, unsigned index)
-{
-    struct el_str rest = el_str_of(k->words), word = { NULL, 0 };
-
-    for (unsigned i = 0; i <= index; i++) {
-        if (!el_str_split(&rest, '|', &word))
-            return (struct el_str){ NULL, 0 };
-    }
-    return word;
-}
-
-/* The shortest decimal that reads back as the same number. */
-static void add_real(struct el_buf *out, double v)
-{
-    char text[32];
-    int digits = 6;
-
-    do
-        (void)snprintf(text, sizeof(text), "%.*g", digits++, v);
-    while (digits <= 17 && strtod(text, NULL) != v);
-    el_buf_add_str(out, el_str_of(text));
-}
-
-static void add_value(struct el_buf *out, const struct el_conf *c, const struct key *k)
-{
-    switch (k->type) {
-    case STR:
-        el_buf_add_str(out, el_str_of(*str_at(c, k)));
-        return;
-    case INT:
-        el_buf_add_u64(out, *int_at(c, k));
-        return;
-    case REAL:
-        add_real(out, *real_at(c, k));
-        return;
-    case BOOL:
-        el_buf_add_str(out, *bool_at(c, k) ? EL_STR("true") : EL_STR("false"));
-        return;
-    case ENUM:
-        el_buf_add_str(out, word_at(k, *enum_at(c, k)));
-        return;
-    }
-}
-
-static void add_allowed(struct el_buf *out, const struct key *k)
-{
-    struct el_str rest, word;
-    const char *before = "";
-
-    switch (k->type) {
-    case STR:
-        el_buf_add_str(out, EL_STR("printable text"));
-        return;
-    case INT:
-        if (k->min == k->max)
-            el_buf_addf(out, "%" PRIu64 " only", k->min);
-        else
-            el_buf_addf(out, "%" PRIu64 " to %" PRIu64, k->min, k->max);
-        return;
-    case REAL:
-        el_buf_addf(out, "%g to %g", k->real_min, k->real_max);
-        return;
-    case BOOL:
-        el_buf_add_str(out, EL_STR("true, false"));
-        return;
-    case ENUM:
-        rest = el_str_of(k->words);
-        while (el_str_split(&rest, '|', &word)) {
-            el_buf_addf(out, "%s%.*s", before, EL_STR_ARG(word));
-            before = ", ";
-        }
-        return;
-    }
-}
-
 /* ENV_PREFIX, section and name in upper case. */
-static void add_env(struct el_buf *out, const struct key *k)
+static void add_env(struct el_buf *out, const struct el_conf_key *k)
 {
     size_t from = out->n;
 
@@ -201,114 +50,7 @@ static void add_env(struct el_buf *out, const struct key *k)
         out->p[i] = (char)toupper((unsigned char)out->p[i]);
 }
 
-/* ---- setting a key from text ---- */
-
-static bool parse_real(struct el_str v, const struct key *k, double *ret)
-{
-    char text[64], *end;
-    double d;
-
-    if (v.n == 0 || v.n >= sizeof(text) || isspace((unsigned char)v.p[0]))
-        return false;
-    memcpy(text, v.p, v.n);
-    text[v.n] = '\0';
-    errno = 0;
-    d = strtod(text, &end);
-    if (errno != 0 || *end != '\0' || !(d >= k->real_min && d <= k->real_max))
-        return false;
-    *ret = d;
-    return true;
-}
-
-static bool parse_bool(struct el_str v, bool *ret)
-{
-    static const char *const yes[] = { "true", "yes", "on", "1" };
-    static const char *const no[] = { "false", "no", "off", "0" };
-
-    for (size_t i = 0; i < EL_COUNT(yes); i++) {
-        bool is_yes = el_str_ieq(v, el_str_of(yes[i]));
-
-        if (is_yes || el_str_ieq(v, el_str_of(no[i]))) {
-            *ret = is_yes;
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool parse_enum(struct el_str v, const struct key *k, unsigned *ret)
-{
-    struct el_str word;
-
-    for (unsigned i = 0; (word = word_at(k, i)).n > 0; i++) {
-        if (el_str_ieq(word, v)) {
-            *ret = i;
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool parse_str(struct el_conf *c, const struct key *k, struct el_str v)
-{
-    for (size_t i = 0; i < v.n; i++) {
-        if (iscntrl((unsigned char)v.p[i]))
-            return false;
-    }
-    set_str(c, k, v);
-    return true;
-}
-
-static bool parse(struct el_conf *c, const struct key *k, struct el_str v)
-{
-    uint64_t n;
-
-    switch (k->type) {
-    case STR:
-        return parse_str(c, k, v);
-    case INT:
-        if (!el_str_u64(v, k->max, &n) || n < k->min)
-            return false;
-        *int_at(c, k) = n;
-        return true;
-    case REAL:
-        return parse_real(v, k, real_at(c, k));
-    case BOOL:
-        return parse_bool(v, bool_at(c, k));
-    case ENUM:
-        return parse_enum(v, k, enum_at(c, k));
-    }
-    return false;
-}
-
-/* What somebody wrote, quoted for an error: bounded, and nothing a terminal would act on. */
-static void add_shown(struct el_buf *out, struct el_str v)
-{
-    struct el_str shown = el_str_first(v, SHOWN_MAX);
-
-    el_buf_add_byte(out, '"');
-    for (size_t i = 0; i < shown.n; i++)
-        el_buf_add_byte(out, iscntrl((unsigned char)shown.p[i]) ? '?' : shown.p[i]);
-    el_buf_add_str(out, v.n > shown.n ? EL_STR("...\"") : EL_STR("\""));
-}
-
-static enum el_err set(struct el_conf *c, const struct key *k, struct el_str v, const char *where,
-                       struct el_error *err)
-{
-    struct el_buf why = { 0 };
-    enum el_err rc;
-
-    if (parse(c, k, v))
-        return EL_OK;
-    add_shown(&why, v);
-    el_buf_add_str(&why, EL_STR(": allowed is "));
-    add_allowed(&why, k);
-    rc = el_fail(err, EL_ECONF, 0, "%s: %s.%s = %s", where, k->section, k->name, why.p);
-    el_buf_deinit(&why);
-    return rc;
-}
-
-static const struct key *find(struct el_str section, struct el_str name)
+static const struct el_conf_key *find(struct el_str section, struct el_str name)
 {
     for (size_t i = 0; i < EL_COUNT(keys); i++) {
         if (el_str_eq(section, el_str_of(keys[i].section)) &&
@@ -331,8 +73,9 @@ struct reading {
     const char *path;
     struct el_conf *conf;
     bool seen[EL_COUNT(keys)];
-    const struct key *open; /* its value ends with a comma */
-    bool continues;         /* this line goes on with the value of `open` */
+    const struct el_conf_key *open; /* its value ends with a comma */
+    bool continues;                 /* this line goes on with the value of `open` */
+    bool is_in_policy;
     int line;
     enum el_err rc; /* of the first bad line, which ends the reading */
     struct el_error *err;
@@ -375,6 +118,42 @@ static void read_indent(struct reading *r, char *text, const char *start)
     memmove(text, start, strlen(start) + 1);
 }
 
+/* What stands in the brackets of a section's line, without a comment behind them. */
+static struct el_str section_of(struct el_str line)
+{
+    size_t end = line.n;
+
+    for (size_t i = 1; i < line.n; i++) {
+        if ((line.p[i] == ';' || line.p[i] == '#') &&
+            (line.p[i - 1] == ' ' || line.p[i - 1] == '\t'))
+            line.n = i;
+    }
+    for (end = line.n; end > 1 && line.p[end - 1] != ']';)
+        end--;
+    return end > 1 ? el_str_trim(el_str_from(el_str_first(line, end - 1), 1))
+                   : (struct el_str){ NULL, 0 };
+}
+
+/*
+ * inih keeps 49 bytes of a section's name and ends it at the first "]", which an IPv6 address has:
+ * a policy's prefix is read here, and inih sees "[policy]".
+ */
+static void read_section(struct reading *r, char *text, size_t size)
+{
+    const struct el_str word = EL_STR("policy");
+    struct el_str name = section_of(el_str_of(text));
+    struct el_buf where = { 0 };
+
+    r->is_in_policy = el_str_starts(name, word) &&
+                      (name.n == word.n || name.p[word.n] == ' ' || name.p[word.n] == '\t');
+    if (!r->is_in_policy)
+        return;
+    el_buf_addf(&where, "%s:%d", r->path, r->line);
+    r->rc = el_conf_policy_begin(r->conf, el_str_trim(el_str_from(name, word.n)), where.p, r->err);
+    el_buf_deinit(&where);
+    (void)snprintf(text, size, "[policy]\n");
+}
+
 static char *next_line(char *text, int size, void *stream)
 {
     struct reading *r = stream;
@@ -392,7 +171,9 @@ static char *next_line(char *text, int size, void *stream)
     }
     if (strchr("#;\r\n", *start) == NULL)
         read_indent(r, text, start);
-    return text;
+    if (*text == '[')
+        read_section(r, text, (size_t)size);
+    return r->rc == EL_OK ? text : NULL;
 }
 
 /* inih leaves a comment behind a value to us when the line is indented. */
@@ -410,8 +191,9 @@ static enum el_err append(struct reading *r, const char *where, struct el_str mo
     struct el_buf all = { 0 };
     enum el_err rc;
 
-    el_buf_addf(&all, "%s%.*s", *str_at(r->conf, r->open), EL_STR_ARG(more));
-    rc = set(r->conf, r->open, el_buf_str(&all), where, r->err);
+    el_conf_key_add_value(&all, r->conf, r->open);
+    el_buf_add_str(&all, more);
+    rc = el_conf_key_set(r->conf, r->open, el_buf_str(&all), where, r->err);
     el_buf_deinit(&all);
     return rc;
 }
@@ -419,8 +201,10 @@ static enum el_err append(struct reading *r, const char *where, struct el_str mo
 static enum el_err set_from_line(struct reading *r, const char *where, const char *section,
                                  const char *name, struct el_str value)
 {
-    const struct key *k = find(el_str_of(section), el_str_of(name));
+    const struct el_conf_key *k = find(el_str_of(section), el_str_of(name));
 
+    if (r->is_in_policy)
+        return el_conf_policy_set(r->conf, el_str_of(name), value, where, r->err);
     if (*section == '\0')
         return el_fail(r->err, EL_ECONF, 0, "%s: %s stands before the first [section]", where,
                        name);
@@ -429,8 +213,8 @@ static enum el_err set_from_line(struct reading *r, const char *where, const cha
     if (r->seen[k - keys])
         return el_fail(r->err, EL_ECONF, 0, "%s: %s.%s is set again", where, section, name);
     r->seen[k - keys] = true;
-    r->open = k->type == STR ? k : NULL;
-    return set(r->conf, k, value, where, r->err);
+    r->open = k->type == EL_KEY_STR ? k : NULL;
+    return el_conf_key_set(r->conf, k, value, where, r->err);
 }
 
 static int on_pair(void *user, const char *section, const char *name, const char *text)
@@ -471,7 +255,7 @@ static enum el_err read_file(struct el_conf *c, const char *path, struct el_erro
 
 /* ---- the environment ---- */
 
-static bool is_env_of(const struct key *k, struct el_str name)
+static bool is_env_of(const struct el_conf_key *k, struct el_str name)
 {
     struct el_buf env = { 0 };
     bool is_it;
@@ -483,7 +267,7 @@ static bool is_env_of(const struct key *k, struct el_str name)
     return is_it;
 }
 
-static const struct key *find_env(struct el_str name)
+static const struct el_conf_key *find_env(struct el_str name)
 {
     for (size_t i = 0; i < EL_COUNT(keys); i++) {
         if (is_env_of(&keys[i], name))
@@ -495,7 +279,7 @@ static const struct key *find_env(struct el_str name)
 static enum el_err set_from_env(struct el_conf *c, bool *seen, struct el_str name,
                                 struct el_str value, struct el_error *err)
 {
-    const struct key *k = find_env(name);
+    const struct el_conf_key *k = find_env(name);
     struct el_buf where = { 0 };
     enum el_err rc;
 
@@ -506,7 +290,7 @@ static enum el_err set_from_env(struct el_conf *c, bool *seen, struct el_str nam
         rc = el_fail(err, EL_ECONF, 0, "%s: another variable sets %s.%s already", where.p,
                      k->section, k->name);
     else
-        rc = set(c, k, value, where.p, err);
+        rc = el_conf_key_set(c, k, value, where.p, err);
     if (k != NULL)
         seen[k - keys] = true;
     el_buf_deinit(&where);
@@ -564,7 +348,7 @@ static enum el_err refuse_arg(struct el_str arg, const char *why, struct el_erro
     struct el_buf shown = { 0 };
     enum el_err rc;
 
-    add_shown(&shown, arg);
+    el_conf_key_add_shown(&shown, arg);
     rc = el_fail(err, EL_ECONF, 0, "command line: %s %s", shown.p, why);
     el_buf_deinit(&shown);
     return rc;
@@ -573,7 +357,7 @@ static enum el_err refuse_arg(struct el_str arg, const char *why, struct el_erro
 static enum el_err set_from_arg(struct el_conf *c, struct el_str arg, struct el_error *err)
 {
     size_t eq = el_str_find(arg, '='), dot = el_str_find(arg, '.');
-    const struct key *k = NULL;
+    const struct el_conf_key *k = NULL;
 
     if (!el_str_starts(arg, EL_STR("--")))
         return refuse_arg(arg, "is not an option; see --help", err);
@@ -584,7 +368,7 @@ static enum el_err set_from_arg(struct el_conf *c, struct el_str arg, struct el_
         return refuse_arg(arg, "wants its value behind a =, as in --section.key=VALUE", err);
     if (k == NULL)
         return refuse_arg(el_str_first(arg, eq), "is no option of this program; see --help", err);
-    return set(c, k, el_str_from(arg, eq + 1), "command line", err);
+    return el_conf_key_set(c, k, el_str_from(arg, eq + 1), "command line", err);
 }
 
 /* ---- all of it ---- */
@@ -644,7 +428,7 @@ enum el_err el_conf_load(int argc, char *const argv[], char *const env[], struct
     enum el_err rc;
 
     for (size_t i = 0; i < EL_COUNT(keys); i++)
-        set_default(c, &keys[i]);
+        el_conf_key_set_default(c, &keys[i]);
     rc = read_all(c, argc, argv, env, &args, err);
     if (rc != EL_OK) {
         el_conf_args_deinit(&args);
@@ -661,9 +445,9 @@ void el_conf_free(struct el_conf *c)
     if (c == NULL)
         return;
     for (size_t i = 0; i < EL_COUNT(keys); i++) {
-        if (keys[i].type == STR)
-            free(*str_at(c, &keys[i]));
+        el_conf_key_deinit(c, &keys[i]);
     }
+    el_conf_policy_free_all(c);
     free(c);
 }
 
@@ -673,61 +457,24 @@ void el_conf_args_deinit(struct el_conf_args *a)
     *a = (struct el_conf_args){ 0 };
 }
 
-static bool is_same(const struct el_conf *a, const struct el_conf *b, const struct key *k)
-{
-    switch (k->type) {
-    case STR:
-        return strcmp(*str_at(a, k), *str_at(b, k)) == 0;
-    case INT:
-        return *int_at(a, k) == *int_at(b, k);
-    case REAL:
-        return *real_at(a, k) == *real_at(b, k);
-    case BOOL:
-        return *bool_at(a, k) == *bool_at(b, k);
-    case ENUM:
-        return *enum_at(a, k) == *enum_at(b, k);
-    }
-    return false;
-}
-
-static void copy_value(struct el_conf *to, const struct el_conf *from, const struct key *k)
-{
-    switch (k->type) {
-    case STR:
-        set_str(to, k, el_str_of(*str_at(from, k)));
-        return;
-    case INT:
-        *int_at(to, k) = *int_at(from, k);
-        return;
-    case REAL:
-        *real_at(to, k) = *real_at(from, k);
-        return;
-    case BOOL:
-        *bool_at(to, k) = *bool_at(from, k);
-        return;
-    case ENUM:
-        *enum_at(to, k) = *enum_at(from, k);
-        return;
-    }
-}
-
 void el_conf_reload(struct el_conf *c, const struct el_conf *fresh,
                     void (*changed_but_fixed)(const char *key))
 {
     for (size_t i = 0; i < EL_COUNT(keys); i++) {
-        const struct key *k = &keys[i];
+        const struct el_conf_key *k = &keys[i];
         struct el_buf name = { 0 };
 
-        if (is_same(c, fresh, k))
+        if (el_conf_key_is_same(c, fresh, k))
             continue;
         if (k->reloads) {
-            copy_value(c, fresh, k);
+            el_conf_key_copy(c, fresh, k);
             continue;
         }
         el_buf_addf(&name, "%s.%s", k->section, k->name);
         changed_but_fixed(name.p);
         el_buf_deinit(&name);
     }
+    el_conf_policy_copy_all(c, fresh);
 }
 
 /* ---- for people ---- */
@@ -738,7 +485,7 @@ static bool begins_section(size_t i)
 }
 
 /* One line, or one per element of a list that is too long for one. */
-static void print_pair(FILE *out, const struct key *k, struct el_str value)
+static void print_pair(FILE *out, const struct el_conf_key *k, struct el_str value)
 {
     bool is_long = strlen(k->name) + value.n > FILE_WIDTH;
     const char *before = " ";
@@ -759,20 +506,20 @@ void el_conf_print(const struct el_conf *c, FILE *out)
 
         if (begins_section(i))
             (void)fprintf(out, "%s[%s]\n", i == 0 ? "" : "\n", keys[i].section);
-        add_value(&value, c, &keys[i]);
+        el_conf_key_add_value(&value, c, &keys[i]);
         print_pair(out, &keys[i], el_buf_str(&value));
         el_buf_deinit(&value);
     }
+    el_conf_policy_print_all(c, out);
 }
 
-static void add_default(struct el_buf *out, const struct key *k)
+static void add_default(struct el_buf *out, const struct el_conf_key *k)
 {
     struct el_conf c = { 0 };
 
-    set_default(&c, k);
-    add_value(out, &c, k);
-    if (k->type == STR)
-        free(*str_at(&c, k));
+    el_conf_key_set_default(&c, k);
+    el_conf_key_add_value(out, &c, k);
+    el_conf_key_deinit(&c, k);
 }
 
 /* Words of the text in lines of at most WIDTH columns, each indented. */
@@ -795,7 +542,7 @@ static void print_wrapped(FILE *out, struct el_str text, size_t indent)
     (void)fputc('\n', out);
 }
 
-static void help_key(FILE *out, const struct key *k)
+static void help_key(FILE *out, const struct el_conf_key *k)
 {
     struct el_buf line = { 0 };
 
@@ -804,13 +551,30 @@ static void help_key(FILE *out, const struct key *k)
     el_buf_add_str(&line, EL_STR("default \""));
     add_default(&line, k);
     el_buf_add_str(&line, EL_STR("\"; allowed: "));
-    add_allowed(&line, k);
+    el_conf_key_add_allowed(&line, k);
     el_buf_add_str(&line, EL_STR("; environment: "));
     add_env(&line, k);
     if (k->alias != NULL)
         el_buf_addf(&line, " or %s", k->alias);
     print_wrapped(out, el_buf_str(&line), 6);
     el_buf_deinit(&line);
+}
+
+static void help_policies(FILE *out)
+{
+    const struct el_conf_key *k;
+
+    (void)fputs("\nin sections [policy PREFIX] of the file; PREFIX is http://host/path:\n", out);
+    for (size_t i = 0; (k = el_conf_policy_key(i)) != NULL; i++) {
+        struct el_buf line = { 0 };
+
+        (void)fprintf(out, "  %s = VALUE\n", k->name);
+        print_wrapped(out, el_str_of(k->help), 6);
+        el_buf_add_str(&line, EL_STR("allowed: "));
+        el_conf_key_add_allowed(&line, k);
+        print_wrapped(out, el_buf_str(&line), 6);
+        el_buf_deinit(&line);
+    }
 }
 
 void el_conf_help(FILE *out)
@@ -833,9 +597,10 @@ void el_conf_help(FILE *out)
             (void)fprintf(out, "\n%s:\n", keys[i].section);
         help_key(out, &keys[i]);
     }
+    help_policies(out);
 }
 
-static void markdown_row(FILE *out, const struct key *k)
+static void markdown_row(FILE *out, const struct el_conf_key *k)
 {
     struct el_buf row = { 0 }, value = { 0 };
 
@@ -846,7 +611,7 @@ static void markdown_row(FILE *out, const struct key *k)
     else
         el_buf_add_str(&row, EL_STR("empty"));
     el_buf_add_str(&row, EL_STR(" | "));
-    add_allowed(&row, k);
+    el_conf_key_add_allowed(&row, k);
     el_buf_add_str(&row, EL_STR(" | `"));
     add_env(&row, k);
     if (k->alias != NULL)
@@ -855,6 +620,20 @@ static void markdown_row(FILE *out, const struct key *k)
     (void)fputs(row.p, out);
     el_buf_deinit(&row);
     el_buf_deinit(&value);
+}
+
+static void markdown_policies(FILE *out)
+{
+    const struct el_conf_key *k;
+
+    (void)fputs("\n### policy PREFIX\n\n| key | allowed | meaning |\n|---|---|---|\n", out);
+    for (size_t i = 0; (k = el_conf_policy_key(i)) != NULL; i++) {
+        struct el_buf allowed = { 0 };
+
+        el_conf_key_add_allowed(&allowed, k);
+        (void)fprintf(out, "| `%s` | %s | %s |\n", k->name, allowed.p, k->help);
+        el_buf_deinit(&allowed);
+    }
 }
 
 void el_conf_markdown(FILE *out)
@@ -868,4 +647,5 @@ void el_conf_markdown(FILE *out)
                           i == 0 ? "" : "\n", keys[i].section);
         markdown_row(out, &keys[i]);
     }
+    markdown_policies(out);
 }

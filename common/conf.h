@@ -21,6 +21,31 @@
 enum el_proxy_auth { EL_PROXY_AUTH_NONE, EL_PROXY_AUTH_BASIC, EL_PROXY_AUTH_BEARER };
 enum el_storage_type { EL_STORAGE_S3, EL_STORAGE_OSS, EL_STORAGE_HTTP };
 
+/* auth.mode, and auth of a policy. */
+enum el_auth { EL_AUTH_ORIGIN, EL_AUTH_TRUST, EL_AUTH_DENY };
+
+/* grant of a policy. */
+enum el_grant_reach { EL_GRANT_OBJECT, EL_GRANT_PREFIX };
+
+/*
+ * One [policy PREFIX] section of the file: what holds for the part of an origin whose URLs begin
+ * with the prefix. The keys stand in conf_policy_list.h; one without has_<name> is not set.
+ */
+struct el_conf_policy {
+    char *prefix; /* owned; an http or https URL without query */
+#define EL_CONF_INT(section, name, ...) \
+    uint64_t name;                      \
+    bool has_##name;
+#define EL_CONF_BOOL(section, name, ...) bool name, has_##name;
+#define EL_CONF_ENUM(section, name, ...)      \
+    unsigned name; /* index into its words */ \
+    bool has_##name;
+#include "common/conf_policy_list.h"
+#undef EL_CONF_INT
+#undef EL_CONF_BOOL
+#undef EL_CONF_ENUM
+};
+
 /* EL_CONF_<TYPE>(section, name, ...): see conf_list.h for the columns. */
 struct el_conf {
 #define EL_CONF_STR(section, name, ...) \
@@ -35,6 +60,9 @@ struct el_conf {
 #undef EL_CONF_REAL
 #undef EL_CONF_BOOL
 #undef EL_CONF_ENUM
+
+    struct el_conf_policy *policies; /* owned; in the order of the file */
+    size_t n_policies;
 };
 
 /* What the command line asks for besides keys. */

@@ -56,6 +56,9 @@ EL_CONF_INT(proxy, body_timeout_ms, 60000, 100, 3600000, 1, NULL, "a client that
 EL_CONF_INT(proxy, drain_timeout_ms, 30000, 0, 3600000, 1, NULL, "after SIGTERM running requests get this long")
 EL_CONF_STR(proxy, access_log, "", 0, NULL, "file for one line per request, - for standard output; empty: none")
 
+EL_CONF_ENUM(auth, mode, 0, "origin|trust|deny", 1, NULL, "who may read what is cached: origin: whom the origin lets; trust: whoever reaches the node, private objects included; deny: nobody, every request is answered with 403. Policies may say otherwise for parts of an origin")
+EL_CONF_INT(auth, grant_ttl_s, 30, 0, 3600, 1, NULL, "how long the origin's yes to a signed request is good for the same request; what it revokes is served for so long at most; 0: it is asked each time")
+
 EL_CONF_INT(admin, listen_port, 8082, 0, 65535, 0, NULL, "node API: health, metrics, status; 0: any free one")
 EL_CONF_STR(admin, bind_address, "", 0, NULL, "address of the node API; empty: general.bind_address")
 

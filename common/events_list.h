@@ -17,9 +17,10 @@ EL_EVENT(EV_CACHE_FULL, "cache.full", "no memory could be freed for a block: eve
 EL_EVENT(EV_DISK_EMPTIED, "disk.emptied",
          "the index of a cache directory cannot be used; the directory starts empty")
 EL_EVENT(EV_DISK_OPEN, "disk.open", "a cache directory is in use; its size and kind of I/O")
-EL_EVENT(EV_DISK_LOADED, "disk.loaded",
-         "the index of a cache directory was read; refused entries are dropped; clean=0: the node did not end "
-         "in order, so every object is confirmed before its first use")
+EL_EVENT(
+    EV_DISK_LOADED, "disk.loaded",
+    "the index of a cache directory was read; refused entries are dropped; clean=0: the node did not end "
+    "in order, so every object is confirmed before its first use")
 EL_EVENT(EV_DISK_SMALLER, "disk.smaller", "the disk has no room for the configured size")
 EL_EVENT(EV_DISK_DOWN, "disk.down", "a cache directory cannot be used; the node works without it")
 EL_EVENT(EV_DISK_STATE, "disk.state", "a cache directory changed between normal, degraded and down")
@@ -32,6 +33,7 @@ EL_EVENT(EV_LISTEN, "proxy.listen", "a listener accepts")
 EL_EVENT(EV_ACCEPT_PAUSED, "proxy.accept_paused",
          "the connection limit or the descriptor limit is reached")
 EL_EVENT(EV_TLS_RELOAD, "proxy.tls_reload", "the certificate was read again")
+EL_EVENT(EV_AUTH_TRUST, "auth.trust", "a policy lets whoever reaches the node read private objects")
 EL_EVENT(EV_REFUSED, "proxy.refused",
          "a request was refused by policy, and by which rule; once a second for each host")
 EL_EVENT(EV_PROXY_AUTH, "proxy.auth_failed",

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/* conf_policy: see conf_policy.h. The keys are those of conf_policy_list.h. */
+#include "common/conf_policy.h"
+
+#include "common/url.h"
+
+/* A key and the flag that says whether the section sets it. */
+struct policy_key {
+    struct el_conf_key key;
+    size_t has; /* offset of has_<name> */
+};
+
+/* clang-format off */
+#define KEY(s, n, t, r, a, h, ...)                                                                \
+    { .key = { .section = #s, .name = #n, .offset = offsetof(struct el_conf_policy, n),           \
+               .type = t, .reloads = (r), .alias = (a), .help = (h), __VA_ARGS__ },               \
+      .has = offsetof(struct el_conf_policy, has_##n) },
+
+static const struct policy_key keys[] = {
+#define EL_CONF_INT(s, n, d, lo, hi, r, a, h)  KEY(s, n, EL_KEY_INT, r, a, h, .int_default = (d), .min = (lo), .max = (hi))
+#define EL_CONF_BOOL(s, n, d, r, a, h)         KEY(s, n, EL_KEY_BOOL, r, a, h, .int_default = (d))
+#define EL_CONF_ENUM(s, n, d, w, r, a, h)      KEY(s, n, EL_KEY_ENUM, r, a, h, .int_default = (d), .words = (w))
+#include "common/conf_policy_list.h"
+#undef EL_CONF_INT
+#undef EL_CONF_BOOL
+#undef EL_CONF_ENUM
+};
+/* clang-format on */
+
+static bool *has_at(const struct el_conf_policy *p, const struct policy_key *k)
+{
+    return (bool *)((char *)(uintptr_t)p + k->has);
+}
+
+const struct el_conf_key *el_conf_policy_key(size_t i)
+{
+    return i < EL_COUNT(keys) ? &keys[i].key : NULL;
+}
+
+/* ---- a section ---- */
+
+static enum el_err check_prefix(struct el_str prefix, const char *where, struct el_error *err)
+{
+    struct el_error why = { 0 };
+    struct el_url url;
+
+    if (prefix.n == 0)
+        return el_fail(err, EL_ECONF, 0, "%s: a policy names a prefix: [policy http://host/path]",
+                       where);
+    if (el_url_parse(prefix, &url, &why) != EL_OK)
+        return el_fail(err, EL_ECONF, 0, "%s: policy: the prefix is no URL: %s", where, why.text);
+    if (el_str_find(prefix, '?') < prefix.n)
+        return el_fail(err, EL_ECONF, 0, "%s: policy: a prefix has no query", where);
+    return EL_OK;
+}
+
+enum el_err el_conf_policy_begin(struct el_conf *c, struct el_str prefix, const char *where,
+                                 struct el_error *err)
+{
+    enum el_err rc = check_prefix(prefix, where, err);
+    struct el_conf_policy *grown;
+
+    if (rc != EL_OK)
+        return rc;
+    for (size_t i = 0; i < c->n_policies; i++) {
+        if (el_str_eq(prefix, el_str_of(c->policies[i].prefix)))
+            return el_fail(err, EL_ECONF, 0, "%s: this policy is there already", where);
+    }
+    if (c->n_policies == EL_CONF_MAX_POLICIES)
+        return el_fail(err, EL_ECONF, 0, "%s: at most %d policies are allowed", where,
+                       EL_CONF_MAX_POLICIES);
+    grown = realloc(c->policies, (c->n_policies + 1) * sizeof(*grown));
+    if (grown == NULL)
+        return el_fail(err, EL_ENOMEM, 0, "%s: memory for a policy", where);
+    c->policies = grown;
+    grown[c->n_policies++] = (struct el_conf_policy){ .prefix = el_strndup(prefix.p, prefix.n) };
+    return EL_OK;
+}
+
+static enum el_err refuse_name(struct el_str name, const char *where, struct el_error *err)
+{
+    struct el_buf names = { 0 };
+    enum el_err rc;
+
+    for (size_t i = 0; i < EL_COUNT(keys); i++)
+        el_buf_addf(&names, "%s%s", i == 0 ? "" : ", ", keys[i].key.name);
+    rc = el_fail(err, EL_ECONF, 0, "%s: there is no key policy.%.*s; allowed are %s", where,
+                 EL_STR_ARG(el_str_first(name, 64)), names.p);
+    el_buf_deinit(&names);
+    return rc;
+}
+
+enum el_err el_conf_policy_set(struct el_conf *c, struct el_str name, struct el_str value,
+                               const char *where, struct el_error *err)
+{
+    struct el_conf_policy *p = &c->policies[c->n_policies - 1];
+    size_t i = 0;
+
+    while (i < EL_COUNT(keys) && !el_str_eq(name, el_str_of(keys[i].key.name)))
+        i++;
+    if (i == EL_COUNT(keys))
+        return refuse_name(name, where, err);
+    if (*has_at(p, &keys[i]))
+        return el_fail(err, EL_ECONF, 0, "%s: policy.%s is set again", where, keys[i].key.name);
+    *has_at(p, &keys[i]) = true;
+    return el_conf_key_set(p, &keys[i].key, value, where, err);
+}
+
+/* ---- all of them ---- */
+
+void el_conf_policy_free_all(struct el_conf *c)
+{
+    for (size_t i = 0; i < c->n_policies; i++)
+        free(c->policies[i].prefix);
+    free(c->policies);
+    c->policies = NULL;
+    c->n_policies = 0;
+}
+
+void el_conf_policy_copy_all(struct el_conf *c, const struct el_conf *from)
+{
+    el_conf_policy_free_all(c);
+    if (from->n_policies == 0)
+        return;
+    c->policies = el_alloc(from->n_policies * sizeof(*c->policies));
+    for (size_t i = 0; i < from->n_policies; i++) {
+        const char *prefix = from->policies[i].prefix;
+
+        c->policies[i] = from->policies[i];
+        c->policies[i].prefix = el_strndup(prefix, strlen(prefix));
+    }
+    c->n_policies = from->n_policies;
+}
+
+static void print(const struct el_conf_policy *p, FILE *out)
+{
+    (void)fprintf(out, "\n[policy %s]\n", p->prefix);
+    for (size_t i = 0; i < EL_COUNT(keys); i++) {
+        struct el_buf value = { 0 };
+
+        if (!*has_at(p, &keys[i]))
+            continue;
+        el_conf_key_add_value(&value, p, &keys[i].key);
+        (void)fprintf(out, "%s = %s\n", keys[i].key.name, value.p);
+        el_buf_deinit(&value);
+    }
+}
+
+void el_conf_policy_print_all(const struct el_conf *c, FILE *out)
+{
+    for (size_t i = 0; i < c->n_policies; i++)
+        print(&c->policies[i], out);
+}
