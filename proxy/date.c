@@ -216,3 +216,22 @@ void proxy_date_write(int64_t ms, char ret[PROXY_DATE_BYTES + 1])
                    p.year % 10000, (unsigned)(second / 3600) % 100, (unsigned)(second / 60 % 60),
                    (unsigned)(second % 60));
 }
+
+bool proxy_date_compact_parse(struct el_str text, int64_t *ret_ms)
+{
+    struct cursor c = { .rest = text };
+    struct parts p = { 0 };
+
+    p.year = number(&c, 4);
+    p.month = number(&c, 2);
+    p.day = number(&c, 2);
+    expect(&c, "T");
+    p.hour = number(&c, 2);
+    p.minute = number(&c, 2);
+    p.second = number(&c, 2);
+    expect(&c, "Z");
+    if (c.is_bad || c.rest.n > 0 || p.month < 1 || p.month > 12 || !is_possible(&p))
+        return false;
+    *ret_ms = to_ms(&p);
+    return true;
+}

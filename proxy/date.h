@@ -11,6 +11,8 @@
  * 1970.
  */
 bool proxy_date_parse(struct el_str text, int64_t now_ms, int64_t *ret_ms);
+/* "20130524T000000Z", as signatures have it. */
+bool proxy_date_compact_parse(struct el_str text, int64_t *ret_ms);
 
 #define PROXY_DATE_BYTES 29
 

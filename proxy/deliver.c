@@ -86,6 +86,27 @@ static void reopen(struct proxy_req *r)
     cache_reader_open(&r->reader, r->object, r->ticket, position, r->body_end);
 }
 
+/*
+ * Served without a question, and now that bytes are missing the origin refuses them: what it says
+ * to the request itself is the answer.
+ */
+static bool is_to_be_asked(const struct proxy_req *r)
+{
+    return r->reader.err.code == EL_EFORBIDDEN && !r->head_is_sent && !r->from_origin &&
+           !r->was_validated;
+}
+
+static void ask_after_all(struct proxy_req *r)
+{
+    cache_reader_close(&r->reader);
+    cache_ticket_unref(r->ticket);
+    r->ticket = NULL;
+    r->reader_is_open = r->is_planned = false;
+    r->is_alone = true;
+    r->rule = PROXY_RULE_ORIGIN;
+    proxy_req_step(r, PROXY_STEP_ASK);
+}
+
 /* ---- the head ---- */
 
 /* A 200 may have a Content-Range, which says nothing; where ours says something it is alone. */
@@ -110,7 +131,7 @@ static void write_head(struct proxy_req *r)
         .is_stored = r->was_stored,
         .is_collapsed = r->collapsed,
         .has_ttl = true,
-        .ttl_s = (meta->lifetime_ms - age_ms) / 1000,
+        .ttl_s = (proxy_fresh_lifetime_ms(meta, &r->fresh) - age_ms) / 1000,
     };
 
     el_buf_clear(&r->head);
@@ -182,6 +203,10 @@ void proxy_deliver_push(struct proxy_req *r)
             proxy_req_step(r, PROXY_STEP_DONE);
             return;
         case CACHE_READ_ERROR:
+            if (is_to_be_asked(r)) {
+                ask_after_all(r);
+                return;
+            }
             if (r->reader.err.code != EL_ENOTCACHED || r->reader.ticket != NULL) {
                 proxy_req_origin_failed(r, r->reader.err.code, r->reader.err.text);
                 return;

@@ -52,6 +52,7 @@ void proxy_fresh_request(struct proxy_fresh_request *ret, struct el_fieldv field
         .has_credentials = has_credentials,
         .is_object_store = is_object_store,
         .freshness_ms = (int64_t)freshness_ms,
+        .lifetime_ms = NOT_SAID,
         .max_age_s = NOT_SAID,
         .min_fresh_s = NOT_SAID,
         .max_stale_s = NOT_SAID,
@@ -375,10 +376,20 @@ static void judge(struct cache_meta *meta, const struct proxy_fresh_request *req
     meta->lifetime_ms = lifetime_ms(meta, req, &d, date_of(res));
 }
 
-/* Neither fresh for a moment nor fit to be asked about: storing it would serve nobody. */
-static bool is_useless(const struct cache_meta *meta)
+/* A policy may change while the answer is stored, so it is asked at each use. It is about objects:
+ * errors and redirects keep the lifetime that they have. */
+int64_t proxy_fresh_lifetime_ms(const struct cache_meta *meta,
+                                const struct proxy_fresh_request *req)
 {
-    return (meta->always_revalidate || meta->lifetime_ms <= meta->corrected_age_ms) &&
+    return req->lifetime_ms != NOT_SAID && meta->status == 200 ? req->lifetime_ms
+                                                               : meta->lifetime_ms;
+}
+
+/* Neither fresh for a moment nor fit to be asked about: storing it would serve nobody. */
+static bool is_useless(const struct cache_meta *meta, const struct proxy_fresh_request *req)
+{
+    return (meta->always_revalidate ||
+            proxy_fresh_lifetime_ms(meta, req) <= meta->corrected_age_ms) &&
            !has_validator(el_fields_view(&meta->fields));
 }
 
@@ -397,7 +408,7 @@ struct cache_meta *proxy_fresh_meta(const struct proxy_fresh_request *req,
     meta->status = status;
     copy_fields(meta, res);
     judge(meta, req, res);
-    if (is_useless(meta) || !proxy_vary_set(meta, res->fields, req->fields)) {
+    if (is_useless(meta, req) || !proxy_vary_set(meta, res->fields, req->fields)) {
         *ret_why = "miss";
         cache_meta_unref(meta);
         return NULL;
@@ -487,7 +498,8 @@ static bool is_refused(const struct proxy_fresh_request *req, int64_t age_ms, in
 enum proxy_fresh_use proxy_fresh_use(const struct cache_meta *meta,
                                      const struct proxy_fresh_request *req, int64_t now_ms)
 {
-    int64_t age = proxy_fresh_age_ms(meta, now_ms), left = meta->lifetime_ms - age;
+    int64_t age = proxy_fresh_age_ms(meta, now_ms);
+    int64_t left = proxy_fresh_lifetime_ms(meta, req) - age;
     struct proxy_directives d;
 
     if (meta->always_revalidate || is_refused(req, age, left))
@@ -503,7 +515,8 @@ enum proxy_fresh_use proxy_fresh_use(const struct cache_meta *meta,
 bool proxy_fresh_may_stand_in(const struct cache_meta *meta, const struct proxy_fresh_request *req,
                               int64_t now_ms, bool is_unreachable)
 {
-    int64_t age = proxy_fresh_age_ms(meta, now_ms), left = meta->lifetime_ms - age;
+    int64_t age = proxy_fresh_age_ms(meta, now_ms);
+    int64_t left = proxy_fresh_lifetime_ms(meta, req) - age;
     struct proxy_directives d;
 
     if (meta->always_revalidate || meta->must_revalidate || is_refused(req, age, left))

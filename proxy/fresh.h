@@ -30,6 +30,7 @@ struct proxy_fresh_request {
     bool has_credentials, is_object_store;
     int64_t freshness_ms;
     struct proxy_fresh_policy policy; /* set by the caller; zeroed by proxy_fresh_request() */
+    int64_t lifetime_ms;              /* of a policy, in place of the origin's; or PROXY_NOT_SAID */
     bool no_store, no_cache, only_if_cached;
     int64_t max_age_s, min_fresh_s; /* -1: not said */
     int64_t max_stale_s;            /* -1: not said; INT64_MAX: any */
@@ -79,6 +80,9 @@ bool proxy_fresh_may_stand_in(const struct cache_meta *meta, const struct proxy_
  * (section 4.3.5). length: of the stored one, or CACHE_UNKNOWN_LENGTH.
  */
 bool proxy_fresh_head_agrees(const struct cache_meta *meta, struct el_fieldv head, uint64_t length);
+/* For how long it is fresh: as the policy says, or the origin. */
+int64_t proxy_fresh_lifetime_ms(const struct cache_meta *meta,
+                                const struct proxy_fresh_request *req);
 /* current_age of section 4.2.3. */
 int64_t proxy_fresh_age_ms(const struct cache_meta *meta, int64_t now_ms);
 /* Whether Last-Modified is a strong validator (RFC 9110 section 8.8.2.2). */

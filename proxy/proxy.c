@@ -12,12 +12,16 @@
 #include <limits.h>
 #include <unistd.h>
 
+#include "common/log.h"
 #include "common/rng.h"
 
 #include "proxy/req.h"
 
 /* Credentials that wait to be verified; at 50 ms each (bcrypt, cost 10) the last waits 13 s. */
 #define MAX_CHECKS 256
+
+/* About 6 MB. At 30 s each that is room for 2,000 new grants a second. */
+#define MAX_GRANTS 65536
 
 static struct proxy_limits limits_of(const struct el_conf *conf)
 {
@@ -61,12 +65,16 @@ enum el_err proxy_check(const struct el_conf *conf, struct el_error *err)
     struct proxy_guard *guard = NULL;
     struct proxy_gateway *gateway = NULL;
     struct proxy_auth *auth = NULL;
+    struct proxy_policies *policies = NULL;
     enum el_err rc = new_guard(conf, &guard, err);
 
     if (rc == EL_OK)
         rc = new_gateway(conf, &gateway, err);
     if (rc == EL_OK)
         rc = new_auth(conf, &auth, err);
+    if (rc == EL_OK)
+        rc = proxy_policies_new(conf, &policies, err);
+    proxy_policies_free(policies);
     proxy_auth_free(auth);
     proxy_gateway_free(gateway);
     proxy_guard_free(guard);
@@ -75,9 +83,21 @@ enum el_err proxy_check(const struct el_conf *conf, struct el_error *err)
 
 static void free_settings_version(struct proxy_settings *s)
 {
+    proxy_policies_free(s->policies);
     proxy_auth_free(s->auth);
     proxy_guard_free(s->guard);
     free(s);
+}
+
+static void warn_of_trust(const struct proxy_policies *policies)
+{
+    const struct proxy_policy *p;
+
+    for (size_t i = 0; (p = proxy_policies_trusting(policies, i)) != NULL; i++)
+        el_log(EL_WARN, EV_AUTH_TRUST,
+               "prefix=%s advice=\"whoever reaches this node reads what is "
+               "cached there, private objects included\"",
+               EL_LOG_Q(el_str_of(p->prefix[0] != '\0' ? p->prefix : "(everything)")));
 }
 
 static enum el_err add_settings(struct proxy *p, const struct el_conf *conf, struct el_error *err)
@@ -87,18 +107,20 @@ static enum el_err add_settings(struct proxy *p, const struct el_conf *conf, str
 
     if (rc == EL_OK)
         rc = new_auth(conf, &s->auth, err);
+    if (rc == EL_OK)
+        rc = proxy_policies_new(conf, &s->policies, err);
     if (rc == EL_OK && s->auth != NULL && p->auth_worker == NULL)
         rc = proxy_worker_start("proxy-auth", MAX_CHECKS, &p->auth_worker, err);
     if (rc != EL_OK) {
         free_settings_version(s);
         return rc;
     }
-    s->freshness_ms = conf->cache_freshness_s * 1000;
     s->policy = (struct proxy_fresh_policy){
         .error_ms = (int64_t)conf->cache_error_freshness_s * 1000,
         .negative_ms = (int64_t)conf->cache_negative_freshness_s * 1000,
         .stale_error_ms = (int64_t)conf->cache_stale_if_error_s * 1000,
     };
+    warn_of_trust(s->policies);
     s->older = atomic_load(&p->settings);
     atomic_store(&p->settings, s);
     return EL_OK;
@@ -116,6 +138,19 @@ static void free_settings(struct proxy *p)
     }
 }
 
+static void register_decisions(struct proxy *p, struct el_metrics *m)
+{
+    for (enum proxy_rule rule = PROXY_RULE_NONE; rule < PROXY_RULES; rule++) {
+        struct el_buf label = { 0 };
+
+        el_buf_addf(&label, "rule=\"%s\"", proxy_rule_name(rule));
+        p->decisions[rule] =
+            el_metrics_counter(m, "eliop2p_auth_decisions_total",
+                               "Requests finished, by the rule that said who may read.", label.p);
+        el_buf_deinit(&label);
+    }
+}
+
 static void register_metrics(struct proxy *p, struct el_metrics *m)
 {
     static const char *const labels[PROXY_XCACHES] = {
@@ -129,6 +164,7 @@ static void register_metrics(struct proxy *p, struct el_metrics *m)
             el_metrics_counter(m, "eliop2p_proxy_requests_total",
                                "Requests finished, by where the answer came from.", labels[i]);
     proxy_tiers_register(&p->tiers, m);
+    register_decisions(p, m);
     p->refused = el_metrics_counter(m, "eliop2p_proxy_refused_total",
                                     "Requests refused by policy or as malformed.", NULL);
     p->auth_missing = el_metrics_counter(
@@ -223,6 +259,8 @@ enum el_err proxy_start(const struct proxy_conf *conf, struct proxy **ret_proxy,
     register_metrics(p, conf->metrics);
     rc = new_gateway(conf->conf, &p->gateway, err);
     if (rc == EL_OK)
+        rc = proxy_grants_new(MAX_GRANTS, &p->grants, err);
+    if (rc == EL_OK)
         rc = add_settings(p, conf->conf, err);
     if (rc == EL_OK)
         rc = start_server(p, conf, err);
@@ -297,6 +335,7 @@ void proxy_stop(struct proxy *p)
     proxy_accesslog_close(p->access_log);
     proxy_gateway_free(p->gateway);
     free_settings(p);
+    proxy_grants_free(p->grants);
     proxy_worker_free(p->auth_worker);
     free(p->via_line);
     free(p->via_token);

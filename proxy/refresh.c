@@ -43,6 +43,7 @@ static void ask(struct proxy_req *b, const struct proxy_req *served)
     b->route.url = url;
     b->is_get = true;
     b->settings = served->settings;
+    b->policy = served->policy;
     b->fresh = served->fresh;
     b->object = cache_object_ref(served->object);
     proxy_refresh_keep_fields(b);

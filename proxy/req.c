@@ -6,21 +6,23 @@
  *     ROUTE ------------------------> TUNNEL    CONNECT
  *       | \-------------------------> PASS      what the cache has no part in
  *       v
- *     LOOKUP -----------------------> DELIVER   fresh, and public
+ *     LOOKUP -----------------------> DELIVER   fresh, and for this caller
  *       |  ^ \
  *       |  |  v
  *       |  +-- WAIT                             another request is asking the origin the same
  *       v     /
  *      ASK <-+----------------------> DELIVER   our copy is good, or this is the new copy
- *         \-------------------------> PASS      not to be stored
+ *       ^ \-------------------------> PASS      not to be stored
+ *       |
+ *     DELIVER                                   the origin refuses what is missing of the copy
  *
  *     every step -> DONE, exactly once: there everything is let go.
  *
  * In ROUTE caller.c comes first: may the sender use the proxy at all.
  *
- * Who may read: what the origin gave to an anonymous request is served while it is fresh. Anything
- * else is served only while the origin is sending it in answer to this client's own request, or
- * after it answered that request with 304.
+ * Who may read: rules.h. What the origin gave to an anonymous request is served while it is fresh,
+ * and so is what it gave to this very request a moment ago. Anything else is served only while the
+ * origin is sending it in answer to this client's own request, or after it answered that with 304.
  */
 #include "proxy/req.h"
 
@@ -47,6 +49,7 @@ struct thread_state {
     struct el_list spare;
     unsigned spares;
     struct proxy_notices notices; /* of what failed, by host and port */
+    struct el_sha256 *hash;       /* of grants */
 };
 
 static void on_exchange(void *arg, struct store_exchange *ex, enum store_event ev);
@@ -59,7 +62,7 @@ static const unsigned moves[PROXY_STEPS] = {
     [PROXY_STEP_LOOKUP] = TO(WAIT) | TO(ASK) | TO(DELIVER) | TO(PASS) | TO(DONE),
     [PROXY_STEP_WAIT] = TO(LOOKUP) | TO(DONE),
     [PROXY_STEP_ASK] = TO(DELIVER) | TO(PASS) | TO(DONE),
-    [PROXY_STEP_DELIVER] = TO(DONE),
+    [PROXY_STEP_DELIVER] = TO(ASK) | TO(DONE),
     [PROXY_STEP_PASS] = TO(DONE),
     [PROXY_STEP_TUNNEL] = TO(DONE),
     [PROXY_STEP_DONE] = 0,
@@ -175,6 +178,9 @@ static void on_no_answer(struct proxy_req *r)
 static void on_answer(struct proxy_req *r)
 {
     r->origin_status = r->ex->status;
+    if (r->is_get || r->is_head)
+        proxy_authorise_learn(r->proxy->grants, r->policy, &r->who, r->ex->status, r->asked_wall_ms,
+                              proxy_req_now(r), el_clock_mono_ms(r->proxy->clock));
     if (r->step == PROXY_STEP_ASK)
         proxy_ask_answer(r);
     else
@@ -302,9 +308,21 @@ static bool wants_cache(const struct proxy_req *r)
     struct el_fieldv f = r->stream->head.fields;
 
     /* If-Match and If-Unmodified-Since are the origin's to judge (RFC 9111 section 4.3.2). */
-    return (r->is_get || r->is_head) && r->stream->head.body_length == EL_HTTP_BODY_NONE &&
-           r->range.kind != PROXY_RANGE_MULTI && !el_fieldv_has(f, EL_STR("If-Match")) &&
+    return (r->is_get || r->is_head) && !r->policy->bypass &&
+           r->stream->head.body_length == EL_HTTP_BODY_NONE && r->range.kind != PROXY_RANGE_MULTI &&
+           !el_fieldv_has(f, EL_STR("If-Match")) &&
            !el_fieldv_has(f, EL_STR("If-Unmodified-Since"));
+}
+
+static enum el_err find_policy(struct proxy_req *r, struct el_error *err)
+{
+    r->policy = proxy_policies_find(r->settings->policies, el_buf_str(&r->route.url));
+    if (r->policy->auth != EL_AUTH_DENY)
+        return EL_OK;
+    r->rule = PROXY_RULE_DENY;
+    return el_fail(err, EL_EFORBIDDEN, 0, "%s",
+                   r->policy->prefix[0] != '\0' ? "a policy denies this part of the origin"
+                                                : "auth.mode denies it");
 }
 
 /* A loop is told from its fields alone: in origin-form it may well name nothing that we serve. */
@@ -319,6 +337,8 @@ static enum el_err admit(struct proxy_req *r, struct el_error *err)
         rc = proxy_guard_connect(r->settings->guard, r->route.to.host, r->route.to.port, err);
     else if (rc == EL_OK && r->route.kind == PROXY_ROUTE_FORWARD)
         rc = proxy_guard_host(r->settings->guard, r->route.to.host, err);
+    if (rc == EL_OK && r->route.url.n > 0)
+        rc = find_policy(r, err);
     return rc;
 }
 
@@ -411,30 +431,52 @@ static struct cache_object *find(struct proxy_req *r)
     return match;
 }
 
-/* Whether the object may be delivered without asking anybody. */
-static bool may_deliver(struct proxy_req *r, struct cache_object *o)
+static enum proxy_rule authorise(struct proxy_req *r, const struct cache_meta *meta, bool is_fresh)
 {
-    struct cache_meta *meta = cache_object_meta(o);
-    enum proxy_fresh_use use;
-    bool may = false;
+    const struct thread_state *ts = r->thread->user;
+    const struct proxy_authorise_in in = {
+        .grants = r->proxy->grants,
+        .hash = ts->hash,
+        .policy = r->policy,
+        .route = &r->route,
+        .method = r->stream->head.method,
+        .fields = r->stream->head.fields,
+        .wall_ms = proxy_req_now(r),
+        .mono_ms = el_clock_mono_ms(r->proxy->clock),
+    };
 
-    if (meta->is_public) {
+    if (r->route.has_credentials && !r->who.is_known)
+        proxy_authority_read(&in, &r->who);
+    return proxy_authorise(&in, &r->who, meta, is_fresh);
+}
+
+/* Whether the copy may be delivered without asking anybody, if that is all it takes to be fresh. */
+static bool may_deliver(struct proxy_req *r, bool is_fresh_anyway)
+{
+    struct cache_meta *meta = r->object != NULL ? cache_object_meta(r->object) : NULL;
+    bool is_fresh = is_fresh_anyway;
+    enum proxy_fresh_use use;
+
+    if (meta != NULL && !is_fresh) {
         use = proxy_fresh_use(meta, &r->fresh, proxy_req_now(r));
-        r->is_to_refresh = use == PROXY_STALE_WHILE_ASKING && proxy_refresh_may_follow(r);
-        may = use == PROXY_FRESH || r->is_to_refresh ||
-              /* Confirmed after this request came, by the one it waited for. */
-              (r->collapsed && meta->response_ms >= r->started_wall_ms);
+        r->is_to_refresh =
+            use == PROXY_STALE_WHILE_ASKING && meta->is_public && proxy_refresh_may_follow(r);
+        is_fresh = use == PROXY_FRESH || r->is_to_refresh ||
+                   /* Confirmed after this request came, by the one it waited for. */
+                   (r->collapsed && meta->response_ms >= r->started_wall_ms);
     }
+    r->rule = authorise(r, meta, is_fresh);
     cache_meta_unref(meta);
-    return may;
+    return r->rule != PROXY_RULE_ORIGIN;
 }
 
 static void ask_or_wait(struct proxy_req *r)
 {
-    bool is_private = r->object != NULL && r->route.has_credentials;
+    /* Only this caller's own question authorises it, or did so a moment ago. */
+    bool is_private = r->object != NULL && r->route.has_credentials && !may_deliver(r, true);
 
-    /* Only this caller's own question authorises it; and conditions of its own may hide the body.
-     */
+    r->rule = PROXY_RULE_ORIGIN;
+    /* Conditions of its own may hide the body. */
     if (r->is_alone || is_private || r->has_conditions) {
         proxy_req_step(r, PROXY_STEP_ASK);
         return;
@@ -473,7 +515,8 @@ static void lookup(struct proxy_req *r)
                         el_fieldv_has(fields, EL_STR("If-Modified-Since"));
     proxy_fresh_request(&r->fresh, fields, r->route.has_credentials,
                         r->route.kind == PROXY_ROUTE_GATEWAY && r->proxy->gateway_is_object_store,
-                        r->settings->freshness_ms);
+                        r->policy->freshness_ms);
+    r->fresh.lifetime_ms = r->policy->lifetime_ms;
     r->fresh.policy = r->settings->policy;
     if (!wants_cache(r)) {
         proxy_req_step(r, PROXY_STEP_PASS);
@@ -482,7 +525,7 @@ static void lookup(struct proxy_req *r)
     r->object = find(r);
     if (r->object == NULL && load(r))
         return;
-    if (r->object != NULL && may_deliver(r, r->object)) {
+    if (may_deliver(r, false)) {
         if (r->is_to_refresh)
             proxy_refresh_start(r);
         proxy_req_step(r, PROXY_STEP_DELIVER);
@@ -627,6 +670,7 @@ static void account(struct proxy_req *r)
     };
 
     el_counter_add(p->requests[r->xcache], 1);
+    el_counter_add(p->decisions[r->rule], 1);
     el_counter_add(p->bytes_out, r->stream->body_bytes_sent);
     el_hist_add(p->ttfb, (first - began) / 1000);
     if (p->access_log != NULL)
@@ -789,6 +833,7 @@ void proxy_req_thread_start(void *arg, struct proxy_thread *t)
     (void)arg;
     el_list_init(&ts->running);
     el_list_init(&ts->spare);
+    ts->hash = el_sha256_new();
     t->user = ts;
 }
 
@@ -808,6 +853,7 @@ void proxy_req_thread_stop(void *arg, struct proxy_thread *t)
         el_buf_deinit(&r->route.url);
         free(r);
     }
+    el_sha256_free(ts->hash);
     free(ts);
     t->user = NULL;
 }

@@ -12,6 +12,7 @@
 #include "cache/cache.h"
 #include "proxy/accesslog.h"
 #include "proxy/auth.h"
+#include "proxy/authorise.h"
 #include "proxy/fresh.h"
 #include "proxy/guard.h"
 #include "proxy/range.h"
@@ -43,8 +44,8 @@ struct proxy_settings {
     struct proxy_settings *older;
     struct proxy_guard *guard;
     struct proxy_auth *auth; /* NULL: whoever reaches us may use us */
-    uint64_t freshness_ms;
     struct proxy_fresh_policy policy;
+    struct proxy_policies *policies;
 };
 
 #define PROXY_EPOCHS 4096
@@ -56,9 +57,10 @@ struct proxy {
     struct proxy_server *server;
     struct proxy_accesslog *access_log; /* NULL: none */
     struct proxy_gateway *gateway;      /* immutable */
-    char *node_id;                      /* in Cache-Status */
-    char *via_token;                    /* our pseudonym: no other node has it */
-    char *via_line;                     /* "Via: 1.1 <token>\r\n" */
+    struct proxy_grants *grants;
+    char *node_id;   /* in Cache-Status */
+    char *via_token; /* our pseudonym: no other node has it */
+    char *via_line;  /* "Via: 1.1 <token>\r\n" */
     bool gateway_is_object_store;
     bool (*address_allowed)(void *arg, const struct sockaddr *addr);
     void *allowed_arg;
@@ -71,6 +73,7 @@ struct proxy {
     _Atomic uint32_t epochs[PROXY_EPOCHS];
     struct el_counter *requests[PROXY_XCACHES];
     struct proxy_tier_counters tiers;
+    struct el_counter *decisions[PROXY_RULES];
     struct el_counter *refused, *failed, *bytes_out, *auth_missing, *auth_wrong;
     struct el_hist *ttfb;
 };
@@ -90,9 +93,12 @@ struct proxy_req {
     /* ROUTE: who asks, and what for */
     struct proxy_auth_check *check; /* the worker has not answered yet */
     struct proxy_route route;
+    const struct proxy_policy *policy; /* of r->settings; for what has a url */
     bool is_get, is_head, is_unsafe;
 
     /* LOOKUP, WAIT */
+    struct proxy_authority who;
+    enum proxy_rule rule;             /* that decided, last */
     struct proxy_range range;         /* the client's, not yet held against a length */
     struct proxy_fresh_request fresh; /* what the client says about freshness */
     bool has_conditions;              /* If-None-Match or If-Modified-Since of its own */

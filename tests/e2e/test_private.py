@@ -28,10 +28,10 @@ def s3(rgw):
 def way(request, start, rgw):
     """(url of a key as the client sees it, send) for each way through a node."""
     if request.param == "forward":
-        node = start(storage__type="s3", cache__freshness_s=1000)
+        node = start(storage__type="s3", cache__freshness_s=1000, auth__grant_ttl_s=0)
         base = rgw.url
         return base, lambda url, fields=(), **kw: node.get(url, fields, **kw)
-    node = start(storage__type="s3", storage__endpoint=rgw.url, cache__freshness_s=1000)
+    node = start(storage__type="s3", storage__endpoint=rgw.url, cache__freshness_s=1000, auth__grant_ttl_s=0)
     base = node.url
 
     def send(url, fields=(), **kw):
