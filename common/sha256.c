@@ -84,3 +84,20 @@ void el_hex(const uint8_t *bytes, size_t n, char *out)
     }
     out[2 * n] = '\0';
 }
+
+bool el_digest_parse(struct el_str hex, struct el_digest *ret_digest)
+{
+    struct el_digest d;
+
+    if (hex.n != 2 * sizeof(d.b))
+        return false;
+    for (size_t i = 0; i < sizeof(d.b); i++) {
+        int high = el_hex_digit(hex.p[2 * i]), low = el_hex_digit(hex.p[2 * i + 1]);
+
+        if (high < 0 || low < 0)
+            return false;
+        d.b[i] = (uint8_t)(high * 16 + low);
+    }
+    *ret_digest = d;
+    return true;
+}

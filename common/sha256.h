@@ -30,3 +30,5 @@ void el_sha256_of(const void *bytes, size_t n, struct el_digest *ret_digest);
 void el_sha256_tree(struct el_digest *leaves, size_t n, struct el_digest *ret_digest);
 /* Lower-case hex and a NUL; `out` holds 2 * bytes + 1. */
 void el_hex(const uint8_t *bytes, size_t n, char *out);
+/* 64 hexadecimal digits in either case, and nothing else; otherwise false. */
+bool el_digest_parse(struct el_str hex, struct el_digest *ret_digest);

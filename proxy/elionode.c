@@ -57,6 +57,7 @@ struct node {
     struct el_metrics *metrics;
     struct storage *storage;
     struct cache *cache;
+    struct proxy_tokens *tokens; /* until the node API has them */
     struct proxy_nodeapi *api;
     struct proxy *proxy;
 };
@@ -304,15 +305,22 @@ static enum el_err start_api(struct node *n, struct el_error *err)
         .bind_address = or_general(n->conf, n->conf->admin_bind_address),
         .port = (uint16_t)n->conf->admin_listen_port,
         .node_id = node_id,
+        .tokens = n->tokens,
         .cache = n->cache,
         .storage = n->storage,
         .clock = n->clock,
         .metrics = n->metrics,
     };
 
+    enum el_err rc;
+
     read_node_id(n->conf, node_id);
-    warn_if_exposed("admin", conf.bind_address);
-    return proxy_nodeapi_start(&conf, &n->api, err);
+    if (conf.tokens == NULL)
+        warn_if_exposed("admin", conf.bind_address);
+    rc = proxy_nodeapi_start(&conf, &n->api, err);
+    if (rc == EL_OK)
+        n->tokens = NULL;
+    return rc;
 }
 
 static enum el_err start_proxy(struct node *n, struct el_error *err)
@@ -335,12 +343,21 @@ static enum el_err start_proxy(struct node *n, struct el_error *err)
     return proxy_start(&conf, &n->proxy, err);
 }
 
+/* What el_conf_load() cannot judge: before a store is made that nobody will use. */
+static enum el_err check(const struct el_conf *conf, struct proxy_tokens **ret_tokens,
+                         struct el_error *err)
+{
+    enum el_err rc = proxy_check(conf, err);
+
+    return rc == EL_OK ? proxy_nodeapi_read_tokens(conf->admin_tokens_file, ret_tokens, err) : rc;
+}
+
 static enum el_err start(struct node *n, struct el_error *err)
 {
     enum el_err rc;
 
     n->metrics = el_metrics_new();
-    rc = proxy_check(n->conf, err); /* before a store is made that nobody will use */
+    rc = check(n->conf, &n->tokens, err);
     if (rc == EL_OK)
         rc = find_own_addresses(n, err);
     if (rc == EL_OK)
@@ -387,16 +404,20 @@ static void on_fixed_key(const char *key)
 /* Nothing has changed when it fails. */
 static enum el_err apply(struct node *n, const struct el_conf *fresh, struct el_error *err)
 {
-    struct guard_version *guard;
+    struct guard_version *guard = NULL;
+    struct proxy_tokens *tokens = NULL;
     enum el_err rc = new_guard(fresh, &guard, err);
 
-    if (rc != EL_OK)
-        return rc;
-    rc = proxy_reload(n->proxy, fresh, err);
+    if (rc == EL_OK)
+        rc = proxy_nodeapi_read_tokens(fresh->admin_tokens_file, &tokens, err);
+    if (rc == EL_OK)
+        rc = proxy_reload(n->proxy, fresh, err);
     if (rc != EL_OK) {
+        proxy_tokens_free(tokens);
         free_guards(guard);
         return rc;
     }
+    proxy_nodeapi_set_tokens(n->api, tokens);
     use_guard(n, guard);
     el_conf_reload(n->conf, fresh, on_fixed_key);
     setup_log(n->conf);
@@ -534,12 +555,13 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "elionode: %s\n", err.text);
         return EXIT_CONF;
     }
-    if (args.check && proxy_check(n.conf, &err) != EL_OK) {
+    if (args.check && check(n.conf, &n.tokens, &err) != EL_OK) {
         (void)fprintf(stderr, "elionode: %s\n", err.text);
         rc = EXIT_CONF;
     } else if (!answer(&args, n.conf)) {
         rc = run(&n);
     }
+    proxy_tokens_free(n.tokens);
     el_conf_args_deinit(&args);
     el_conf_free(n.conf);
     return rc;

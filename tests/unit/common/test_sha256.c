@@ -119,6 +119,23 @@ static void hex_is_lower_case_and_terminated(void **state)
     assert_string_equal(out, "");
 }
 
+static void a_digest_is_read_from_all_of_its_digits_only(void **state)
+{
+    char hex[2 * EL_SHA256_BYTES + 1];
+    struct el_digest d, read;
+
+    (void)state;
+    el_sha256_of("abc", 3, &d);
+    el_hex(d.b, sizeof(d.b), hex);
+    hex[0] = 'B'; /* it begins with ba78 */
+    assert_true(el_digest_parse(el_str_of(hex), &read));
+    assert_memory_equal(d.b, read.b, sizeof(d.b));
+    assert_false(el_digest_parse(el_str_first(el_str_of(hex), 63), &read));
+    assert_false(el_digest_parse(EL_STR(""), &read));
+    hex[63] = 'g';
+    assert_false(el_digest_parse(el_str_of(hex), &read));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -127,6 +144,7 @@ int main(void)
         cmocka_unit_test(the_tree_hash_pairs_digests_level_by_level),
         cmocka_unit_test(the_root_may_be_written_over_the_leaves),
         cmocka_unit_test(hex_is_lower_case_and_terminated),
+        cmocka_unit_test(a_digest_is_read_from_all_of_its_digits_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
