@@ -6,6 +6,8 @@ EL_EVENT(EV_NODE_READY, "node.ready", "every listener accepts")
 EL_EVENT(EV_NODE_DRAIN, "node.drain", "SIGTERM: no new connections, running requests finish")
 EL_EVENT(EV_NODE_STOP, "node.stop",
          "the node has stopped; how many requests were cut by the deadline")
+EL_EVENT(EV_NODE_STUCK, "node.stuck",
+         "the node ends although a disk still has something in hand; it counts as a crash")
 EL_EVENT(EV_NODE_FAIL, "node.fail", "the node cannot start or go on")
 EL_EVENT(
     EV_NODE_EXPOSED, "node.exposed",

@@ -29,6 +29,7 @@
 #include "storage/storage.h"
 
 #define DRAIN_POLL_MS 20
+#define STOP_MS       10000u /* after that */
 
 extern char **environ;
 
@@ -485,6 +486,36 @@ static uint64_t serve(struct node *n)
     }
 }
 
+/*
+ * A disk that hangs keeps what was handed to it, and nobody can say for how long. A cache survives
+ * its being killed, so that is not waited for without end: nor by whoever sends another signal.
+ */
+static void *give_up(void *arg)
+{
+    struct node *n = arg;
+    uint64_t began_ms = el_clock_mono_ms(n->clock), waited_ms = 0;
+
+    while (waited_ms < STOP_MS) {
+        int sig = wait_for_signal(n, (long)(STOP_MS - waited_ms));
+
+        waited_ms = el_clock_mono_ms(n->clock) - began_ms;
+        if (sig == SIGTERM || sig == SIGINT)
+            break;
+    }
+    el_log(EL_ERROR, EV_NODE_STUCK, "waited_ms=%llu", (unsigned long long)waited_ms);
+    _exit(EXIT_RUNTIME);
+}
+
+/* The thread ends with the process, whichever of them is first to end that. */
+static void stop_in_time(struct node *n)
+{
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, give_up, n) == 0)
+        EL_ASSERT(pthread_detach(thread) == 0);
+    stop(n);
+}
+
 static int run(struct node *n)
 {
     struct el_error err = { 0 };
@@ -508,7 +539,7 @@ static int run(struct node *n)
            proxy_port(n->proxy), proxy_nodeapi_port(n->api), proxy_tls_port(n->proxy),
            (unsigned)((el_clock_mono_ns(n->clock) - n->started_ns) / 1000000));
     cut = serve(n);
-    stop(n);
+    stop_in_time(n);
     el_log(EL_INFO, EV_NODE_STOP, "cut=%llu", (unsigned long long)cut);
     return EXIT_DONE;
 }
