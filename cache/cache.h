@@ -322,6 +322,8 @@ struct cache_purge {
  */
 void cache_purge_url(struct cache *c, struct el_str url, struct cache_purge *p);
 void cache_purge_prefix(struct cache *c, struct el_str prefix, struct cache_purge *p);
+/* The same, and nobody is told. What memory has of it is gone when this returns. */
+void cache_forget_prefix(struct cache *c, struct el_str prefix);
 
 struct cache_pin {
     struct el_msg msg;

@@ -369,7 +369,7 @@ static void end_purge(struct l2_purge *p)
     struct cache_l2 *l2 = p->l2;
 
     p->task->objects += count_gone(p);
-    el_msgq_post(p->task->queue, &p->task->msg);
+    cache_purge_end(p->task);
     el_buf_deinit(&p->scan.after);
     free(p->matches);
     free(p->gone);

@@ -264,6 +264,8 @@ void cache_variant_note_heat(struct cache_variant *v, double per_hour);
 void cache_pin_count(struct cache_pin *p, const struct cache_object_id *id); /* once for each */
 void cache_pin_refuse(struct cache_pin *p, struct cache *c, uint64_t length);
 void cache_pin_end(struct cache_pin *p);
+/* Without a queue nobody waits for it: it is freed. */
+void cache_purge_end(struct cache_purge *p);
 
 /* ---- evict.c ---- */
 

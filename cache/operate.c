@@ -122,6 +122,14 @@ static void kill_all(struct cache_purge *p, struct cache_object *const *v, size_
     p->objects += n;
 }
 
+void cache_purge_end(struct cache_purge *p)
+{
+    if (p->queue != NULL)
+        el_msgq_post(p->queue, &p->msg);
+    else
+        free(p);
+}
+
 static void begin_purge(struct cache_purge *p)
 {
     p->objects = 0;
@@ -137,7 +145,7 @@ void cache_purge_url(struct cache *c, struct el_str url, struct cache_purge *p)
     if (c->l2 != NULL)
         cache_l2_purge(c->l2, url, false, p);
     else
-        el_msgq_post(p->queue, &p->msg);
+        cache_purge_end(p);
 }
 
 void cache_purge_prefix(struct cache *c, struct el_str prefix, struct cache_purge *p)
@@ -159,7 +167,12 @@ void cache_purge_prefix(struct cache *c, struct el_str prefix, struct cache_purg
     if (c->l2 != NULL)
         cache_l2_purge(c->l2, prefix, true, p);
     else
-        el_msgq_post(p->queue, &p->msg);
+        cache_purge_end(p);
+}
+
+void cache_forget_prefix(struct cache *c, struct el_str prefix)
+{
+    cache_purge_prefix(c, prefix, el_new(struct cache_purge));
 }
 
 /* ---- keeping ---- */
