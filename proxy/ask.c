@@ -135,7 +135,9 @@ static void confirm(struct proxy_req *r)
     const struct proxy_fresh_response answer = answer_of(r);
 
     meta = proxy_fresh_update(old, &r->fresh, &answer);
-    cache_object_freshen(r->object, meta);
+    /* What was changed meanwhile has to be confirmed once more. */
+    if (proxy_invalidate_epoch(r) == r->epoch)
+        cache_object_freshen(r->object, meta);
     cache_meta_unref(meta);
     cache_meta_unref(old);
     store_exchange_close(r->ex);
@@ -188,7 +190,8 @@ static bool is_same_version(struct cache_object *o, const struct cache_meta *fre
 static void settle_object(struct proxy_req *r, struct cache_meta *meta, uint64_t total)
 {
     if (r->object != NULL && is_same_version(r->object, meta, total)) {
-        cache_object_freshen(r->object, meta);
+        if (proxy_invalidate_epoch(r) == r->epoch)
+            cache_object_freshen(r->object, meta);
         return;
     }
     if (r->object != NULL) {
@@ -222,7 +225,7 @@ static void store(struct proxy_req *r, struct cache_meta *meta, uint64_t first, 
     fill = cache_fill_adopt(r->object, storage_source(r->proxy->storage), r->ticket, first, end);
     /* An unsafe request that succeeded meanwhile has made this answer old: it is for this client
      * only. */
-    if (r->is_new_object && proxy_req_epoch(r) == r->epoch)
+    if (r->is_new_object && proxy_invalidate_epoch(r) == r->epoch)
         r->was_stored = cache_object_publish(r->object);
     /* Not before: of an object that is not published nothing goes to disk. */
     feed(r, fill);

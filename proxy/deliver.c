@@ -109,13 +109,11 @@ static void ask_after_all(struct proxy_req *r)
 
 /* ---- the head ---- */
 
-/* A 200 may have a Content-Range, which says nothing; where ours says something it is alone. */
+/* What describes the bytes of the whole would be wrong of a part of them. */
 static void write_fields(struct proxy_req *r, const struct cache_meta *meta)
 {
-    struct el_fieldv fields = el_fields_view(&meta->fields);
-
-    if ((r->status == 206 || r->status == 416) && el_fieldv_has(fields, EL_STR("Content-Range")))
-        proxy_headers_response(fields, true, &r->head);
+    if (r->status == 206 || r->status == 416)
+        proxy_headers_response(el_fields_view(&meta->fields), true, &r->head);
     else
         el_buf_add_str(&r->head, el_buf_str(&meta->head));
 }

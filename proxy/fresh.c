@@ -155,7 +155,7 @@ static bool is_of_object_store(struct el_str name)
            el_str_istarts(name, EL_STR("x-oss-"));
 }
 
-static bool is_from_object_store(const struct proxy_fresh_request *req, struct el_fieldv fields)
+bool proxy_fresh_from_object_store(const struct proxy_fresh_request *req, struct el_fieldv fields)
 {
     for (size_t i = 0; i < fields.n; i++) {
         if (is_of_object_store(fields.v[i].name))
@@ -259,12 +259,15 @@ static const char *why_not(const struct proxy_fresh_request *req,
         return "miss";
     if (!is_heuristically_cacheable(status) && !is_told(req, res, d, status))
         return "miss";
+    if (req->is_about && explicit_lifetime_ms(d, res->fields, date_of(res)) == NOT_SAID &&
+        proxy_fresh_from_object_store(req, res->fields))
+        return "miss";
     /* A cookie is meant for one client. */
     if (el_fieldv_has(res->fields, EL_STR("Set-Cookie")) && !is_meant_for_all(d))
         return "miss";
     /* Without a validator nobody could be asked whether the next caller may have it. */
     if (req->has_credentials && !has_validator(res->fields) &&
-        (!is_meant_for_all(d) || is_from_object_store(req, res->fields)))
+        (!is_meant_for_all(d) || proxy_fresh_from_object_store(req, res->fields)))
         return "miss";
     return NULL;
 }
@@ -287,14 +290,18 @@ static void add_date(struct cache_meta *meta, int64_t response_ms)
     el_fields_add(&meta->fields, EL_STR("Date"), el_str_of(date));
 }
 
-/* Content-Range places the part that a 206 is; of the whole it would say nothing. */
+/* What of a 206 is about the part that it is; of the whole it would say nothing, or be wrong. */
+static bool is_of_part(struct el_str name)
+{
+    return el_str_ieq(name, EL_STR("Content-Range")) || proxy_headers_is_checksum(name);
+}
+
 static void copy_fields(struct cache_meta *meta, const struct proxy_fresh_response *res)
 {
     for (size_t i = 0; i < res->fields.n; i++) {
         struct el_field f = res->fields.v[i];
 
-        if (is_kept(res->fields, f.name) &&
-            (res->status != 206 || !el_str_ieq(f.name, EL_STR("Content-Range"))))
+        if (is_kept(res->fields, f.name) && (res->status != 206 || !is_of_part(f.name)))
             el_fields_add(&meta->fields, f.name, f.value);
     }
     if (!el_fieldv_has(res->fields, EL_STR("Date")))
@@ -366,7 +373,7 @@ static void judge(struct cache_meta *meta, const struct proxy_fresh_request *req
     struct proxy_directives d;
 
     proxy_directives_read(fields, &d);
-    meta->from_object_store = is_from_object_store(req, fields);
+    meta->from_object_store = proxy_fresh_from_object_store(req, fields);
     meta->is_public = is_for_all(meta, req, &d);
     meta->must_revalidate = d.must_revalidate || d.s_maxage_s != NOT_SAID;
     /* What must not be stored any more is at least not used unasked. */
@@ -426,9 +433,9 @@ static bool describes_bytes(struct el_str name)
 {
     return el_str_ieq(name, EL_STR("Content-Length")) ||
            el_str_ieq(name, EL_STR("Content-Encoding")) ||
-           el_str_ieq(name, EL_STR("Content-Range")) || el_str_ieq(name, EL_STR("Content-MD5")) ||
-           el_str_ieq(name, EL_STR("Content-Type")) || el_str_ieq(name, EL_STR("ETag")) ||
-           el_str_ieq(name, EL_STR("Vary"));
+           el_str_ieq(name, EL_STR("Content-Range")) || el_str_ieq(name, EL_STR("Content-Type")) ||
+           el_str_ieq(name, EL_STR("ETag")) || el_str_ieq(name, EL_STR("Vary")) ||
+           proxy_headers_is_checksum(name);
 }
 
 static bool is_updated(struct el_fieldv fresh, struct el_str name)

@@ -7,7 +7,8 @@
  * by the origin's 304 to that very caller, which is the validation that section 3.5 asks for. Only
  *   `public` or `s-maxage` of the origin makes it public.
  * - Objects of an object store (configured, or seen by x-amz-*, x-oss-* fields) without explicit
- *   lifetime are fresh for freshness_ms, instead of the heuristic of section 4.2.2.
+ *   lifetime are fresh for freshness_ms, instead of the heuristic of section 4.2.2. What such an
+ *   origin says *about* objects (proxy/s3.h) is stored only with an explicit lifetime.
  *
  * Pure. Times are wall clock milliseconds. Delta seconds saturate at 2^31 (section 1.2.2).
  */
@@ -28,6 +29,7 @@ struct proxy_fresh_policy {
 struct proxy_fresh_request {
     struct el_fieldv fields;
     bool has_credentials, is_object_store;
+    bool is_about; /* set by the caller: of an object store it asks for what is not an object */
     int64_t freshness_ms;
     struct proxy_fresh_policy policy; /* set by the caller; zeroed by proxy_fresh_request() */
     int64_t lifetime_ms;              /* of a policy, in place of the origin's; or PROXY_NOT_SAID */
@@ -39,6 +41,9 @@ struct proxy_fresh_request {
 
 void proxy_fresh_request(struct proxy_fresh_request *ret, struct el_fieldv fields,
                          bool has_credentials, bool is_object_store, uint64_t freshness_ms);
+
+/* Whether the origin is an object store: configured as one, or by the fields of its answer. */
+bool proxy_fresh_from_object_store(const struct proxy_fresh_request *req, struct el_fieldv fields);
 
 struct proxy_fresh_response {
     int status;

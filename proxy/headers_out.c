@@ -95,13 +95,23 @@ void proxy_headers_request(struct el_fieldv client, const struct proxy_route *ro
     add_own(route, via_token, out);
 }
 
-void proxy_headers_response(struct el_fieldv origin, bool without_range, struct el_buf *out)
+bool proxy_headers_is_checksum(struct el_str name)
+{
+    return el_str_ieq(name, EL_STR("Content-MD5")) || el_str_ieq(name, EL_STR("Content-Digest")) ||
+           el_str_istarts(name, EL_STR("x-amz-checksum-"));
+}
+
+static bool is_of_whole(struct el_str name)
+{
+    return el_str_ieq(name, EL_STR("Content-Range")) || proxy_headers_is_checksum(name);
+}
+
+void proxy_headers_response(struct el_fieldv origin, bool is_cut, struct el_buf *out)
 {
     for (size_t i = 0; i < origin.n; i++) {
         const struct el_field *f = &origin.v[i];
 
-        if (proxy_headers_is_hop(origin, f->name) ||
-            (without_range && el_str_ieq(f->name, EL_STR("Content-Range"))))
+        if (proxy_headers_is_hop(origin, f->name) || (is_cut && is_of_whole(f->name)))
             continue;
         el_buf_add_str(out, f->name);
         el_buf_add_str(out, EL_STR(": "));

@@ -15,9 +15,16 @@ void proxy_headers_request(struct el_fieldv client, const struct proxy_route *ro
                            struct el_str via_token, struct el_fields *out);
 /*
  * The origin's fields for the client, as "Name: value\r\n" lines; without the framing, which the
- * stream makes. without_range: Content-Range is left out too, because the caller writes its own.
+ * stream makes. is_cut: only a part of those bytes is sent, so Content-Range, of which the caller
+ * writes its own, and checksums of the body are left out too.
  */
-void proxy_headers_response(struct el_fieldv origin, bool without_range, struct el_buf *out);
+void proxy_headers_response(struct el_fieldv origin, bool is_cut, struct el_buf *out);
+
+/*
+ * Whether the field is a checksum of the very bytes of its message, which says nothing of a part of
+ * them. (Repr-Digest, ETag and x-oss-hash-crc64ecma are of the whole wherever they stand.)
+ */
+bool proxy_headers_is_checksum(struct el_str name);
 
 /*
  * Whether the field belongs to this connection only, among `all` of its message: by its nature, or

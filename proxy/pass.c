@@ -38,6 +38,7 @@ void proxy_pass_body(struct proxy_req *r)
         taken = store_exchange_write(r->ex, bytes, n);
         if (taken == 0)
             return;
+        proxy_invalidate_note_body(r, bytes, taken);
         r->stream->ops->body_consume(r->stream, taken);
     }
 }
@@ -50,6 +51,7 @@ static void send_request(struct proxy_req *r)
     el_fields_init(&fields);
     proxy_headers_request(head->fields, &r->route, el_str_of(r->proxy->via_token), &fields);
     r->body_is_sent = head->body_length == EL_HTTP_BODY_NONE;
+    proxy_invalidate_begin(r);
     proxy_req_exchange(r, &fields, head->body_length, STORE_PASS);
     el_fields_deinit(&fields);
     proxy_pass_body(r);
@@ -115,19 +117,13 @@ static void write_head(struct proxy_req *r)
     proxy_req_write_own_fields(r, &line);
 }
 
-static void invalidate(struct proxy_req *r)
-{
-    if (r->is_unsafe && r->status >= 200 && r->status < 400)
-        proxy_req_invalidate(r);
-}
-
 void proxy_pass_answer(struct proxy_req *r)
 {
     static const struct proxy_piece nothing = { .fd = -1 };
     int64_t length;
 
     r->status = r->ex->status;
-    invalidate(r);
+    proxy_invalidate_answered(r);
     if (r->is_head)
         proxy_refresh_by_head(r);
     r->pipe_left = UINT64_MAX;

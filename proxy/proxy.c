@@ -303,12 +303,10 @@ enum el_err proxy_url_key(const struct proxy *p, struct el_str target, struct el
 
 void proxy_distrust_asked(struct proxy *p, struct el_str key, bool is_prefix)
 {
-    if (!is_prefix) {
-        proxy_req_distrust(p, key);
-        return;
-    }
-    for (size_t i = 0; i < PROXY_EPOCHS; i++)
-        atomic_fetch_add(&p->epochs[i], 1);
+    if (is_prefix)
+        proxy_changes_note_all(&p->changes);
+    else
+        proxy_changes_note(&p->changes, key, el_clock_wall_ms(p->clock));
 }
 
 void proxy_drain(struct proxy *p)

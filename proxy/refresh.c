@@ -135,7 +135,7 @@ void proxy_refresh_by_head(struct proxy_req *r)
     };
     struct cache_meta *old, *meta;
 
-    if (r->object == NULL || proxy_req_epoch(r) != r->epoch)
+    if (r->object == NULL || proxy_invalidate_epoch(r) != r->epoch)
         return;
     old = cache_object_meta(r->object);
     if (answer.status != old->status) {

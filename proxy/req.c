@@ -29,6 +29,7 @@
 #include <inttypes.h>
 
 #include "common/log.h"
+#include "common/url.h"
 #include "proxy/caller.h"
 #include "proxy/fresh.h"
 #include "proxy/headers_out.h"
@@ -72,16 +73,6 @@ static const unsigned moves[PROXY_STEPS] = {
 int64_t proxy_req_now(const struct proxy_req *r)
 {
     return el_clock_wall_ms(r->proxy->clock);
-}
-
-static _Atomic uint32_t *epoch_of(struct proxy *p, struct el_str url)
-{
-    return &p->epochs[el_str_hash(url) % PROXY_EPOCHS];
-}
-
-uint32_t proxy_req_epoch(const struct proxy_req *r)
-{
-    return atomic_load(epoch_of(r->proxy, el_buf_str(&r->route.url)));
 }
 
 void proxy_req_land(struct proxy_req *r, bool stored, uint64_t solo_ms)
@@ -157,7 +148,7 @@ void proxy_req_exchange(struct proxy_req *r, const struct el_fields *fields, int
         .retry = is_safe,
     };
 
-    r->epoch = proxy_req_epoch(r);
+    r->epoch = proxy_invalidate_epoch(r);
     r->asked_wall_ms = proxy_req_now(r);
     r->ex = store_exchange_start(r->proxy->storage, &req, r->thread->queue, on_exchange, r);
 }
@@ -223,43 +214,6 @@ static void on_exchange(void *arg, struct store_exchange *ex, enum store_event e
     }
 }
 
-void proxy_req_distrust(struct proxy *p, struct el_str url)
-{
-    atomic_fetch_add(epoch_of(p, url), 1);
-}
-
-static void invalidate(struct proxy *p, struct el_str url)
-{
-    proxy_req_distrust(p, url);
-    (void)cache_invalidate(p->cache, url);
-}
-
-/* What the answer names as made or changed (RFC 9111 section 4.4). */
-static void invalidate_named(struct proxy_req *r, struct el_str field)
-{
-    struct el_buf url = { 0 };
-    struct el_str value;
-
-    if (el_fieldv_get(el_fields_view(&r->ex->fields), field, &value) &&
-        proxy_route_related(&r->route, value, &url))
-        invalidate(r->proxy, el_buf_str(&url));
-    el_buf_deinit(&url);
-}
-
-void proxy_req_invalidate(struct proxy_req *r)
-{
-    struct el_str url = el_buf_str(&r->route.url);
-    struct el_str path = el_str_first(url, el_str_find(url, '?'));
-
-    /* The query of an unsafe request often names a part or an upload of the object, not another
-     * object. */
-    invalidate(r->proxy, url);
-    if (path.n < url.n)
-        invalidate(r->proxy, path);
-    invalidate_named(r, EL_STR("Location"));
-    invalidate_named(r, EL_STR("Content-Location"));
-}
-
 /* ---- what the client does ---- */
 
 void proxy_req_gone(struct proxy_req *r)
@@ -303,10 +257,24 @@ static const struct proxy_stream_events events = {
 
 /* ---- ROUTE ---- */
 
+/* The client itself says so, or the gateway's configuration does. */
+static bool is_for_object_store(const struct proxy_req *r)
+{
+    struct el_str target = r->route.to.target, value;
+
+    if (r->fresh.is_object_store ||
+        el_url_is_presigned(el_str_from(target, el_str_find(target, '?') + 1)))
+        return true;
+    return el_fieldv_get(r->stream->head.fields, EL_STR("Authorization"), &value) &&
+           (el_str_starts(value, EL_STR("AWS")) || el_str_starts(value, EL_STR("OSS")));
+}
+
 static bool wants_cache(const struct proxy_req *r)
 {
     struct el_fieldv f = r->stream->head.fields;
 
+    if (r->fresh.is_about && is_for_object_store(r))
+        return false;
     /* If-Match and If-Unmodified-Since are the origin's to judge (RFC 9111 section 4.3.2). */
     return (r->is_get || r->is_head) && !r->policy->bypass &&
            r->stream->head.body_length == EL_HTTP_BODY_NONE && r->range.kind != PROXY_RANGE_MULTI &&
@@ -458,12 +426,14 @@ static bool may_deliver(struct proxy_req *r, bool is_fresh_anyway)
     enum proxy_fresh_use use;
 
     if (meta != NULL && !is_fresh) {
-        use = proxy_fresh_use(meta, &r->fresh, proxy_req_now(r));
+        bool is_doubted = proxy_invalidate_doubts(r, meta->response_ms);
+
+        use = is_doubted ? PROXY_STALE : proxy_fresh_use(meta, &r->fresh, proxy_req_now(r));
         r->is_to_refresh =
             use == PROXY_STALE_WHILE_ASKING && meta->is_public && proxy_refresh_may_follow(r);
         is_fresh = use == PROXY_FRESH || r->is_to_refresh ||
                    /* Confirmed after this request came, by the one it waited for. */
-                   (r->collapsed && meta->response_ms >= r->started_wall_ms);
+                   (r->collapsed && !is_doubted && meta->response_ms >= r->started_wall_ms);
     }
     r->rule = authorise(r, meta, is_fresh);
     cache_meta_unref(meta);
@@ -506,6 +476,13 @@ static bool load(struct proxy_req *r)
     return true;
 }
 
+static bool is_about(const struct proxy_route *route)
+{
+    struct el_str target = route->to.target;
+
+    return proxy_s3_kind(el_str_from(target, el_str_find(target, '?') + 1)) != PROXY_S3_OBJECT;
+}
+
 static void lookup(struct proxy_req *r)
 {
     struct el_fieldv fields = r->stream->head.fields;
@@ -518,6 +495,7 @@ static void lookup(struct proxy_req *r)
                         r->policy->freshness_ms);
     r->fresh.lifetime_ms = r->policy->lifetime_ms;
     r->fresh.policy = r->settings->policy;
+    r->fresh.is_about = is_about(&r->route);
     if (!wants_cache(r)) {
         proxy_req_step(r, PROXY_STEP_PASS);
         return;
@@ -714,6 +692,7 @@ static void release(struct proxy_req *r)
 {
     proxy_auth_forget(r->check);
     proxy_req_land(r, false, 0);
+    proxy_invalidate_ended(r);
     cache_flight_leave(r->proxy->cache, &r->waiter);
     proxy_timer_stop(&r->wait_timer);
     if (r->reader_is_open)
@@ -722,6 +701,7 @@ static void release(struct proxy_req *r)
     cache_object_unref(r->object);
     cache_ticket_unref(r->ticket);
     el_fields_deinit(&r->kept);
+    el_buf_deinit(&r->named);
     free(r->tunnel_client);
     free(r->tunnel_target);
 }

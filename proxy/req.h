@@ -13,10 +13,12 @@
 #include "proxy/accesslog.h"
 #include "proxy/auth.h"
 #include "proxy/authorise.h"
+#include "proxy/changes.h"
 #include "proxy/fresh.h"
 #include "proxy/guard.h"
 #include "proxy/range.h"
 #include "proxy/route.h"
+#include "proxy/s3.h"
 #include "proxy/server.h"
 #include "proxy/status.h"
 #include "proxy/stream.h"
@@ -48,8 +50,6 @@ struct proxy_settings {
     struct proxy_policies *policies;
 };
 
-#define PROXY_EPOCHS 4096
-
 struct proxy {
     struct cache *cache;
     struct storage *storage;
@@ -66,11 +66,7 @@ struct proxy {
     void *allowed_arg;
     struct proxy_worker *auth_worker; /* there is one as soon as settings have an auth */
     _Atomic(struct proxy_settings *) settings;
-    /*
-     * Counts the unsafe requests that succeeded, and purges, by hash of the url: an answer that was
-     * asked for before one must not be published after it.
-     */
-    _Atomic uint32_t epochs[PROXY_EPOCHS];
+    struct proxy_changes changes; /* by requests that this node passed on */
     struct el_counter *requests[PROXY_XCACHES];
     struct proxy_tier_counters tiers;
     struct el_counter *decisions[PROXY_RULES];
@@ -118,7 +114,7 @@ struct proxy_req {
     bool has_asked_range; /* and so is its range */
     struct proxy_range asked_range;
     int64_t asked_wall_ms;
-    uint32_t epoch; /* of the url when the origin was asked */
+    uint32_t epoch; /* of the url when the origin was asked: see invalidate.c */
     int origin_status;
     const char *why; /* why the answer is not stored; static */
     bool is_new_object, was_stored, was_validated;
@@ -134,8 +130,12 @@ struct proxy_req {
     uint64_t length, body_first, body_end; /* of the object; of the answer in it */
 
     /* PASS */
-    bool body_is_sent; /* the request's */
-    bool is_cut;       /* a part of what the origin sends: */
+    bool body_is_sent;           /* the request's */
+    bool is_unsettled;           /* unsafe, sent, and what it changed is not all forgotten yet */
+    enum proxy_s3_effect effect; /* of an unsafe one */
+    bool has_named_all;          /* `named` is the whole body so far */
+    struct el_buf named;         /* the body, where it names what is changed */
+    bool is_cut;                 /* a part of what the origin sends: */
     uint64_t pipe_skip,
         pipe_left; /* bytes of the origin's body not for this client, then bytes that are */
 
@@ -185,19 +185,27 @@ void proxy_req_exchange(struct proxy_req *r, const struct el_fields *fields, int
                         enum store_reason reason);
 /* A flight that this request leads lands; nothing happens when it leads none. */
 void proxy_req_land(struct proxy_req *r, bool stored, uint64_t solo_ms);
-/* An unsafe request succeeded (r->ex has its answer): what is cached of its target is invalid, and
- * of what the answer names. */
-void proxy_req_invalidate(struct proxy_req *r);
-/* Answers that were asked for before now are not stored under that url. Thread: any. */
-void proxy_req_distrust(struct proxy *p, struct el_str url);
-/* How many unsafe requests have succeeded on this url (and on those that share its slot). */
-uint32_t proxy_req_epoch(const struct proxy_req *r);
 int64_t proxy_req_now(const struct proxy_req *r); /* wall clock, ms */
 void proxy_req_first_byte(struct proxy_req *r);
 
 /* Appended to r->head: Content-Range of 206 and 416; Via, X-Cache and Cache-Status. */
 void proxy_req_write_content_range(struct proxy_req *r);
 void proxy_req_write_own_fields(struct proxy_req *r, const struct proxy_status_line *line);
+
+/* ---- invalidate.c ---- */
+
+/* The request goes to the origin. */
+void proxy_invalidate_begin(struct proxy_req *r);
+/* The next n bytes of the request's body go to the origin: they may name what is changed. */
+void proxy_invalidate_note_body(struct proxy_req *r, const void *bytes, size_t n);
+/* The origin answered an unsafe request: what it changed is forgotten. Once. */
+void proxy_invalidate_answered(struct proxy_req *r);
+/* The request ends. Whether an unsafe one that got no answer changed something is not known. */
+void proxy_invalidate_ended(struct proxy_req *r);
+/* Differs from r->epoch when the answer to r must not be stored: a change came in between. */
+uint32_t proxy_invalidate_epoch(struct proxy_req *r);
+/* Whether what is known of the url since `response_ms` has to be confirmed before it is used. */
+bool proxy_invalidate_doubts(struct proxy_req *r, int64_t response_ms);
 
 /* ---- ask.c ---- */
 

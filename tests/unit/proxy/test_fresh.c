@@ -861,6 +861,57 @@ static void pragma_speaks_where_cache_control_is_silent(void **state)
     assert_false(request(NO_FIELDS, false).only_if_cached);
 }
 
+/* ---- object stores ---- */
+
+static bool is_stored_about(struct el_fieldv fields)
+{
+    struct proxy_fresh_request req = request(NO_FIELDS, false);
+    const struct proxy_fresh_response res = {
+        .status = 200, .fields = fields, .request_ms = T0, .response_ms = T0
+    };
+    struct cache_meta *m;
+    const char *why;
+    bool is_stored_so;
+
+    req.is_about = true;
+    m = proxy_fresh_meta(&req, &res, &why);
+    is_stored_so = m != NULL;
+    cache_meta_unref(m);
+    return is_stored_so;
+}
+
+static void what_is_said_about_objects_is_stored_only_with_a_lifetime(void **state)
+{
+    (void)state;
+    assert_false(is_stored_about(FIELDS(FIELD("ETag", "\"a\""), FIELD("x-amz-request-id", "1"))));
+    assert_false(is_stored_about(FIELDS(FIELD("ETag", "\"a\""), FIELD("x-oss-request-id", "1"),
+                                        FIELD("Cache-Control", "public"))));
+    assert_true(is_stored_about(FIELDS(FIELD("ETag", "\"a\""), FIELD("x-amz-request-id", "1"),
+                                       FIELD("Cache-Control", "max-age=60"))));
+    /* Elsewhere such a query may mean anything. */
+    assert_true(is_stored_about(FIELDS(FIELD("ETag", "\"a\""))));
+}
+
+static void checksums_of_a_part_are_not_taken_for_those_of_the_whole(void **state)
+{
+    const struct el_fieldv fields = FIELDS(
+        FIELD("ETag", "\"a\""), FIELD("Content-MD5", "AAAA"), FIELD("Content-Digest", "a=:b:"),
+        FIELD("x-amz-checksum-crc32", "AAAA"), FIELD("x-oss-hash-crc64ecma", "1"),
+        FIELD("Repr-Digest", "a=:b:"), FIELD("Cache-Control", "max-age=60"));
+    struct cache_meta *whole = store(200, fields, false), *part = store(206, fields, false);
+
+    (void)state;
+    assert_true(has_field(whole, "Content-MD5", "AAAA"));
+    assert_true(has_field(whole, "x-amz-checksum-crc32", "AAAA"));
+    assert_false(has_field(part, "Content-MD5", "AAAA"));
+    assert_false(has_field(part, "Content-Digest", "a=:b:"));
+    assert_false(has_field(part, "x-amz-checksum-crc32", "AAAA"));
+    assert_true(has_field(part, "x-oss-hash-crc64ecma", "1"));
+    assert_true(has_field(part, "Repr-Digest", "a=:b:"));
+    cache_meta_unref(whole);
+    cache_meta_unref(part);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -873,6 +924,8 @@ int main(void)
         cmocka_unit_test(a_listing_is_given_no_time_that_nobody_granted),
         cmocka_unit_test(age_is_the_greater_of_what_clock_and_field_say),
         cmocka_unit_test(the_first_age_line_counts),
+        cmocka_unit_test(what_is_said_about_objects_is_stored_only_with_a_lifetime),
+        cmocka_unit_test(checksums_of_a_part_are_not_taken_for_those_of_the_whole),
         cmocka_unit_test(what_is_forbidden_is_not_stored),
         cmocka_unit_test(a_request_may_forbid_it_too),
         cmocka_unit_test(statuses_are_stored_as_far_as_they_are_meant_to_be),
