@@ -307,8 +307,10 @@ static enum el_err read_env(struct el_conf *c, char *const env[], struct el_erro
         size_t eq = el_str_find(entry, '=');
         struct el_str name = el_str_first(entry, eq);
 
+        /* ADMIN_TOKEN is no key but a secret, of the sub commands. */
         if (el_str_starts(name, EL_STR(ENV_PREFIX)) &&
-            !el_str_eq(name, EL_STR(ENV_PREFIX "CONFIG")))
+            !el_str_eq(name, EL_STR(ENV_PREFIX "CONFIG")) &&
+            !el_str_eq(name, EL_STR(ENV_PREFIX "ADMIN_TOKEN")))
             rc = set_from_env(c, seen, name, el_str_from(entry, eq + 1), err);
     }
     return rc;

@@ -60,6 +60,7 @@ EL_CONF_ENUM(auth, mode, 0, "origin|trust|deny", 1, NULL, "who may read what is 
 EL_CONF_INT(auth, grant_ttl_s, 30, 0, 3600, 1, NULL, "how long the origin's yes to a signed request is good for the same request; what it revokes is served for so long at most; 0: it is asked each time")
 
 EL_CONF_INT(admin, listen_port, 8082, 0, 65535, 0, NULL, "node API: health, metrics, status; 0: any free one")
+EL_CONF_STR(admin, tokens_file, "", 1, NULL, "who may use the node API, read again at reload: lines TOKEN ROLE, where TOKEN may be sha256: and its SHA-256 in hexadecimal, and ROLE is reader or operator; empty: everybody may look, this machine may change")
 EL_CONF_STR(admin, bind_address, "", 0, NULL, "address of the node API; empty: general.bind_address")
 
 EL_CONF_ENUM(storage, type, 0, "s3|oss|http", 0, NULL, "kind of the gateway's origin; s3 and oss objects have freshness_s by default")

@@ -6,10 +6,18 @@ EL_EVENT(EV_NODE_READY, "node.ready", "every listener accepts")
 EL_EVENT(EV_NODE_DRAIN, "node.drain", "SIGTERM: no new connections, running requests finish")
 EL_EVENT(EV_NODE_STOP, "node.stop",
          "the node has stopped; how many requests were cut by the deadline")
+EL_EVENT(EV_NODE_STUCK, "node.stuck",
+         "the node ends although a disk still has something in hand; it counts as a crash")
 EL_EVENT(EV_NODE_FAIL, "node.fail", "the node cannot start or go on")
 EL_EVENT(
     EV_NODE_EXPOSED, "node.exposed",
     "a listener is bound to an address that other machines reach, and asks nobody for credentials")
+EL_EVENT(EV_ADMIN_REFUSED, "admin.refused",
+         "a call of the node API was refused, and why; at most once a second")
+EL_EVENT(EV_ADMIN_CHANGED, "admin.changed",
+         "somebody purged, pinned or unpinned through the node API")
+EL_EVENT(EV_TOKENS_READABLE, "admin.tokens_readable",
+         "others than its owner may read or change admin.tokens_file")
 EL_EVENT(EV_CONF_RELOAD, "conf.reload", "SIGHUP: the configuration was read again")
 EL_EVENT(EV_CONF_IGNORED, "conf.ignored", "a changed key that only a restart can apply")
 EL_EVENT(EV_CACHE_OPEN, "cache.open", "the memory tier is ready; its size and kind of pages")

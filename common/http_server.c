@@ -180,7 +180,8 @@ static void route(struct el_http_server *s, const struct el_http_call_in *in,
         if (!path_fits(r, in->path))
             continue;
         if (method_fits(r, in->method)) {
-            r->handler(s->conf.arg, in, out);
+            if (s->conf.admit == NULL || s->conf.admit(s->conf.arg, r->need, in, out))
+                r->handler(s->conf.arg, in, out);
             el_buf_clear(allow);
             return;
         }
@@ -212,6 +213,8 @@ static void send_reply(h2o_req_t *req, const struct el_http_reply *reply,
     req->res.content_length = reply->body.n;
     add_header(req, "content-type", reply->content_type, strlen(reply->content_type));
     add_header(req, "cache-control", "no-store", 8);
+    if (reply->challenge != NULL)
+        add_header(req, "www-authenticate", reply->challenge, strlen(reply->challenge));
     if (allow != NULL && allow->n > 0)
         add_header(req, "allow", allow->p, allow->n);
     h2o_send_inline(req, reply->body.n > 0 ? reply->body.p : "", reply->body.n);
@@ -341,6 +344,24 @@ static struct el_fieldv fields_of(h2o_req_t *req)
     return (struct el_fieldv){ v, n };
 }
 
+static bool is_local(h2o_req_t *req)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_storage room;
+    } u = { .room = { 0 } };
+
+    if (req->conn->callbacks->get_peername(req->conn, &u.any) == 0)
+        return false;
+    if (u.any.sa_family == AF_INET)
+        return ntohl(u.v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    return u.any.sa_family == AF_INET6 && (IN6_IS_ADDR_LOOPBACK(&u.v6.sin6_addr) ||
+                                           (IN6_IS_ADDR_V4MAPPED(&u.v6.sin6_addr) &&
+                                            u.v6.sin6_addr.s6_addr[12] == IN_LOOPBACKNET));
+}
+
 static int on_req(h2o_handler_t *self, h2o_req_t *req)
 {
     struct el_http_server *s = ((struct handler *)self)->server;
@@ -351,6 +372,7 @@ static int on_req(h2o_handler_t *self, h2o_req_t *req)
         .path = el_str_first(target, query_at),
         .query = el_str_from(target, query_at + 1),
         .fields = fields_of(req),
+        .is_local = is_local(req),
         .body = { req->entity.base, req->entity.len },
     };
     struct call call = {

@@ -34,6 +34,7 @@ struct el_http_call_in {
     struct el_str path;      /* as received, without the query */
     struct el_str query;     /* behind the '?'; may be empty */
     struct el_fieldv fields; /* without Host and those of the framing */
+    bool is_local;           /* it comes from a loopback address */
     struct el_str body;
 };
 
@@ -41,6 +42,7 @@ struct el_http_call_in {
 struct el_http_reply {
     int status;
     const char *content_type; /* static string */
+    const char *challenge;    /* static string for WWW-Authenticate; NULL: none */
     struct el_buf body;
 };
 
@@ -51,6 +53,7 @@ struct el_http_route {
     const char *method;
     const char *path; /* "/health" exactly, or a prefix that ends in '*' */
     el_http_handler *handler;
+    unsigned need; /* for conf.admit */
 };
 
 struct el_http_server_conf {
@@ -60,6 +63,9 @@ struct el_http_server_conf {
     const struct el_http_route *routes; /* the first that fits wins; borrowed until stop */
     size_t route_count;
     void *arg; /* for every handler */
+    /* Asked before a handler is. False: `out` is the answer. NULL: everybody may everything. */
+    bool (*admit)(void *arg, unsigned need, const struct el_http_call_in *in,
+                  struct el_http_reply *out);
     uint64_t
         later_ms; /* a kept answer that is not given within this time is a 504; 0: none is kept */
 };

@@ -2,7 +2,9 @@
 /* sha256: EVP digests; a failure of OpenSSL's SHA-256 is a broken installation and aborts. */
 #include "common/sha256.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 
 struct el_sha256 {
     EVP_MD_CTX *ctx;
@@ -83,4 +85,52 @@ void el_hex(const uint8_t *bytes, size_t n, char *out)
         out[2 * i + 1] = digits[bytes[i] & 15];
     }
     out[2 * n] = '\0';
+}
+
+bool el_digest_parse(struct el_str hex, struct el_digest *ret_digest)
+{
+    struct el_digest d;
+
+    if (hex.n != 2 * sizeof(d.b))
+        return false;
+    for (size_t i = 0; i < sizeof(d.b); i++) {
+        int high = el_hex_digit(hex.p[2 * i]), low = el_hex_digit(hex.p[2 * i + 1]);
+
+        if (high < 0 || low < 0)
+            return false;
+        d.b[i] = (uint8_t)(high * 16 + low);
+    }
+    *ret_digest = d;
+    return true;
+}
+
+static void hmac(const EVP_MD *md, const void *key, size_t key_bytes, struct el_str message,
+                 uint8_t *ret)
+{
+    uint8_t mac[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+
+    /* OpenSSL takes no NULL for an empty key, and its lengths of keys are int. */
+    EL_ASSERT(key_bytes <= INT32_MAX);
+    EL_ASSERT(HMAC(md, key == NULL ? "" : key, (int)key_bytes, (const uint8_t *)message.p,
+                   message.n, mac, &n) != NULL);
+    memcpy(ret, mac, n);
+    OPENSSL_cleanse(mac, sizeof(mac));
+}
+
+void el_hmac_sha256(const void *key, size_t key_bytes, struct el_str message,
+                    uint8_t ret[EL_SHA256_BYTES])
+{
+    hmac(EVP_sha256(), key, key_bytes, message, ret);
+}
+
+void el_hmac_sha1(const void *key, size_t key_bytes, struct el_str message,
+                  uint8_t ret[EL_SHA1_BYTES])
+{
+    hmac(EVP_sha1(), key, key_bytes, message, ret);
+}
+
+bool el_mac_is_same(const void *a, const void *b, size_t n)
+{
+    return CRYPTO_memcmp(a, b, n) == 0;
 }

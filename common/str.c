@@ -109,6 +109,15 @@ bool el_str_u64(struct el_str s, uint64_t max, uint64_t *ret)
     return true;
 }
 
+int el_hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
+        return (c | 0x20) - 'a' + 10;
+    return -1;
+}
+
 /* ---- SipHash-2-4: Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012 ---- */
 
 static uint64_t hash_key[2];

@@ -40,6 +40,9 @@ bool el_str_split(struct el_str *rest, char sep, struct el_str *ret_part);
 /* Decimal digits only, the whole slice, at most max; otherwise false and *ret is untouched. */
 bool el_str_u64(struct el_str s, uint64_t max, uint64_t *ret);
 
+/* The value of a hexadecimal digit in either case; -1: it is none. */
+int el_hex_digit(char c);
+
 /* SipHash-2-4 with a key drawn once per process: for tables whose keys come from outside. */
 uint64_t el_str_hash(struct el_str s);
 /* The same with a given key. */

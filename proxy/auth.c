@@ -7,13 +7,11 @@
  */
 #include "proxy/auth.h"
 
-#include <errno.h>
-#include <unistd.h>
-
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 
 #include "common/buf.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "common/sha256.h"
 
@@ -50,36 +48,11 @@ struct proxy_auth_check {
 
 /* ---- a new one ---- */
 
-static enum el_err read_bytes(FILE *f, const char *path, struct el_buf *out, struct el_error *err)
-{
-    size_t n;
-
-    do {
-        el_buf_reserve(out, 65536);
-        n = fread(out->p + out->n, 1, 65536, f);
-        out->n += n;
-        out->p[out->n] = '\0';
-    } while (n > 0 && out->n <= MAX_FILE_BYTES);
-    if (ferror(f))
-        return el_fail(err, EL_ECONF, errno, "read proxy.auth_file %s", path);
-    if (out->n > MAX_FILE_BYTES)
-        return el_fail(err, EL_ECONF, 0, "proxy.auth_file %s is longer than 4 MiB", path);
-    return EL_OK;
-}
-
 static enum el_err read_file(const char *path, struct el_buf *out, struct el_error *err)
 {
-    FILE *f;
-    enum el_err rc;
-
     if (path[0] == '\0')
         return el_fail(err, EL_ECONF, 0, "proxy.auth wants proxy.auth_file: who may use the proxy");
-    f = fopen(path, "re");
-    if (f == NULL)
-        return el_fail(err, EL_ECONF, errno, "open proxy.auth_file %s", path);
-    rc = read_bytes(f, path, out, err);
-    (void)fclose(f); /* nothing was written */
-    return rc;
+    return el_file_read("proxy.auth_file", path, MAX_FILE_BYTES, out, NULL, err);
 }
 
 enum el_err proxy_auth_new(enum el_proxy_auth scheme, const char *file,

@@ -4,7 +4,7 @@
  *
  *   elionode get URL [-o FILE] [--proxy=HOST:PORT] [--json] [--quiet]
  *   elionode status | stat URL | purge URL | purge --prefix=URL | pin URL | unpin URL
- *            [--admin=HOST:PORT] [--json]
+ *            [--admin=HOST:PORT] [--token-file=FILE] [--json]
  */
 #pragma once
 

@@ -9,7 +9,11 @@
 
 #include <curl/curl.h>
 
+#include "common/file.h"
+
 #define DEFAULT_ADMIN    "127.0.0.1:8082"
+#define TOKEN_VARIABLE   "ELIOP2P_ADMIN_TOKEN"
+#define MAX_TOKEN_FILE   65536
 #define CONNECT_S        10L
 #define ANSWER_S         90L /* longer than the node keeps an answer back */
 #define MAX_ANSWER_BYTES ((size_t)64 * EL_MIB)
@@ -37,11 +41,12 @@ static const struct command commands[] = {
 /* One request and its answer. */
 struct ask {
     const struct command *command;
-    const char *url, *prefix, *admin;
+    const char *url, *prefix, *admin, *token_file;
     bool is_json;
 
     CURL *curl;
     char curl_error[CURL_ERROR_SIZE];
+    struct curl_slist *fields; /* of the request */
     struct el_buf answer;
     long status;
 };
@@ -58,6 +63,54 @@ static int complain(const struct ask *a, const char *fmt, ...)
     va_end(args);
     (void)fputc('\n', stderr);
     return PROXY_CLI_FAILED;
+}
+
+/* ---- the token ---- */
+
+/* "Authorization: Bearer TOKEN"; a token is one word. */
+static int add_token(struct ask *a, struct el_str token)
+{
+    struct el_buf line = { 0 };
+
+    for (size_t i = 0; i < token.n; i++) {
+        if (token.p[i] <= ' ' || token.p[i] > '~') {
+            (void)complain(a, "the token is not one word of plain characters");
+            return PROXY_CLI_USAGE;
+        }
+    }
+    el_buf_addf(&line, "Authorization: Bearer %.*s", EL_STR_ARG(token));
+    a->fields = curl_slist_append(a->fields, line.p);
+    EL_ASSERT(a->fields != NULL);
+    el_buf_deinit(&line);
+    return PROXY_CLI_OK;
+}
+
+/* Its first line. */
+static int add_token_of_file(struct ask *a)
+{
+    struct el_buf text = { 0 };
+    struct el_error err = { 0 };
+    struct el_str all, line;
+    int rc = PROXY_CLI_USAGE;
+
+    if (el_file_read("--token-file", a->token_file, MAX_TOKEN_FILE, &text, NULL, &err) != EL_OK) {
+        (void)complain(a, "%s", err.text);
+    } else {
+        all = el_buf_str(&text);
+        line = el_str_first(all, el_str_find(all, '\n'));
+        rc = add_token(a, el_str_trim(el_str_first(line, el_str_find(line, '\r'))));
+    }
+    el_buf_deinit(&text);
+    return rc;
+}
+
+static int find_token(struct ask *a)
+{
+    const char *token = getenv(TOKEN_VARIABLE);
+
+    if (a->token_file != NULL)
+        return add_token_of_file(a);
+    return token != NULL && token[0] != '\0' ? add_token(a, el_str_of(token)) : PROXY_CLI_OK;
 }
 
 /* ---- the request ---- */
@@ -100,6 +153,7 @@ static void set_options(struct ask *a)
     (void)curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, CONNECT_S);
     (void)curl_easy_setopt(c, CURLOPT_TIMEOUT, ANSWER_S);
     (void)curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+    (void)curl_easy_setopt(c, CURLOPT_HTTPHEADER, a->fields);
     (void)curl_easy_setopt(c, CURLOPT_ERRORBUFFER, a->curl_error);
     (void)curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
     (void)curl_easy_setopt(c, CURLOPT_WRITEDATA, a);
@@ -147,7 +201,7 @@ static int print_problem(struct ask *a, const json_t *root)
     else
         (void)fprintf(stderr, "the answer of %s is %ld: is that the port of the node API?",
                       a->admin, a->status);
-    (void)fputc('\n', stderr);
+    (void)fputs(a->status == 401 ? " (" TOKEN_VARIABLE " or --token-file=FILE)\n" : "\n", stderr);
     return PROXY_CLI_FAILED;
 }
 
@@ -175,10 +229,13 @@ static int run(struct ask *a)
     EL_ASSERT(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
     a->curl = curl_easy_init();
     EL_ASSERT(a->curl != NULL);
-    rc = request(a);
+    rc = find_token(a);
+    if (rc == PROXY_CLI_OK)
+        rc = request(a);
     if (rc == PROXY_CLI_OK)
         rc = print_answer(a);
     el_buf_deinit(&a->answer);
+    curl_slist_free_all(a->fields);
     curl_easy_cleanup(a->curl);
     curl_global_cleanup();
     return rc;
@@ -197,13 +254,16 @@ static const struct command *find_command(const char *word)
 
 static void print_usage(const struct command *c)
 {
-    (void)printf("usage: elionode %s [--admin=HOST:PORT] [--json]\n"
-                 "\n"
-                 "Asks a running node: %s.\n"
-                 "\n"
-                 "  --admin=HOST:PORT  its node API (default " DEFAULT_ADMIN ")\n"
-                 "  --json             the answer as it is\n",
-                 c->synopsis, c->what);
+    (void)printf(
+        "usage: elionode %s [--admin=HOST:PORT] [--token-file=FILE] [--json]\n"
+        "\n"
+        "Asks a running node: %s.\n"
+        "\n"
+        "  --admin=HOST:PORT  its node API (default " DEFAULT_ADMIN ")\n"
+        "  --token-file=FILE  holds the token that admin.tokens_file of the node asks for;\n"
+        "                     without it the environment's " TOKEN_VARIABLE "\n"
+        "  --json             the answer as it is\n",
+        c->synopsis, c->what);
     if (c->wants_url)
         (void)printf("\nURL is what a client asks for; a path of the gateway (/bucket/key) too.\n");
     (void)printf("\nExit codes: 0 done, 1 failed, 2 usage, 3 the node cannot be reached.\n");
@@ -220,6 +280,8 @@ static int parse_word(struct ask *a, const char *word)
 {
     if (strncmp(word, "--admin=", 8) == 0 && word[8] != '\0')
         a->admin = word + 8;
+    else if (strncmp(word, "--token-file=", 13) == 0 && word[13] != '\0')
+        a->token_file = word + 13;
     else if (strcmp(word, "--json") == 0)
         a->is_json = true;
     else if (a->command->takes_prefix && strncmp(word, "--prefix=", 9) == 0 && word[9] != '\0')

@@ -25,29 +25,6 @@ struct proxy_credentials {
 
 /* ---- the file ---- */
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
-        return (c | 0x20) - 'a' + 10;
-    return -1;
-}
-
-static bool parse_digest(struct el_str hex, struct el_digest *ret)
-{
-    if (hex.n != 2 * sizeof(ret->b))
-        return false;
-    for (size_t i = 0; i < sizeof(ret->b); i++) {
-        int high = hex_digit(hex.p[2 * i]), low = hex_digit(hex.p[2 * i + 1]);
-
-        if (high < 0 || low < 0)
-            return false;
-        ret->b[i] = (uint8_t)(high * 16 + low);
-    }
-    return true;
-}
-
 /* DES and MD5 are found by trying: what takes no time to verify takes none to guess. */
 static bool is_sound_hash(const char *hash)
 {
@@ -85,7 +62,7 @@ static const char *parse_line(struct proxy_credentials *c, struct el_str line)
     e = add_entry(c);
     e->name = el_strndup(name.p, name.n);
     if (c->scheme == EL_PROXY_AUTH_BEARER)
-        return parse_digest(rest, &e->digest)
+        return el_digest_parse(rest, &e->digest)
                    ? NULL
                    : "has no SHA-256 in 64 hexadecimal digits behind ':'";
     e->hash = el_strndup(rest.p, rest.n);
@@ -171,8 +148,7 @@ size_t proxy_credentials_count(const struct proxy_credentials *c)
 
 /* ---- the field ---- */
 
-/* RFC 9110 section 11.2; it holds every base64. */
-static bool is_token68(struct el_str s)
+bool proxy_credentials_is_token68(struct el_str s)
 {
     size_t i = 0;
 
@@ -195,7 +171,7 @@ bool proxy_credentials_of(enum el_proxy_auth scheme, struct el_str value,
     struct el_str rest = el_str_trim(el_str_from(value, space));
 
     if (!el_str_ieq(el_str_first(value, space), wanted) || rest.n > PROXY_CREDENTIALS_BYTES ||
-        !is_token68(rest))
+        !proxy_credentials_is_token68(rest))
         return false;
     *ret_credentials = rest;
     return true;

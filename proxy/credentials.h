@@ -35,5 +35,8 @@ size_t proxy_credentials_count(const struct proxy_credentials *c);
 bool proxy_credentials_of(enum el_proxy_auth scheme, struct el_str value,
                           struct el_str *ret_credentials);
 
+/* RFC 9110 section 11.2; it holds every base64. */
+bool proxy_credentials_is_token68(struct el_str s);
+
 /* Whether the file lists them. An unknown name costs what a wrong password does. */
 bool proxy_credentials_match(const struct proxy_credentials *c, struct el_str credentials);

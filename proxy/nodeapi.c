@@ -5,11 +5,16 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include <openssl/crypto.h>
+
+#include "common/file.h"
 #include "common/log.h"
 
 #define RECENT_EVENTS 50
 /* A purge looks through every index: after so long its caller is told that it goes on. */
 #define LATER_MS 60000
+
+#define MAX_TOKENS_BYTES EL_MIB
 
 /* ---- the process ---- */
 
@@ -63,6 +68,15 @@ static void register_metrics(struct proxy_nodeapi *api)
     el_metrics_gauge_fn(m, "process_open_fds", "Open file descriptors.", NULL, open_fds, NULL);
     el_metrics_gauge_fn(m, "process_start_time_seconds", "Start, in seconds since 1970.", NULL,
                         start_time_s, api);
+}
+
+/* What the handlers update. */
+static void make_metrics(struct proxy_nodeapi *api)
+{
+    struct el_metrics *m = api->conf.metrics;
+
+    api->refused = el_metrics_counter(m, "eliop2p_admin_refused_total",
+                                      "Calls of the node API that were refused.", NULL);
     for (size_t i = 0; i < EL_COUNT(api->heat); i++) {
         static const char *const labels[] = { "heat=\"hot\"", "heat=\"warm\"", "heat=\"cold\"" };
 
@@ -293,14 +307,14 @@ static void get_status(void *arg, const struct el_http_call_in *in, struct el_ht
 }
 
 static const struct el_http_route routes[] = {
-    { "GET", "/health", get_health },
-    { "GET", "/readyz", get_readyz },
-    { "GET", "/metrics", get_metrics },
-    { "GET", "/api/v1/status", get_status },
-    { "GET", "/api/v1/cache/stat", proxy_operate_stat },
-    { "POST", "/api/v1/cache/purge", proxy_operate_purge },
-    { "POST", "/api/v1/cache/pin", proxy_operate_pin },
-    { "POST", "/api/v1/cache/unpin", proxy_operate_unpin },
+    { "GET", "/health", get_health, PROXY_ROLE_NONE },
+    { "GET", "/readyz", get_readyz, PROXY_ROLE_NONE },
+    { "GET", "/metrics", get_metrics, PROXY_ROLE_READER },
+    { "GET", "/api/v1/status", get_status, PROXY_ROLE_READER },
+    { "GET", "/api/v1/cache/stat", proxy_operate_stat, PROXY_ROLE_READER },
+    { "POST", "/api/v1/cache/purge", proxy_operate_purge, PROXY_ROLE_OPERATOR },
+    { "POST", "/api/v1/cache/pin", proxy_operate_pin, PROXY_ROLE_OPERATOR },
+    { "POST", "/api/v1/cache/unpin", proxy_operate_unpin, PROXY_ROLE_OPERATOR },
 };
 
 /* ---- the proxy ---- */
@@ -323,10 +337,84 @@ void proxy_nodeapi_set_proxy(struct proxy_nodeapi *api, struct proxy *proxy)
     proxy_nodeapi_unlock(api);
 }
 
+/* ---- who may ---- */
+
+static void note_refusal(struct proxy_nodeapi *api, const struct el_http_call_in *in,
+                         const char *why)
+{
+    uint64_t now_ms = el_clock_mono_ms(api->conf.clock);
+
+    el_counter_add(api->refused, 1);
+    if (api->refused_ms != 0 && now_ms < api->refused_ms + 1000)
+        return;
+    api->refused_ms = now_ms;
+    el_log(EL_WARN, EV_ADMIN_REFUSED, "path=%s why=%s", EL_LOG_Q(in->path),
+           EL_LOG_Q(el_str_of(why)));
+}
+
+static bool admit(void *arg, unsigned need, const struct el_http_call_in *in,
+                  struct el_http_reply *out)
+{
+    struct proxy_nodeapi *api = (struct proxy_nodeapi *)arg;
+    struct proxy_access_ask ask = {
+        .need = (enum proxy_role)need,
+        .fields = in->fields,
+        .is_local = in->is_local,
+    };
+    const char *why;
+    int status;
+
+    EL_ASSERT(pthread_mutex_lock(&api->mtx) == 0);
+    ask.tokens = api->tokens;
+    why = proxy_access_judge(&ask, &status);
+    EL_ASSERT(pthread_mutex_unlock(&api->mtx) == 0);
+    if (why == NULL)
+        return true;
+    note_refusal(api, in, why);
+    el_http_reply_problem(out, status, el_http_status_text(status), why);
+    out->challenge = status == 401 ? "Bearer realm=\"eliop2p\"" : NULL;
+    return false;
+}
+
+enum el_err proxy_nodeapi_read_tokens(const char *path, struct proxy_tokens **ret_tokens,
+                                      struct el_error *err)
+{
+    struct el_buf text = { 0 };
+    mode_t mode = 0;
+    enum el_err rc;
+
+    if (path[0] == '\0') {
+        *ret_tokens = NULL;
+        return EL_OK;
+    }
+    rc = el_file_read("admin.tokens_file", path, MAX_TOKENS_BYTES, &text, &mode, err);
+    if (rc == EL_OK)
+        rc = proxy_tokens_parse(path, el_buf_str(&text), ret_tokens, err);
+    if (rc == EL_OK && (mode & 077) != 0)
+        el_log(EL_WARN, EV_TOKENS_READABLE, "file=%s mode=%03o advice=\"chmod 600\"",
+               EL_LOG_Q(el_str_of(path)), (unsigned)mode & 0777);
+    if (text.p != NULL)
+        OPENSSL_cleanse(text.p, text.n);
+    el_buf_deinit(&text);
+    return rc;
+}
+
+void proxy_nodeapi_set_tokens(struct proxy_nodeapi *api, struct proxy_tokens *take_tokens)
+{
+    struct proxy_tokens *old;
+
+    EL_ASSERT(pthread_mutex_lock(&api->mtx) == 0);
+    old = api->tokens;
+    api->tokens = take_tokens;
+    EL_ASSERT(pthread_mutex_unlock(&api->mtx) == 0);
+    proxy_tokens_free(old);
+}
+
 /* ---- start and stop ---- */
 
 static void free_api(struct proxy_nodeapi *api)
 {
+    proxy_tokens_free(api->tokens);
     (void)pthread_mutex_destroy(&api->mtx);
     free(api->node_id);
     free(api);
@@ -344,6 +432,7 @@ enum el_err proxy_nodeapi_start(const struct proxy_nodeapi_conf *conf,
         .route_count = EL_COUNT(routes),
         .arg = api,
         .later_ms = LATER_MS,
+        .admit = admit,
     };
     enum el_err rc;
 
@@ -352,8 +441,11 @@ enum el_err proxy_nodeapi_start(const struct proxy_nodeapi_conf *conf,
     api->started_wall_ms = el_clock_wall_ms(conf->clock);
     api->started_ms = el_clock_mono_ms(conf->clock);
     EL_ASSERT(pthread_mutex_init(&api->mtx, NULL) == 0);
+    make_metrics(api);
+    api->tokens = conf->tokens;
     rc = el_http_server_start(&server, &api->server, err);
     if (rc != EL_OK) {
+        api->tokens = NULL;
         free_api(api);
         return rc;
     }

@@ -14,6 +14,7 @@
 
 #include "cache/cache.h"
 #include "common/clock.h"
+#include "proxy/access.h"
 #include "proxy/proxy.h"
 #include "storage/storage.h"
 
@@ -23,6 +24,7 @@ struct proxy_nodeapi_conf {
     const char *bind_address;
     uint16_t port; /* 0: any free one */
     const char *node_id;
+    struct proxy_tokens *tokens; /* taken, when it starts; NULL: there are none */
     /* Borrowed until proxy_nodeapi_stop(). */
     struct cache *cache;
     struct storage *storage;
@@ -32,6 +34,11 @@ struct proxy_nodeapi_conf {
 
 enum el_err proxy_nodeapi_start(const struct proxy_nodeapi_conf *conf,
                                 struct proxy_nodeapi **ret_api, struct el_error *err);
+/* The file of admin.tokens_file; "" gives NULL. Complains in the log when others may read it. */
+enum el_err proxy_nodeapi_read_tokens(const char *path, struct proxy_tokens **ret_tokens,
+                                      struct el_error *err);
+/* In place of those there were. */
+void proxy_nodeapi_set_tokens(struct proxy_nodeapi *api, struct proxy_tokens *take_tokens);
 uint16_t proxy_nodeapi_port(const struct proxy_nodeapi *api);
 /* Who is asked about requests and keys; borrowed until NULL is set. */
 void proxy_nodeapi_set_proxy(struct proxy_nodeapi *api, struct proxy *proxy);

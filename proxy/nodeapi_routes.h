@@ -19,11 +19,15 @@ struct proxy_nodeapi {
     int64_t started_wall_ms;
     uint64_t started_ms;
     struct el_http_server *server;
+    struct el_counter *refused;
     struct el_gauge *heat[3]; /* hot, warm, cold; set when metrics are asked for */
 
     _Atomic bool is_ready;
     pthread_mutex_t mtx; /* held while the proxy is asked, so that it does not go away meanwhile */
     struct proxy *proxy; /* under mtx */
+    struct proxy_tokens *tokens; /* under mtx; owned */
+
+    uint64_t refused_ms; /* the handlers' thread's: when the last refusal was logged */
 };
 
 /* The proxy, NULL while there is none, for a few instructions; unlock in both cases. */

@@ -13,6 +13,7 @@
  */
 #include "proxy/nodeapi_routes.h"
 
+#include "common/log.h"
 #include "proxy/fresh.h"
 #include "proxy/query.h"
 
@@ -102,6 +103,14 @@ static struct operation *begin(struct proxy_nodeapi *api, const struct el_http_c
         return op;
     free_operation(op);
     return NULL;
+}
+
+/* In the log: who asks why something is gone, or is never gone, finds it there. */
+static void note_change(const struct operation *op, const char *what, uint64_t objects)
+{
+    el_log(EL_INFO, EV_ADMIN_CHANGED, "what=%s %s=%s objects=%llu", what,
+           op->is_prefix ? "prefix" : "url", EL_LOG_Q(el_buf_str(&op->key)),
+           (unsigned long long)objects);
 }
 
 /* Takes root; the operation is gone. */
@@ -205,6 +214,7 @@ static void on_purged(struct el_msg *m)
         finish_failed(op, &op->u.purge.err);
         return;
     }
+    note_change(op, "purge", op->u.purge.objects);
     root = el_json_new();
     el_json_add_str(root, op->is_prefix ? "prefix" : "url", el_buf_str(&op->key));
     el_json_add_u64(root, "objects", op->u.purge.objects);
@@ -247,6 +257,7 @@ static void on_pinned(struct el_msg *m)
         finish_failed(op, &op->u.pin.err);
         return;
     }
+    note_change(op, op->is_pinned ? "pin" : "unpin", op->u.pin.objects);
     root = el_json_new();
     el_json_add_str(root, "url", el_buf_str(&op->key));
     el_json_add_bool(root, "pinned", op->is_pinned);

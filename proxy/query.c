@@ -2,17 +2,6 @@
 /* query: see query.h. */
 #include "proxy/query.h"
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 /* The byte of the escape at s[at]; -1 when it is none. */
 static int escape_at(struct el_str s, size_t at)
 {
@@ -20,8 +9,8 @@ static int escape_at(struct el_str s, size_t at)
 
     if (s.n - at < 3)
         return -1;
-    high = hex_digit(s.p[at + 1]);
-    low = hex_digit(s.p[at + 2]);
+    high = el_hex_digit(s.p[at + 1]);
+    low = el_hex_digit(s.p[at + 2]);
     return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 

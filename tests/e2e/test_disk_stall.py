@@ -136,7 +136,26 @@ def test_a_node_whose_disk_stalls_still_ends_once_it_moves(tier, origin, stall):
     node.signal(signal.SIGTERM)
     wait_for(lambda: "node.drain" in node.log(), why=node.log)
     stall.off()
-    node.stop()
+    assert node.wait() == 0
+    node = tier.start()
+    for p in PATHS:
+        tier.exact(node, p)
+    assert store(node)["mismatches"] == 0
+
+
+def test_a_node_whose_disk_hangs_does_not_wait_for_it_without_end(tier, origin, stall):
+    node = tier.start(cache__disk_read_deadline_ms=300)
+    tier.keep(node, *PATHS)
+    stall.on()
+    for p in PATHS[:4]:
+        tier.exact(node, p)
+    node.signal(signal.SIGTERM)
+    wait_for(lambda: "node.drain" in node.log(), why=node.log)
+    node.signal(signal.SIGTERM)  # or ten seconds
+    node.wanted_code = 1
+    wait_for(lambda: "node.stuck" in node.log(), why=node.log)
+    stall.off()  # the kernel lets go of no process whose reads hang
+    assert node.wait() == 1
     node = tier.start()
     for p in PATHS:
         tier.exact(node, p)

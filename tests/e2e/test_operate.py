@@ -2,8 +2,11 @@
 """
 What operators do to a running node, by its API and by the commands of elionode: look, forget, keep.
 """
+import hashlib
 import itertools
 import json
+import os
+import signal
 import subprocess
 import urllib.parse
 
@@ -245,3 +248,107 @@ def test_a_purge_ends_the_pin(tier, origin):
     assert node.status()["cache"]["pinned"]["objects"] == 0
     tier.keep(node, path)
     assert not stat(node, origin.url + path)[0]["pinned"]
+
+
+# ---- roles ----
+
+READS, OPERATES, NEXT = "reader-3f9aZk1-0123", "operator-77Qx.~0123", "next-operator-0123456"
+
+
+def bearer(token):
+    return [("Authorization", f"Bearer {token}")]
+
+
+def env(token):
+    return {**os.environ, "ELIOP2P_ADMIN_TOKEN": token}
+
+
+@pytest.fixture
+def tokens(tmp_path):
+    path = tmp_path / "tokens"
+    path.write_text(f"{READS} reader\nsha256:{hashlib.sha256(OPERATES.encode()).hexdigest()} operator\n")
+    path.chmod(0o600)
+    return path
+
+
+def test_a_reader_looks_and_an_operator_changes(start, origin, tokens):
+    node = start(admin__tokens_file=tokens)
+    url = origin.url + f"/bytes/{SHORT}/o"
+    node.get(url)
+    purge, look = "/api/v1/cache/purge", "/api/v1/cache/stat"
+    assert [node.admin(p).status for p in ("/health", "/readyz", "/metrics", "/api/v1/status")] == [200, 200, 401, 401]
+    for token, looks, changes in ((None, 401, 401), ("guess-0123456789", 401, 401), (READS, 200, 403), (OPERATES, 200, 200)):
+        fields = bearer(token) if token else []
+        assert call(node, "GET", look, fields, url=url)[0] == looks
+        assert call(node, "POST", purge, fields, url=url)[0] == changes
+    # What the file holds of the operator's opens nothing.
+    assert call(node, "GET", look, bearer(hashlib.sha256(OPERATES.encode()).hexdigest()), url=url)[0] == 401
+    log = node.log()
+    assert "admin.refused" in log and 'what=purge url="' in log
+    assert not any(secret in log for secret in (READS, OPERATES, "guess-0123456789")), log
+
+
+def test_the_commands_take_a_token_from_the_environment_or_a_file(start, origin, tokens, tmp_path):
+    node = start(admin__tokens_file=tokens)
+    url = origin.url + f"/bytes/{SHORT}/o"
+    node.get(url)
+    assert "a token is wanted" in (said := cli(node, "status", wants=1)) and "ELIOP2P_ADMIN_TOKEN" in said
+    assert lines(cli(node, "status", env=env(READS)))["node"]
+    assert "this wants an operator's" in cli(node, "purge", url, env=env(READS), wants=1)
+    secret = tmp_path / "secret"
+    secret.write_text(OPERATES + "\r\nsecond line\n")
+    # The file is what was asked for, so it wins.
+    assert cli(node, "purge", f"--token-file={secret}", url, env=env(READS)).startswith("1 object purged")
+    assert "one word" in cli(node, "status", env=env("a b"), wants=2)
+    assert "No such file" in cli(node, "status", "--token-file=/nowhere", wants=2)
+
+
+def test_tokens_are_read_again_and_a_bad_file_changes_nothing(start, tokens):
+    node = start(admin__tokens_file=tokens)
+
+    def admits(*candidates):
+        return [call(node, "GET", "/api/v1/cache/stat", bearer(t), url="http://o/k")[0] != 401 for t in candidates]
+
+    def reload(text, said):
+        tokens.write_text(text)
+        node.signal(signal.SIGHUP)
+        wait_for(lambda: said in node.log(), why=node.log)
+
+    reload(f"{NEXT} operator\nx y\n", "line 2 is not TOKEN reader")
+    assert admits(READS, OPERATES, NEXT) == [True, True, False]
+    reload(f"{NEXT} operator\n", "result=ok")
+    assert admits(READS, OPERATES, NEXT) == [False, False, True]
+    assert "admin.tokens_readable" not in node.log()
+    tokens.chmod(0o644)
+    reload(f"{NEXT} operator\n", "admin.tokens_readable")
+    assert "mode=644" in node.log() and NEXT not in node.log()
+
+
+def test_a_file_that_cannot_be_used_stops_the_start(tokens):
+    def check(**kw):
+        options = [f"--{k.replace('__', '.')}={v}" for k, v in kw.items()]
+        done = subprocess.run([ELIONODE, "--check-config", "--cache.disk_cache_size_mb=0", *options], capture_output=True, text=True,
+                              timeout=60 * wire.SLOW, env=env("0123456789abcdef"))
+        return done.returncode, done.stderr
+
+    assert check(admin__tokens_file=tokens)[0] == 0
+    assert check(admin__tokens_file="/nowhere") == (2, "elionode: open admin.tokens_file /nowhere: No such file or directory\n")
+    tokens.write_text(f"{READS} root\n")
+    code, said = check(admin__tokens_file=tokens)
+    assert code == 2 and "line 1" in said and READS not in said
+
+
+def test_without_tokens_others_may_look_but_not_change(start, origin):
+    """Another address of this machine's is not loopback: what comes from it comes from elsewhere, for all the node knows."""
+    address = next((a for a in subprocess.run(["hostname", "-I"], capture_output=True, text=True, check=True).stdout.split()
+                    if "." in a), None)
+    if address is None:
+        pytest.skip("this machine has no address but loopback")
+    node = start(admin__bind_address="0.0.0.0")
+    url = urllib.parse.quote(origin.url + "/o", safe="")
+    for host, changes in ((address, 403), ("127.0.0.1", 200)):
+        for method, path, status in (("GET", "/api/v1/status", 200), ("POST", f"/api/v1/cache/purge?url={url}", changes)):
+            with wire.Connection(node.admin_port, host) as c:
+                c.send_request(method, path, [], b"" if method == "POST" else None, host="node")
+                assert c.read_response(method).status == status, (host, path)
+    assert call(node, "POST", "/api/v1/cache/purge", [("Origin", "http://evil.test")], url=origin.url)[0] == 403

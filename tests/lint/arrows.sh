@@ -23,6 +23,7 @@ declare -A home=(
     [liburing.h]='^common/ring\.c$'
     [lmdb.h]='^cache/l2_index\.c$'
     [sqlite3.h]='^controlplane/store_sqlite\.c$'
+    [openssl/hmac.h]='^common/sha256\.c$'
     [h2o.h]='^(common/http_server\.[ch]|proxy/.*)$'
 )
 

@@ -88,10 +88,23 @@ static void get_note(void *arg, const struct el_http_call_in *in, struct el_http
 }
 
 static const struct el_http_route routes[] = {
-    { "GET", "/hello", get_hello }, { "POST", "/echo", post_echo }, { "PUT", "/echo", post_echo },
-    { "GET", "/tree/*", get_tree }, { "GET", "/big", get_big },     { "GET", "/field", get_field },
-    { "GET", "/later", get_later }, { "GET", "/note", get_note },
+    { "GET", "/hello", get_hello, 0 },  { "POST", "/echo", post_echo, 0 },
+    { "PUT", "/echo", post_echo, 0 },   { "GET", "/tree/*", get_tree, 0 },
+    { "GET", "/big", get_big, 0 },      { "GET", "/field", get_field, 0 },
+    { "GET", "/later", get_later, 0 },  { "GET", "/note", get_note, 0 },
+    { "GET", "/closed", get_hello, 7 },
 };
+
+static bool admit(void *arg, unsigned need, const struct el_http_call_in *in,
+                  struct el_http_reply *out)
+{
+    (void)arg;
+    if (need == 0)
+        return true;
+    el_http_reply_problem(out, 401, need == 7 && in->is_local ? "closed to you" : "?", "");
+    out->challenge = "Bearer";
+    return false;
+}
 
 static struct el_http_server_conf conf_on(uint16_t port)
 {
@@ -102,6 +115,7 @@ static struct el_http_server_conf conf_on(uint16_t port)
         .routes = routes,
         .route_count = EL_COUNT(routes),
         .arg = (void *)(uintptr_t) "world",
+        .admit = admit,
         .later_ms = 60000,
     };
 }
@@ -452,6 +466,17 @@ static void stopping_answers_who_waits_at_once_and_waits_for_who_keeps_the_answe
     assert_int_equal(pthread_join(stopper, NULL), 0);
 }
 
+static void whoever_is_not_admitted_is_answered_instead_of_the_handler(void **state)
+{
+    char *answer = raw_get(port_of(state), "/closed");
+
+    assert_memory_equal(answer, "HTTP/1.1 401 Unauthorized", 25);
+    assert_non_null(strstr(answer, "www-authenticate: Bearer\r\n"));
+    assert_non_null(strstr(answer, "closed to you"));
+    assert_null(strstr(answer, "world"));
+    free(answer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -476,6 +501,8 @@ int main(void)
         cmocka_unit_test(a_client_that_left_does_not_hurt_who_keeps_its_answer),
         cmocka_unit_test(more_kept_answers_than_allowed_are_refused),
         cmocka_unit_test(stopping_answers_who_waits_at_once_and_waits_for_who_keeps_the_answer),
+        cmocka_unit_test_setup_teardown(whoever_is_not_admitted_is_answered_instead_of_the_handler,
+                                        start, stop),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -119,6 +119,66 @@ static void hex_is_lower_case_and_terminated(void **state)
     assert_string_equal(out, "");
 }
 
+static void a_digest_is_read_from_all_of_its_digits_only(void **state)
+{
+    char hex[2 * EL_SHA256_BYTES + 1];
+    struct el_digest d, read;
+
+    (void)state;
+    el_sha256_of("abc", 3, &d);
+    el_hex(d.b, sizeof(d.b), hex);
+    hex[0] = 'B'; /* it begins with ba78 */
+    assert_true(el_digest_parse(el_str_of(hex), &read));
+    assert_memory_equal(d.b, read.b, sizeof(d.b));
+    assert_false(el_digest_parse(el_str_first(el_str_of(hex), 63), &read));
+    assert_false(el_digest_parse(EL_STR(""), &read));
+    hex[63] = 'g';
+    assert_false(el_digest_parse(el_str_of(hex), &read));
+}
+
+/* RFC 4231, test cases 1, 2 and 6; RFC 2202, test cases 1 and 6. */
+static void keyed_hashes_are_those_of_the_rfcs(void **state)
+{
+    uint8_t ones[20], long_key[131], mac[EL_SHA256_BYTES];
+    struct el_str longer = EL_STR("Test Using Larger Than Block-Size Key - Hash Key First");
+    char hex[2 * EL_SHA256_BYTES + 1];
+
+    (void)state;
+    memset(ones, 0x0b, sizeof(ones));
+    memset(long_key, 0xaa, sizeof(long_key));
+    el_hmac_sha256(ones, sizeof(ones), EL_STR("Hi There"), mac);
+    el_hex(mac, EL_SHA256_BYTES, hex);
+    assert_string_equal(hex, "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+    el_hmac_sha256("Jefe", 4, EL_STR("what do ya want for nothing?"), mac);
+    el_hex(mac, EL_SHA256_BYTES, hex);
+    assert_string_equal(hex, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    el_hmac_sha256(long_key, 131, longer, mac);
+    el_hex(mac, EL_SHA256_BYTES, hex);
+    assert_string_equal(hex, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+    el_hmac_sha1(ones, sizeof(ones), EL_STR("Hi There"), mac);
+    el_hex(mac, EL_SHA1_BYTES, hex);
+    assert_string_equal(hex, "b617318655057264e28bc0b6fb378c8ef146be00");
+    el_hmac_sha1(long_key, 80, longer, mac);
+    el_hex(mac, EL_SHA1_BYTES, hex);
+    assert_string_equal(hex, "aa4ae5e15272d00e95705637ce8a3b55ed402112");
+}
+
+static void keys_and_messages_may_be_empty_and_the_result_may_replace_the_key(void **state)
+{
+    uint8_t mac[EL_SHA256_BYTES], in_place[EL_SHA256_BYTES];
+    char hex[2 * EL_SHA256_BYTES + 1];
+
+    (void)state;
+    el_hmac_sha256(NULL, 0, EL_STR(""), mac);
+    el_hex(mac, sizeof(mac), hex);
+    assert_string_equal(hex, "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
+    memcpy(in_place, mac, sizeof(mac));
+    el_hmac_sha256(mac, sizeof(mac), EL_STR("x"), mac);
+    assert_false(el_mac_is_same(mac, in_place, sizeof(mac)));
+    el_hmac_sha256(in_place, sizeof(in_place), EL_STR("x"), in_place);
+    assert_true(el_mac_is_same(mac, in_place, sizeof(mac)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -127,6 +187,9 @@ int main(void)
         cmocka_unit_test(the_tree_hash_pairs_digests_level_by_level),
         cmocka_unit_test(the_root_may_be_written_over_the_leaves),
         cmocka_unit_test(hex_is_lower_case_and_terminated),
+        cmocka_unit_test(a_digest_is_read_from_all_of_its_digits_only),
+        cmocka_unit_test(keyed_hashes_are_those_of_the_rfcs),
+        cmocka_unit_test(keys_and_messages_may_be_empty_and_the_result_may_replace_the_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

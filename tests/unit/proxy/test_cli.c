@@ -25,7 +25,7 @@ static void answer_any(void *arg, const struct el_http_call_in *in, struct el_ht
         el_buf_add_str(&out->body, EL_STR("abc"));
 }
 
-static const struct el_http_route routes[] = { { "GET", "*", answer_any } };
+static const struct el_http_route routes[] = { { "GET", "*", answer_any, 0 } };
 
 static int set_up(void **state)
 {

@@ -411,6 +411,33 @@ static void without_a_proxy_nothing_is_looked_up(void **state)
     assert_answer(get(f, "/api/v1/cache/stat?url=http://o/k"), 503, "starting or stopping");
 }
 
+static void what_is_open_stays_open_and_the_rest_wants_its_role(void **state)
+{
+    static const char *const open[] = { "/health", "/readyz" };
+    static const char *const looks[] = { "/metrics", "/api/v1/status",
+                                         "/api/v1/cache/stat?url=http://o/k" };
+    static const char *const changes[] = { "/api/v1/cache/purge?url=http://o/k",
+                                           "/api/v1/cache/pin?url=http://o/k",
+                                           "/api/v1/cache/unpin?url=http://o/k" };
+    struct fixture *f = (struct fixture *)*state;
+    struct proxy_tokens *tokens = NULL;
+
+    assert_int_equal(proxy_tokens_parse("f", EL_STR("0123456789abcdef operator"), &tokens, NULL),
+                     EL_OK);
+    proxy_nodeapi_set_tokens(f->api, tokens);
+    proxy_nodeapi_set_ready(f->api, true);
+    for (size_t i = 0; i < EL_COUNT(open); i++)
+        assert_answer(get(f, open[i]), 200, "");
+    for (size_t i = 0; i < EL_COUNT(looks); i++)
+        assert_answer(get(f, looks[i]), 401, "www-authenticate: Bearer realm=\"eliop2p\"\r\n");
+    for (size_t i = 0; i < EL_COUNT(changes); i++) {
+        assert_answer(post(f, changes[i]), 401, "a token is wanted");
+        assert_string_equal(asked, "");
+    }
+    proxy_nodeapi_set_tokens(f->api, NULL);
+    assert_answer(get(f, "/metrics"), 200, "eliop2p_admin_refused_total 6\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -427,6 +454,7 @@ int main(void)
         cmocka_unit_test_setup(pin_and_unpin_say_what_is_so_now, set_up_proxy),
         cmocka_unit_test_setup(a_question_that_is_not_understood_changes_nothing, set_up_proxy),
         cmocka_unit_test(without_a_proxy_nothing_is_looked_up),
+        cmocka_unit_test_setup(what_is_open_stays_open_and_the_rest_wants_its_role, set_up_proxy),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
