@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """rgw: a real Ceph RADOS gateway (rgw.sh) on free ports, its users, and what its access log says."""
+import json
 import os
 import pathlib
 import re
@@ -59,6 +60,19 @@ class Rgw:
                             aws_secret_access_key=user[1], region_name="us-east-1",
                             config=Config(signature_version="s3v4", s3={"addressing_style": "path"},
                                           retries={"max_attempts": 1}, **config))
+
+    def _service(self, name):
+        return boto3.client(name, endpoint_url=self.url, aws_access_key_id=OWNER[0], aws_secret_access_key=OWNER[1],
+                            region_name="us-east-1", config=Config(retries={"max_attempts": 1}))
+
+    def session(self):
+        """Temporary credentials of the owner: access key, secret, token."""
+        allowed = {"Effect": "Allow", "Action": "sts:GetSessionToken", "Resource": "*"}
+        self._service("iam").put_user_policy(
+            UserName="owner", PolicyName="sessions",
+            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [allowed]}))
+        c = self._service("sts").get_session_token(DurationSeconds=900)["Credentials"]
+        return c["AccessKeyId"], c["SecretAccessKey"], c["SessionToken"]
 
     # ---- the access log ----
 

@@ -63,6 +63,9 @@ rgw_data = $dir/rgw
 rgw_frontends = beast endpoint=127.0.0.1:$http_port tcp_nodelay=1
 rgw_thread_pool_size = 64
 rgw_run_sync_thread = false
+# Sessions: GetSessionToken, and requests with its tokens.
+rgw_s3_auth_use_sts = true
+rgw_sts_key = sixteenbyteslong
 rgw_enable_usage_log = false
 rgw_dynamic_resharding = false
 # Deleted data leaves memory within seconds, not hours.
@@ -106,7 +109,7 @@ start() {
 
     # Users and host names are there before the gateway looks.
     admin user create --uid=owner --display-name=Owner \
-        --access-key="$OWNER_KEY" --secret-key="$OWNER_SECRET" > /dev/null
+        --access-key="$OWNER_KEY" --secret-key="$OWNER_SECRET" --caps='user-policy=*' > /dev/null
     admin user create --uid=stranger --display-name=Stranger \
         --access-key="$STRANGER_KEY" --secret-key="$STRANGER_SECRET" > /dev/null
     admin zonegroup get --rgw-zonegroup=default |
