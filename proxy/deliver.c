@@ -10,6 +10,9 @@
  */
 #include "proxy/req.h"
 
+#include <inttypes.h>
+
+#include "common/sha256.h"
 #include "proxy/fresh.h"
 #include "proxy/headers_out.h"
 
@@ -24,6 +27,39 @@ static void on_bytes(struct el_msg *m)
 }
 
 /* ---- what the client gets of the object ---- */
+
+/* Nobody can have put it into the bytes before: it depends on the moment, too. */
+static void make_boundary(const struct proxy_req *r, char out[PROXY_MULTI_BOUNDARY + 1])
+{
+    struct el_buf seed = { 0 };
+    struct el_digest digest;
+
+    el_buf_addf(&seed, "%s %" PRIu64 " %p", r->proxy->via_token, el_clock_mono_ns(r->proxy->clock),
+                (const void *)r);
+    el_sha256_of(seed.p, seed.n, &digest);
+    el_hex(digest.b, PROXY_MULTI_BOUNDARY / 2, out);
+    el_buf_deinit(&seed);
+}
+
+/* False: the client's ranges do not count. */
+static bool plan_parts(struct proxy_req *r, const struct cache_meta *meta)
+{
+    struct el_str type = { NULL, 0 };
+    char boundary[PROXY_MULTI_BOUNDARY + 1];
+    struct proxy_parts parts;
+
+    if (!proxy_range_parts(r->stream->head.fields, r->length, &parts))
+        return false;
+    r->status = parts.n > 0 ? 206 : 416;
+    r->body_first = parts.n > 0 ? parts.v[0].first : 0;
+    r->body_end = parts.n > 0 ? parts.v[0].end : 0;
+    if (parts.n < 2)
+        return true;
+    (void)el_fieldv_get(el_fields_view(&meta->fields), EL_STR("Content-Type"), &type);
+    make_boundary(r, boundary);
+    r->multi = proxy_multi_new(&parts, r->length, type, boundary);
+    return proxy_multi_next(r->multi, &r->body_first, &r->body_end);
+}
 
 /* Status and byte range of the answer. */
 static void plan(struct proxy_req *r, const struct cache_meta *meta)
@@ -44,6 +80,10 @@ static void plan(struct proxy_req *r, const struct cache_meta *meta)
     if (r->is_head || r->range.kind == PROXY_RANGE_NONE || r->length == CACHE_UNKNOWN_LENGTH ||
         !proxy_cond_if_range_holds(fields, meta))
         return;
+    if (r->range.kind == PROXY_RANGE_MULTI) {
+        (void)plan_parts(r, meta); /* otherwise it is the whole */
+        return;
+    }
     if (!proxy_range_resolve(&r->range, r->length, &r->body_first, &r->body_end)) {
         r->status = 416;
         r->body_first = r->body_end = 0;
@@ -54,6 +94,12 @@ static void plan(struct proxy_req *r, const struct cache_meta *meta)
 
 static bool is_here(struct proxy_req *r)
 {
+    const struct proxy_parts *parts = r->multi != NULL ? &r->multi->parts : NULL;
+
+    for (size_t i = 0; parts != NULL && i < parts->n; i++) {
+        if (!cache_object_has(r->object, parts->v[i].first, parts->v[i].end))
+            return false;
+    }
     return cache_object_has(r->object, r->body_first, r->body_end);
 }
 
@@ -104,7 +150,9 @@ static void ask_after_all(struct proxy_req *r)
     r->reader_is_open = r->is_planned = false;
     r->is_alone = true;
     r->rule = PROXY_RULE_ORIGIN;
-    proxy_req_step(r, PROXY_STEP_ASK);
+    proxy_multi_free(r->multi);
+    r->multi = NULL;
+    proxy_req_step(r, r->range.kind == PROXY_RANGE_MULTI ? PROXY_STEP_PASS : PROXY_STEP_ASK);
 }
 
 /* ---- the head ---- */
@@ -112,7 +160,9 @@ static void ask_after_all(struct proxy_req *r)
 /* What describes the bytes of the whole would be wrong of a part of them. */
 static void write_fields(struct proxy_req *r, const struct cache_meta *meta)
 {
-    if (r->status == 206 || r->status == 416)
+    if (r->multi != NULL)
+        proxy_multi_write_fields(r->multi, el_fields_view(&meta->fields), &r->head);
+    else if (r->status == 206 || r->status == 416)
         proxy_headers_response(el_fields_view(&meta->fields), true, &r->head);
     else
         el_buf_add_str(&r->head, el_buf_str(&meta->head));
@@ -155,6 +205,8 @@ static void send_head(struct proxy_req *r)
     write_head(r);
     if (r->status == 304)
         length = EL_HTTP_BODY_NONE;
+    else if (r->multi != NULL)
+        length = (int64_t)proxy_multi_length(r->multi);
     else if (r->body_end != CACHE_UNKNOWN_LENGTH)
         length = (int64_t)(r->body_end - r->body_first);
     r->head_is_sent = true;
@@ -162,6 +214,35 @@ static void send_head(struct proxy_req *r)
 }
 
 /* ---- the body ---- */
+
+static bool is_text_sent(const struct proxy_req *r)
+{
+    return r->multi == NULL || r->multi->text_sent == r->multi->text.n;
+}
+
+/* What stands before the part, or behind the last: 1 when all is sent, 0: wait, -1: gone. */
+static int push_text(struct proxy_req *r)
+{
+    struct proxy_piece piece = { .fd = -1 };
+    ssize_t n;
+
+    if (is_text_sent(r))
+        return 1;
+    piece.mem = r->multi->text.p + r->multi->text_sent;
+    piece.n = r->multi->text.n - r->multi->text_sent;
+    n = r->stream->ops->push(r->stream, &piece);
+    if (n < 0)
+        return -1;
+    r->multi->text_sent += (size_t)n;
+    return is_text_sent(r);
+}
+
+static ssize_t push(struct proxy_req *r, const struct proxy_piece *piece)
+{
+    int sent = push_text(r);
+
+    return sent == 1 ? r->stream->ops->push(r->stream, piece) : sent;
+}
 
 /* True: go on. */
 static bool push_span(struct proxy_req *r, const struct cache_span *span)
@@ -172,7 +253,7 @@ static bool push_span(struct proxy_req *r, const struct cache_span *span)
     ssize_t n;
 
     send_head(r);
-    n = r->stream->ops->push(r->stream, &piece);
+    n = push(r, &piece);
     cache_reader_advance(&r->reader, n > 0 ? (size_t)n : 0);
     proxy_tiers_note(&r->share, span->from, n > 0 ? (size_t)n : 0);
     if (n < 0) {
@@ -181,6 +262,30 @@ static bool push_span(struct proxy_req *r, const struct cache_span *span)
     }
     proxy_req_first_byte(r);
     return (size_t)n == span->n;
+}
+
+/* The reader of the part after this one; false: this was the last. */
+static bool next_part(struct proxy_req *r)
+{
+    if (r->multi == NULL || !is_text_sent(r) ||
+        !proxy_multi_next(r->multi, &r->body_first, &r->body_end))
+        return false;
+    cache_reader_close(&r->reader);
+    cache_reader_open(&r->reader, r->object, r->ticket, r->body_first, r->body_end);
+    return true;
+}
+
+/* The bytes are out, and perhaps text is left. */
+static void finish(struct proxy_req *r)
+{
+    int sent;
+
+    send_head(r);
+    sent = push_text(r);
+    if (sent < 0)
+        proxy_req_gone(r);
+    else if (sent > 0)
+        proxy_req_step(r, PROXY_STEP_DONE);
 }
 
 void proxy_deliver_push(struct proxy_req *r)
@@ -197,8 +302,9 @@ void proxy_deliver_push(struct proxy_req *r)
         case CACHE_READ_WAIT:
             return;
         case CACHE_READ_END:
-            send_head(r);
-            proxy_req_step(r, PROXY_STEP_DONE);
+            if (next_part(r))
+                break;
+            finish(r);
             return;
         case CACHE_READ_ERROR:
             if (is_to_be_asked(r)) {

@@ -101,7 +101,7 @@ bool proxy_headers_is_checksum(struct el_str name)
            el_str_istarts(name, EL_STR("x-amz-checksum-"));
 }
 
-static bool is_of_whole(struct el_str name)
+bool proxy_headers_is_of_whole(struct el_str name)
 {
     return el_str_ieq(name, EL_STR("Content-Range")) || proxy_headers_is_checksum(name);
 }
@@ -111,7 +111,7 @@ void proxy_headers_response(struct el_fieldv origin, bool is_cut, struct el_buf 
     for (size_t i = 0; i < origin.n; i++) {
         const struct el_field *f = &origin.v[i];
 
-        if (proxy_headers_is_hop(origin, f->name) || (is_cut && is_of_whole(f->name)))
+        if (proxy_headers_is_hop(origin, f->name) || (is_cut && proxy_headers_is_of_whole(f->name)))
             continue;
         el_buf_add_str(out, f->name);
         el_buf_add_str(out, EL_STR(": "));

@@ -19,6 +19,8 @@ void proxy_headers_request(struct el_fieldv client, const struct proxy_route *ro
  * writes its own, and checksums of the body are left out too.
  */
 void proxy_headers_response(struct el_fieldv origin, bool is_cut, struct el_buf *out);
+/* Whether the field is left out of a part: Content-Range, or a checksum. */
+bool proxy_headers_is_of_whole(struct el_str name);
 
 /*
  * Whether the field is a checksum of the very bytes of its message, which says nothing of a part of

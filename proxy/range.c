@@ -97,6 +97,61 @@ bool proxy_range_resolve(const struct proxy_range *r, uint64_t length, uint64_t 
     return true;
 }
 
+/* Bytes about as many as stand between two parts. */
+#define NEAR 128
+
+static bool is_near(const struct proxy_parts *p, size_t i, size_t k)
+{
+    return p->v[i].first <= p->v[k].end + NEAR && p->v[k].first <= p->v[i].end + NEAR;
+}
+
+/* Part k becomes part of part i, which comes before it. */
+static void merge(struct proxy_parts *p, size_t i, size_t k)
+{
+    p->v[i].first = el_min_u64(p->v[i].first, p->v[k].first);
+    p->v[i].end = el_max_u64(p->v[i].end, p->v[k].end);
+    p->n--;
+    memmove(&p->v[k], &p->v[k + 1], (p->n - k) * sizeof(p->v[0]));
+}
+
+/* The last part becomes one with every part that it is near; what it grows by may be near more. */
+static void merge_last(struct proxy_parts *p)
+{
+    size_t grown = p->n - 1, k = 0;
+
+    while (k < p->n) {
+        if (k == grown || !is_near(p, k, grown)) {
+            k++;
+            continue;
+        }
+        merge(p, el_min_size(k, grown), k > grown ? k : grown);
+        grown = el_min_size(k, grown);
+        k = 0;
+    }
+}
+
+bool proxy_range_parts(struct el_fieldv request, uint64_t length, struct proxy_parts *ret)
+{
+    struct el_str set = { NULL, 0 }, spec;
+    struct proxy_range r;
+
+    ret->n = 0;
+    (void)el_fieldv_get(request, EL_STR("Range"), &set);
+    set = el_str_from(set, strlen("bytes="));
+    while (el_str_split(&set, ',', &spec)) {
+        spec = el_str_trim(spec);
+        if (spec.n == 0 || !parse_spec(spec, &r))
+            continue;
+        if (ret->n == PROXY_RANGE_PARTS)
+            return false;
+        if (!proxy_range_resolve(&r, length, &ret->v[ret->n].first, &ret->v[ret->n].end))
+            continue;
+        ret->n++;
+        merge_last(ret);
+    }
+    return true;
+}
+
 void proxy_range_widen(const struct proxy_range *r, uint64_t block, uint64_t length,
                        struct proxy_range *ret)
 {

@@ -33,6 +33,24 @@ void proxy_range_parse(struct el_fieldv request, struct proxy_range *ret);
 /* Held against a length: false when no byte of it exists (416). kind is not NONE and not MULTI. */
 bool proxy_range_resolve(const struct proxy_range *r, uint64_t length, uint64_t *ret_first,
                          uint64_t *ret_end);
+/* Of several ranges, what is sent: no byte twice, nothing beyond the end, in the order asked. */
+#define PROXY_RANGE_PARTS 16
+
+struct proxy_parts {
+    size_t n;
+    struct {
+        uint64_t first, end;
+    } v[PROXY_RANGE_PARTS];
+};
+
+/*
+ * The ranges of a request of kind MULTI held against a length. Those that overlap, or lie so near
+ * that what stands between parts would cost more than the gap, become one (RFC 9110
+ * section 15.3.7.2). ret->n == 0: none exists (416). False: too many parts are left; the range is
+ * to be ignored.
+ */
+bool proxy_range_parts(struct el_fieldv request, uint64_t length, struct proxy_parts *ret);
+
 /*
  * Moved out to borders of `block`; a suffix stays as it is, for its beginning is not known. It ends
  * at `length` at the latest (CACHE_UNKNOWN_LENGTH: anywhere), unless it begins there: some origins

@@ -63,7 +63,7 @@ static const unsigned moves[PROXY_STEPS] = {
     [PROXY_STEP_LOOKUP] = TO(WAIT) | TO(ASK) | TO(DELIVER) | TO(PASS) | TO(DONE),
     [PROXY_STEP_WAIT] = TO(LOOKUP) | TO(DONE),
     [PROXY_STEP_ASK] = TO(DELIVER) | TO(PASS) | TO(DONE),
-    [PROXY_STEP_DELIVER] = TO(ASK) | TO(DONE),
+    [PROXY_STEP_DELIVER] = TO(ASK) | TO(PASS) | TO(DONE),
     [PROXY_STEP_PASS] = TO(DONE),
     [PROXY_STEP_TUNNEL] = TO(DONE),
     [PROXY_STEP_DONE] = 0,
@@ -277,7 +277,7 @@ static bool wants_cache(const struct proxy_req *r)
         return false;
     /* If-Match and If-Unmodified-Since are the origin's to judge (RFC 9111 section 4.3.2). */
     return (r->is_get || r->is_head) && !r->policy->bypass &&
-           r->stream->head.body_length == EL_HTTP_BODY_NONE && r->range.kind != PROXY_RANGE_MULTI &&
+           r->stream->head.body_length == EL_HTTP_BODY_NONE &&
            !el_fieldv_has(f, EL_STR("If-Match")) &&
            !el_fieldv_has(f, EL_STR("If-Unmodified-Since"));
 }
@@ -511,7 +511,7 @@ static void lookup(struct proxy_req *r)
     }
     if (r->fresh.only_if_cached)
         proxy_req_fail(r, EL_ENOTCACHED, "only-if-cached was asked for");
-    else if (r->is_head)
+    else if (r->is_head || r->range.kind == PROXY_RANGE_MULTI)
         proxy_req_step(r, PROXY_STEP_PASS);
     else
         ask_or_wait(r);
@@ -586,7 +586,7 @@ void proxy_req_first_byte(struct proxy_req *r)
 
 void proxy_req_write_content_range(struct proxy_req *r)
 {
-    if (r->status == 206)
+    if (r->status == 206 && r->multi == NULL)
         el_buf_addf(&r->head, "Content-Range: bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64 "\r\n",
                     r->body_first, r->body_end - 1, r->length);
     else if (r->status == 416)
@@ -698,6 +698,7 @@ static void release(struct proxy_req *r)
     if (r->reader_is_open)
         cache_reader_close(&r->reader);
     store_exchange_close(r->ex);
+    proxy_multi_free(r->multi);
     cache_object_unref(r->object);
     cache_ticket_unref(r->ticket);
     el_fields_deinit(&r->kept);

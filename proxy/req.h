@@ -16,6 +16,7 @@
 #include "proxy/changes.h"
 #include "proxy/fresh.h"
 #include "proxy/guard.h"
+#include "proxy/multi.h"
 #include "proxy/range.h"
 #include "proxy/route.h"
 #include "proxy/s3.h"
@@ -127,7 +128,8 @@ struct proxy_req {
     struct cache_reader reader;
     bool is_planned, reader_is_open,
         was_here;                          /* was_here: every byte was in the cache at the start */
-    uint64_t length, body_first, body_end; /* of the object; of the answer in it */
+    uint64_t length, body_first, body_end; /* of the object; of the answer, or its part, in it */
+    struct proxy_multi *multi;             /* several parts; NULL: one. Owned */
 
     /* PASS */
     bool body_is_sent;           /* the request's */

@@ -257,6 +257,61 @@ def test_a_content_range_that_says_nothing_is_not_sent_beside_one_that_does(orig
     asked(origin, "/a", 1)
 
 
+# ---- several ranges ----
+
+def parts_of(r):
+    """[(Content-Range, Content-Type, bytes)] of a multipart/byteranges answer."""
+    assert r.status == 206 and r.complete and r.received == int(r.get("Content-Length"))
+    kind, _, boundary = r.get("Content-Type").partition("; boundary=")
+    assert kind == "multipart/byteranges" and r.get("Content-Range") is None
+    pieces = r.body.split(b"\r\n--" + boundary.encode())
+    assert pieces[0] == b"" and pieces[-1] == b"--\r\n"
+    parts = []
+    for piece in pieces[1:-1]:
+        head, _, data = piece[2:].partition(b"\r\n\r\n")
+        fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
+        parts.append((fields["Content-Range"], fields["Content-Type"], data))
+    return parts
+
+
+def test_several_ranges_of_a_cached_object_come_as_parts(origin, node):
+    size = (3 << 20) + 5
+    origin.add("/a", size=size, content_type="text/x")
+    content = origin.content("/a")
+    is_exact(node.get(origin.url + "/a"), content)
+    ranges = [(0, 10), (1 << 20, 2 << 20), (size - 7, size)]
+    value = f"bytes=0-9, {1 << 20}-{(2 << 20) - 1}, -7"
+    r = node.get(origin.url + "/a", [("Range", value)])
+    assert parts_of(r) == [(f"bytes {a}-{b - 1}/{size}", "text/x", content.bytes(a, b)) for a, b in ranges]
+    assert "; hit" in cache_status(r) and r.x_cache == "HIT"
+    is_part(node.get(origin.url + "/a", [("Range", "bytes=0-9,5-19")]), content, 0, 20)
+    r = node.get(origin.url + "/a", [("Range", "bytes=99999999-,99999999-")])
+    assert r.status == 416 and r.get("Content-Range") == f"bytes */{size}"
+    is_exact(node.get(origin.url + "/a", [("Range", "bytes=0-1,5000-5001"), ("If-Range", '"x"')]), content)
+    many = ",".join(f"{i * 1000}-{i * 1000}" for i in range(100))
+    is_exact(node.get(origin.url + "/a", [("Range", f"bytes={many}")]), content)
+    asked(origin, "/a", 1)
+
+
+def test_several_ranges_to_a_slow_reader_come_whole(origin, node):
+    size = 24 << 20
+    origin.add("/a", size=size)
+    content = origin.content("/a")
+    node.get(origin.url + "/a")
+    with node.connect() as c:
+        c.send_request("GET", origin.url + "/a", [("Range", f"bytes=0-{(8 << 20) - 1},{16 << 20}-")])
+        r = c.read_response(rate=64 << 20)
+    assert [data == content.bytes(a, b) for (_, _, data), (a, b) in
+            zip(parts_of(r), [(0, 8 << 20), (16 << 20, size)])] == [True, True]
+
+
+def test_several_ranges_of_what_is_not_cached_are_the_origins_business(origin, node):
+    origin.add("/a", size=5000)
+    r = node.get(origin.url + "/a", [("Range", "bytes=0-1,4000-4001")])
+    is_exact(r, origin.content("/a"))  # it does not know several
+    assert origin.requests("/a")[0].get("Range") == "bytes=0-1,4000-4001"
+
+
 # ---- invalidation ----
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])

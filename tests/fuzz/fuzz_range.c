@@ -38,12 +38,29 @@ static void check_against(const struct proxy_range *r, const struct proxy_range 
     CLAIM(wide_first <= first && end <= wide_end && wide_end <= length);
 }
 
+/* Inside the object, and none near another. */
+static void check_parts(struct el_fieldv request, uint64_t length)
+{
+    struct proxy_parts p;
+
+    if (!proxy_range_parts(request, length, &p))
+        return;
+    CLAIM(p.n <= PROXY_RANGE_PARTS);
+    for (size_t i = 0; i < p.n; i++) {
+        CLAIM(p.v[i].first < p.v[i].end && p.v[i].end <= length);
+        for (size_t k = 0; k < i; k++)
+            CLAIM(p.v[i].first > p.v[k].end || p.v[k].first > p.v[i].end);
+    }
+}
+
 static void check_range(struct el_fieldv request)
 {
     static const uint64_t lengths[] = { 0, 1, 1000, BLOCK, BLOCK * 5 + 7, INT64_MAX };
     struct proxy_range r, wide, clamped;
 
     proxy_range_parse(request, &r);
+    for (size_t i = 0; i < EL_COUNT(lengths) && r.kind == PROXY_RANGE_MULTI; i++)
+        check_parts(request, lengths[i]);
     if (!is_one_range(&r))
         return;
     check_written(&r);

@@ -63,6 +63,55 @@ static void two_ranges_are_the_same_when_their_words_are(void **state)
     }
 }
 
+static void several_ranges_become_parts_that_have_no_byte_twice(void **state)
+{
+    static const struct {
+        const char *value, *parts;
+    } cases[] = {
+        { "bytes=0-9,1000-1009", "0-10 1000-1010 " },
+        { "bytes=1000-1009,0-9", "1000-1010 0-10 " },
+        { "bytes=0-9,5-19", "0-20 " },
+        { "bytes=0-9,100-109", "0-110 " }, /* nearer than the text between them is long */
+        { "bytes=0-9,9000-9009,-10", "0-10 9000-9010 9990-10000 " },
+        { "bytes=0-9,5000-5009,20000-30000", "0-10 5000-5010 " },
+        { "bytes=0-9,2000-2009,4000-4009,5-4004", "0-4010 " },
+        { "bytes=4000-4009,2000-2009,0-9,1500-3999", "1500-4010 0-10 " },
+        { "bytes=20000-,-0", "" },
+        { "bytes=0-,0-,0-,-1", "0-10000 " },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < EL_COUNT(cases); i++) {
+        struct proxy_parts parts;
+        struct el_buf text = { 0 };
+
+        assert_true(proxy_range_parts(ONE_FIELD("Range", cases[i].value), 10000, &parts));
+        el_buf_add_str(&text, EL_STR(""));
+        for (size_t k = 0; k < parts.n; k++)
+            el_buf_addf(&text, "%llu-%llu ", (unsigned long long)parts.v[k].first,
+                        (unsigned long long)parts.v[k].end);
+        if (!el_str_eq(el_buf_str(&text), el_str_of(cases[i].parts)))
+            fail_msg("%s: %.*s", cases[i].value, (int)text.n, text.p);
+        el_buf_deinit(&text);
+    }
+}
+
+static void too_many_parts_are_none(void **state)
+{
+    struct proxy_parts parts;
+    struct el_buf value = { 0 };
+
+    (void)state;
+    el_buf_add_str(&value, EL_STR("bytes=0-0"));
+    for (unsigned i = 1; i < PROXY_RANGE_PARTS; i++)
+        el_buf_addf(&value, ",%u-%u", i * 1000, i * 1000);
+    assert_true(proxy_range_parts(FIELDS({ EL_STR("Range"), el_buf_str(&value) }), 99999, &parts));
+    assert_int_equal(parts.n, PROXY_RANGE_PARTS);
+    el_buf_add_str(&value, EL_STR(",50000-50000"));
+    assert_false(proxy_range_parts(FIELDS({ EL_STR("Range"), el_buf_str(&value) }), 99999, &parts));
+    el_buf_deinit(&value);
+}
+
 /* RFC 9110 section 14.2: an invalid or unknown one asks for the whole. */
 static void what_is_no_range_of_bytes_is_ignored(void **state)
 {
@@ -432,6 +481,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(single_ranges_of_bytes_are_understood),
         cmocka_unit_test(two_ranges_are_the_same_when_their_words_are),
+        cmocka_unit_test(several_ranges_become_parts_that_have_no_byte_twice),
+        cmocka_unit_test(too_many_parts_are_none),
         cmocka_unit_test(what_is_no_range_of_bytes_is_ignored),
         cmocka_unit_test(several_ranges_are_told_from_one),
         cmocka_unit_test(a_range_is_held_against_the_length),
