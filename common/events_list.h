@@ -44,6 +44,10 @@ EL_EVENT(EV_TLS_RELOAD, "proxy.tls_reload", "the certificate was read again")
 EL_EVENT(EV_AUTH_TRUST, "auth.trust", "a policy lets whoever reaches the node read private objects")
 EL_EVENT(EV_REFUSED, "proxy.refused",
          "a request was refused by policy, and by which rule; once a second for each host")
+EL_EVENT(EV_INTERCEPT, "proxy.intercepts",
+         "tunnels to the listed hosts are decrypted here, with certificates of this CA")
+EL_EVENT(EV_INTERCEPT_KEY, "proxy.intercept_key_readable",
+         "others than its owner may read or change proxy.intercept_ca_key")
 EL_EVENT(EV_PROXY_AUTH, "proxy.auth_failed",
          "a client sent wrong credentials for the proxy; at most once a second on each thread")
 EL_EVENT(EV_ORIGIN_ERROR, "origin.error",

@@ -87,6 +87,11 @@ void proxy_auth_free(struct proxy_auth *a)
     free(a);
 }
 
+const char *proxy_auth_scheme_name(const struct proxy_auth *a)
+{
+    return a->scheme == EL_PROXY_AUTH_BASIC ? "basic" : "bearer";
+}
+
 struct el_str proxy_auth_challenge(const struct proxy_auth *a)
 {
     return a->scheme == EL_PROXY_AUTH_BASIC

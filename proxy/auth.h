@@ -30,6 +30,7 @@ enum el_err proxy_auth_new(enum el_proxy_auth scheme, const char *file,
                            struct proxy_auth **ret_auth, struct el_error *err);
 void proxy_auth_free(struct proxy_auth *a); /* NULL is fine */
 
+const char *proxy_auth_scheme_name(const struct proxy_auth *a); /* "basic", "bearer" */
 /* "Proxy-Authenticate: ...\r\n", for a 407. */
 struct el_str proxy_auth_challenge(const struct proxy_auth *a);
 

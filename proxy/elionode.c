@@ -345,12 +345,12 @@ static enum el_err start_proxy(struct node *n, struct el_error *err)
 }
 
 /* What el_conf_load() cannot judge: before a store is made that nobody will use. */
-static enum el_err check(const struct el_conf *conf, struct proxy_tokens **ret_tokens,
-                         struct el_error *err)
+static enum el_err check(struct node *n, struct el_error *err)
 {
-    enum el_err rc = proxy_check(conf, err);
+    enum el_err rc = proxy_check(n->conf, el_clock_wall_ms(n->clock) / 1000, err);
 
-    return rc == EL_OK ? proxy_nodeapi_read_tokens(conf->admin_tokens_file, ret_tokens, err) : rc;
+    return rc == EL_OK ? proxy_nodeapi_read_tokens(n->conf->admin_tokens_file, &n->tokens, err)
+                       : rc;
 }
 
 static enum el_err start(struct node *n, struct el_error *err)
@@ -358,7 +358,7 @@ static enum el_err start(struct node *n, struct el_error *err)
     enum el_err rc;
 
     n->metrics = el_metrics_new();
-    rc = check(n->conf, &n->tokens, err);
+    rc = check(n, err);
     if (rc == EL_OK)
         rc = find_own_addresses(n, err);
     if (rc == EL_OK)
@@ -586,7 +586,7 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "elionode: %s\n", err.text);
         return EXIT_CONF;
     }
-    if (args.check && check(n.conf, &n.tokens, &err) != EL_OK) {
+    if (args.check && check(&n, &err) != EL_OK) {
         (void)fprintf(stderr, "elionode: %s\n", err.text);
         rc = EXIT_CONF;
     } else if (!answer(&args, n.conf)) {

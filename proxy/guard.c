@@ -33,6 +33,11 @@ struct proxy_guard {
     struct ports connect;
 };
 
+struct proxy_hosts {
+    char *text; /* the rules' names point into it */
+    struct rules rules;
+};
+
 /* ---- addresses ---- */
 
 static struct in6_addr mapped(struct in_addr v4)
@@ -217,6 +222,30 @@ void proxy_guard_free(struct proxy_guard *g)
     free(g);
 }
 
+enum el_err proxy_hosts_new(const char *key, const char *text, struct proxy_hosts **ret_hosts,
+                            struct el_error *err)
+{
+    struct proxy_hosts *h = el_new(struct proxy_hosts);
+    enum el_err rc;
+
+    h->text = el_strndup(text, strlen(text));
+    rc = parse_rules(key, h->text, &h->rules, err);
+    if (rc != EL_OK) {
+        proxy_hosts_free(h);
+        return rc;
+    }
+    *ret_hosts = h;
+    return EL_OK;
+}
+
+void proxy_hosts_free(struct proxy_hosts *h)
+{
+    if (h == NULL)
+        return;
+    free(h->text);
+    free(h);
+}
+
 /* ---- judging ---- */
 
 static bool name_matches(const struct rule *r, struct el_str host)
@@ -241,6 +270,11 @@ static bool host_matches(const struct rules *rules, struct el_str host)
             return true;
     }
     return false;
+}
+
+bool proxy_hosts_has(const struct proxy_hosts *h, struct el_str host)
+{
+    return host_matches(&h->rules, host);
 }
 
 static bool has_names(const struct rules *rules)

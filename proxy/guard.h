@@ -25,6 +25,15 @@ enum el_err proxy_guard_new(const char *allow, const char *deny, const char *con
                             struct proxy_guard **ret_guard, struct el_error *err);
 void proxy_guard_free(struct proxy_guard *g); /* NULL is fine */
 
+/* A list of hosts of its own, written as proxy.allow_hosts is. Immutable. */
+struct proxy_hosts;
+/* `key` is whose value the text is, for errors. */
+enum el_err proxy_hosts_new(const char *key, const char *text, struct proxy_hosts **ret_hosts,
+                            struct el_error *err);
+void proxy_hosts_free(struct proxy_hosts *h); /* NULL is fine */
+/* By name, or by address where the host is written as one. */
+bool proxy_hosts_has(const struct proxy_hosts *h, struct el_str host);
+
 /* EL_EFORBIDDEN, and which list says so. The host as in the URL: a name or an address, IPv6 bare.
  */
 enum el_err proxy_guard_host(const struct proxy_guard *g, struct el_str host, struct el_error *err);

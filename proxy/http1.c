@@ -12,6 +12,7 @@
  *                            +-------------------------------------+ body not read
  *                            |                                     | close
  *                            +------------> LINGER <---------------+
+ *   FLUSHING, after the answer to an intercepted CONNECT: go_inside() --> HANDSHAKE
  *   any state: proxy_http1_close() --> CLOSED     (input is dropped for a while, lest a reset
  *                                            destroys the answer on its way)
  *
@@ -35,6 +36,8 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <unistd.h>
+
+#include <openssl/err.h>
 
 #include "common/log.h"
 #include "proxy/h2.h"
@@ -61,7 +64,8 @@ void proxy_http1_move(struct http1_conn *c, enum http1_state to)
         [HTTP1_IDLE] = TO(HTTP1_HEAD) | TO(HTTP1_BUSY) | TO(HTTP1_FLUSHING),
         [HTTP1_HEAD] = TO(HTTP1_BUSY) | TO(HTTP1_FLUSHING),
         [HTTP1_BUSY] = TO(HTTP1_FLUSHING),
-        [HTTP1_FLUSHING] = TO(HTTP1_IDLE) | TO(HTTP1_SKIPPING) | TO(HTTP1_LINGER),
+        [HTTP1_FLUSHING] =
+            TO(HTTP1_HANDSHAKE) | TO(HTTP1_IDLE) | TO(HTTP1_SKIPPING) | TO(HTTP1_LINGER),
         [HTTP1_SKIPPING] = TO(HTTP1_IDLE) | TO(HTTP1_LINGER),
         [HTTP1_LINGER] = 0,
         [HTTP1_CLOSED] = 0,
@@ -94,6 +98,8 @@ static void free_conn(struct proxy_later *l)
 
     EL_ASSERT(c->state == HTTP1_CLOSED);
     SSL_CTX_free(c->tls);
+    SSL_CTX_free(c->inner_tls);
+    free(c->inside);
     el_buf_deinit(&c->out);
     free(c->in.p);
     free(c->head);
@@ -431,6 +437,7 @@ static void start_request(struct http1_conn *c, size_t n)
         (void)refuse(c, 503, EL_ENOMEM, "no memory for the request head");
         return;
     }
+    c->stream.head.inside = el_str_of(c->inside);
     proxy_http1_consume(c, n);
     proxy_http1_body_begin(c, parsed.head.body_length);
     c->keep_alive = parsed.keep_alive;
@@ -491,6 +498,84 @@ static void go_idle(struct http1_conn *c)
     start_timer(c, limits_of(c)->idle_timeout_ms);
 }
 
+/* ---- TLS ---- */
+
+/* The connection goes on as HTTP/2: libh2o's. */
+static void hand_to_h2(struct http1_conn *c)
+{
+    h2o_socket_t *sock = c->sock;
+
+    proxy_http1_move(c, HTTP1_CLOSED);
+    sock->data = NULL;
+    depart(c);
+    proxy_h2_accept(thread_of(c), sock, c->client);
+}
+
+static void on_handshake(h2o_socket_t *sock, const char *err)
+{
+    struct http1_conn *c = EL_CAST(sock->data, struct http1_conn, HTTP1_MAGIC);
+    h2o_iovec_t protocol;
+
+    if (err != NULL) {
+        ERR_clear_error(); /* the next use of TLS on this thread would take it for its own */
+        if (c->inside != NULL)
+            proxy_thread_note_inside_failed(thread_of(c));
+        proxy_http1_close(c);
+        return;
+    }
+    protocol = h2o_socket_ssl_get_selected_protocol(sock);
+    if (protocol.len == 2 && memcmp(protocol.base, "h2", 2) == 0) {
+        hand_to_h2(c);
+        return;
+    }
+    go_idle(c);
+    proxy_http1_receive(c);
+    proxy_http1_advance(c);
+}
+
+static void start_handshake(struct http1_conn *c, SSL_CTX *take_tls)
+{
+    int bytes = TLS_RECEIVE_BYTES;
+
+    (void)setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+    c->tls = take_tls;
+    c->stream.is_tls = true;
+    start_timer(c, limits_of(c)->head_timeout_ms);
+    h2o_socket_ssl_handshake(c->sock, c->tls, NULL, on_handshake);
+}
+
+/* What this layer has read and not used goes back to the socket, in front. */
+static void unread(struct http1_conn *c)
+{
+    size_t n = c->in.n - c->in.off;
+
+    if (n == 0)
+        return;
+    (void)h2o_buffer_reserve(&c->sock->input, n);
+    memmove(c->sock->input->bytes + n, c->sock->input->bytes, c->sock->input->size);
+    memcpy(c->sock->input->bytes, c->in.p + c->in.off, n);
+    c->sock->input->size += n;
+}
+
+/* Where a tunnel would begin, TLS does, and then requests for the host of the tunnel. */
+static void go_inside(struct http1_conn *c)
+{
+    SSL_CTX *tls = c->inner_tls;
+
+    c->inner_tls = NULL;
+    proxy_http1_move(c, HTTP1_HANDSHAKE);
+    if (c->is_reading)
+        h2o_socket_read_stop(c->sock);
+    c->is_reading = false;
+    unread(c);
+    proxy_http1_consume(c, c->in.n - c->in.off);
+    h2o_socket_dont_read(c->sock, 0);
+    c->stream.wants_sendfile = false;
+    start_handshake(c, tls);
+}
+
+/* ---- the end of a response ---- */
+
 static void start_lingering(struct http1_conn *c)
 {
     proxy_http1_move(c, HTTP1_LINGER);
@@ -507,6 +592,8 @@ void proxy_http1_finish(struct http1_conn *c)
     c->is_counted = false;
     if (c->is_eof || (!c->keep_alive && c->body.is_done && c->in.n == c->in.off)) {
         proxy_http1_close(c);
+    } else if (c->inner_tls != NULL) {
+        go_inside(c);
     } else if (c->keep_alive && c->body.is_done) {
         go_idle(c);
     } else if (c->keep_alive) {
@@ -609,19 +696,6 @@ void proxy_http1_advance_later(struct http1_conn *c)
 
 /* ---- handing over and dropping ---- */
 
-/* What this layer has read and not used goes back to the socket, in front. */
-static void unread(struct http1_conn *c)
-{
-    size_t n = c->in.n - c->in.off;
-
-    if (n == 0)
-        return;
-    (void)h2o_buffer_reserve(&c->sock->input, n);
-    memmove(c->sock->input->bytes + n, c->sock->input->bytes, c->sock->input->size);
-    memcpy(c->sock->input->bytes, c->in.p + c->in.off, n);
-    c->sock->input->size += n;
-}
-
 static struct st_h2o_socket_t *take_socket(struct proxy_stream *s)
 {
     struct http1_conn *c = proxy_http1_conn_of(s);
@@ -640,6 +714,16 @@ static struct st_h2o_socket_t *take_socket(struct proxy_stream *s)
     proxy_http1_move(c, HTTP1_CLOSED);
     depart(c);
     return sock;
+}
+
+static void intercept(struct proxy_stream *s, struct ssl_ctx_st *take_tls)
+{
+    struct http1_conn *c = proxy_http1_conn_of(s);
+
+    EL_ASSERT(c->state == HTTP1_BUSY && !c->res.has_head && !c->is_writing && c->tls == NULL);
+    c->inner_tls = take_tls;
+    c->inside = el_strndup(s->head.target.p, s->head.target.n);
+    proxy_http1_establish(c);
 }
 
 static void drain(struct proxy_member *m)
@@ -682,47 +766,6 @@ static void name_client(struct http1_conn *c, const struct sockaddr_storage *add
     }
 }
 
-/* The connection goes on as HTTP/2: libh2o's. */
-static void hand_to_h2(struct http1_conn *c)
-{
-    h2o_socket_t *sock = c->sock;
-
-    proxy_http1_move(c, HTTP1_CLOSED);
-    sock->data = NULL;
-    depart(c);
-    proxy_h2_accept(thread_of(c), sock, c->client);
-}
-
-static void on_handshake(h2o_socket_t *sock, const char *err)
-{
-    struct http1_conn *c = EL_CAST(sock->data, struct http1_conn, HTTP1_MAGIC);
-    h2o_iovec_t protocol;
-
-    if (err != NULL) {
-        proxy_http1_close(c);
-        return;
-    }
-    protocol = h2o_socket_ssl_get_selected_protocol(sock);
-    if (protocol.len == 2 && memcmp(protocol.base, "h2", 2) == 0) {
-        hand_to_h2(c);
-        return;
-    }
-    go_idle(c);
-    proxy_http1_receive(c);
-    proxy_http1_advance(c);
-}
-
-static void start_handshake(struct http1_conn *c)
-{
-    int bytes = TLS_RECEIVE_BYTES;
-
-    (void)setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
-    c->tls = proxy_thread_tls(thread_of(c));
-    c->stream.is_tls = true;
-    start_timer(c, limits_of(c)->head_timeout_ms);
-    h2o_socket_ssl_handshake(c->sock, c->tls, NULL, on_handshake);
-}
-
 void proxy_http1_accept(struct proxy_thread *t, int take_fd, const struct sockaddr_storage *addr,
                         bool is_tls)
 {
@@ -746,7 +789,7 @@ void proxy_http1_accept(struct proxy_thread *t, int take_fd, const struct sockad
                                            (is_tls ? 0 : H2O_SOCKET_FLAG_DONT_READ));
     c->sock->data = c;
     if (is_tls) {
-        start_handshake(c);
+        start_handshake(c, proxy_thread_tls(t));
         return;
     }
     go_idle(c);
@@ -771,4 +814,5 @@ static const struct proxy_stream_ops stream_ops = {
     .end = proxy_http1_end,
     .abort = proxy_http1_abort,
     .take_socket = take_socket,
+    .intercept = intercept,
 };

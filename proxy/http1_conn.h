@@ -61,7 +61,9 @@ struct http1_conn {
     struct proxy_timer timer; /* what it means depends on the state */
     h2o_socket_t *sock;       /* NULL once it is closed or was handed over */
     int fd;
-    SSL_CTX *tls; /* NULL: plain */
+    SSL_CTX *tls;       /* NULL: plain */
+    SSL_CTX *inner_tls; /* what is to follow the answer to an intercepted CONNECT; else NULL */
+    char *inside;       /* the target of that CONNECT; NULL: none was intercepted */
     const struct proxy_stream_events *events;
     void *arg;
     bool is_advancing;   /* proxy_http1_advance() is on the stack */
@@ -129,6 +131,8 @@ void proxy_http1_send_interim(struct proxy_stream *s, int status, struct el_str 
 ssize_t proxy_http1_push(struct proxy_stream *s, const struct proxy_piece *piece);
 void proxy_http1_end(struct proxy_stream *s);
 void proxy_http1_abort(struct proxy_stream *s);
+/* Answers a CONNECT whose tunnel ends here; proxy_http1_finish() follows. */
+void proxy_http1_establish(struct http1_conn *c);
 /* Answers a message that is no request, and closes. */
 void proxy_http1_refuse(struct http1_conn *c, const struct proxy_http1_refusal *why);
 /* Whether the client took bytes since this was last asked. */

@@ -228,6 +228,7 @@ static const char *reason_of(int status)
         [415] = "Unsupported Media Type",
         [416] = "Range Not Satisfiable",
         [417] = "Expectation Failed",
+        [421] = "Misdirected Request",
         [429] = "Too Many Requests",
         [431] = "Request Header Fields Too Large",
         [500] = "Internal Server Error",
@@ -354,6 +355,16 @@ void proxy_http1_refuse(struct http1_conn *c, const struct proxy_http1_refusal *
     el_buf_deinit(&body);
     c->keep_alive = false;
     c->body = (struct http1_body){ .is_done = false }; /* what follows is no request: linger */
+    proxy_http1_move(c, HTTP1_FLUSHING);
+    flush_to_end(c);
+    proxy_http1_advance_later(c);
+}
+
+void proxy_http1_establish(struct http1_conn *c)
+{
+    el_buf_add_str(&c->out, EL_STR("HTTP/1.1 200 Connection established\r\n\r\n"));
+    c->keep_alive = true;
+    c->events = NULL;
     proxy_http1_move(c, HTTP1_FLUSHING);
     flush_to_end(c);
     proxy_http1_advance_later(c);

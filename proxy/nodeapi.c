@@ -113,16 +113,36 @@ static void add_tiers(json_t *proxy, const struct proxy *p)
     }
 }
 
+/* Always there when it is on, so that nobody overlooks it. */
+static void add_intercept(json_t *proxy_status, const struct proxy_info *info)
+{
+    json_t *o = el_json_child(proxy_status, "intercept");
+    char end[25];
+
+    el_clock_iso(info->intercept.ca_end_s * 1000, end);
+    el_json_add_str(o, "hosts", el_str_of(info->intercept.hosts));
+    el_json_add_str(o, "ca", el_str_of(info->intercept.ca));
+    el_json_add_str(o, "ca_expires_at", el_str_of(end));
+    el_json_add_u64(o, "tunnels", info->intercepted);
+    el_json_add_u64(o, "certificates_made", info->intercept.made);
+    el_json_add_u64(o, "certificates_kept", info->intercept.kept);
+}
+
 static void add_proxy(struct proxy_nodeapi *api, json_t *status)
 {
     json_t *o = el_json_child(status, "proxy");
     struct proxy *proxy = proxy_nodeapi_lock(api);
+    struct proxy_info info;
 
     if (proxy != NULL) {
         el_json_add_u64(o, "port", proxy_port(proxy));
         el_json_add_u64(o, "tls_port", proxy_tls_port(proxy));
         el_json_add_u64(o, "busy", proxy_busy(proxy));
         add_tiers(o, proxy);
+        proxy_info_get(proxy, &info);
+        el_json_add_str(o, "auth", el_str_of(info.auth));
+        if (info.intercepts)
+            add_intercept(o, &info);
     }
     proxy_nodeapi_unlock(api);
 }

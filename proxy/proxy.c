@@ -15,10 +15,13 @@
 #include "common/log.h"
 #include "common/rng.h"
 
+#include "proxy/intercept.h"
 #include "proxy/req.h"
 
 /* Credentials that wait to be verified; at 50 ms each (bcrypt, cost 10) the last waits 13 s. */
 #define MAX_CHECKS 256
+/* Hosts that wait for a certificate. */
+#define MAX_LEAVES_WAITING 1024
 
 /* About 6 MB. At 30 s each that is room for 2,000 new grants a second. */
 #define MAX_GRANTS 65536
@@ -60,12 +63,13 @@ static enum el_err new_auth(const struct el_conf *conf, struct proxy_auth **ret,
                                         : proxy_auth_new(scheme, conf->proxy_auth_file, ret, err);
 }
 
-enum el_err proxy_check(const struct el_conf *conf, struct el_error *err)
+enum el_err proxy_check(const struct el_conf *conf, int64_t now_s, struct el_error *err)
 {
     struct proxy_guard *guard = NULL;
     struct proxy_gateway *gateway = NULL;
     struct proxy_auth *auth = NULL;
     struct proxy_policies *policies = NULL;
+    struct proxy_intercept *intercept = NULL;
     enum el_err rc = new_guard(conf, &guard, err);
 
     if (rc == EL_OK)
@@ -74,6 +78,9 @@ enum el_err proxy_check(const struct el_conf *conf, struct el_error *err)
         rc = new_auth(conf, &auth, err);
     if (rc == EL_OK)
         rc = proxy_policies_new(conf, &policies, err);
+    if (rc == EL_OK)
+        rc = proxy_intercept_new(conf, now_s, &intercept, err);
+    proxy_intercept_free(intercept);
     proxy_policies_free(policies);
     proxy_auth_free(auth);
     proxy_gateway_free(gateway);
@@ -151,6 +158,27 @@ static void register_decisions(struct proxy *p, struct el_metrics *m)
     }
 }
 
+/* Whoever reads the log should know that this node reads what others believe to be sealed. */
+static enum el_err start_intercept(struct proxy *p, const struct el_conf *conf,
+                                   struct el_error *err)
+{
+    struct proxy_intercept_info info;
+    enum el_err rc =
+        proxy_intercept_new(conf, el_clock_wall_ms(p->clock) / 1000, &p->intercept, err);
+
+    if (rc != EL_OK || p->intercept == NULL)
+        return rc;
+    proxy_intercept_info_get(p->intercept, &info);
+    el_log(EL_WARN, EV_INTERCEPT,
+           "hosts=%s ca=%s advice=\"what clients send to these hosts through CONNECT is decrypted "
+           "by this node; they have to trust this CA, and its key has to stay here\"",
+           EL_LOG_Q(el_str_of(info.hosts)), EL_LOG_Q(el_str_of(info.ca)));
+    if (info.is_key_readable)
+        el_log(EL_WARN, EV_INTERCEPT_KEY, "file=%s advice=\"chmod 400\"",
+               EL_LOG_Q(el_str_of(conf->proxy_intercept_ca_key)));
+    return proxy_worker_start("proxy-leaf", MAX_LEAVES_WAITING, &p->leaf_worker, err);
+}
+
 static void register_metrics(struct proxy *p, struct el_metrics *m)
 {
     static const char *const labels[PROXY_XCACHES] = {
@@ -175,6 +203,9 @@ static void register_metrics(struct proxy *p, struct el_metrics *m)
         m, "eliop2p_proxy_auth_refused_total",
         "Requests answered with 407: without credentials for the proxy, or with wrong ones.",
         "reason=\"wrong\"");
+    p->intercepted =
+        el_metrics_counter(m, "eliop2p_intercepted_tunnels_total",
+                           "CONNECT tunnels that ended at this node, decrypted.", NULL);
     p->failed = el_metrics_counter(m, "eliop2p_proxy_failed_total",
                                    "Requests that ended in an error of our own.", NULL);
     p->bytes_out = el_metrics_counter(m, "eliop2p_proxy_body_bytes_total",
@@ -263,6 +294,8 @@ enum el_err proxy_start(const struct proxy_conf *conf, struct proxy **ret_proxy,
     if (rc == EL_OK)
         rc = add_settings(p, conf->conf, err);
     if (rc == EL_OK)
+        rc = start_intercept(p, conf->conf, err);
+    if (rc == EL_OK)
         rc = start_server(p, conf, err);
     if (rc != EL_OK) {
         proxy_stop(p);
@@ -309,6 +342,22 @@ void proxy_distrust_asked(struct proxy *p, struct el_str key, bool is_prefix)
         proxy_changes_note(&p->changes, key, el_clock_wall_ms(p->clock));
 }
 
+static const char *auth_name(struct proxy *p)
+{
+    const struct proxy_auth *auth = atomic_load(&p->settings)->auth;
+
+    return auth != NULL ? proxy_auth_scheme_name(auth) : "none";
+}
+
+void proxy_info_get(struct proxy *p, struct proxy_info *ret)
+{
+    *ret = (struct proxy_info){ .auth = auth_name(p), .intercepts = p->intercept != NULL };
+    if (p->intercept == NULL)
+        return;
+    proxy_intercept_info_get(p->intercept, &ret->intercept);
+    ret->intercepted = el_counter_get(p->intercepted);
+}
+
 void proxy_drain(struct proxy *p)
 {
     proxy_server_drain(p->server);
@@ -328,13 +377,16 @@ void proxy_stop(struct proxy *p)
 {
     if (p == NULL)
         return;
-    proxy_worker_stop(p->auth_worker); /* its answers go to queues of the server's threads */
+    proxy_worker_stop(p->auth_worker); /* their answers go to queues of the server's threads */
+    proxy_worker_stop(p->leaf_worker);
     proxy_server_stop(p->server);
     proxy_accesslog_close(p->access_log);
     proxy_gateway_free(p->gateway);
     free_settings(p);
     proxy_grants_free(p->grants);
     proxy_worker_free(p->auth_worker);
+    proxy_worker_free(p->leaf_worker);
+    proxy_intercept_free(p->intercept);
     free(p->via_line);
     free(p->via_token);
     free(p->node_id);

@@ -9,6 +9,7 @@
 
 #include "cache/cache.h"
 #include "common/conf.h"
+#include "proxy/intercept.h"
 #include "proxy/tiers.h"
 #include "storage/storage.h"
 
@@ -26,10 +27,10 @@ struct proxy_conf {
 };
 
 /*
- * What only the proxy can judge of a configuration: lists of hosts and ports, the gateway.
- * EL_ECONF names key and value. Nothing is started.
+ * What only the proxy can judge of a configuration: lists of hosts and ports, the gateway,
+ * the files of credentials and of the CA. EL_ECONF names key and value. Nothing is started.
  */
-enum el_err proxy_check(const struct el_conf *conf, struct el_error *err);
+enum el_err proxy_check(const struct el_conf *conf, int64_t now_s, struct el_error *err);
 
 enum el_err proxy_start(const struct proxy_conf *conf, struct proxy **ret_proxy,
                         struct el_error *err);
@@ -49,8 +50,16 @@ enum el_err proxy_url_key(const struct proxy *p, struct el_str target, struct el
  */
 void proxy_distrust_asked(struct proxy *p, struct el_str key, bool is_prefix);
 
+struct proxy_info {
+    const char *auth; /* the word of proxy.auth */
+    bool intercepts;  /* and then: */
+    uint64_t intercepted;
+    struct proxy_intercept_info intercept;
+};
+void proxy_info_get(struct proxy *p, struct proxy_info *ret); /* Thread: any */
+
 void proxy_drain(struct proxy *p);    /* returns at once */
 uint64_t proxy_busy(struct proxy *p); /* requests and tunnels still running */
 /* Who answered, so far. Thread: any. */
 void proxy_tiers_get(const struct proxy *p, struct proxy_tier_sums *ret);
-void proxy_stop(struct proxy *p);     /* drops what is left; NULL is fine */
+void proxy_stop(struct proxy *p); /* drops what is left; NULL is fine */

@@ -3,7 +3,7 @@
  * req: Request path 2 of 7. Before: http1.c (or h2.c) found a request and made a stream of it.
  * Next: deliver.c opens a cache reader (cache/reader.c, 3 of 7).
  *
- *     ROUTE ------------------------> TUNNEL    CONNECT
+ *     ROUTE ------------------------> TUNNEL    CONNECT; inside.c when it is intercepted
  *       | \-------------------------> PASS      what the cache has no part in
  *       v
  *     LOOKUP -----------------------> DELIVER   fresh, and for this caller
@@ -33,6 +33,7 @@
 #include "proxy/caller.h"
 #include "proxy/fresh.h"
 #include "proxy/headers_out.h"
+#include "proxy/inside.h"
 #include "proxy/notice.h"
 #include "proxy/vary.h"
 
@@ -570,6 +571,10 @@ static void tunnel(struct proxy_req *r)
         proxy_req_fail(r, EL_EUNSUPPORTED, "CONNECT is not available over HTTP/2");
         return;
     }
+    if (proxy_inside_wants(r)) {
+        proxy_inside_start(r);
+        return;
+    }
     r->tunnel_client = el_strndup(s->client, strlen(s->client));
     r->tunnel_target = el_strndup(s->head.target.p, s->head.target.n);
     r->tunnel_began_ns = s->started_ns;
@@ -630,16 +635,30 @@ void proxy_req_fail(struct proxy_req *r, enum el_err code, const char *detail)
 
 /* ---- DONE ---- */
 
+/* In an intercepted tunnel the head has only the path. */
+static struct el_str asked_url(const struct proxy_req *r, struct el_buf *room)
+{
+    const struct proxy_head *head = &r->stream->head;
+
+    if (head->inside.n == 0 || head->target.p[0] != '/')
+        return head->target;
+    el_buf_add_str(room, EL_STR("https://"));
+    el_buf_add_str(room, head->inside);
+    el_buf_add_str(room, head->target);
+    return el_buf_str(room);
+}
+
 static void account(struct proxy_req *r)
 {
     struct proxy *p = r->proxy;
     uint64_t now = el_clock_mono_ns(p->clock), began = r->stream->started_ns;
     uint64_t first = r->first_byte_ns == 0 ? now : r->first_byte_ns;
+    struct el_buf room = { 0 };
     const struct proxy_access_entry entry = {
         .wall_ms = r->started_wall_ms,
         .client = r->stream->client,
         .method = r->stream->head.method,
-        .url = r->stream->head.target,
+        .url = asked_url(r, &room),
         .status = r->status,
         .bytes = r->stream->body_bytes_sent,
         .x_cache = r->object != NULL ? proxy_xcache_name(r->xcache) : NULL,
@@ -653,6 +672,7 @@ static void account(struct proxy_req *r)
     el_hist_add(p->ttfb, (first - began) / 1000);
     if (p->access_log != NULL)
         proxy_accesslog_write(p->access_log, r->thread->index, &entry);
+    el_buf_deinit(&room);
 }
 
 /* One that the origin answered, or that needed no body, is told by that; our own errors by nobody.
@@ -691,6 +711,8 @@ static void recycle(struct proxy_req *r)
 static void release(struct proxy_req *r)
 {
     proxy_auth_forget(r->check);
+    proxy_inside_forget(r->inside);
+    SSL_CTX_free(r->tls);
     proxy_req_land(r, false, 0);
     proxy_invalidate_ended(r);
     cache_flight_leave(r->proxy->cache, &r->waiter);
@@ -711,15 +733,20 @@ static void done(struct proxy_req *r)
 {
     struct proxy_stream *s = r->stream;
     bool is_broken = r->is_broken;
+    SSL_CTX *tls = s != NULL ? r->tls : NULL;
 
-    if (s != NULL)
+    if (s != NULL) {
         account(r);
+        r->tls = NULL; /* the stream's */
+    }
     count_tiers(r);
     release(r);
     recycle(r);
     if (s == NULL)
         return;
-    if (is_broken)
+    if (tls != NULL)
+        s->ops->intercept(s, tls);
+    else if (is_broken)
         s->ops->abort(s);
     else
         s->ops->end(s);

@@ -51,6 +51,9 @@ struct proxy_settings {
     struct proxy_policies *policies;
 };
 
+struct proxy_intercept;
+struct proxy_inside;
+
 struct proxy {
     struct cache *cache;
     struct storage *storage;
@@ -65,13 +68,15 @@ struct proxy {
     bool gateway_is_object_store;
     bool (*address_allowed)(void *arg, const struct sockaddr *addr);
     void *allowed_arg;
-    struct proxy_worker *auth_worker; /* there is one as soon as settings have an auth */
+    struct proxy_intercept *intercept; /* NULL: tunnels are opaque. Immutable */
+    struct proxy_worker *leaf_worker;  /* there is one when there is an intercept */
+    struct proxy_worker *auth_worker;  /* there is one as soon as settings have an auth */
     _Atomic(struct proxy_settings *) settings;
     struct proxy_changes changes; /* by requests that this node passed on */
     struct el_counter *requests[PROXY_XCACHES];
     struct proxy_tier_counters tiers;
     struct el_counter *decisions[PROXY_RULES];
-    struct el_counter *refused, *failed, *bytes_out, *auth_missing, *auth_wrong;
+    struct el_counter *refused, *failed, *bytes_out, *auth_missing, *auth_wrong, *intercepted;
     struct el_hist *ttfb;
 };
 
@@ -144,6 +149,8 @@ struct proxy_req {
     /* TUNNEL: what its line in the access log needs of a stream that is gone by then; owned */
     char *tunnel_client, *tunnel_target;
     uint64_t tunnel_began_ns;
+    struct proxy_inside *inside; /* its certificate is being made */
+    struct ssl_ctx_st *tls;      /* referenced; the tunnel ends here, with this */
 
     /* the answer */
     struct el_buf head; /* its fields */

@@ -236,6 +236,59 @@ static enum el_err route_connect(const struct proxy_head *head, struct proxy_rou
     return rc;
 }
 
+/* ---- inside of an intercepted tunnel ---- */
+
+/* The target as it is to be sent: what the tunnel was asked for cannot be left by naming another.
+ */
+static enum el_err target_inside(const struct proxy_head *head, const struct el_url *to,
+                                 struct el_str *ret_target, struct el_error *err)
+{
+    struct el_url url;
+    enum el_err rc;
+
+    if (el_str_eq(head->method, EL_STR("CONNECT")))
+        return el_fail(err, EL_EBADREQ, 0, "a CONNECT inside of an intercepted tunnel");
+    if (head->target.n > 0 && (head->target.p[0] == '/' || el_str_eq(head->target, EL_STR("*")))) {
+        *ret_target = head->target;
+        return EL_OK;
+    }
+    rc = el_url_parse(head->target, &url, err);
+    if (rc != EL_OK)
+        return rc;
+    if (!url.is_https || !el_str_ieq(url.host, to->host) || url.port != to->port)
+        return el_fail(err, EL_EMISDIRECTED, 0, "the URL names another host than the tunnel");
+    *ret_target = url.target;
+    return EL_OK;
+}
+
+/*
+ * Which host is meant, and is verified, is what CONNECT said. A Host that differs would be answered
+ * by another site of the same server, and kept under this one's name: it is refused.
+ */
+static enum el_err route_inside(const struct proxy_head *head, struct proxy_route *route,
+                                struct el_error *err)
+{
+    struct el_url to = { .is_https = true };
+    struct el_str target;
+    enum el_err rc = el_url_parse_authority(head->inside, 0, &to, err);
+
+    if (rc == EL_OK)
+        rc = target_inside(head, &to, &target, err);
+    if (rc != EL_OK)
+        return rc;
+    if (head->host.n > 0 && !is_same_authority(head->host, &to))
+        return el_fail(err, EL_EMISDIRECTED, 0,
+                       "the Host field names another host than the tunnel");
+    if (el_str_eq(target, EL_STR("*")) && !el_str_eq(head->method, EL_STR("OPTIONS")))
+        return el_fail(err, EL_EBADREQ, 0, "only OPTIONS may ask for *");
+    to.target = target;
+    route->kind = PROXY_ROUTE_FORWARD;
+    route->host_field = head->host.n > 0 ? head->host : head->inside;
+    set_target(route, &to);
+    el_url_write_key(&route->url, true, to.host, to.port, target);
+    return EL_OK;
+}
+
 /* ---- credentials ---- */
 
 static struct el_str query_of(struct el_str target)
@@ -450,11 +503,14 @@ enum el_err proxy_route_parse(const struct proxy_gateway *g, const struct proxy_
 
     el_buf_clear(&url);
     *route = (struct proxy_route){ .url = url, .max_forwards = -1 };
-    if (el_str_eq(head->method, EL_STR("CONNECT")))
+    if (head->inside.n == 0 && el_str_eq(head->method, EL_STR("CONNECT")))
         return route_connect(head, route, err);
-    if (el_str_eq(head->target, EL_STR("*")))
+    if (head->inside.n == 0 && el_str_eq(head->target, EL_STR("*")))
         return route_star(head, route, err);
-    rc = is_origin_form ? route_gateway(g, head, route, err) : route_forward(head, route, err);
+    if (head->inside.n > 0)
+        rc = route_inside(head, route, err);
+    else
+        rc = is_origin_form ? route_gateway(g, head, route, err) : route_forward(head, route, err);
     if (rc != EL_OK)
         return rc;
     find_credentials(head, route);

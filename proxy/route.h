@@ -8,6 +8,8 @@
  *   GET /key, Host: bucket.sfx  gateway, virtual-host style; the same origin URL
  *   CONNECT host:port           tunnel
  *   OPTIONS *                   about the proxy itself
+ *   GET /path                   inside of an intercepted tunnel to host:port:
+ * https://host:port/path
  *
  * Pure. Slices of the route point into the head, the gateway, or the memory of its own `url`.
  */
@@ -51,7 +53,8 @@ struct proxy_route {
 
 /*
  * EL_EBADREQ: the target is malformed. EL_ENOORIGIN: an origin-form request, and no endpoint.
- * EL_EUNSUPPORTED: a TRACE that ends here. OPTIONS with Max-Forwards: 0 is about the proxy itself.
+ * EL_EMISDIRECTED: inside of an intercepted tunnel, and for another host. EL_EUNSUPPORTED: a TRACE
+ * that ends here. OPTIONS with Max-Forwards: 0 is about the proxy itself.
  *
  * The target is sent byte for byte as it came, but for one case: with storage.bucket set, a request
  * that does not name a bucket by its Host is sent as "/bucket" and its target, so that what is

@@ -67,7 +67,7 @@ struct proxy_server {
     unsigned n_threads, n_ready; /* n_ready: under mtx */
     uint16_t port, tls_port;
     struct proxy_h2 *h2;
-    struct el_counter *accepted, *refusals; /* these three: NULL without metrics */
+    struct el_counter *accepted, *refusals, *inside_failed; /* these four: NULL without metrics */
     struct el_gauge *open;
     _Atomic int64_t connections;
     _Atomic(struct limits_version *) limits;
@@ -194,6 +194,12 @@ void proxy_thread_note_refusal(struct proxy_thread *t)
 {
     if (t->server->refusals != NULL)
         el_counter_add(t->server->refusals, 1);
+}
+
+void proxy_thread_note_inside_failed(struct proxy_thread *t)
+{
+    if (t->server->inside_failed != NULL)
+        el_counter_add(t->server->inside_failed, 1);
 }
 
 void proxy_thread_note_accepted(struct proxy_thread *t)
@@ -469,6 +475,11 @@ static void add_metrics(struct proxy_server *s, struct el_metrics *m)
                                      "Client connections accepted.", NULL);
     s->refusals = el_metrics_counter(m, "eliop2p_malformed_requests_total",
                                      "Messages refused before they were requests.", NULL);
+    s->inside_failed = el_metrics_counter(
+        m, "eliop2p_intercept_handshake_failures_total",
+        "TLS handshakes in intercepted tunnels that failed: the client does not trust the CA, or asks "
+        "for another host.",
+        NULL);
     s->open = el_metrics_gauge(m, "eliop2p_client_connections", "Client connections open.", NULL);
 }
 

@@ -126,6 +126,9 @@ SSL_CTX *proxy_thread_tls(struct proxy_thread *t);
 /* A message was refused before it was a request: counted. */
 void proxy_thread_note_refusal(struct proxy_thread *t);
 
+/* A client broke off the handshake inside of an intercepted tunnel, or asked for another host. */
+void proxy_thread_note_inside_failed(struct proxy_thread *t);
+
 /* For listener.c: false while max_connections are open, which is logged. */
 bool proxy_thread_may_accept(struct proxy_thread *t);
 /* A connection was accepted: counted. */

@@ -86,6 +86,7 @@ static const char *hint(enum el_err code)
     case EL_ELOOP:
     case EL_EUNSUPPORTED:
     case EL_EBODYTOOLARGE:
+    case EL_EMISDIRECTED:
     case EL_ENOTCACHED:
     case EL_EDISK:
     case EL_EFULL:

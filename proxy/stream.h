@@ -20,6 +20,7 @@
 
 struct proxy_stream;
 struct proxy_thread;
+struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
 
 /* The request's head, parsed and checked (RFC 9112 framing rules); slices live as long as the
  * stream. */
@@ -29,6 +30,7 @@ struct proxy_head {
     struct el_str host;   /* the Host field; empty in HTTP/1.0 without one */
     int minor_version;    /* of HTTP/1; 1 for HTTP/2 */
     bool is_http2;
+    struct el_str inside; /* the target of the intercepted CONNECT in which it came; else empty */
     struct el_fieldv fields; /* all of them, framing included, in order */
     int64_t
         body_length; /* EL_HTTP_BODY_NONE, EL_HTTP_BODY_CHUNKED or a count (common/http_client.h) */
@@ -91,6 +93,12 @@ struct proxy_stream_ops {
      * pointer itself is NULL where that is impossible (HTTP/2): answer 501.
      */
     struct st_h2o_socket_t *(*take_socket)(struct proxy_stream *s);
+    /*
+     * CONNECT on a plain HTTP/1 connection, before any answer: says "200", serves TLS with the
+     * context (a reference) and hands on the requests inside, whose head says so. The stream is
+     * gone. NULL where take_socket is.
+     */
+    void (*intercept)(struct proxy_stream *s, struct ssl_ctx_st *take_tls);
 };
 
 struct proxy_stream {

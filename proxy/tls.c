@@ -31,14 +31,12 @@ static enum el_err fail_tls(struct el_error *err, const char *what, const char *
                    reason != NULL ? reason : "unknown reason");
 }
 
-enum el_err proxy_tls_new(const char *cert, const char *key, bool http2, SSL_CTX **ret_ctx,
-                          struct el_error *err)
+SSL_CTX *proxy_tls_context(bool http2)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-    enum el_err rc;
 
     if (ctx == NULL)
-        return fail_tls(err, "TLS context for", cert);
+        return NULL;
     SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
@@ -46,6 +44,17 @@ enum el_err proxy_tls_new(const char *cert, const char *key, bool http2, SSL_CTX
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"eliop2p", 7);
     SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, http2 ? ctx : NULL);
+    return ctx;
+}
+
+enum el_err proxy_tls_new(const char *cert, const char *key, bool http2, SSL_CTX **ret_ctx,
+                          struct el_error *err)
+{
+    SSL_CTX *ctx = proxy_tls_context(http2);
+    enum el_err rc;
+
+    if (ctx == NULL)
+        return fail_tls(err, "TLS context for", cert);
     if (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1) {
         rc = fail_tls(err, "certificate", cert);
         goto fail;

@@ -9,9 +9,11 @@ import time
 import pytest
 
 import wire
-from checks import is_our_error
-from content import MIB
+from checks import is_exact, is_our_error, is_part
+from content import MIB, Content
 from origin import Origin, make_pair
+from pki import Authority
+from tls_front import TlsFront
 
 SIZE = 5 * MIB + 3
 PATH = f"/bucket/bytes/{SIZE}/obj"
@@ -119,3 +121,60 @@ def test_an_https_origin_is_verified(start, secure, pair, trust):
             continue
         assert r.status == 200 and r.x_cache == x_cache and r.body == secure.content(PATH).bytes()
     assert secure.body_sent() == (0 if trust == "nobody" else SIZE)
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("pki"), "world")
+
+
+def test_parts_of_an_https_origin_come_from_the_cache(start, ca):
+    secure = Origin(tls=ca.server("origin"))
+    node = start(storage__endpoint=f"https://localhost:{secure.port}", storage__ca_file=ca.cert)
+    content = secure.content(PATH)
+    for first, last in ((0, 999), (MIB, 3 * MIB + 7), (500, 600), (SIZE - 10, SIZE - 1)):
+        is_part(node.get(PATH, [("Range", f"bytes={first}-{last}")]), content, first, last + 1)
+    is_exact(node.get(PATH), content)
+    secure.forget()
+    r = node.get(PATH, [("Range", f"bytes=7-{SIZE - 8}")])
+    is_part(r, content, 7, SIZE - 7)
+    assert r.x_cache == "HIT" and secure.requests() == []
+    secure.close()
+
+
+@pytest.mark.parametrize("alt_names,host,is_good", [
+    ("DNS:localhost", "localhost", True), ("DNS:localhost", "127.0.0.1", False), ("IP:127.0.0.1", "127.0.0.1", True),
+    ("DNS:elsewhere.example", "localhost", False)])
+def test_the_certificate_of_an_origin_has_to_name_it(start, ca, alt_names, host, is_good):
+    secure = Origin(tls=ca.server("named", alt_names))
+    node = start(storage__endpoint=f"https://{host}:{secure.port}", storage__ca_file=ca.cert,
+                 storage__retry_backoff_ms=10)
+    r = node.get(PATH)
+    if is_good:
+        is_exact(r, secure.content(PATH))
+    else:
+        is_our_error(r, 502)
+        assert b"certificate" in r.body and b"storage.ca_file" in r.body, r.body
+        assert "certificate" in next(l for l in node.log().splitlines() if "origin.error" in l)
+    assert bool(secure.requests()) == is_good
+    secure.close()
+
+
+@pytest.mark.parametrize("http2", [True, False])
+def test_an_https_origin_is_spoken_to_in_http_2_where_it_can(start, ca, tmp_path, http2):
+    content = Content("/obj", SIZE)
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files/obj").write_bytes(content.bytes())
+    front = TlsFront(tmp_path, ca.server("front"), files=tmp_path / "files")
+    node = start(storage__endpoint=f"https://localhost:{front.port}", storage__ca_file=ca.cert,
+                 storage__http2=str(http2).lower())
+    for x_cache in ("MISS", "HIT"):
+        r = node.get("/obj")
+        is_exact(r, content)
+        assert r.x_cache == x_cache
+    is_part(node.get("/obj", [("Range", "bytes=5-2000000")]), content, 5, 2000001)
+    assert node.get("/none").status == 404
+    front.close()
+    protocol = "HTTP/2.0" if http2 else "HTTP/1.1"
+    assert [row[:4] for row in front.served()][:1] == [(protocol, "GET", 200, SIZE)]
+    assert {row[0] for row in front.served()} == {protocol} and len(front.served()) == 2

@@ -57,6 +57,22 @@ static void check_route(const struct proxy_gateway *g, const struct proxy_head *
     check_fields(head, route);
 }
 
+/* Whatever is asked for inside of an intercepted tunnel, its host is. */
+static void check_inside(const struct proxy_head *head, struct proxy_route *route)
+{
+    struct proxy_head inside = *head;
+    struct el_error err;
+
+    inside.inside = EL_STR("in.test:8443");
+    check_route(NULL, &inside, route);
+    if (proxy_route_parse(NULL, &inside, route, &err) != EL_OK ||
+        route->kind != PROXY_ROUTE_FORWARD)
+        return;
+    CLAIM(el_str_eq(route->to.scheme, EL_STR("https")) && route->to.port == 8443);
+    CLAIM(el_str_eq(route->to.host, EL_STR("in.test")));
+    CLAIM(el_str_starts(el_buf_str(&route->url), EL_STR("https://in.test:8443")));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     static const char *const buckets[] = { "", "b" };
@@ -76,6 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         check_route(g, &head, &route);
         proxy_gateway_free(g);
     }
+    check_inside(&head, &route);
     el_buf_deinit(&route.url);
     return 0;
 }

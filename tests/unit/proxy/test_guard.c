@@ -344,6 +344,25 @@ static void a_request_that_came_by_here_is_a_loop(void **state)
     assert_int_equal(proxy_guard_loop(NO_FIELDS, EL_STR("node-1a2b"), NULL), EL_OK);
 }
 
+static void a_list_of_its_own_knows_names_suffixes_and_addresses(void **state)
+{
+    static const char *const in[] = { "a.test", "A.Test.", "b.s.test", "10.1.2.3", "::1" };
+    static const char *const out[] = { "s.test", "xa.test", "a.test.e", "11.0.0.1", "::2", "" };
+    struct proxy_hosts *h = NULL;
+    struct el_error err = { 0 };
+
+    (void)state;
+    assert_int_equal(proxy_hosts_new("k", "a.test, *.s.test,10.0.0.0/8,::1", &h, NULL), EL_OK);
+    for (size_t i = 0; i < EL_COUNT(in); i++)
+        assert_true(proxy_hosts_has(h, el_str_of(in[i])));
+    for (size_t i = 0; i < EL_COUNT(out); i++)
+        assert_false(proxy_hosts_has(h, el_str_of(out[i])));
+    proxy_hosts_free(h);
+    proxy_hosts_free(NULL);
+    assert_int_equal(proxy_hosts_new("its.key", "a b", &h, &err), EL_ECONF);
+    assert_non_null(strstr(err.text, "its.key"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,6 +379,7 @@ int main(void)
         cmocka_unit_test(connect_reaches_listed_ports_of_hosts_that_are_not_denied),
         cmocka_unit_test(a_list_that_cannot_be_read_is_refused_by_key_and_entry),
         cmocka_unit_test(a_list_has_an_end),
+        cmocka_unit_test(a_list_of_its_own_knows_names_suffixes_and_addresses),
         cmocka_unit_test(a_request_that_came_by_here_is_a_loop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -55,6 +55,15 @@ uint64_t proxy_busy(struct proxy *p)
     return 2;
 }
 
+void proxy_info_get(struct proxy *p, struct proxy_info *ret)
+{
+    (void)p;
+    *ret = (struct proxy_info){ .auth = "basic",
+                                .intercepts = true,
+                                .intercepted = 7,
+                                .intercept = { .hosts = "*.test", .ca = "CN = c", .made = 3 } };
+}
+
 /* ---- what operators ask: answered at once, but by message, as the cache does ---- */
 
 static char asked[128]; /* the last question, written down */
@@ -251,6 +260,7 @@ static void status_has_the_figures_of_every_part(void **state)
     assert_int_equal(number(tiers, "disk", "requests"), 4);
     assert_int_equal(number(tiers, "origin", "bytes"), 900);
     assert_int_equal(number(tiers, "memory", "requests"), 0);
+    assert_int_equal(number(json_object_get(root, "proxy"), "intercept", "tunnels"), 7);
     assert_int_equal(number(json_object_get(root, "cache"), "memory", "used_bytes"), 400);
     assert_int_equal(number(json_object_get(root, "cache"), "heat", "hot"), 3);
     assert_int_equal(number(root, "cache", "objects"), 5);

@@ -571,6 +571,80 @@ static void behind_a_gateway_both_names_of_the_origin_are_its_own(void **state)
     proxy_gateway_free(g);
 }
 
+/* ---- inside of an intercepted tunnel ---- */
+
+static enum el_err parse_inside(const char *method, const char *target, const char *host,
+                                struct proxy_route *route)
+{
+    struct proxy_head h = head(method, target, host, NO_FIELDS);
+
+    h.inside = EL_STR("O.test:443");
+    return parse(NULL, &h, route);
+}
+
+static void what_comes_in_an_intercepted_tunnel_is_for_its_host(void **state)
+{
+    static const struct forward cases[] = {
+        { "/p?q", "o.test", "o.test", "/p?q", "https://o.test/p?q" },
+        { "/p%2f", "O.TEST:443", "O.TEST:443", "/p%2f", "https://o.test/p%2F" },
+        { "//e.test/p", "o.test", "o.test", "//e.test/p", "https://o.test//e.test/p" },
+        { "/p", "", "O.test:443", "/p", "https://o.test/p" },
+        { "https://o.test/p", "o.test", "o.test", "/p", "https://o.test/p" },
+        { "https://o.test:443", "o.test", "o.test", "/", "https://o.test/" },
+    };
+    struct proxy_route route = { 0 };
+
+    (void)state;
+    for (size_t i = 0; i < EL_COUNT(cases); i++) {
+        assert_int_equal(parse_inside("GET", cases[i].target, cases[i].host, &route), EL_OK);
+        assert_int_equal(route.kind, PROXY_ROUTE_FORWARD);
+        assert_str(route.to.scheme, "https");
+        assert_str(route.to.host, "O.test");
+        assert_int_equal(route.to.port, 443);
+        assert_str(route.host_field, cases[i].sent_host);
+        assert_str(route.to.target, cases[i].sent_target);
+        assert_str(el_buf_str(&route.url), cases[i].url);
+    }
+    assert_int_equal(parse_inside("OPTIONS", "*", "o.test", &route), EL_OK);
+    assert_int_equal(route.kind, PROXY_ROUTE_FORWARD);
+    assert_str(route.to.target, "*");
+    el_buf_deinit(&route.url);
+}
+
+static void nothing_in_an_intercepted_tunnel_leaves_its_host(void **state)
+{
+    static const struct {
+        const char *method, *target, *host;
+        enum el_err code;
+    } cases[] = {
+        { "GET", "/p", "e.test", EL_EMISDIRECTED },
+        { "GET", "/p", "o.test:80", EL_EMISDIRECTED },
+        { "GET", "/p", "o.test.", EL_EMISDIRECTED },
+        { "GET", "https://e.test/p", "e.test", EL_EMISDIRECTED },
+        { "GET", "https://e.test/p", "o.test", EL_EMISDIRECTED },
+        { "GET", "https://o.test/p", "e.test", EL_EMISDIRECTED },
+        { "GET", "https://o.test:444/p", "o.test", EL_EMISDIRECTED },
+        { "GET", "http://o.test/p", "o.test", EL_EMISDIRECTED },
+        { "GET", "http://o.test:443/p", "o.test", EL_EMISDIRECTED },
+        { "CONNECT", "o.test:443", "o.test", EL_EBADREQ },
+        { "CONNECT", "/p", "o.test", EL_EBADREQ },
+        { "GET", "*", "o.test", EL_EBADREQ },
+        { "GET", "p", "o.test", EL_EBADREQ },
+        { "GET", "", "o.test", EL_EBADREQ },
+    };
+    struct proxy_route route = { 0 };
+
+    (void)state;
+    for (size_t i = 0; i < EL_COUNT(cases); i++) {
+        enum el_err rc = parse_inside(cases[i].method, cases[i].target, cases[i].host, &route);
+
+        if (rc != cases[i].code)
+            fail_msg("%s %s, Host %s: %s", cases[i].method, cases[i].target, cases[i].host,
+                     el_err_name(rc));
+    }
+    el_buf_deinit(&route.url);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -589,6 +663,8 @@ int main(void)
         cmocka_unit_test(what_a_signature_covers_is_known),
         cmocka_unit_test(a_range_that_is_not_there_is_not_signed),
         cmocka_unit_test(a_route_that_is_used_again_keeps_nothing_of_the_last_request),
+        cmocka_unit_test(what_comes_in_an_intercepted_tunnel_is_for_its_host),
+        cmocka_unit_test(nothing_in_an_intercepted_tunnel_leaves_its_host),
         cmocka_unit_test(a_key_is_the_same_however_the_object_is_named),
         cmocka_unit_test(an_answer_names_resources_of_its_own_origin_only),
         cmocka_unit_test(behind_a_gateway_both_names_of_the_origin_are_its_own),
