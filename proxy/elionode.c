@@ -494,6 +494,7 @@ static void *give_up(void *arg)
 {
     struct node *n = arg;
     uint64_t began_ms = el_clock_mono_ms(n->clock), waited_ms = 0;
+    int before;
 
     while (waited_ms < STOP_MS) {
         int sig = wait_for_signal(n, (long)(STOP_MS - waited_ms));
@@ -502,18 +503,23 @@ static void *give_up(void *arg)
         if (sig == SIGTERM || sig == SIGINT)
             break;
     }
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before); /* the last word is ours */
     el_log(EL_ERROR, EV_NODE_STUCK, "waited_ms=%llu", (unsigned long long)waited_ms);
     _exit(EXIT_RUNTIME);
 }
 
-/* The thread ends with the process, whichever of them is first to end that. */
+/* The thread looks at the node, so it has to be gone before that goes; waiting can be called off.
+ */
 static void stop_in_time(struct node *n)
 {
     pthread_t thread;
+    bool has_thread = pthread_create(&thread, NULL, give_up, n) == 0;
 
-    if (pthread_create(&thread, NULL, give_up, n) == 0)
-        EL_ASSERT(pthread_detach(thread) == 0);
     stop(n);
+    if (!has_thread)
+        return;
+    EL_ASSERT(pthread_cancel(thread) == 0);
+    EL_ASSERT(pthread_join(thread, NULL) == 0);
 }
 
 static int run(struct node *n)
