@@ -513,10 +513,23 @@ static void block_done_locked(struct cache_object *o, struct cache_block *b)
         cache_block_drop_locked(o, b->number);
 }
 
+/*
+ * What is only good as a whole is whole now. Before its reader is told: whoever has read it to its
+ * end and asks again finds it.
+ */
+static void publish_whole_locked(struct cache_object *o, struct cache_object **replaced,
+                                 size_t *ret_n)
+{
+    *ret_n = 0;
+    if (o->wants_index && o->is_kept && cache_object_is_complete_locked(o))
+        (void)cache_index_add_locked(o, replaced, ret_n);
+}
+
 static size_t write_block(struct cache_fill *f, uint64_t block, const void *bytes, size_t n)
 {
-    struct cache_object *o = f->object;
+    struct cache_object *o = f->object, *replaced[CACHE_MAX_VARIANTS];
     struct cache_block *b = f->block;
+    size_t n_replaced;
     uint32_t size = cache_block_bytes(o, block), hi = b->hi;
     bool is_done = hi + n == size;
 
@@ -538,7 +551,10 @@ static size_t write_block(struct cache_fill *f, uint64_t block, const void *byte
     f->block = NULL;
     b->is_offered = o->cache->l2 != NULL;
     block_done_locked(o, b);
+    publish_whole_locked(o, replaced, &n_replaced);
     cache_fill_unpause_and_unlock(o);
+    while (n_replaced > 0)
+        cache_object_replaced(replaced[--n_replaced]);
     if (o->cache->l2 != NULL)
         cache_l2_offer(o->cache->l2, o, block);
     cache_fill_feed_starved(o->cache);
@@ -813,7 +829,7 @@ void cache_fill_done(struct cache_fill *f, enum el_err code, const struct el_err
 {
     struct cache_object *o = f->object, *replaced[CACHE_MAX_VARIANTS];
     struct cache *c = o->cache;
-    size_t n = 0;
+    size_t n;
     bool was_in_index, is_dead;
 
     EL_ASSERT(f->magic == FILL_MAGIC && !f->is_over);
@@ -823,8 +839,7 @@ void cache_fill_done(struct cache_fill *f, enum el_err code, const struct el_err
     el_list_remove(&f->link);
     was_in_index = conclude_locked(o, code, f->position);
     settle_block_locked(f);
-    if (o->wants_index && o->is_kept && cache_object_is_complete_locked(o))
-        (void)cache_index_add_locked(o, replaced, &n);
+    publish_whole_locked(o, replaced, &n);
     is_dead = o->is_dead;
     wake_all_locked(f, code, err);
     cache_fill_unpause_and_unlock(o); /* those that waited for the block it had */

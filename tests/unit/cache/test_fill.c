@@ -619,6 +619,38 @@ static void a_woken_reader_finds_its_block_however_scarce_memory_is(void **state
     world_close(&w);
 }
 
+/* Whoever has read the last byte and asks again must not find nothing, and ask the origin. */
+static void what_is_good_only_as_a_whole_is_found_once_its_last_byte_is_there(void **state)
+{
+    static const enum el_err codes[] = { EL_OK, EL_ERESET };
+    struct cache_object *o, *found[CACHE_MAX_VARIANTS];
+    struct client c = { 0 };
+    struct cache_fill *f;
+    struct world w;
+
+    (void)state;
+    for (size_t i = 0; i < EL_COUNT(codes); i++) {
+        world_open(&w, 64 * MB);
+        o = new_object(&w, "http://o/weak", 2 * MB, false);
+        client_open(&w, &c, o, 0, 2 * MB);
+        f = cache_fill_adopt(o, &w.source, &c.ticket, 0, 2 * MB);
+        assert_true(cache_object_publish(o));
+        assert_int_equal(give(f, 1, 2 * MB - 1), 2 * MB - 1);
+        assert_int_equal(cache_lookup(w.cache, EL_STR("http://o/weak"), found), 0);
+        assert_int_equal(give(f, 1, 1), 1);
+        assert_int_equal(drain(&c, 1, UINT64_MAX), CACHE_READ_END);
+        assert_int_equal(cache_lookup(w.cache, EL_STR("http://o/weak"), found), 1);
+        cache_object_unref(found[0]);
+        cache_fill_done(f, codes[i], NULL);
+        assert_int_equal(cache_lookup(w.cache, EL_STR("http://o/weak"), found), codes[i] == EL_OK);
+        if (codes[i] == EL_OK)
+            cache_object_unref(found[0]);
+        cache_reader_close(&c.r);
+        cache_object_unref(o);
+        world_close(&w);
+    }
+}
+
 static void what_is_too_long_to_be_kept_as_a_whole_leaves_the_rest_alone(void **state)
 {
     struct cache_object *kept, *o, *found[CACHE_MAX_VARIANTS];
@@ -683,6 +715,7 @@ int main(void)
         cmocka_unit_test(a_source_that_brings_nothing_is_not_asked_for_ever),
         cmocka_unit_test(a_fill_without_memory_waits_and_hears_when_there_is_some),
         cmocka_unit_test(a_woken_reader_finds_its_block_however_scarce_memory_is),
+        cmocka_unit_test(what_is_good_only_as_a_whole_is_found_once_its_last_byte_is_there),
         cmocka_unit_test(what_is_too_long_to_be_kept_as_a_whole_leaves_the_rest_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
