@@ -92,7 +92,7 @@ bool proxy_refresh_stand_in(struct proxy_req *r, bool is_unreachable)
     if (r->stream == NULL || r->object == NULL || r->head_is_sent)
         return false;
     meta = cache_object_meta(r->object);
-    may = meta->is_public &&
+    may = meta->is_public && !proxy_invalidate_doubts(r, meta->response_ms) &&
           proxy_fresh_may_stand_in(meta, &r->fresh, proxy_req_now(r), is_unreachable);
     cache_meta_unref(meta);
     if (!may || !is_here(r))
@@ -115,7 +115,7 @@ bool proxy_refresh_must_fail(const struct proxy_req *r)
     struct cache_meta *meta;
     bool must;
 
-    if (r->object == NULL)
+    if (r->object == NULL || r->step != PROXY_STEP_ASK)
         return false;
     meta = cache_object_meta(r->object);
     must = meta->must_revalidate;

@@ -135,6 +135,16 @@ def test_a_private_copy_never_stands_in(origin, node):
     is_our_error(node.get(origin.url + "/a"), 502)
 
 
+def test_what_a_request_may_have_changed_does_not_stand_in(origin, node):
+    k = origin.add("/a", size=100, cache_control=f"{STALE}, stale-if-error=60")
+    node.get(origin.url + "/a")
+    k.fail_status = 500
+    assert node.get(origin.url + "/a", method="POST", body=b"x").status == 500
+    assert node.get(origin.url + "/a").status == 500
+    origin.close()
+    is_our_error(node.get(origin.url + "/a"), 502)
+
+
 def test_what_is_here_in_part_only_does_not_stand_in(origin, node):
     size = 4 << 20
     origin.add("/a", size=size, cache_control=STALE)
