@@ -162,6 +162,17 @@ bool store_sign_has_plus(struct el_str target)
     return el_str_find(target, '+') < target.n;
 }
 
+bool store_sign_hides(struct el_str escaped, char byte)
+{
+    for (size_t i = 0; i < escaped.n;) {
+        char c = next_decoded(escaped, &i);
+
+        if ((unsigned char)c < ' ' || c == 0x7f || c == byte)
+            return true;
+    }
+    return false;
+}
+
 struct el_str store_sign_path(struct el_str target)
 {
     return el_str_first(target, el_str_find(target, '?'));
@@ -278,6 +289,18 @@ enum el_err store_sign_add_query(struct el_buf *out, struct el_str query, const 
     }
     el_buf_deinit(&memory);
     return rc;
+}
+
+void store_sign_add_parameter(struct el_buf *target, const char *name, struct el_str value)
+{
+    struct el_str query = store_sign_query(el_buf_str(target));
+
+    if (query.p == NULL)
+        el_buf_add_byte(target, '?');
+    else if (query.n > 0)
+        el_buf_add_byte(target, '&');
+    el_buf_addf(target, "%s=", name);
+    store_sign_add_encoded(target, value, false);
 }
 
 /* ---- header fields ---- */

@@ -39,6 +39,8 @@ enum el_err store_sign_check(const struct store_sign_request *req, struct el_err
  * what was signed. Whoever verifies refuses it.
  */
 bool store_sign_has_plus(struct el_str target);
+/* Whether, decoded, it holds a control byte or this one: it would read as more than it is. */
+bool store_sign_hides(struct el_str escaped, char byte);
 struct el_str store_sign_path(struct el_str target);
 struct el_str store_sign_query(struct el_str target); /* without "?"; p is NULL without one */
 
@@ -66,6 +68,9 @@ bool store_sign_has_parameter(struct el_str query, const char *name);
  */
 enum el_err store_sign_add_query(struct el_buf *out, struct el_str query, const char *without,
                                  bool is_bare, struct el_error *err);
+
+/* Appends "?name=value" or "&name=value", the value encoded. */
+void store_sign_add_parameter(struct el_buf *target, const char *name, struct el_str value);
 
 /* ---- header fields ---- */
 

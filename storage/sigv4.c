@@ -235,38 +235,30 @@ enum el_err store_sigv4_sign(const struct store_sigv4_signer *by, struct el_str 
 
 /* ---- to presign ---- */
 
-static void add_parameter(struct el_buf *out, const char *name, struct el_str value)
-{
-    el_buf_addf(out, "&%s=", name);
-    store_sign_add_encoded(out, value, false);
-}
-
 /* The target with everything but the signature. */
 static void write_unsigned(const struct store_sigv4_signer *by,
                            const struct store_sign_request *req, const struct store_sign_key *key,
                            const struct store_sign_names *names, int64_t expires_s,
                            struct el_buf *out)
 {
+    char time[STORE_SIGN_TIME_BYTES], seconds[24];
     struct el_buf value = { 0 };
-    char time[STORE_SIGN_TIME_BYTES];
 
     store_sign_time_write(by->now_s, time);
+    (void)snprintf(seconds, sizeof(seconds), "%lld", (long long)expires_s); /* of seven digits */
     el_buf_add_str(out, req->target);
-    if (store_sign_query(req->target).n > 0)
-        el_buf_add_byte(out, '&');
-    else if (store_sign_query(req->target).p == NULL)
-        el_buf_add_byte(out, '?');
-    el_buf_addf(out, "X-Amz-Algorithm=%s", dialect.algorithm);
+    store_sign_add_parameter(out, "X-Amz-Algorithm", el_str_of(dialect.algorithm));
     store_sign_add_credential(&value, &dialect, by->key_id, &key->scope);
-    add_parameter(out, "X-Amz-Credential", el_buf_str(&value));
-    el_buf_addf(out, "&X-Amz-Date=%s&X-Amz-Expires=%lld", time, (long long)expires_s);
+    store_sign_add_parameter(out, "X-Amz-Credential", el_buf_str(&value));
+    store_sign_add_parameter(out, "X-Amz-Date", el_str_of(time));
+    store_sign_add_parameter(out, "X-Amz-Expires", el_str_of(seconds));
     el_buf_clear(&value);
     store_sign_names_write(names, &value);
-    add_parameter(out, "X-Amz-SignedHeaders", el_buf_str(&value));
+    store_sign_add_parameter(out, "X-Amz-SignedHeaders", el_buf_str(&value));
     if (by->payload.n > 0)
-        add_parameter(out, "X-Amz-Content-Sha256", by->payload);
+        store_sign_add_parameter(out, "X-Amz-Content-Sha256", by->payload);
     if (by->token.n > 0)
-        add_parameter(out, "X-Amz-Security-Token", by->token);
+        store_sign_add_parameter(out, "X-Amz-Security-Token", by->token);
     el_buf_deinit(&value);
 }
 
@@ -305,7 +297,7 @@ static enum el_err presign_with(const struct store_sigv4_signer *by,
     if (rc != EL_OK)
         return rc;
     el_hex(mac, sizeof(mac), hex);
-    el_buf_addf(out, "&X-Amz-Signature=%s", hex);
+    store_sign_add_parameter(out, "X-Amz-Signature", el_str_of(hex));
     return EL_OK;
 }
 

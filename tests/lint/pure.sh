@@ -10,7 +10,7 @@ shift
     proxy/changes proxy/http1_parse proxy/credentials proxy/date proxy/directives proxy/headers_out proxy/notice \
     proxy/query proxy/s3 proxy/s3_delete proxy/status \
     proxy/access proxy/grant proxy/policies proxy/rules proxy/signature \
-    proxy/leaf storage/sign storage/sigv4
+    proxy/leaf storage/oss storage/sign storage/sigv4
 
 acts='^(time|clock|clock_.*|gettimeofday|localtime.*|mktime|nanosleep|u?sleep|socket|connect|bind|listen|accept4?'
 acts+='|send.*|recv.*|p?read(v|64|v2)?|p?write(v|64|v2)?|open(at|64|dir)?|close|fopen(64)?|fread|fwrite|fclose|f?printf'
