@@ -60,6 +60,7 @@ EL_CONF_INT(proxy, drain_timeout_ms, 30000, 0, 3600000, 1, NULL, "after SIGTERM 
 EL_CONF_STR(proxy, access_log, "", 0, NULL, "file for one line per request, - for standard output; empty: none")
 
 EL_CONF_ENUM(auth, mode, 0, "origin|trust|deny", 1, NULL, "who may read what is cached: origin: whom the origin lets; trust: whoever reaches the node, private objects included; deny: nobody, every request is answered with 403. Policies may say otherwise for parts of an origin")
+EL_CONF_STR(auth, keys_file, "", 1, NULL, "access keys and their secrets, whose signatures the node verifies itself: a section [name] for each, with access_key and secret_key; read again at reload and when it changes; empty: none")
 EL_CONF_INT(auth, grant_ttl_s, 30, 0, 3600, 1, NULL, "how long the origin's yes to a signed request is good for the same request; what it revokes is served for so long at most; 0: it is asked each time")
 
 EL_CONF_INT(admin, listen_port, 8082, 0, 65535, 0, NULL, "node API: health, metrics, status; 0: any free one")

@@ -42,6 +42,10 @@ EL_EVENT(EV_ACCEPT_PAUSED, "proxy.accept_paused",
          "the connection limit or the descriptor limit is reached")
 EL_EVENT(EV_TLS_RELOAD, "proxy.tls_reload", "the certificate was read again")
 EL_EVENT(EV_AUTH_TRUST, "auth.trust", "a policy lets whoever reaches the node read private objects")
+EL_EVENT(EV_AUTH_KEYS, "auth.keys",
+         "auth.keys_file was read, how many keys it has; or why it was not")
+EL_EVENT(EV_AUTH_KEYS_MODE, "auth.keys_mode",
+         "auth.keys_file can be read by others than its owner: chmod 600")
 EL_EVENT(EV_REFUSED, "proxy.refused",
          "a request was refused by policy, and by which rule; once a second for each host")
 EL_EVENT(EV_INTERCEPT, "proxy.intercepts",

@@ -13,17 +13,25 @@
 #include "proxy/grants.h"
 #include "proxy/policies.h"
 #include "proxy/rules.h"
+#include "proxy/verify.h"
 
 /* What of a request is needed once its head may be gone. Zeroed: nothing is known of its sender. */
 struct proxy_authority {
     bool is_known;    /* it is signed, and so the digests are there */
     int64_t until_ms; /* wall clock: the signature's end */
     struct el_digest holder, request;
+
+    /* Signed with a secret that the node knows, as far as that was looked at. */
+    bool was_verified, is_right;
+    struct el_digest key;
+    struct el_digest prefix_holder, prefix_key; /* where a policy grants its prefix */
 };
 
 struct proxy_authorise_in {
     struct proxy_grants *grants;
     struct el_sha256 *hash;
+    struct proxy_verifier *verifier;
+    const struct proxy_keys *keys; /* NULL: the node knows no secrets */
     const struct proxy_policy *policy;
     const struct proxy_route *route;
     struct el_str method;
@@ -36,12 +44,11 @@ struct proxy_authorise_in {
 void proxy_authority_read(const struct proxy_authorise_in *in, struct proxy_authority *ret);
 
 /*
- * `meta`: of the copy that the request selects, NULL when there is none; is_fresh: it may be used
- * without asking the origin.
+ * `who` may learn more of the sender here. `meta`: of the copy that the request selects, NULL when
+ * there is none; is_fresh: it may be used without asking the origin.
  */
-enum proxy_rule proxy_authorise(const struct proxy_authorise_in *in,
-                                const struct proxy_authority *who, const struct cache_meta *meta,
-                                bool is_fresh);
+enum proxy_rule proxy_authorise(const struct proxy_authorise_in *in, struct proxy_authority *who,
+                                const struct cache_meta *meta, bool is_fresh);
 
 /* The origin answered the request with `status`; it was asked at asked_ms by the wall clock. */
 void proxy_authorise_learn(struct proxy_grants *grants, const struct proxy_policy *policy,

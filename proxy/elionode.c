@@ -28,8 +28,9 @@
 #include "proxy/self.h"
 #include "storage/storage.h"
 
-#define DRAIN_POLL_MS 20
-#define STOP_MS       10000u /* after that */
+#define DRAIN_POLL_MS    20
+#define LOOK_AT_FILES_MS 1000
+#define STOP_MS          10000u /* after that */
 
 extern char **environ;
 
@@ -477,9 +478,11 @@ static uint64_t drain(struct node *n)
 static uint64_t serve(struct node *n)
 {
     for (;;) {
-        int sig = sigwaitinfo(&n->signals, NULL);
+        int sig = wait_for_signal(n, LOOK_AT_FILES_MS);
 
-        if (sig == SIGHUP)
+        if (sig == 0)
+            proxy_look_at_files(n->proxy, n->conf);
+        else if (sig == SIGHUP)
             reload(n);
         else if (sig == SIGTERM || sig == SIGINT)
             return drain(n);

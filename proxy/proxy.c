@@ -10,8 +10,10 @@
 
 #include <ctype.h>
 #include <limits.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "common/log.h"
 #include "common/rng.h"
 
@@ -22,6 +24,8 @@
 #define MAX_CHECKS 256
 /* Hosts that wait for a certificate. */
 #define MAX_LEAVES_WAITING 1024
+
+#define MAX_KEYS_BYTES (4 * EL_MIB)
 
 /* About 6 MB. At 30 s each that is room for 2,000 new grants a second. */
 #define MAX_GRANTS 65536
@@ -63,6 +67,26 @@ static enum el_err new_auth(const struct el_conf *conf, struct proxy_auth **ret,
                                         : proxy_auth_new(scheme, conf->proxy_auth_file, ret, err);
 }
 
+/* *ret is NULL when there is no file. */
+static enum el_err new_keys(const struct el_conf *conf, struct proxy_keys **ret, mode_t *ret_mode,
+                            struct el_error *err)
+{
+    const char *path = conf->auth_keys_file;
+    struct el_buf text = { 0 };
+    enum el_err rc = EL_OK;
+
+    *ret = NULL;
+    if (path[0] == '\0')
+        return EL_OK;
+    rc = el_file_read("auth.keys_file", path, MAX_KEYS_BYTES, &text, ret_mode, err);
+    if (rc == EL_OK)
+        rc = proxy_keys_parse(path, el_buf_str(&text), ret, err);
+    if (text.p != NULL)
+        explicit_bzero(text.p, text.cap);
+    el_buf_deinit(&text);
+    return rc;
+}
+
 enum el_err proxy_check(const struct el_conf *conf, int64_t now_s, struct el_error *err)
 {
     struct proxy_guard *guard = NULL;
@@ -70,6 +94,8 @@ enum el_err proxy_check(const struct el_conf *conf, int64_t now_s, struct el_err
     struct proxy_auth *auth = NULL;
     struct proxy_policies *policies = NULL;
     struct proxy_intercept *intercept = NULL;
+    struct proxy_keys *keys = NULL;
+    mode_t mode;
     enum el_err rc = new_guard(conf, &guard, err);
 
     if (rc == EL_OK)
@@ -81,6 +107,9 @@ enum el_err proxy_check(const struct el_conf *conf, int64_t now_s, struct el_err
     if (rc == EL_OK)
         rc = proxy_intercept_new(conf, now_s, &intercept, err);
     proxy_intercept_free(intercept);
+    if (rc == EL_OK)
+        rc = new_keys(conf, &keys, &mode, err);
+    proxy_keys_free(keys);
     proxy_policies_free(policies);
     proxy_auth_free(auth);
     proxy_gateway_free(gateway);
@@ -90,6 +119,7 @@ enum el_err proxy_check(const struct el_conf *conf, int64_t now_s, struct el_err
 
 static void free_settings_version(struct proxy_settings *s)
 {
+    proxy_keys_free(s->keys);
     proxy_policies_free(s->policies);
     proxy_auth_free(s->auth);
     proxy_guard_free(s->guard);
@@ -107,15 +137,45 @@ static void warn_of_trust(const struct proxy_policies *policies)
                EL_LOG_Q(el_str_of(p->prefix[0] != '\0' ? p->prefix : "(everything)")));
 }
 
+static void tell_of_keys(const struct proxy_keys *keys, mode_t mode)
+{
+    if (keys == NULL)
+        return;
+    el_log(EL_INFO, EV_AUTH_KEYS, "keys=%zu", proxy_keys_count(keys));
+    if ((mode & (S_IRWXG | S_IRWXO)) != 0)
+        el_log(EL_WARN, EV_AUTH_KEYS_MODE, "mode=%04o advice=\"chmod 600\"",
+               (unsigned)mode & 07777u);
+}
+
+/* What tells one state of a file from another. Zeroed when there is none. */
+static struct proxy_stamp stamp_of(const char *path)
+{
+    struct stat st;
+
+    if (path[0] == '\0' || stat(path, &st) != 0)
+        return (struct proxy_stamp){ 0 };
+    return (struct proxy_stamp){
+        .inode = st.st_ino,
+        .bytes = (uint64_t)st.st_size,
+        .changed_ns = (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec,
+    };
+}
+
 static enum el_err add_settings(struct proxy *p, const struct el_conf *conf, struct el_error *err)
 {
     struct proxy_settings *s = el_new(struct proxy_settings);
-    enum el_err rc = new_guard(conf, &s->guard, err);
+    mode_t keys_mode = 0;
+    enum el_err rc;
+
+    p->keys_stamp = stamp_of(conf->auth_keys_file);
+    rc = new_guard(conf, &s->guard, err);
 
     if (rc == EL_OK)
         rc = new_auth(conf, &s->auth, err);
     if (rc == EL_OK)
         rc = proxy_policies_new(conf, &s->policies, err);
+    if (rc == EL_OK)
+        rc = new_keys(conf, &s->keys, &keys_mode, err);
     if (rc == EL_OK && s->auth != NULL && p->auth_worker == NULL)
         rc = proxy_worker_start("proxy-auth", MAX_CHECKS, &p->auth_worker, err);
     if (rc != EL_OK) {
@@ -128,6 +188,7 @@ static enum el_err add_settings(struct proxy *p, const struct el_conf *conf, str
         .stale_error_ms = (int64_t)conf->cache_stale_if_error_s * 1000,
     };
     warn_of_trust(s->policies);
+    tell_of_keys(s->keys, keys_mode);
     s->older = atomic_load(&p->settings);
     atomic_store(&p->settings, s);
     return EL_OK;
@@ -356,6 +417,18 @@ void proxy_info_get(struct proxy *p, struct proxy_info *ret)
         return;
     proxy_intercept_info_get(p->intercept, &ret->intercept);
     ret->intercepted = el_counter_get(p->intercepted);
+}
+
+void proxy_look_at_files(struct proxy *p, const struct el_conf *conf)
+{
+    struct proxy_stamp now = stamp_of(conf->auth_keys_file);
+    struct el_error err = { 0 };
+
+    if (now.inode == p->keys_stamp.inode && now.bytes == p->keys_stamp.bytes &&
+        now.changed_ns == p->keys_stamp.changed_ns)
+        return;
+    if (add_settings(p, conf, &err) != EL_OK)
+        el_log_error(EL_ERROR, EV_AUTH_KEYS, &err);
 }
 
 void proxy_drain(struct proxy *p)

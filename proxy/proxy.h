@@ -58,6 +58,12 @@ struct proxy_info {
 };
 void proxy_info_get(struct proxy *p, struct proxy_info *ret); /* Thread: any */
 
+/*
+ * Reads what changed of the files that are watched (auth.keys_file); conf is the one in effect. To
+ * be called now and then. A file that is wrong changes nothing, and is told of once.
+ */
+void proxy_look_at_files(struct proxy *p, const struct el_conf *conf);
+
 void proxy_drain(struct proxy *p);    /* returns at once */
 uint64_t proxy_busy(struct proxy *p); /* requests and tunnels still running */
 /* Who answered, so far. Thread: any. */

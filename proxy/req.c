@@ -52,6 +52,7 @@ struct thread_state {
     unsigned spares;
     struct proxy_notices notices; /* of what failed, by host and port */
     struct el_sha256 *hash;       /* of grants */
+    struct proxy_verifier *verifier;
 };
 
 static void on_exchange(void *arg, struct store_exchange *ex, enum store_event ev);
@@ -406,6 +407,8 @@ static enum proxy_rule authorise(struct proxy_req *r, const struct cache_meta *m
     const struct proxy_authorise_in in = {
         .grants = r->proxy->grants,
         .hash = ts->hash,
+        .verifier = ts->verifier,
+        .keys = r->settings->keys,
         .policy = r->policy,
         .route = &r->route,
         .method = r->stream->head.method,
@@ -842,6 +845,7 @@ void proxy_req_thread_start(void *arg, struct proxy_thread *t)
     el_list_init(&ts->running);
     el_list_init(&ts->spare);
     ts->hash = el_sha256_new();
+    ts->verifier = proxy_verifier_new();
     t->user = ts;
 }
 
@@ -862,6 +866,7 @@ void proxy_req_thread_stop(void *arg, struct proxy_thread *t)
         free(r);
     }
     el_sha256_free(ts->hash);
+    proxy_verifier_free(ts->verifier);
     free(ts);
     t->user = NULL;
 }

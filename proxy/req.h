@@ -49,6 +49,13 @@ struct proxy_settings {
     struct proxy_auth *auth; /* NULL: whoever reaches us may use us */
     struct proxy_fresh_policy policy;
     struct proxy_policies *policies;
+    struct proxy_keys *keys; /* NULL: the node knows no secrets */
+};
+
+/* A file as it was when it was read. */
+struct proxy_stamp {
+    uint64_t inode, bytes;
+    int64_t changed_ns;
 };
 
 struct proxy_intercept;
@@ -72,7 +79,8 @@ struct proxy {
     struct proxy_worker *leaf_worker;  /* there is one when there is an intercept */
     struct proxy_worker *auth_worker;  /* there is one as soon as settings have an auth */
     _Atomic(struct proxy_settings *) settings;
-    struct proxy_changes changes; /* by requests that this node passed on */
+    struct proxy_stamp keys_stamp; /* of the main thread */
+    struct proxy_changes changes;  /* by requests that this node passed on */
     struct el_counter *requests[PROXY_XCACHES];
     struct proxy_tier_counters tiers;
     struct el_counter *decisions[PROXY_RULES];
