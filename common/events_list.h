@@ -15,7 +15,9 @@ EL_EVENT(
 EL_EVENT(EV_ADMIN_REFUSED, "admin.refused",
          "a call of the node API was refused, and why; at most once a second")
 EL_EVENT(EV_ADMIN_CHANGED, "admin.changed",
-         "somebody purged, pinned or unpinned through the node API")
+         "somebody purged, pinned, unpinned or warmed through the node API")
+EL_EVENT(EV_WARM_DONE, "warm.done",
+         "a list of URLs was fetched into the cache; how many failed")
 EL_EVENT(EV_TOKENS_READABLE, "admin.tokens_readable",
          "others than its owner may read or change admin.tokens_file")
 EL_EVENT(EV_CONF_RELOAD, "conf.reload", "SIGHUP: the configuration was read again")

@@ -71,7 +71,7 @@ void proxy_caller_check(struct proxy_req *r)
 {
     struct proxy_auth *auth = r->settings->auth;
 
-    if (auth == NULL || r->stream->head.inside.n > 0)
+    if (auth == NULL || r->stream->head.inside.n > 0 || r->stream->is_own)
         proxy_req_route(r);
     else
         act(r, proxy_auth_judge(auth, r->stream->head.fields));

@@ -546,7 +546,8 @@ static int run_get(struct get *g)
 
 bool proxy_cli_has(const char *word)
 {
-    return word != NULL && (strcmp(word, "get") == 0 || proxy_cli_node_has(word));
+    return word != NULL &&
+           (strcmp(word, "get") == 0 || strcmp(word, "warm") == 0 || proxy_cli_node_has(word));
 }
 
 void proxy_cli_help(FILE *out)
@@ -554,6 +555,8 @@ void proxy_cli_help(FILE *out)
     (void)fprintf(
         out, "sub commands (each knows --help):\n"
              "  elionode get URL                        fetch a file through a running node\n");
+    (void)fprintf(out, "  elionode %-30s %s\n", "warm URL...|-",
+                  "have the node fetch URLs into its cache");
     proxy_cli_node_help(out);
 }
 
@@ -562,6 +565,8 @@ int proxy_cli_run(int argc, char *const argv[])
     struct get g = { .proxy = DEFAULT_PROXY, .fd = -1 };
     int rc;
 
+    if (strcmp(argv[1], "warm") == 0)
+        return proxy_cli_warm_run(argc, argv);
     if (proxy_cli_node_has(argv[1]))
         return proxy_cli_node_run(argc, argv);
     rc = parse(&g, argc, argv);

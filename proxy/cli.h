@@ -3,8 +3,10 @@
  * cli: the sub commands of elionode, which talk to a running node.
  *
  *   elionode get URL [-o FILE] [--proxy=HOST:PORT] [--json] [--quiet]
- *   elionode status | stat URL | purge URL | purge --prefix=URL | pin URL | unpin URL
+ *   elionode warm URL...|- [--header-file=FILE] [--concurrency=N] [--leave]
  *            [--admin=HOST:PORT] [--token-file=FILE] [--json]
+ *   elionode status | stat URL | purge URL | purge --prefix=URL | pin URL | unpin URL |
+ *            operation ID | cancel ID [--admin=HOST:PORT] [--token-file=FILE] [--json]
  */
 #pragma once
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * cli_own: what the sub commands share; private to cli.c (get, and which command is meant),
- * cli_node.c (those that ask the node API) and cli_print.c (how its answers look on a terminal).
+ * cli_node.c and cli_warm.c (those that ask the node API, by cli_api.c) and cli_print.c (how its
+ * answers look on a terminal).
  */
 #pragma once
 
@@ -13,6 +14,8 @@
 bool proxy_cli_node_has(const char *word);
 int proxy_cli_node_run(int argc, char *const argv[]);
 void proxy_cli_node_help(FILE *out);
+void proxy_cli_api_usage(FILE *out); /* the options that all of them have */
+int proxy_cli_warm_run(int argc, char *const argv[]);
 
 /* "1.5 GiB" */
 void proxy_cli_format_bytes(double bytes, char out[16]);
@@ -21,6 +24,7 @@ void proxy_cli_format_bytes(double bytes, char out[16]);
 void proxy_cli_print_stat(const json_t *root, FILE *out);
 void proxy_cli_print_purge(const json_t *root, FILE *out);
 void proxy_cli_print_pin(const json_t *root, FILE *out);
+void proxy_cli_print_operation(const json_t *root, FILE *out);
 void proxy_cli_print_status(const json_t *root, FILE *out);
 /* Bytes that could drive a terminal are shown as '?'. */
 void proxy_cli_print_text(const char *text, FILE *out);

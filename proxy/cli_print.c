@@ -168,6 +168,37 @@ void proxy_cli_print_pin(const json_t *root, FILE *out)
     (void)fputc('\n', out);
 }
 
+/* ---- an operation ---- */
+
+static void print_result(const json_t *r, FILE *out)
+{
+    const char *error = json_string_value(at(r, "error"));
+
+    if (error != NULL)
+        (void)fputs("  failed  ", out);
+    else
+        (void)fprintf(out, "%10s  %-6s  ", bytes_of(number(r, "bytes")).text, text(r, "from"));
+    proxy_cli_print_text(text(r, "url"), out);
+    if (error != NULL) {
+        (void)fputs(": ", out);
+        proxy_cli_print_text(error, out);
+    }
+    (void)fputc('\n', out);
+}
+
+void proxy_cli_print_operation(const json_t *root, FILE *out)
+{
+    const json_t *results = at(root, "results");
+    double seconds = (double)number(root, "elapsed_ms") / 1000;
+
+    for (size_t i = 0; i < json_array_size(results); i++)
+        print_result(json_array_get(results, i), out);
+    (void)fprintf(out, "%s %s: %" PRIu64 " of %" PRIu64 " URLs, %" PRIu64 " failed, %s in %.1f s\n",
+                  text(root, "id"), text(root, "state"), number(root, "finished"),
+                  number(root, "total"), number(root, "failed"),
+                  bytes_of(number(root, "bytes")).text, seconds);
+}
+
 /* ---- status ---- */
 
 static void print_node(const json_t *root, FILE *out)

@@ -335,6 +335,10 @@ static const struct el_http_route routes[] = {
     { "POST", "/api/v1/cache/purge", proxy_operate_purge, PROXY_ROLE_OPERATOR },
     { "POST", "/api/v1/cache/pin", proxy_operate_pin, PROXY_ROLE_OPERATOR },
     { "POST", "/api/v1/cache/unpin", proxy_operate_unpin, PROXY_ROLE_OPERATOR },
+    { "POST", "/api/v1/cache/warm", proxy_operations_warm, PROXY_ROLE_OPERATOR },
+    { "GET", "/api/v1/operations", proxy_operations_list, PROXY_ROLE_READER },
+    { "GET", "/api/v1/operations/*", proxy_operations_show, PROXY_ROLE_READER },
+    { "DELETE", "/api/v1/operations/*", proxy_operations_cancel, PROXY_ROLE_OPERATOR },
 };
 
 /* ---- the proxy ---- */

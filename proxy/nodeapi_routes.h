@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * nodeapi_routes: what the files that answer routes of the node API share: nodeapi.c (the table of
- * routes, health, metrics, status) and operate.c (the cache). Private to these.
+ * routes, health, metrics, status), operate.c (the cache) and operations.c (what takes long).
+ * Private to these.
  *
  * The argument of every handler is the struct proxy_nodeapi.
  */
@@ -40,3 +41,10 @@ el_http_handler proxy_operate_stat;
 el_http_handler proxy_operate_purge;
 el_http_handler proxy_operate_pin;
 el_http_handler proxy_operate_unpin;
+
+/* ---- operations.c ---- */
+
+el_http_handler proxy_operations_warm;
+el_http_handler proxy_operations_list;
+el_http_handler proxy_operations_show;
+el_http_handler proxy_operations_cancel;

@@ -362,6 +362,7 @@ enum el_err proxy_start(const struct proxy_conf *conf, struct proxy **ret_proxy,
         proxy_stop(p);
         return rc;
     }
+    p->warm = proxy_warm_new(p->gateway, p->server, p->clock);
     *ret_proxy = p;
     return EL_OK;
 }
@@ -419,6 +420,11 @@ void proxy_info_get(struct proxy *p, struct proxy_info *ret)
     ret->intercepted = el_counter_get(p->intercepted);
 }
 
+struct proxy_warm *proxy_warm_of(struct proxy *p)
+{
+    return p->warm;
+}
+
 void proxy_look_at_files(struct proxy *p, const struct el_conf *conf)
 {
     struct proxy_stamp now = stamp_of(conf->auth_keys_file);
@@ -433,6 +439,7 @@ void proxy_look_at_files(struct proxy *p, const struct el_conf *conf)
 
 void proxy_drain(struct proxy *p)
 {
+    proxy_warm_stop(p->warm);
     proxy_server_drain(p->server);
 }
 
@@ -452,7 +459,9 @@ void proxy_stop(struct proxy *p)
         return;
     proxy_worker_stop(p->auth_worker); /* their answers go to queues of the server's threads */
     proxy_worker_stop(p->leaf_worker);
+    proxy_warm_stop(p->warm);
     proxy_server_stop(p->server);
+    proxy_warm_free(p->warm);
     proxy_accesslog_close(p->access_log);
     proxy_gateway_free(p->gateway);
     free_settings(p);

@@ -11,6 +11,7 @@
 #include "common/conf.h"
 #include "proxy/intercept.h"
 #include "proxy/tiers.h"
+#include "proxy/warm.h"
 #include "storage/storage.h"
 
 struct proxy;
@@ -66,6 +67,8 @@ void proxy_look_at_files(struct proxy *p, const struct el_conf *conf);
 
 void proxy_drain(struct proxy *p);    /* returns at once */
 uint64_t proxy_busy(struct proxy *p); /* requests and tunnels still running */
+/* Lists of URLs that the proxy fetches on its own; borrowed until proxy_stop(). */
+struct proxy_warm *proxy_warm_of(struct proxy *p);
 /* Who answered, so far. Thread: any. */
 void proxy_tiers_get(const struct proxy *p, struct proxy_tier_sums *ret);
 void proxy_stop(struct proxy *p); /* drops what is left; NULL is fine */

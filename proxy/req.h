@@ -25,6 +25,7 @@
 #include "proxy/stream.h"
 #include "proxy/tiers.h"
 #include "proxy/tunnel.h"
+#include "proxy/warm.h"
 #include "storage/storage.h"
 
 /* In the order in which a request meets them; req.c has the picture and the table of moves. */
@@ -66,6 +67,7 @@ struct proxy {
     struct storage *storage;
     struct el_clock *clock;
     struct proxy_server *server;
+    struct proxy_warm *warm;
     struct proxy_accesslog *access_log; /* NULL: none */
     struct proxy_gateway *gateway;      /* immutable */
     struct proxy_grants *grants;

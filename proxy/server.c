@@ -528,6 +528,17 @@ uint16_t proxy_server_tls_port(const struct proxy_server *s)
     return s->tls_port;
 }
 
+unsigned proxy_server_threads(const struct proxy_server *s)
+{
+    return s->n_threads;
+}
+
+struct proxy_thread *proxy_server_thread(struct proxy_server *s, unsigned i)
+{
+    EL_ASSERT(i < s->n_threads);
+    return &s->threads[i];
+}
+
 enum el_err proxy_server_reload(struct proxy_server *s, const struct proxy_limits *limits,
                                 const char *tls_cert, const char *tls_key, struct el_error *err)
 {

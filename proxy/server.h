@@ -61,6 +61,8 @@ enum el_err proxy_server_start(const struct proxy_server_conf *conf,
                                struct proxy_server **ret_server, struct el_error *err);
 uint16_t proxy_server_port(const struct proxy_server *s);
 uint16_t proxy_server_tls_port(const struct proxy_server *s); /* 0: none */
+unsigned proxy_server_threads(const struct proxy_server *s);
+struct proxy_thread *proxy_server_thread(struct proxy_server *s, unsigned i);
 /* New limits, and the certificate read again. On error the old ones stay. */
 enum el_err proxy_server_reload(struct proxy_server *s, const struct proxy_limits *limits,
                                 const char *tls_cert, const char *tls_key, struct el_error *err);

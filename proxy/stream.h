@@ -107,6 +107,7 @@ struct proxy_stream {
     struct proxy_head head;
     const char *client; /* "192.0.2.1:4711", for logs; lives as long as the stream */
     bool is_tls;
+    bool is_own;         /* the node asks itself (proxy/fetch.h): it need not say who it is */
     uint64_t started_ns; /* when the first byte of the head came */
     uint64_t body_bytes_sent;
     bool wants_sendfile; /* pieces with an fd are worth it on this connection */

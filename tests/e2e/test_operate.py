@@ -352,3 +352,163 @@ def test_without_tokens_others_may_look_but_not_change(start, origin):
                 c.send_request(method, path, [], b"" if method == "POST" else None, host="node")
                 assert c.read_response(method).status == status, (host, path)
     assert call(node, "POST", "/api/v1/cache/purge", [("Origin", "http://evil.test")], url=origin.url)[0] == 403
+
+
+# ---- warming ----
+
+def warm(node, urls, **more):
+    """Begins it: the path of the operation."""
+    status, answer = call(node, "POST", "/api/v1/cache/warm", body=json.dumps({"urls": urls, **more}).encode())
+    assert status == 202, answer
+    assert answer["total"] == len(urls)
+    return answer["operation"]
+
+
+def ended(node, path):
+    def over():
+        o = call(node, "GET", path)[1]
+        return o if o["state"] != "running" else None
+    return wait_for(over, why=lambda: call(node, "GET", path))
+
+
+def test_what_was_warmed_is_a_hit_for_everybody(tier, origin):
+    node = tier.start(storage__endpoint=origin.url)
+    paths = [f"/bytes/{BIG}/a", f"/bytes/{SHORT}/b", f"/bytes/{MIB}/c"]
+    # One by its URL, one as the gateway's, one signed.
+    names = [origin.url + paths[0], paths[1], origin.url + paths[2] + "?X-Amz-Signature=secret-0123"]
+    o = ended(node, warm(node, names, concurrency=2))
+    size = BIG + SHORT + MIB
+    assert (o["state"], o["total"], o["finished"], o["failed"], o["bytes"]) == ("done", 3, 3, 0, size)
+    assert [(r["url"], r["status"], r["from"]) for r in o["results"]] == [(origin.url + p, 200, "origin") for p in paths]
+    assert "secret-0123" not in json.dumps(o) + node.log()
+    assert "stored" in o["results"][0]["cache_status"]
+    origin.forget()
+    for p in paths[:2]:
+        assert tier.exact(node, p).x_cache == "HIT"
+    o = ended(node, warm(node, names[:2]))
+    assert [r["from"] for r in o["results"]] == ["cache", "cache"]
+    assert origin.requests() == []
+    wait_for(lambda: stat(node, paths[0])[0]["disk_blocks"] == 6)
+
+
+def test_each_url_that_cannot_be_fetched_says_why(start, origin):
+    node = start(proxy__deny_hosts="denied.test", storage__retries=0, storage__breaker_failures=0)
+    origin.add("/broken", size=BIG, truncate_at=MIB)
+    origin.add("/gone", fail_status=410)
+    origin.add("/private", size=SHORT, authorized=("Bearer right",))
+    urls = [origin.url + p for p in ("/broken", "/gone", "/private", f"/bytes/{SHORT}/good")]
+    urls += ["http://denied.test/k", "/bucket/key", "ftp://h/k?secret=0123"]
+    o = ended(node, warm(node, urls))
+    assert (o["finished"], o["failed"]) == (7, 6)
+    said = [(r["status"], r.get("error", "")) for r in o["results"]]
+    assert [s for s, _ in said] == [200, 410, 403, 200, 403, 502, 400]
+    for (_, error), part in zip(said, ("broke off after", "the answer is 410", "403", "", "denied", "set storage.endpoint", "only http://")):
+        assert part in error, said
+    assert "0123" not in json.dumps(o)
+    # The same with what the origin wants; such a copy is not everybody's.
+    o = ended(node, warm(node, [origin.url + "/private"], headers={"Authorization": "Bearer right"}))
+    assert (o["failed"], o["bytes"]) == (0, SHORT)
+    assert "Bearer right" not in node.log() + json.dumps(o)
+    assert node.get(origin.url + "/private").status == 403
+
+
+def test_it_goes_on_when_its_caller_has_left_and_ends_when_it_is_cancelled(start, origin):
+    node = start()
+    origin.add("/slow", size=BIG, rate=200_000, write=10_000)
+    urls = [origin.url + "/slow"] + [origin.url + f"/bytes/{SHORT}/{i}" for i in range(200)]
+    path = warm(node, urls, concurrency=2)
+    o = wait_for(lambda: (o := call(node, "GET", path)[1])["finished"] == 200 and o["bytes"] > 200 * SHORT and o)
+    assert o["state"] == "running"
+    # The others are reported while the slow one is still on its way.
+    assert sum(r["bytes"] for r in o["results"]) == 200 * SHORT
+    assert [(x["id"], x["state"]) for x in call(node, "GET", "/api/v1/operations")[1]["operations"]] == [(o["id"], "running")]
+    assert call(node, "DELETE", path)[0] == 200
+    o = ended(node, path)
+    assert (o["state"], o["failed"]) == ("cancelled", 1)
+    assert "cancelled" in [r.get("error") for r in o["results"]]
+    assert call(node, "DELETE", path)[1]["state"] == "cancelled"
+    assert call(node, "GET", "/api/v1/operations/0123456789abcdef")[0] == 404
+    assert node.status()["proxy"]["busy"] == 0
+
+
+def test_no_more_than_asked_for_run_at_a_time(start, origin):
+    node = start(proxy__threads=3)
+    for i in range(12):
+        origin.add(f"/held/{i}", size=SHORT, hang_head=True)
+    path = warm(node, [origin.url + f"/held/{i}" for i in range(12)], concurrency=5)
+    wait_for(lambda: len(origin.requests()) == 5)
+    assert node.status()["proxy"]["busy"] == 5
+    assert call(node, "GET", path)[1]["finished"] == 0
+    more = [warm(node, [origin.url + f"/held/{i}"], concurrency=1) for i in range(3)]
+    status, answer = call(node, "POST", "/api/v1/cache/warm", body=json.dumps({"urls": ["http://h/k"]}).encode())
+    assert status == 503 and "4 such operations" in answer["detail"]
+    for p in [path, *more]:
+        call(node, "DELETE", p)
+        ended(node, p)
+    assert len(origin.requests()) <= 8
+
+
+def test_a_node_that_stops_does_not_wait_for_what_it_fetches_for_itself(start, origin):
+    node = start()
+    origin.add("/slow", size=BIG, rate=10_000)
+    path = warm(node, [origin.url + "/slow"] * 3 + [origin.url + f"/bytes/{SHORT}/{i}" for i in range(3)])
+    wait_for(lambda: call(node, "GET", path)[1]["bytes"] > 0)
+    node.stop()
+
+
+def test_the_clients_of_the_proxy_have_to_name_themselves_and_the_node_need_not(start, origin, tmp_path):
+    users = tmp_path / "users"
+    users.write_text(f"ci:{hashlib.sha256(b'tok').hexdigest()}\n")
+    node = start(proxy__auth="bearer", proxy__auth_file=users)
+    assert ended(node, warm(node, [origin.url + "/bytes/1/o"]))["failed"] == 0
+    assert node.get(origin.url + "/bytes/1/o").status == 407
+
+
+def test_a_list_that_is_none_is_refused(start):
+    node = start()
+    wrong = [b"", b"[]", b"{", b'{"urls":[]}', b'{"urls":"http://h/k"}', b'{"urls":[1]}', b'{"urls":["http://h/k k"]}',
+             b'{"urls":["http://h/k\\r\\nX: y"]}', b'{"urls":["http://h/k"],"url":1}', b'{"urls":["http://h/k"],"concurrency":0}',
+             b'{"urls":["http://h/k"],"concurrency":33}', b'{"urls":["http://h/k"],"headers":[]}',
+             b'{"urls":["http://h/k"],"headers":{"A b":"c"}}', b'{"urls":["http://h/k"],"headers":{"A":"b\\r\\nC: d"}}',
+             b'{"urls":["http://h/k"],"headers":{"Range":"bytes=0-1"}}', b'{"urls":["http://h/k"],"headers":{"if-match":"x"}}',
+             json.dumps({"urls": ["http://h/k"] * 10001}).encode()]
+    for body in wrong:
+        assert call(node, "POST", "/api/v1/cache/warm", body=body)[0] == 400, body
+    assert call(node, "GET", "/api/v1/operations")[1] == {"operations": []}
+
+
+def test_the_command_waits_reports_and_fails_with_what_failed(start, origin, tmp_path):
+    node = start()
+    origin.add("/private", size=SHORT, authorized=("Bearer right",))
+    good = [origin.url + f"/bytes/{SHORT}/{i}" for i in range(3)]
+    out = cli(node, "warm", *good)
+    assert "3.9 KiB  origin  " + good[0] in out and " done: 3 of 3 URLs, 0 failed, 11.7 KiB in " in out
+    command = [ELIONODE, "warm", "-", f"--admin=127.0.0.1:{node.admin_port}"]
+    many = "# a list\n\n" + "".join(origin.url + f"/bytes/1/{i}\r\n" for i in range(10_500))
+    done = subprocess.run([*command, "--concurrency=16", "--json"], input=many, capture_output=True, text=True, timeout=120 * wire.SLOW)
+    assert done.returncode == 0, done.stderr
+    assert sum(json.loads(line)["finished"] for line in done.stdout.splitlines()) == 10_500
+    done = subprocess.run(command, input=origin.url + "/private\n" + good[0], capture_output=True, text=True, timeout=60 * wire.SLOW)
+    assert done.returncode == 1 and f"failed  {origin.url}/private: the answer is 403" in done.stdout, done
+    headers = tmp_path / "headers"
+    headers.write_text("Authorization: Bearer right\n")
+    assert " 0 failed" in cli(node, "warm", origin.url + "/private", f"--header-file={headers}")
+    name = cli(node, "warm", "--leave", good[0]).strip()
+    wait_for(lambda: " done: 1 of 1 URLs" in cli(node, "operation", name))
+    assert " done: " in cli(node, "cancel", name)
+    assert "no such operation" in cli(node, "operation", "0" * 16, wants=1)
+    assert "which URLs?" in cli(node, "warm", wants=2)
+
+
+def test_an_interrupted_command_leaves_the_node_at_work(start, origin):
+    node = start()
+    origin.add("/slow", size=SHORT, delay_head=1)
+    process = subprocess.Popen([ELIONODE, "warm", f"--admin=127.0.0.1:{node.admin_port}", origin.url + "/slow"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: origin.requests("/slow"))
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30 * wire.SLOW)
+    assert process.returncode == 1 and "the node goes on: elionode operation " in said
+    name = said.split("elionode operation ")[1].split(",")[0]
+    assert ended(node, f"/api/v1/operations/{name}")["failed"] == 0
+    assert node.get(origin.url + "/slow").x_cache == "HIT"

@@ -17,7 +17,7 @@ declare -A may=(
 # Besides <library>/<library>.h and everything in common/.
 interfaces=" cache/source.h storage/sign.h storage/sigv4.h discovery/transport.h discovery/member.h discovery/tracker.h discovery/cp_api.h "
 declare -A home=(
-    [curl/curl.h]='^(common/http_client|proxy/cli(_node)?)\.c$'
+    [curl/curl.h]='^(common/http_client|proxy/cli(_api)?)\.c$'
     [jansson.h]='^common/json\.[ch]$'
     [ini.h]='^common/conf\.c$'
     [liburing.h]='^common/ring\.c$'

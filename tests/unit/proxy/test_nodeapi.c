@@ -155,6 +155,48 @@ void proxy_distrust_asked(struct proxy *p, struct el_str key, bool is_prefix)
     note(is_prefix ? "distrust all" : "distrust", key);
 }
 
+/* ---- what is fetched into the cache ---- */
+
+struct proxy_warm *proxy_warm_of(struct proxy *p)
+{
+    return (struct proxy_warm *)(void *)p;
+}
+
+enum el_err proxy_warm_start(struct proxy_warm *w, struct proxy_warm_list *take_list,
+                             char ret_id[PROXY_WARM_ID_BYTES], struct el_error *err)
+{
+    bool is_refused = el_str_eq(proxy_warm_list_url(take_list, 0), EL_STR("http://o/busy"));
+
+    (void)w;
+    note("warm", proxy_warm_list_url(take_list, 0));
+    proxy_warm_list_deinit(take_list);
+    (void)snprintf(ret_id, PROXY_WARM_ID_BYTES, "00000000000000a1");
+    return is_refused ? el_fail(err, EL_EBUSY, 0, "too many") : EL_OK;
+}
+
+json_t *proxy_warm_show(struct proxy_warm *w, struct el_str id)
+{
+    json_t *root = el_str_eq(id, EL_STR("a1")) ? el_json_new() : NULL;
+
+    (void)w;
+    if (root != NULL)
+        el_json_add_str(root, "id", id);
+    return root;
+}
+
+void proxy_warm_list_all(struct proxy_warm *w, json_t *list)
+{
+    (void)w;
+    el_json_add_str(el_json_append_child(list), "id", EL_STR("a1"));
+}
+
+bool proxy_warm_cancel(struct proxy_warm *w, struct el_str id)
+{
+    (void)w;
+    note("cancel", id);
+    return el_str_eq(id, EL_STR("a1"));
+}
+
 struct fixture {
     struct el_metrics *metrics;
     struct proxy_nodeapi *api;
@@ -421,6 +463,41 @@ static void without_a_proxy_nothing_is_looked_up(void **state)
     assert_answer(get(f, "/api/v1/cache/stat?url=http://o/k"), 503, "starting or stopping");
 }
 
+/* `answer` is all of it; free() it. */
+static char *send_body(struct fixture *f, const char *method, const char *path, const char *body)
+{
+    char request[1024];
+
+    asked[0] = '\0';
+    (void)snprintf(request, sizeof(request),
+                   "%s %s HTTP/1.1\r\nHost: test\r\nConnection: close\r\n"
+                   "Content-Length: %zu\r\n\r\n%s",
+                   method, path, strlen(body), body);
+    return raw_exchange(proxy_nodeapi_port(f->api), request);
+}
+
+static void a_warm_up_begins_and_is_asked_for_by_its_id(void **state)
+{
+    struct fixture *f = (struct fixture *)*state;
+
+    assert_answer(send_body(f, "POST", "/api/v1/cache/warm", "{\"urls\":[\"http://o/k\",\"/l\"]}"),
+                  202, "\"operation\":\"/api/v1/operations/00000000000000a1\",\"total\":2}");
+    assert_string_equal(asked, "warm http://o/k");
+    assert_answer(send_body(f, "POST", "/api/v1/cache/warm", "{\"urls\":[\"http://o/busy\"]}"), 503,
+                  "too many");
+    assert_answer(send_body(f, "POST", "/api/v1/cache/warm", "{}"), 400, "urls");
+    assert_answer(get(f, "/api/v1/operations/a1"), 200, "{\"id\":\"a1\"}");
+    assert_answer(get(f, "/api/v1/operations/a2"), 404, "no such operation");
+    assert_answer(get(f, "/api/v1/operations"), 200, "{\"operations\":[{\"id\":\"a1\"}]}");
+    assert_answer(send_body(f, "DELETE", "/api/v1/operations/a1", ""), 200, "{\"id\":\"a1\"}");
+    assert_string_equal(asked, "cancel a1");
+    assert_answer(send_body(f, "DELETE", "/api/v1/operations/a2", ""), 404, "no such operation");
+    proxy_nodeapi_set_proxy(f->api, NULL);
+    assert_answer(send_body(f, "POST", "/api/v1/cache/warm", "{\"urls\":[\"/k\"]}"), 503,
+                  "starting or stopping");
+    assert_answer(get(f, "/api/v1/operations/a1"), 404, "no such operation");
+}
+
 static void what_is_open_stays_open_and_the_rest_wants_its_role(void **state)
 {
     static const char *const open[] = { "/health", "/readyz" };
@@ -444,8 +521,12 @@ static void what_is_open_stays_open_and_the_rest_wants_its_role(void **state)
         assert_answer(post(f, changes[i]), 401, "a token is wanted");
         assert_string_equal(asked, "");
     }
+    assert_answer(send_body(f, "POST", "/api/v1/cache/warm", "{}"), 401, "a token is wanted");
+    assert_answer(send_body(f, "DELETE", "/api/v1/operations/a1", ""), 401, "a token is wanted");
+    assert_answer(get(f, "/api/v1/operations/a1"), 401, "a token is wanted");
+    assert_string_equal(asked, "");
     proxy_nodeapi_set_tokens(f->api, NULL);
-    assert_answer(get(f, "/metrics"), 200, "eliop2p_admin_refused_total 6\n");
+    assert_answer(get(f, "/metrics"), 200, "eliop2p_admin_refused_total 9\n");
 }
 
 int main(void)
@@ -464,6 +545,7 @@ int main(void)
         cmocka_unit_test_setup(pin_and_unpin_say_what_is_so_now, set_up_proxy),
         cmocka_unit_test_setup(a_question_that_is_not_understood_changes_nothing, set_up_proxy),
         cmocka_unit_test(without_a_proxy_nothing_is_looked_up),
+        cmocka_unit_test_setup(a_warm_up_begins_and_is_asked_for_by_its_id, set_up_proxy),
         cmocka_unit_test_setup(what_is_open_stays_open_and_the_rest_wants_its_role, set_up_proxy),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
