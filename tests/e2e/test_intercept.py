@@ -402,6 +402,34 @@ def test_curl_goes_through(launch, cas, secure, tmp_path):
     assert secure.body_sent() == SIZE
 
 
+def test_clients_that_leave_while_their_certificate_is_made_are_not_waited_for(launch, cas, secure, tmp_path):
+    """With a CA whose key takes long to sign."""
+    slow = Authority(tmp_path, "slow", key_kind="4096")
+    node = launch(proxy__intercept_ca_cert=slow.cert, proxy__intercept_ca_key=slow.key, proxy__threads=1)
+    for i in range(100):
+        with node.connect() as c:
+            c.send(f"CONNECT h{i}.localhost:{secure.port} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+    with Inside(node, slow.cert, secure.port) as c:
+        is_exact(c.get(PATH), secure.content(PATH))
+    for i in range(100, 200):
+        with node.connect() as c:
+            c.send(f"CONNECT h{i}.localhost:{secure.port} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+    node.stop()  # with some of them waiting
+
+
+def test_a_client_of_the_tls_listener_gets_an_ordinary_tunnel(launch, cas, secure, tmp_path):
+    own, world = cas
+    cert, key = world.server("node")
+    node = launch(proxy__tls_cert=cert, proxy__tls_key=key, proxy__tls_port=0)
+    out = tmp_path / "out"
+    r = subprocess.run(["curl", "-sS", "--noproxy", "", "-x", f"https://localhost:{node.tls_port}", "--proxy-cacert", world.cert,
+                        "--cacert", world.cert, "-o", out, "-w", "%{http_code}", f"https://localhost:{secure.port}{PATH}"],
+                       capture_output=True, text=True, timeout=60 * wire.SLOW)
+    assert r.stdout == "200", r.stderr
+    assert out.read_bytes() == secure.content(PATH).bytes()
+    assert metric(node, "eliop2p_intercepted_tunnels_total") == 0
+
+
 def test_hundreds_of_hosts_have_their_certificates(launch, cas, secure):
     """More of them than are kept at a time."""
     node = launch()
