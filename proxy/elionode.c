@@ -62,6 +62,7 @@ struct node {
     struct proxy_tokens *tokens; /* until the node API has them */
     struct proxy_nodeapi *api;
     struct proxy *proxy;
+    _Atomic bool has_stopped; /* nobody has to watch over the end any more */
 };
 
 /* ---- set-up of the process ---- */
@@ -497,21 +498,21 @@ static void *give_up(void *arg)
 {
     struct node *n = arg;
     uint64_t began_ms = el_clock_mono_ms(n->clock), waited_ms = 0;
-    int before;
 
-    while (waited_ms < STOP_MS) {
+    while (waited_ms < STOP_MS && !atomic_load(&n->has_stopped)) {
         int sig = wait_for_signal(n, (long)(STOP_MS - waited_ms));
 
         waited_ms = el_clock_mono_ms(n->clock) - began_ms;
         if (sig == SIGTERM || sig == SIGINT)
             break;
     }
-    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before); /* the last word is ours */
+    if (atomic_load(&n->has_stopped))
+        return NULL;
     el_log(EL_ERROR, EV_NODE_STUCK, "waited_ms=%llu", (unsigned long long)waited_ms);
     _exit(EXIT_RUNTIME);
 }
 
-/* The thread looks at the node, so it has to be gone before that goes; waiting can be called off.
+/* The thread looks at the node, so it has to be gone before that goes: a signal ends its waiting.
  */
 static void stop_in_time(struct node *n)
 {
@@ -521,7 +522,8 @@ static void stop_in_time(struct node *n)
     stop(n);
     if (!has_thread)
         return;
-    EL_ASSERT(pthread_cancel(thread) == 0);
+    atomic_store(&n->has_stopped, true);
+    (void)pthread_kill(thread, SIGHUP); /* it may have ended by itself just now */
     EL_ASSERT(pthread_join(thread, NULL) == 0);
 }
 
