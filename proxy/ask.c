@@ -274,6 +274,21 @@ static bool pass_untouched(struct proxy_req *r)
     return true;
 }
 
+/* An error of the origin does not take the place of something good, however long it says it lasts.
+ */
+static bool would_lose(const struct proxy_req *r, int status)
+{
+    struct cache_meta *have;
+    bool is_good;
+
+    if (status < 500 || r->object == NULL)
+        return false;
+    have = cache_object_meta(r->object);
+    is_good = have->status < 500;
+    cache_meta_unref(have);
+    return is_good;
+}
+
 void proxy_ask_answer(struct proxy_req *r)
 {
     const struct proxy_fresh_response answer = answer_of(r);
@@ -297,7 +312,7 @@ void proxy_ask_answer(struct proxy_req *r)
     }
     meta = proxy_fresh_meta(&r->fresh, &answer, &r->why);
     if (meta == NULL || !extent_of(r, &first, &end, &total) ||
-        (answer.status == 206 && !meta->has_strong_validator)) {
+        (answer.status == 206 && !meta->has_strong_validator) || would_lose(r, answer.status)) {
         cache_meta_unref(meta);
         pass(r, has_body);
         return;

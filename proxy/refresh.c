@@ -26,10 +26,24 @@ void proxy_refresh_keep_fields(struct proxy_req *r)
     r->fresh.fields = el_fields_view(&r->kept);
 }
 
+/* Whether the cache has every byte of the answer: one that would break off, or mix versions when
+ * the rest is fetched, is worse than a question. */
+static bool is_here(const struct proxy_req *r)
+{
+    uint64_t length = cache_object_length(r->object), first = 0, end = length;
+
+    if (length == CACHE_UNKNOWN_LENGTH)
+        return false;
+    if (r->range.kind != PROXY_RANGE_NONE && r->range.kind != PROXY_RANGE_MULTI &&
+        !proxy_range_resolve(&r->range, length, &first, &end))
+        return true; /* 416 */
+    return r->is_head || cache_object_has(r->object, first, end);
+}
+
 bool proxy_refresh_may_follow(const struct proxy_req *r)
 {
     /* What is signed is good for one request, and HEAD could not bring a new body. */
-    return r->is_get && !r->route.has_credentials;
+    return r->is_get && !r->route.has_credentials && is_here(r);
 }
 
 /* Asks as `served` would have: the same url, fields and policy. */
@@ -69,20 +83,6 @@ void proxy_refresh_start(struct proxy_req *r)
 }
 
 /* ---- standing in ---- */
-
-/* Whether the cache has every byte of the answer: one that would break off is worse than an error.
- */
-static bool is_here(const struct proxy_req *r)
-{
-    uint64_t length = cache_object_length(r->object), first = 0, end = length;
-
-    if (length == CACHE_UNKNOWN_LENGTH)
-        return false;
-    if (r->range.kind != PROXY_RANGE_NONE && r->range.kind != PROXY_RANGE_MULTI &&
-        !proxy_range_resolve(&r->range, length, &first, &end))
-        return true; /* 416 */
-    return r->is_head || cache_object_has(r->object, first, end);
-}
 
 bool proxy_refresh_stand_in(struct proxy_req *r, bool is_unreachable)
 {

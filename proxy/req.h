@@ -241,7 +241,7 @@ struct cache_ticket *proxy_ask_ticket(const struct proxy_req *r, uint64_t first,
 
 /* The fields that the answer is judged by become the request's own: the client is leaving. */
 void proxy_refresh_keep_fields(struct proxy_req *r);
-/* Whether a question of our own may be asked in this request's words. */
+/* Whether r->object may be delivered stale, and asked about in this request's words afterwards. */
 bool proxy_refresh_may_follow(const struct proxy_req *r);
 /* Asks the origin about r->object in the background, unless somebody does. */
 void proxy_refresh_start(struct proxy_req *r);

@@ -67,6 +67,13 @@ def test_a_question_of_our_own_carries_no_range_and_no_condition_of_the_client(o
     assert seen.get("Range") is None and seen.get("If-Range") is None
 
 
+def test_what_is_here_in_part_only_is_asked_about_first(origin, node):
+    k = origin.add("/a", size=4 << 20, cache_control=f"{STALE}, stale-while-revalidate=60")
+    node.get(origin.url + "/a", [("Range", "bytes=0-99")])
+    k.version = 2
+    is_exact(node.get(origin.url + "/a"), origin.content("/a"))
+
+
 def test_who_wants_the_origins_word_is_not_served_stale(origin, node):
     k = origin.add("/a", size=100, cache_control=f"{STALE}, stale-while-revalidate=60")
     node.get(origin.url + "/a")
@@ -211,6 +218,16 @@ def test_an_error_with_a_lifetime_is_served_again_for_a_bounded_time(origin, sta
     origin.forget()
     assert off.get(origin.url + "/a").status == off.get(origin.url + "/a").status == 500
     asked(origin, "/a", 2)
+
+
+def test_an_error_with_a_lifetime_does_not_take_the_place_of_what_is_stored(origin, node):
+    k = origin.add("/a", size=100, cache_control=STALE)
+    node.get(origin.url + "/a")
+    k.fail_status, k.fail_fields = 500, [("Cache-Control", "max-age=600")]
+    assert node.get(origin.url + "/a").status == 500
+    k.fail_status = 0
+    is_exact(node.get(origin.url + "/a"), origin.content("/a"))
+    assert origin.requests("/a")[2].status == 304
 
 
 def test_a_missing_object_is_asked_about_again_unless_the_operator_says_otherwise(origin, node, start):
