@@ -84,11 +84,45 @@ void proxy_refresh_start(struct proxy_req *r)
 
 /* ---- standing in ---- */
 
+/*
+ * The last failure of a url, in one word: 23 bits of its hash, whether the origin was out of reach,
+ * and when, in 40 bits of monotonic milliseconds. Two urls in one place only cost a question.
+ */
+#define TIME_BITS       40
+#define TIME_MASK       (((uint64_t)1 << TIME_BITS) - 1)
+#define UNREACHABLE_BIT ((uint64_t)1 << TIME_BITS)
+
+static uint64_t hash_bits(uint64_t hash)
+{
+    return hash & ~(TIME_MASK | UNREACHABLE_BIT);
+}
+
+static void note_failure(struct proxy_req *r, bool is_unreachable)
+{
+    uint64_t hash = el_str_hash(el_buf_str(&r->route.url));
+    uint64_t now = el_clock_mono_ms(r->proxy->clock) & TIME_MASK;
+
+    atomic_store(&r->proxy->failures[hash % PROXY_FAILURES],
+                 hash_bits(hash) | (is_unreachable ? UNREACHABLE_BIT : 0) | now);
+}
+
+bool proxy_refresh_stand_in_after_wait(struct proxy_req *r)
+{
+    uint64_t hash = el_str_hash(el_buf_str(&r->route.url));
+    uint64_t failure = atomic_load(&r->proxy->failures[hash % PROXY_FAILURES]);
+    uint64_t came = r->stream->started_ns / 1000000 & TIME_MASK;
+
+    return hash_bits(failure) == hash_bits(hash) && (failure & TIME_MASK) >= came &&
+           proxy_refresh_stand_in(r, (failure & UNREACHABLE_BIT) != 0);
+}
+
 bool proxy_refresh_stand_in(struct proxy_req *r, bool is_unreachable)
 {
     struct cache_meta *meta;
     bool may;
 
+    if (r->leads)
+        note_failure(r, is_unreachable);
     if (r->stream == NULL || r->object == NULL || r->head_is_sent)
         return false;
     meta = cache_object_meta(r->object);

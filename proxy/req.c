@@ -517,7 +517,7 @@ static void lookup(struct proxy_req *r)
         proxy_req_fail(r, EL_ENOTCACHED, "only-if-cached was asked for");
     else if (r->is_head || r->range.kind == PROXY_RANGE_MULTI)
         proxy_req_step(r, PROXY_STEP_PASS);
-    else
+    else if (!r->collapsed || !proxy_refresh_stand_in_after_wait(r))
         ask_or_wait(r);
 }
 

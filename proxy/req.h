@@ -62,6 +62,8 @@ struct proxy_stamp {
 struct proxy_intercept;
 struct proxy_inside;
 
+#define PROXY_FAILURES 1024
+
 struct proxy {
     struct cache *cache;
     struct storage *storage;
@@ -81,8 +83,9 @@ struct proxy {
     struct proxy_worker *leaf_worker;  /* there is one when there is an intercept */
     struct proxy_worker *auth_worker;  /* there is one as soon as settings have an auth */
     _Atomic(struct proxy_settings *) settings;
-    struct proxy_stamp keys_stamp; /* of the main thread */
-    struct proxy_changes changes;  /* by requests that this node passed on */
+    struct proxy_stamp keys_stamp;             /* of the main thread */
+    struct proxy_changes changes;              /* by requests that this node passed on */
+    _Atomic uint64_t failures[PROXY_FAILURES]; /* of origins, by url: refresh.c */
     struct el_counter *requests[PROXY_XCACHES];
     struct proxy_tier_counters tiers;
     struct el_counter *decisions[PROXY_RULES];
@@ -250,6 +253,11 @@ void proxy_refresh_start(struct proxy_req *r);
  * stored stands in for it, and the request has gone on.
  */
 bool proxy_refresh_stand_in(struct proxy_req *r, bool is_unreachable);
+/*
+ * The same for a request that waited for another's question, which failed: it need not be asked
+ * again for each who waited.
+ */
+bool proxy_refresh_stand_in_after_wait(struct proxy_req *r);
 bool proxy_refresh_is_failure(int status);
 /* Whether the stored answer forbids to use it now: then that is the error, 504 (5.2.2.2). */
 bool proxy_refresh_must_fail(const struct proxy_req *r);

@@ -132,6 +132,19 @@ def test_an_error_of_the_origin_is_hidden_only_where_it_allows_that(origin, node
     assert node.get(origin.url + "/a").status == 404
 
 
+def test_one_failed_question_is_enough_for_all_who_wait(origin, node):
+    k = origin.add("/a", size=100, cache_control=f"{STALE}, stale-if-error=60")
+    node.get(origin.url + "/a")
+    k.delay_head, k.fail_status = 0.5, 503
+    waiting = [node.connect() for _ in range(8)]
+    for c in waiting:
+        c.send_request("GET", origin.url + "/a")
+    for c in waiting:
+        is_exact(c.read_response(), origin.content("/a"))
+        c.close()
+    asked(origin, "/a", 2)
+
+
 def test_a_private_copy_never_stands_in(origin, node):
     origin.add("/a", size=100, cache_control="max-age=60, stale-if-error=60, stale-while-revalidate=60",
                authorized=("Basic eA==",))
