@@ -546,8 +546,8 @@ static int run_get(struct get *g)
 
 bool proxy_cli_has(const char *word)
 {
-    return word != NULL &&
-           (strcmp(word, "get") == 0 || strcmp(word, "warm") == 0 || proxy_cli_node_has(word));
+    return word != NULL && (strcmp(word, "get") == 0 || strcmp(word, "warm") == 0 ||
+                            proxy_cli_node_has(word) || proxy_cli_presign_has(word));
 }
 
 void proxy_cli_help(FILE *out)
@@ -558,6 +558,7 @@ void proxy_cli_help(FILE *out)
     (void)fprintf(out, "  elionode %-30s %s\n", "warm URL...|-",
                   "have the node fetch URLs into its cache");
     proxy_cli_node_help(out);
+    proxy_cli_presign_help(out);
 }
 
 int proxy_cli_run(int argc, char *const argv[])
@@ -569,6 +570,8 @@ int proxy_cli_run(int argc, char *const argv[])
         return proxy_cli_warm_run(argc, argv);
     if (proxy_cli_node_has(argv[1]))
         return proxy_cli_node_run(argc, argv);
+    if (proxy_cli_presign_has(argv[1]))
+        return proxy_cli_presign_run(argc, argv);
     rc = parse(&g, argc, argv);
     if (rc < 0) {
         is_interrupted = 0;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cli: the sub commands of elionode, which talk to a running node.
+ * cli: the sub commands of elionode; most talk to a running node.
  *
  *   elionode get URL [-o FILE] [--proxy=HOST:PORT] [--json] [--quiet]
  *   elionode warm URL...|- [--header-file=FILE] [--concurrency=N] [--leave]
  *            [--admin=HOST:PORT] [--token-file=FILE] [--json]
  *   elionode status | stat URL | purge URL | purge --prefix=URL | pin URL | unpin URL |
  *            operation ID | cancel ID [--admin=HOST:PORT] [--token-file=FILE] [--json]
+ *   elionode presign URL [--expires=S] [--region=R] [--method=M] [--type=s3|oss] [--bucket=B]
+ *            [--credentials-file=FILE] [--profile=P]
  */
 #pragma once
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * cli_own: what the sub commands share; private to cli.c (get, and which command is meant),
- * cli_node.c and cli_warm.c (those that ask the node API, by cli_api.c) and cli_print.c (how its
- * answers look on a terminal).
+ * cli_node.c and cli_warm.c (those that ask the node API, by cli_api.c), cli_presign.c (which asks
+ * nobody) and cli_print.c (how answers look on a terminal).
  */
 #pragma once
 
@@ -16,6 +16,10 @@ int proxy_cli_node_run(int argc, char *const argv[]);
 void proxy_cli_node_help(FILE *out);
 void proxy_cli_api_usage(FILE *out); /* the options that all of them have */
 int proxy_cli_warm_run(int argc, char *const argv[]);
+
+bool proxy_cli_presign_has(const char *word);
+int proxy_cli_presign_run(int argc, char *const argv[]);
+void proxy_cli_presign_help(FILE *out);
 
 /* "1.5 GiB" */
 void proxy_cli_format_bytes(double bytes, char out[16]);

@@ -15,7 +15,9 @@ declare -A may=(
     [controlplane]="common discovery controlplane"
 )
 # Besides <library>/<library>.h and everything in common/.
-interfaces=" cache/source.h storage/sign.h storage/sigv4.h discovery/transport.h discovery/member.h discovery/tracker.h discovery/cp_api.h "
+interfaces=" cache/source.h discovery/transport.h discovery/member.h discovery/tracker.h discovery/cp_api.h"
+# Plain functions that whoever stands above may call.
+interfaces+=" storage/sign.h storage/sigv4.h storage/oss.h storage/keys.h "
 declare -A home=(
     [curl/curl.h]='^(common/http_client|proxy/cli(_api)?)\.c$'
     [jansson.h]='^common/json\.[ch]$'
