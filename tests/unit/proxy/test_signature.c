@@ -86,8 +86,8 @@ static void what_cannot_be_read_in_one_way_only_is_not_known(void **state)
         "/b/k?X-Amz-Credential=KEY%2F1&X-Amz-Date=20130524T000000Z",
         "/b/k?X-Amz-Credential=KEY%2F1&X-Amz-Date=20131324T000000Z&X-Amz-Expires=1",
         "/b/k?X-Amz-Credential=KEY%2F1&X-Amz-Date=20130024T000000Z&X-Amz-Expires=1",
-        "/b/k?X-Amz-Credential=KEY%2F1&X-Amz-Date=20130524T000000Z&X-Amz-Expires=1"
-        "&X-Amz-Expires=9",
+        ("/b/k?X-Amz-Credential=KEY%2F1&X-Amz-Date=20130524T000000Z&X-Amz-Expires=1"
+         "&X-Amz-Expires=9"),
     };
 
     (void)state;
