@@ -8,14 +8,16 @@ import json
 import os
 import signal
 import subprocess
+import threading
+import time
 import urllib.parse
 
 import pytest
 
 import wire
 from content import MIB
-from node import ELIONODE
-from tier import committed, wait_for
+from node import ELIONODE, SANITIZED
+from tier import committed, store, wait_for
 
 BIG, SHORT = 5 * MIB + 3, 4000
 
@@ -512,3 +514,40 @@ def test_an_interrupted_command_leaves_the_node_at_work(start, origin):
     name = said.split("elionode operation ")[1].split(",")[0]
     assert ended(node, f"/api/v1/operations/{name}")["failed"] == 0
     assert node.get(origin.url + "/slow").x_cache == "HIT"
+
+
+def test_a_large_purge_is_answered_and_delays_nobody(tier, origin):
+    n = 2_000 if SANITIZED else 20_000
+    node = tier.start()
+    for first in range(0, n, 10_000):
+        urls = [f"{origin.url}/bytes/500/go/{i}" for i in range(first, min(first + 10_000, n))]
+        assert ended(node, warm(node, urls, concurrency=32))["failed"] == 0
+    wait_for(lambda: store(node)["objects"] == n, why=lambda: store(node))
+    keep = f"/bytes/{SHORT}/keep"
+    tier.keep(node, keep)
+    waits, over = [], threading.Event()
+
+    def read():
+        with node.connect() as c:
+            while not over.is_set():
+                began = time.monotonic()
+                c.send_request("GET", origin.url + keep)
+                assert c.read_response().x_cache == "HIT"
+                waits.append(time.monotonic() - began)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    wait_for(lambda: len(waits) > 100)
+    before = len(waits)
+    began = time.monotonic()
+    assert call(node, "POST", "/api/v1/cache/purge", prefix=origin.url + "/bytes/500/go/") == (
+        200, {"prefix": origin.url + "/bytes/500/go/", "objects": n})
+    took = time.monotonic() - began
+    over.set()
+    reader.join()
+    during = waits[before:]
+    print(f"\n{n} objects purged in {took:.2f} s; {len(during)} requests meanwhile, the slowest took {max(during) * 1000:.1f} ms")
+    assert took < 10 * wire.SLOW
+    assert max(during) < 0.25 * wire.SLOW
+    assert node.status()["cache"]["objects"] == 1
+    wait_for(lambda: store(node)["objects"] == 1, why=lambda: store(node))
