@@ -818,9 +818,10 @@ static bool conclude_locked(struct cache_object *o, enum el_err code, uint64_t p
 {
     if (code == EL_OK && o->length == CACHE_UNKNOWN_LENGTH)
         o->length = position;
-    if (code != EL_ECHANGED && (code == EL_OK || !o->is_whole_only))
+    if (code != EL_ECHANGED && code != EL_EHASH && (code == EL_OK || !o->is_whole_only))
         return false;
     o->is_changed = code == EL_ECHANGED;
+    o->is_wrong |= code == EL_EHASH;
     o->is_dead = true;
     return cache_index_remove_locked(o);
 }

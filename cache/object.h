@@ -77,6 +77,7 @@ struct cache_object {
     bool in_index, wants_index, is_dead, is_whole_only; /* whole only: parts of it are of no use */
     bool is_kept;                                       /* whole only: nothing of it has left yet */
     bool is_changed; /* the origin has another version: what is missing stays missing */
+    bool is_wrong;   /* its bytes are not the origin's: nobody gets any more of them */
     bool is_pinned;  /* and holds its pin */
     struct el_list fills, readers;
     struct cache_chunk *first; /* chunk 0 */

@@ -126,7 +126,9 @@ enum cache_read cache_reader_next(struct cache_reader *r, size_t sendfile_from,
     EL_ASSERT(r->pinned == NULL);
     cache_shard_lock(o->shard);
     r->is_due = false;
-    if (r->position >= r->end || r->position >= o->length)
+    if (o->is_wrong)
+        read = fail(r, EL_EHASH, "the bytes of the object are not what its origin says they are");
+    else if (r->position >= r->end || r->position >= o->length)
         read = r->end == CACHE_UNKNOWN_LENGTH || r->position >= r->end
                    ? CACHE_READ_END
                    : fail(r, EL_ETRUNCATED, "the object is shorter than it was");

@@ -123,7 +123,8 @@ void cache_room_free(struct cache_object *o, const struct cache_room *room);
 /*
  * The fill is over. EL_OK: everything up to its end was given, or give() said -1; for an object of
  * unknown length it also says that the length is now known. EL_ECHANGED: the origin has another
- * version now, so this one is dropped. EL_EDISK: readers go elsewhere for what they wait for. Any
- * other error: readers that wait for missing bytes get it.
+ * version now, so this one is dropped. EL_EHASH: what was given is wrong; the object is dropped,
+ * and no reader gets more of it. EL_EDISK: readers go elsewhere for what they wait for. Any other
+ * error: readers that wait for missing bytes get it.
  */
 void cache_fill_done(struct cache_fill *f, enum el_err code, const struct el_error *err);

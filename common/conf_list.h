@@ -81,5 +81,6 @@ EL_CONF_INT(storage, breaker_failures, 8, 0, 10000, 0, NULL, "consecutive failur
 EL_CONF_INT(storage, breaker_open_ms, 2000, 10, 600000, 0, NULL, "for how long")
 EL_CONF_STR(storage, ca_file, "", 0, NULL, "PEM bundle to verify https origins with; empty: the system's")
 EL_CONF_BOOL(storage, insecure_tls, 0, 0, NULL, "do not verify https origins; for tests only")
+EL_CONF_ENUM(storage, verify_checksums, 1, "none|cheap|all", 0, NULL, "checksums that an origin gives of a whole object are held against its bytes: cheap: CRCs, and of objects up to 1 MiB any; all: the others of longer ones too, which takes about 1.5 s a GB")
 EL_CONF_BOOL(storage, http2, 1, 0, NULL, "offer HTTP/2 to https origins")
 /* clang-format on */

@@ -60,6 +60,8 @@ EL_EVENT(EV_ORIGIN_ERROR, "origin.error",
          "an origin could not give what a client asked for; once a second for each host")
 EL_EVENT(EV_ORIGIN_RETRY, "origin.retry", "a read is asked for again after a failure")
 EL_EVENT(EV_ORIGIN_CHANGED, "origin.changed", "an object changed while it was read")
+EL_EVENT(EV_ORIGIN_CHECKSUM, "origin.checksum",
+         "the bytes of an object are not what the origin says they are; nothing of it is kept")
 EL_EVENT(EV_BREAKER_OPEN, "origin.breaker_open",
          "the origin fails repeatedly and is left alone for a while")
 EL_EVENT(EV_BREAKER_CLOSED, "origin.breaker_closed", "the origin answers again")

@@ -227,6 +227,7 @@ static enum el_err start_storage(struct node *n, struct el_error *err)
         .ca_file = c->storage_ca_file[0] != '\0' ? c->storage_ca_file : NULL,
         .insecure_tls = c->storage_insecure_tls,
         .http2 = c->storage_http2,
+        .verify = (enum store_verify)c->storage_verify_checksums, /* its words, in their order */
         .address_allowed = address_allowed,
         .arg = n,
         .clock = n->clock,

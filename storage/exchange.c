@@ -109,6 +109,7 @@ static void unref(struct exchange *ex)
     while ((m = el_list_pop(&ex->heads)) != NULL)
         free_head(EL_ENTRY(m, struct head, link));
     el_fields_deinit(&ex->pub.fields);
+    store_pour_end(&ex->pour);
     store_ring_deinit(&ex->in);
     store_ring_deinit(&ex->out);
     store_job_deinit(&ex->job);
@@ -271,12 +272,15 @@ static bool rest_is_short(const struct exchange *ex)
 static ssize_t feed_in(struct exchange *ex, const void *bytes, size_t n)
 {
     ssize_t taken = store_pour_give(&ex->pour, bytes, n);
+    bool is_wrong;
 
     if (taken != EL_HTTP_ABORT)
         return taken;
-    store_fill_done(ex->job.s, ex->pour.fill, EL_OK, NULL);
-    ex->pour.fill = NULL;
-    if (!rest_is_short(ex))
+    is_wrong = ex->pour.wrong.code != EL_OK;
+    store_fill_done(ex->job.s, ex->pour.fill, ex->pour.wrong.code,
+                    is_wrong ? &ex->pour.wrong : NULL);
+    store_pour_end(&ex->pour);
+    if (is_wrong || !rest_is_short(ex))
         return EL_HTTP_ABORT;
     ex->body = BODY_DRAINED;
     return (ssize_t)n;
@@ -352,18 +356,22 @@ static bool try_again(struct exchange *ex, enum el_err code)
 static void settle_fill(struct exchange *ex, enum el_err code, const struct el_error *err)
 {
     struct cache_fill *fill = ex->pour.fill;
+    struct store_checksum *checksum = ex->pour.checksum;
     bool is_cancelled;
 
     if (fill == NULL)
         return;
     ex->pour.fill = NULL;
+    ex->pour.checksum = NULL;
     lock(ex);
     is_cancelled = (ex->job.orders & STORE_ORDER_CANCEL_FILL) != 0;
     unlock(ex);
-    if (is_cancelled && code != EL_OK)
+    if (is_cancelled && code != EL_OK) {
+        store_checksum_free(checksum);
         store_fill_done(ex->job.s, fill, code, err);
-    else
-        store_fill_settle(ex->job.s, fill, code, err);
+    } else {
+        store_fill_settle(ex->job.s, fill, checksum, code, err);
+    }
 }
 
 static void on_end(struct store_job *j, enum el_err code, const struct el_error *err)
@@ -396,11 +404,12 @@ static void begin_feed(struct exchange *ex)
     ex->feed_fill = NULL;
     unlock(ex);
     if (ex->job.is_over) { /* the body was empty, or broke before it was wanted */
-        store_fill_settle(ex->job.s, fill, ex->end.code, &ex->end);
+        store_fill_settle(ex->job.s, fill, NULL, ex->end.code, &ex->end);
         return;
     }
     ex->body = BODY_FED;
-    ex->pour = (struct store_pour){ .fill = fill, .skip = skip };
+    store_pour_begin(&ex->pour, ex->job.s, fill, NULL);
+    ex->pour.skip = skip;
     store_job_resume(&ex->job);
 }
 
@@ -544,7 +553,7 @@ void store_exchange_feed(struct store_exchange *pub, struct cache_fill *fill, ui
     is_in_time = store_job_order_locked(&ex->job, STORE_ORDER_FEED);
     unlock(ex);
     if (!is_in_time)
-        store_fill_settle(s, fill, ex->end.code, &ex->end);
+        store_fill_settle(s, fill, NULL, ex->end.code, &ex->end);
 }
 
 void store_exchange_read(struct store_exchange *pub, const void **ret_bytes, size_t *ret_n)

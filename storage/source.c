@@ -23,6 +23,7 @@ struct refill {
     /* the home thread's */
     struct cache_fill *fill; /* NULL: done */
     struct store_pour pour;
+    struct store_checksum *checksum; /* owned; of the transfer before, until the first attempt */
     struct store_retry retry;
     uint64_t started_at;    /* position when the attempt began */
     bool fits;              /* the answer does: its body is the object's */
@@ -60,24 +61,6 @@ static void order_fill(struct storage *s, struct cache_fill *fill, unsigned what
     pthread_mutex_unlock(&s->fills_mtx);
 }
 
-ssize_t store_pour_give(struct store_pour *p, const void *bytes, size_t n)
-{
-    size_t from = p->taken, skipped = (size_t)el_min_u64(p->skip, n - from);
-    ssize_t given;
-
-    EL_ASSERT(from <= n);
-    p->skip -= skipped;
-    from += skipped;
-    if (from < n) {
-        given = cache_fill_give(p->fill, (const char *)bytes + from, n - from);
-        if (given < 0)
-            return EL_HTTP_ABORT;
-        from += (size_t)given;
-    }
-    p->taken = from < n ? from : 0;
-    return from < n ? EL_HTTP_PAUSE : (ssize_t)n;
-}
-
 static struct refill *of_job(struct store_job *j)
 {
     struct refill *r = EL_ENTRY(j, struct refill, job);
@@ -90,8 +73,14 @@ static struct refill *of_job(struct store_job *j)
 static void finish(struct refill *r, enum el_err code, const struct el_error *err)
 {
     struct cache_fill *fill = r->fill;
+    struct el_error wrong;
 
     r->fill = NULL;
+    if (code == EL_OK)
+        code = store_pour_judge(r->job.s, fill, r->pour.checksum, &wrong);
+    if (code == EL_EHASH && r->pour.wrong.code == EL_OK)
+        err = &wrong;
+    store_pour_end(&r->pour);
     if (code == EL_ECHANGED)
         el_log_error(EL_INFO, EV_ORIGIN_CHANGED, err);
     store_fill_done(r->job.s, fill, code, code == EL_OK ? NULL : err);
@@ -169,6 +158,15 @@ static uint64_t wanted_end(struct cache_fill *fill)
     return el_min_u64(cache_fill_end(fill), cache_object_length(cache_fill_object(fill)));
 }
 
+/* The sum goes on where the last attempt has left it. */
+static void begin_pour(struct refill *r)
+{
+    struct store_checksum *checksum = r->checksum != NULL ? r->checksum : r->pour.checksum;
+
+    r->checksum = NULL;
+    store_pour_begin(&r->pour, r->job.s, r->fill, checksum);
+}
+
 static void ask(struct refill *r, uint64_t delay_ms)
 {
     struct cache_meta *meta = cache_object_meta(cache_fill_object(r->fill));
@@ -179,7 +177,7 @@ static void ask(struct refill *r, uint64_t delay_ms)
     r->answer = (struct el_error){ 0 };
     r->may_retry_answer = false;
     r->wish_ms = 0;
-    r->pour = (struct store_pour){ .fill = r->fill };
+    begin_pour(r);
     if (r->started_at >= end) {
         finish_with(r, EL_OK, NULL);
     } else if (!meta->has_strong_validator) {
@@ -239,6 +237,10 @@ static ssize_t give(struct refill *r, const void *bytes, size_t n)
 
     if (taken != EL_HTTP_ABORT)
         return taken;
+    if (r->pour.wrong.code != EL_OK) {
+        r->answer = r->pour.wrong;
+        return EL_HTTP_ABORT;
+    }
     r->pour.fill = NULL; /* enough */
     return r->body_left <= STORE_DRAIN_BYTES ? (ssize_t)n : EL_HTTP_ABORT;
 }
@@ -330,6 +332,7 @@ static void let_go(struct store_job *j)
 {
     struct refill *r = of_job(j);
 
+    store_checksum_free(r->checksum);
     store_job_deinit(j);
     free(r);
 }
@@ -342,36 +345,42 @@ static const struct store_job_ops refill_ops = {
     .let_go = let_go,
 };
 
-static void start_refill(struct storage *s, struct cache_fill *fill, uint64_t delay_ms)
+static void start_refill(struct storage *s, struct cache_fill *fill,
+                         struct store_checksum *checksum, uint64_t delay_ms)
 {
     struct refill *r = el_new(struct refill);
 
     r->magic = REFILL_MAGIC;
     r->fill = fill;
+    r->checksum = checksum;
     r->first_delay_ms = delay_ms;
     store_job_init(&r->job, s, &refill_ops, STORE_REFILL);
     store_fill_assign(s, fill, &r->job);
     store_job_start(&r->job);
 }
 
-void store_fill_settle(struct storage *s, struct cache_fill *fill, enum el_err code,
-                       const struct el_error *err)
+void store_fill_settle(struct storage *s, struct cache_fill *fill, struct store_checksum *checksum,
+                       enum el_err code, const struct el_error *err)
 {
     bool is_short = code == EL_OK && cache_fill_end(fill) != CACHE_UNKNOWN_LENGTH &&
                     cache_fill_position(fill) < wanted_end(fill);
     struct cache_meta *meta = cache_object_meta(cache_fill_object(fill));
     bool can_resume = meta->has_strong_validator && (is_short || store_retry_is_transient(code));
-    struct el_error truncated;
+    struct el_error wrong;
 
     cache_meta_unref(meta);
     if (can_resume) {
-        start_refill(s, fill, s->retry.backoff_ms / 2);
+        start_refill(s, fill, checksum, s->retry.backoff_ms / 2);
         return;
     }
     if (is_short) {
-        code = el_fail(&truncated, EL_ETRUNCATED, 0, "the answer ended before the object did");
-        err = &truncated;
+        code = el_fail(&wrong, EL_ETRUNCATED, 0, "the answer ended before the object did");
+        err = &wrong;
+    } else if (code == EL_OK) {
+        code = store_pour_judge(s, fill, checksum, &wrong);
+        err = &wrong;
     }
+    store_checksum_free(checksum);
     store_fill_done(s, fill, code, code == EL_OK ? NULL : err);
 }
 
@@ -384,7 +393,7 @@ static struct storage *storage_of(struct cache_source *source)
 
 static void start_fill(struct cache_source *source, struct cache_fill *fill)
 {
-    start_refill(storage_of(source), fill, 0);
+    start_refill(storage_of(source), fill, NULL, 0);
 }
 
 static void resume_fill(struct cache_source *source, struct cache_fill *fill)

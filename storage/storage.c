@@ -30,6 +30,12 @@ static void register_metrics(struct store_metrics *m, struct el_metrics *in)
                            "Requests to origins that ended without a complete answer.", NULL);
     m->retries = el_metrics_counter(in, "eliop2p_origin_retries_total",
                                     "Requests to origins that were sent again.", NULL);
+    m->sums_right = el_metrics_counter(in, "eliop2p_origin_checksums_total",
+                                       "Objects that were held against a checksum of the origin.",
+                                       "result=\"right\"");
+    m->sums_wrong = el_metrics_counter(in, "eliop2p_origin_checksums_total",
+                                       "Objects that were held against a checksum of the origin.",
+                                       "result=\"wrong\"");
     m->running =
         el_metrics_gauge(in, "eliop2p_origin_running", "Requests to origins under way.", NULL);
     m->head_time =

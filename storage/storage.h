@@ -26,6 +26,7 @@
 #include "common/http_client.h"
 #include "common/metrics.h"
 #include "common/msgq.h"
+#include "storage/checksum.h"
 
 struct storage;
 
@@ -50,6 +51,7 @@ struct store_conf {
     const char *ca_file;       /* NULL: the system's */
     bool insecure_tls;
     bool http2;
+    enum store_verify verify; /* which checksums of whole objects are looked at */
     bool (*address_allowed)(void *arg, const struct sockaddr *addr); /* SSRF guard; may be NULL */
     void *arg;
     struct el_clock *clock;     /* borrowed until storage_stop() */

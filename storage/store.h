@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 
+#include "storage/checksum.h"
 #include "storage/governor.h"
 #include "storage/retry.h"
 #include "storage/storage.h"
@@ -19,7 +20,7 @@ struct store_job;
 
 struct store_metrics {
     struct el_counter *requests[STORE_REASONS], *bytes[STORE_REASONS];
-    struct el_counter *errors, *retries;
+    struct el_counter *errors, *retries, *sums_right, *sums_wrong;
     struct el_gauge *running;
     struct el_hist *head_time;
 };
@@ -46,6 +47,33 @@ struct storage {
     bool is_stopping;
 };
 
+/* ---- pour.c ---- */
+
+/*
+ * Where an answer's body goes when it fills: drops `skip` bytes, gives the others. Of an object
+ * that is brought from its first byte on, the last bytes are given only when the whole is what the
+ * origin says it is (checksum.h); what follows from it otherwise is a fill that ends with EL_EHASH.
+ */
+struct store_pour {
+    struct storage *s;
+    struct cache_fill *fill; /* NULL: it wants no more */
+    uint64_t skip;
+    size_t taken;                    /* of the bytes that will come again after a pause */
+    struct store_checksum *checksum; /* owned; NULL: nothing to hold them against */
+    struct el_error wrong;           /* code EL_EHASH: they are not what they should be */
+};
+
+/* `checksum`, if any, comes with the fill from another transfer: owned. */
+void store_pour_begin(struct store_pour *p, struct storage *s, struct cache_fill *fill,
+                      struct store_checksum *checksum);
+/* As on_data does; EL_HTTP_ABORT: the fill wants no more, or is wrong, and nothing was taken. */
+ssize_t store_pour_give(struct store_pour *p, const void *bytes, size_t n);
+/* The fill is done, or with somebody else. */
+void store_pour_end(struct store_pour *p);
+/* All that comes has come: code and *err of a fill that ended with EL_OK. Logged and counted. */
+enum el_err store_pour_judge(struct storage *s, struct cache_fill *fill,
+                             const struct store_checksum *checksum, struct el_error *err);
+
 /* ---- source.c ---- */
 
 extern const struct cache_source_ops store_source_ops;
@@ -57,17 +85,7 @@ void store_fill_done(struct storage *s, struct cache_fill *fill, enum el_err cod
                      const struct el_error *err);
 /*
  * A transfer that fed the fill has ended with `code`: the fill is done, or the rest is asked for
- * with its ticket. The fill is out of the caller's hands.
+ * with its ticket. The fill and `checksum` (owned, may be NULL) are out of the caller's hands.
  */
-void store_fill_settle(struct storage *s, struct cache_fill *fill, enum el_err code,
-                       const struct el_error *err);
-
-/* Where an answer's body goes when it fills: drops `skip` bytes, gives the others. */
-struct store_pour {
-    struct cache_fill *fill; /* NULL: it wants no more */
-    uint64_t skip;
-    size_t taken; /* of the bytes that will come again after a pause */
-};
-
-/* As on_data does; EL_HTTP_ABORT: the fill wants no more and nothing was taken. */
-ssize_t store_pour_give(struct store_pour *p, const void *bytes, size_t n);
+void store_fill_settle(struct storage *s, struct cache_fill *fill, struct store_checksum *checksum,
+                       enum el_err code, const struct el_error *err);

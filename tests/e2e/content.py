@@ -19,7 +19,7 @@ class Content:
     def __init__(self, name, size, version=1):
         digest = hashlib.sha256(f"{name}\0{version}".encode()).digest()
         self.size = size
-        self.etag = '"' + digest.hex()[:32] + '"'
+        self.etag = '"' + digest.hex()[:40] + '"'
         self._turn = int.from_bytes(digest[:4], "big")
 
     def piece(self, offset):

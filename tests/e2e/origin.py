@@ -337,7 +337,7 @@ class Origin:
         if packed and etag:
             etag = etag[:-1] + '-gz"'
         if k.body is not None and k.etag == "auto" and not packed:
-            etag = '"' + hashlib.sha256(k.body).hexdigest()[:32] + '"'
+            etag = '"' + hashlib.sha256(k.body).hexdigest()[:40] + '"'
         fields += [(n, v) for n, v in (("ETag", etag), ("Last-Modified", k.last_modified),
                                        ("Cache-Control", k.cache_control)) if v]
         total = len(body) if body is not None else k.size

@@ -8,6 +8,7 @@ import hashlib
 import threading
 import time
 import urllib.parse
+import zlib
 
 import boto3
 import pytest
@@ -282,3 +283,70 @@ def test_a_part_of_an_object_does_not_come_with_the_checksum_of_the_whole(origin
     r = node.get(origin.url + "/b/k", [("Range", "bytes=100-199")])
     checks.is_part(r, content, 100, 200)
     assert r.get("x-amz-checksum-crc32") is None and r.get("Content-MD5") is None
+
+
+# ---- checksums ----
+
+def crc32_of(data):
+    return base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
+
+
+def add_wrong(origin, path, size, **knobs):
+    """An object one byte of which is not what its checksum was made of."""
+    right = Content(path, size).bytes()
+    wrong = bytearray(right)
+    wrong[size // 2] ^= 1
+    return origin.add(path, body=bytes(wrong), fields=[("x-amz-checksum-crc32", crc32_of(right))], **knobs)
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+@pytest.mark.parametrize("size", [1, 1000, MIB, 5 * MIB + 1])
+def test_wrong_bytes_are_never_passed_off_as_the_object(origin, node, size, framing):
+    knobs = add_wrong(origin, "/b/k", size, framing=framing)
+    for i in range(2):
+        r = node.get(origin.url + "/b/k")
+        assert (r.status == 502 and r.complete) or (r.status == 200 and not r.complete), r
+    assert len(origin.requests()) == 2, "wrong bytes were cached, or asked for again"
+    assert node.log().count("origin.checksum") == 2 and "x-amz-checksum-crc32" in node.log()
+    assert node.metrics()['eliop2p_origin_checksums_total{result="wrong"}'] == 2
+    knobs.fields = [("x-amz-checksum-crc32", crc32_of(knobs.body))]
+    assert node.get(origin.url + "/b/k").body == knobs.body
+    assert node.get(origin.url + "/b/k").x_cache == "HIT"
+    assert node.metrics()['eliop2p_origin_checksums_total{result="right"}'] == 1
+
+
+def test_everybody_who_reads_wrong_bytes_is_broken_off(origin, node):
+    """Also who only wants a part of them, and has it before him."""
+    size = 8 * MIB
+    add_wrong(origin, "/b/k", size, rate=16 * MIB, write=1 << 16)
+    answers = []
+
+    def read(fields):
+        answers.append(node.get(origin.url + "/b/k", fields, rate=None if not fields else 2 * MIB))
+
+    first = threading.Thread(target=read, args=[()])
+    first.start()
+    deadline = time.monotonic() + wire.TIMEOUT
+    while not origin.body_sent("/b/k"):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    others = [threading.Thread(target=read, args=[[("Range", "bytes=0-%d" % (6 * MIB))]]) for _ in range(3)]
+    for t in others:
+        t.start()
+    for t in [first, *others]:
+        t.join()
+    assert len(answers) == 4 and not any(r is not None and r.complete and r.status < 500 for r in answers), answers
+
+
+def test_a_checksum_is_held_against_what_a_broken_transfer_brought_too(origin, node):
+    add_wrong(origin, "/b/k", 5 * MIB, reset_at=2 * MIB, times=1, etag='"v"')
+    r = node.get(origin.url + "/b/k")
+    assert r.status == 200 and not r.complete
+    assert [s.status for s in origin.requests()] == [200, 206]
+
+
+def test_objects_of_a_real_server_are_what_their_etags_say(way, s3):
+    before = way.node.metrics()['eliop2p_origin_checksums_total{result="right"}']
+    put(s3, way, "sum/small", body=b"x" * 100_000)
+    assert way.node.metrics()['eliop2p_origin_checksums_total{result="right"}'] == before + 1
+    assert way.node.metrics()['eliop2p_origin_checksums_total{result="wrong"}'] == 0

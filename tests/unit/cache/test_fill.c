@@ -310,6 +310,34 @@ static void a_changed_origin_ends_every_reader_that_still_misses_bytes(void **st
     world_close(&w);
 }
 
+static void of_wrong_bytes_nobody_gets_more(void **state)
+{
+    struct cache_object *o, *found[CACHE_MAX_VARIANTS];
+    struct client waiting = { 0 }, elsewhere = { 0 };
+    struct world w;
+
+    (void)state;
+    world_open(&w, 64 * MB);
+    o = new_object(&w, "http://o/a", 3 * MB, true);
+    assert_true(cache_object_publish(o));
+    client_open(&w, &waiting, o, 0, 3 * MB);
+    client_open(&w, &elsewhere, o, 0, MB);
+    assert_int_equal(drain(&waiting, 1, UINT64_MAX), CACHE_READ_WAIT);
+    assert_int_equal(give(w.fills[0], 1, 2 * MB), 2 * MB);
+    finish(&w, 0, EL_EHASH);
+    assert_int_equal(drain(&waiting, 1, UINT64_MAX), CACHE_READ_ERROR);
+    assert_int_equal(waiting.r.err.code, EL_EHASH);
+    assert_int_equal(drain(&elsewhere, 1, UINT64_MAX), CACHE_READ_ERROR);
+    assert_int_equal(elsewhere.r.err.code, EL_EHASH);
+    assert_int_equal(elsewhere.r.position, 0);
+    assert_int_equal(cache_lookup(w.cache, EL_STR("http://o/a"), found), 0);
+    assert_int_equal(w.starts, 1);
+    cache_reader_close(&waiting.r);
+    cache_reader_close(&elsewhere.r);
+    cache_object_unref(o);
+    world_close(&w);
+}
+
 static void an_object_of_unknown_length_is_found_only_when_its_end_was_seen(void **state)
 {
     struct cache_object *o, *found[CACHE_MAX_VARIANTS];
@@ -704,6 +732,7 @@ int main(void)
         cmocka_unit_test(a_signed_range_is_fetched_as_it_is_and_its_ragged_ends_stay_readable),
         cmocka_unit_test(a_part_of_a_block_is_continued_and_then_has_the_right_digest),
         cmocka_unit_test(a_changed_origin_ends_every_reader_that_still_misses_bytes),
+        cmocka_unit_test(of_wrong_bytes_nobody_gets_more),
         cmocka_unit_test(an_object_of_unknown_length_is_found_only_when_its_end_was_seen),
         cmocka_unit_test(an_object_of_unknown_length_that_nobody_wanted_to_the_end_is_never_found),
         cmocka_unit_test(an_object_without_validator_that_breaks_off_fails_its_reader),

