@@ -135,6 +135,15 @@ void proxy_cli_api_free(struct proxy_cli_api *api)
     free(api);
 }
 
+bool proxy_cli_api_add_field(struct proxy_cli_api *api, const char *line)
+{
+    if (strpbrk(line, "\r\n") != NULL)
+        return false;
+    api->fields = curl_slist_append(api->fields, line);
+    EL_ASSERT(api->fields != NULL);
+    return true;
+}
+
 /* ---- a call ---- */
 
 static size_t on_body(char *bytes, size_t size, size_t count, void *arg)

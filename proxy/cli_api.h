@@ -29,6 +29,9 @@ bool proxy_cli_api_option(struct proxy_cli_api_conf *conf, const char *word);
 int proxy_cli_api_new(const struct proxy_cli_api_conf *conf, struct proxy_cli_api **ret_api);
 void proxy_cli_api_free(struct proxy_cli_api *api); /* NULL is fine */
 
+/* A field of every request from now on: "Name: value". False: no request can have it. */
+bool proxy_cli_api_add_field(struct proxy_cli_api *api, const char *line);
+
 struct proxy_cli_call {
     const char *method, *path;
     const char *name, *value; /* of the one parameter; NULL: none */

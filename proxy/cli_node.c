@@ -7,7 +7,10 @@
 
 #include "proxy/cli_api.h"
 
-enum wants { WANTS_NOTHING, WANTS_URL, WANTS_URL_OR_PREFIX, WANTS_ID };
+/* WANTS_REQUEST: a URL, and fields that a client would send. */
+enum wants { WANTS_NOTHING, WANTS_URL, WANTS_URL_OR_PREFIX, WANTS_REQUEST, WANTS_ID };
+
+#define MAX_FIELDS 64
 
 struct command {
     const char *verb, *method, *path; /* the id belongs to the end of the path */
@@ -24,6 +27,8 @@ static const struct command commands[] = {
       "what the node is doing, and how full its tiers are" },
     { "stat", "GET", CACHE "stat", WANTS_URL, proxy_cli_print_stat, "stat URL",
       "what is cached of URL: how much, where, how hot" },
+    { "explain", "GET", "/api/v1/explain", WANTS_REQUEST, proxy_cli_print_explain,
+      "explain URL [-H 'Name: value']...", "what the node would do with a request, and why" },
     { "purge", "POST", CACHE "purge", WANTS_URL_OR_PREFIX, proxy_cli_print_purge,
       "purge URL | purge --prefix=URL", "forget URL, or all that begins so" },
     { "pin", "POST", CACHE "pin", WANTS_URL, proxy_cli_print_pin, "pin URL",
@@ -39,7 +44,24 @@ struct ask {
     struct proxy_cli_api_conf api;
     const char *word, *prefix; /* the URL or the id; or else the prefix */
     bool is_json;
+    const char *fields[MAX_FIELDS]; /* "Name: value" */
+    size_t n_fields;
 };
+
+static int add_fields(struct ask *a, struct proxy_cli_api *api)
+{
+    int rc = PROXY_CLI_OK;
+
+    for (size_t i = 0; rc == PROXY_CLI_OK && i < a->n_fields; i++) {
+        struct el_buf line = { 0 };
+
+        el_buf_addf(&line, "Explain-Field: %s", a->fields[i]);
+        if (!proxy_cli_api_add_field(api, line.p))
+            rc = proxy_cli_complain(a->command->verb, "a field is one line");
+        el_buf_deinit(&line);
+    }
+    return rc;
+}
 
 static int call(struct ask *a, struct proxy_cli_api *api, json_t **ret_root)
 {
@@ -66,6 +88,8 @@ static int run(struct ask *a)
     json_t *root = NULL;
     int rc = proxy_cli_api_new(&a->api, &api);
 
+    if (rc == PROXY_CLI_OK)
+        rc = add_fields(a, api);
     if (rc == PROXY_CLI_OK)
         rc = call(a, api, &root);
     if (rc == PROXY_CLI_OK && a->is_json)
@@ -107,7 +131,9 @@ static void print_usage(const struct command *c)
                  "\n",
                  c->synopsis, c->what);
     proxy_cli_api_usage(stdout);
-    if (c->wants == WANTS_URL || c->wants == WANTS_URL_OR_PREFIX)
+    if (c->wants == WANTS_REQUEST)
+        (void)printf("  -H 'Name: value'   a field that the client would send\n");
+    if (c->wants != WANTS_NOTHING && c->wants != WANTS_ID)
         (void)printf("\nURL is what a client asks for; a path of the gateway (/bucket/key) too.\n");
     (void)printf("\nExit codes: 0 done, 1 failed, 2 usage, 3 the node cannot be reached.\n");
 }
@@ -147,6 +173,17 @@ static int parse_word(struct ask *a, const char *word)
     return -1;
 }
 
+/* -1: go on; otherwise the exit code. `line` is what follows -H, NULL at the end. */
+static int parse_field(struct ask *a, const char *line)
+{
+    if (line == NULL)
+        return usage_error(a, "-H wants 'Name: value'", "");
+    if (a->n_fields == MAX_FIELDS)
+        return usage_error(a, "too many fields", "");
+    a->fields[a->n_fields++] = line;
+    return -1;
+}
+
 /* -1: go on; otherwise the exit code. */
 static int parse(struct ask *a, int argc, char *const argv[])
 {
@@ -157,7 +194,12 @@ static int parse(struct ask *a, int argc, char *const argv[])
             print_usage(a->command);
             return PROXY_CLI_OK;
         }
-        rc = parse_word(a, argv[i]);
+        if (a->command->wants == WANTS_REQUEST && strcmp(argv[i], "-H") == 0) {
+            i++;
+            rc = parse_field(a, i < argc ? argv[i] : NULL);
+        } else {
+            rc = parse_word(a, argv[i]);
+        }
     }
     if (rc >= 0)
         return rc;

@@ -28,6 +28,7 @@ void proxy_cli_format_bytes(double bytes, char out[16]);
 void proxy_cli_print_stat(const json_t *root, FILE *out);
 void proxy_cli_print_purge(const json_t *root, FILE *out);
 void proxy_cli_print_pin(const json_t *root, FILE *out);
+void proxy_cli_print_explain(const json_t *root, FILE *out);
 void proxy_cli_print_operation(const json_t *root, FILE *out);
 void proxy_cli_print_status(const json_t *root, FILE *out);
 /* Bytes that could drive a terminal are shown as '?'. */

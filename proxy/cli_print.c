@@ -293,3 +293,73 @@ void proxy_cli_print_status(const json_t *root, FILE *out)
                   number(root, "origin.exchanges"), number(root, "origin.running"),
                   number(root, "origin.errors"), bytes_of(number(root, "origin.bytes")).text);
 }
+
+/* ---- explain ---- */
+
+static void print_policy(const json_t *root, FILE *out)
+{
+    if (!json_is_object(at(root, "policy")))
+        return;
+    text_line("policy",
+              json_is_string(at(root, "policy.prefix")) ? text(root, "policy.prefix")
+                                                        : "none of its own",
+              out);
+    name("auth", out);
+    (void)fprintf(out, "%s, a yes is good for %" PRIu64 " s and the %s\n",
+                  text(root, "policy.auth"), number(root, "policy.grant_ttl_s"),
+                  text(root, "policy.grant"));
+    name("freshness", out);
+    if (is_true(root, "policy.bypass"))
+        (void)fputs("not cached\n", out);
+    else if (json_is_integer(at(root, "policy.ttl_s")))
+        (void)fprintf(out, "%" PRIu64 " s whatever the origin says\n",
+                      number(root, "policy.ttl_s"));
+    else
+        (void)fprintf(out, "as the origin says, %" PRIu64 " s for objects it says nothing of\n",
+                      number(root, "policy.freshness_s"));
+}
+
+static void print_signature(const json_t *root, FILE *out)
+{
+    const char *verified = "";
+
+    if (!json_is_object(at(root, "signature")))
+        return;
+    if (json_is_boolean(at(root, "signature.verified")))
+        verified = is_true(root, "signature.verified") ? ", verified" : ", not verified";
+    name("signature", out);
+    (void)fputs("of ", out);
+    proxy_cli_print_text(text(root, "signature.access_key"), out);
+    (void)fprintf(out, ", ends in %" PRIu64 " s%s\n", number(root, "signature.ends_in_s"),
+                  verified);
+}
+
+static void print_copy(const json_t *root, FILE *out)
+{
+    const json_t *copy = at(root, "cached");
+
+    name("cached", out);
+    if (!json_is_object(copy)) {
+        (void)fputs("nothing\n", out);
+        return;
+    }
+    (void)fprintf(out,
+                  "%" PRIu64 " of %" PRIu64 " blocks (memory %" PRIu64 ", disk %" PRIu64
+                  "), %s, %s, %" PRIu64 " s old of %" PRIu64 "\n",
+                  number(copy, "cached_blocks"), number(copy, "blocks"),
+                  number(copy, "memory_blocks"), number(copy, "disk_blocks"),
+                  is_true(copy, "public") ? "public" : "private",
+                  is_true(copy, "fresh") ? "fresh" : "not fresh", number(copy, "age_s"),
+                  number(copy, "lifetime_s"));
+}
+
+void proxy_cli_print_explain(const json_t *root, FILE *out)
+{
+    name("rule", out);
+    (void)fprintf(out, "%s: %s\n", text(root, "rule"), text(root, "action"));
+    text_line("why", text(root, "why"), out);
+    text_line("url", text(root, "url"), out);
+    print_policy(root, out);
+    print_signature(root, out);
+    print_copy(root, out);
+}

@@ -331,6 +331,7 @@ static const struct el_http_route routes[] = {
     { "GET", "/readyz", get_readyz, PROXY_ROLE_NONE },
     { "GET", "/metrics", get_metrics, PROXY_ROLE_READER },
     { "GET", "/api/v1/status", get_status, PROXY_ROLE_READER },
+    { "GET", "/api/v1/explain", proxy_explain_get, PROXY_ROLE_READER },
     { "GET", "/api/v1/cache/stat", proxy_operate_stat, PROXY_ROLE_READER },
     { "POST", "/api/v1/cache/purge", proxy_operate_purge, PROXY_ROLE_OPERATOR },
     { "POST", "/api/v1/cache/pin", proxy_operate_pin, PROXY_ROLE_OPERATOR },

@@ -37,6 +37,11 @@ void proxy_nodeapi_unlock(struct proxy_nodeapi *api);
 
 /* ---- operate.c ---- */
 
+/* The cache's key of what a client would ask for. */
+enum el_err proxy_operate_key(struct proxy_nodeapi *api, struct el_str target, struct el_buf *key,
+                              struct el_error *err);
+void proxy_operate_reply_error(struct el_http_reply *out, const struct el_error *err);
+
 el_http_handler proxy_operate_stat;
 el_http_handler proxy_operate_purge;
 el_http_handler proxy_operate_pin;
@@ -48,3 +53,7 @@ el_http_handler proxy_operations_warm;
 el_http_handler proxy_operations_list;
 el_http_handler proxy_operations_show;
 el_http_handler proxy_operations_cancel;
+
+/* ---- explain.c ---- */
+
+el_http_handler proxy_explain_get;

@@ -47,15 +47,15 @@ static int status_of(enum el_err code)
     }
 }
 
-static void reply_error(struct el_http_reply *out, const struct el_error *err)
+void proxy_operate_reply_error(struct el_http_reply *out, const struct el_error *err)
 {
     int status = status_of(err->code);
 
     el_http_reply_problem(out, status, el_http_status_text(status), err->text);
 }
 
-static enum el_err make_key(struct proxy_nodeapi *api, struct el_str target, struct el_buf *key,
-                            struct el_error *err)
+enum el_err proxy_operate_key(struct proxy_nodeapi *api, struct el_str target, struct el_buf *key,
+                              struct el_error *err)
 {
     struct proxy *proxy = proxy_nodeapi_lock(api);
     enum el_err rc = proxy != NULL
@@ -75,7 +75,7 @@ static enum el_err read_key(struct operation *op, struct el_str query, size_t n_
     enum el_err rc = proxy_query_one(query, names, n_names, &which, &target, err);
 
     if (rc == EL_OK)
-        rc = make_key(op->api, el_buf_str(&target), &op->key, err);
+        rc = proxy_operate_key(op->api, el_buf_str(&target), &op->key, err);
     el_buf_deinit(&target);
     op->is_prefix = which == 1;
     return rc;
@@ -96,7 +96,7 @@ static struct operation *begin(struct proxy_nodeapi *api, const struct el_http_c
 
     op->api = api;
     if (read_key(op, in->query, n_names, &err) != EL_OK)
-        reply_error(out, &err);
+        proxy_operate_reply_error(out, &err);
     else
         op->later = el_http_defer(out);
     if (op->later != NULL)
@@ -123,7 +123,7 @@ static void finish(struct operation *op, json_t *root)
 
 static void finish_failed(struct operation *op, const struct el_error *err)
 {
-    reply_error(el_http_later_reply(op->later), err);
+    proxy_operate_reply_error(el_http_later_reply(op->later), err);
     el_http_later_give(op->later);
     free_operation(op);
 }

@@ -216,6 +216,12 @@ static void on_exchange(void *arg, struct store_exchange *ex, enum store_event e
     }
 }
 
+/* Once for each request of a client: when it ends, or the client leaves. */
+static void count_decision(struct proxy_req *r)
+{
+    el_counter_add(r->proxy->decisions[r->rule], 1);
+}
+
 /* ---- what the client does ---- */
 
 void proxy_req_gone(struct proxy_req *r)
@@ -223,6 +229,7 @@ void proxy_req_gone(struct proxy_req *r)
     /* The answer to a leader's question is for the others too. */
     bool goes_on = r->step == PROXY_STEP_ASK && r->leads && !r->route.range_is_signed;
 
+    count_decision(r);
     if (goes_on)
         proxy_refresh_keep_fields(r);
     r->stream->ops->abort(r->stream);
@@ -296,7 +303,7 @@ static enum el_err find_policy(struct proxy_req *r, struct el_error *err)
 }
 
 /* A loop is told from its fields alone: in origin-form it may well name nothing that we serve. */
-static enum el_err admit(struct proxy_req *r, struct el_error *err)
+enum el_err proxy_req_admit(struct proxy_req *r, struct el_error *err)
 {
     const struct proxy_head *head = &r->stream->head;
     enum el_err rc = proxy_guard_loop(head->fields, el_str_of(r->proxy->via_token), err);
@@ -367,7 +374,7 @@ void proxy_req_refuse(struct proxy_req *r, enum el_err code, const char *detail)
 void proxy_req_route(struct proxy_req *r)
 {
     struct el_error err = { 0 };
-    enum el_err rc = admit(r, &err);
+    enum el_err rc = proxy_req_admit(r, &err);
 
     if (rc != EL_OK) {
         proxy_req_refuse(r, rc, err.text);
@@ -487,7 +494,7 @@ static bool is_about(const struct proxy_route *route)
     return proxy_s3_kind(el_str_from(target, el_str_find(target, '?') + 1)) != PROXY_S3_OBJECT;
 }
 
-static void lookup(struct proxy_req *r)
+bool proxy_req_prepare(struct proxy_req *r)
 {
     struct el_fieldv fields = r->stream->head.fields;
 
@@ -500,7 +507,12 @@ static void lookup(struct proxy_req *r)
     r->fresh.lifetime_ms = r->policy->lifetime_ms;
     r->fresh.policy = r->settings->policy;
     r->fresh.is_about = is_about(&r->route);
-    if (!wants_cache(r)) {
+    return wants_cache(r);
+}
+
+static void lookup(struct proxy_req *r)
+{
+    if (!proxy_req_prepare(r)) {
         proxy_req_step(r, PROXY_STEP_PASS);
         return;
     }
@@ -670,7 +682,7 @@ static void account(struct proxy_req *r)
     };
 
     el_counter_add(p->requests[r->xcache], 1);
-    el_counter_add(p->decisions[r->rule], 1);
+    count_decision(r);
     el_counter_add(p->bytes_out, r->stream->body_bytes_sent);
     el_hist_add(p->ttfb, (first - began) / 1000);
     if (p->access_log != NULL)

@@ -189,6 +189,10 @@ struct proxy_req *proxy_req_new(struct proxy *p, struct proxy_thread *t, enum pr
  * After any of the next four the request may be gone: return at once.
  */
 void proxy_req_step(struct proxy_req *r, enum proxy_step next);
+/* What of r->stream's head is asked for, and may it be; by which policy. */
+enum el_err proxy_req_admit(struct proxy_req *r, struct el_error *err);
+/* What the request says of range, conditions and freshness. False: the cache has no part in it. */
+bool proxy_req_prepare(struct proxy_req *r);
 /* The sender may use the proxy: what is asked for. */
 void proxy_req_route(struct proxy_req *r);
 /* Refused by policy, which is counted: proxy_req_fail(), and a line in the log. */

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
 """What the operator says of parts of an origin: sections [policy PREFIX], and the grants that they bound."""
+import json
 import signal
+import subprocess
 import threading
 import time
 
 import pytest
 
 import wire
+from node import ELIONODE
 from rgw import OWNER, signed
 
 SIZE = 200_000
@@ -41,6 +44,14 @@ def decisions(node):
     return {k[len(name) + 1:-2]: int(v) for k, v in node.metrics().items() if k.startswith(name) and v}
 
 
+def await_decisions(node, wanted):
+    """A request is counted when it ends, which may be after its last byte has come."""
+    deadline = time.monotonic() + 10 * wire.SLOW
+    while decisions(node) != wanted:
+        assert time.monotonic() < deadline, (decisions(node), wanted)
+        time.sleep(0.01)
+
+
 def reload(node):
     before = node.log().count("conf.reload")
     node.signal(signal.SIGHUP)
@@ -57,7 +68,7 @@ def test_the_same_request_is_asked_about_once_while_its_grant_lasts(origin, star
         r = node.get(url, fields)
         assert r.status == 200 and r.body == origin.content("/b/k").bytes()
     assert len(origin.requests("/b/k")) == 1
-    assert decisions(node) == {"origin": 1, "request": 4}
+    await_decisions(node, {"origin": 1, "request": 4})
 
 
 def test_nobody_else_is_served_by_it(origin, start):
@@ -128,7 +139,7 @@ def test_deny_answers_by_itself(origin, start, conf):
             assert r.status == 403 and (method == "HEAD" or b"policy" in r.body)
     assert origin.requests() == []
     assert node.get(public(origin, "/b/secrets")).status == 200
-    assert decisions(node)["deny"] == 12
+    await_decisions(node, {"deny": 12, "origin": 1})
 
 
 def test_deny_closes_what_is_cached_already(origin, start, conf):
@@ -151,7 +162,7 @@ def test_trust_serves_a_private_copy_to_anybody_and_is_warned_about(origin, star
     assert node.get(url).status == 403
     assert node.get(url, fields).status == 200
     assert node.get(url).body == origin.content("/b/open/k").bytes()
-    assert decisions(node)["trust"] == 1
+    await_decisions(node, {"origin": 2, "trust": 1})
     url, fields = private(origin, "/b/closed/k")
     assert node.get(url, fields).status == 200
     assert node.get(url).status == 403
@@ -164,7 +175,7 @@ def test_bypass_keeps_nothing(origin, start, conf):
         r = node.get(url)
         assert r.body == origin.content("/b/k").bytes() and r.x_cache == "MISS"
     assert [s.status for s in origin.requests("/b/k")] == [200, 200]
-    assert decisions(node) == {"none": 2}
+    await_decisions(node, {"none": 2})
 
 
 def test_immutable_is_not_asked_about_again(origin, start, conf):
@@ -250,3 +261,64 @@ def test_no_secret_of_a_request_is_in_a_policys_log(origin, start, conf):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert dict(fields)["Authorization"].rpartition("=")[2] not in node.log()
+
+
+def explain(node, url, fields=()):
+    words = [word for n, v in fields for word in ("-H", f"{n}: {v}")]
+    base = [ELIONODE, "explain", url, *words, f"--admin=127.0.0.1:{node.admin_port}"]
+    shown = subprocess.run(base, capture_output=True, text=True, check=True).stdout
+    answer = json.loads(subprocess.run([*base, "--json"], capture_output=True, text=True, check=True).stdout)
+    assert f"{answer['rule']}: {answer['action']}" in shown and answer["why"] in shown
+    return answer
+
+
+def test_explain_says_what_will_happen_and_why(origin, start, conf):
+    base = f"http://127.0.0.1:{origin.port}"
+    node = start(conf(f"[policy {base}/no]\nauth = deny\n[policy {base}/past]\nbypass = yes\n"
+                      f"[policy {base}/keep]\nimmutable = yes\n"))
+    url, fields = private(origin, "/b/k")
+
+    def told_and_done(url, fields=()):
+        """What is told beforehand is what happens then."""
+        told = explain(node, url, fields)
+        before = decisions(node)
+        seen = len(origin.requests())
+        r = node.get(url, fields)
+        await_decisions(node, {**before, told["rule"]: before.get(told["rule"], 0) + 1})
+        assert (told["action"] in ("ask", "pass")) == (len(origin.requests()) > seen), told
+        assert (told["action"] == "refuse") == (b"policy" in r.body)
+        return told
+
+    told = told_and_done(url, fields)
+    assert (told["rule"], told["cached"]) == ("origin", None) and "nothing" in told["why"]
+    assert told["signature"]["access_key"] == OWNER[0] and 0 < told["signature"]["ends_in_s"] <= 900
+    told = told_and_done(url, fields)
+    assert (told["rule"], told["action"], told["cached"]["public"]) == ("request", "serve", False)
+    assert told["cached"]["memory_blocks"] == told["cached"]["blocks"] == 1
+    assert "anonymous" in told_and_done(url)["why"]
+    assert "accepted this very request" in told_and_done(url, signed("GET", url, (OWNER[0], "wrong")))["why"]
+
+    assert told_and_done(public(origin, "/b/p", cache_control="max-age=0"))["rule"] == "origin"
+    assert "not fresh" in told_and_done(base + "/b/p")["why"]
+    for _ in range(2):
+        told = told_and_done(public(origin, "/keep/k", cache_control="max-age=0"))
+    assert told["rule"] == "public" and told["policy"]["prefix"] == base + "/keep"
+    assert told_and_done(public(origin, "/past/k"))["rule"] == "none"
+    told = told_and_done(public(origin, "/no/k"))
+    assert (told["rule"], told["action"], told["policy"]["auth"]) == ("deny", "refuse", "deny")
+
+
+def test_explain_changes_nothing(origin, start):
+    node = start()
+    url, fields = private(origin, "/b/k")
+    for _ in range(3):
+        assert explain(node, url, fields)["action"] == "ask"
+    assert origin.requests() == [] and decisions(node) == {}
+
+
+def test_explain_refuses_what_it_cannot_read(origin, start):
+    node = start()
+    for words in (["ftp://h/k"], ["http://h/k", "-H", "no colon"], []):
+        done = subprocess.run([ELIONODE, "explain", *words, f"--admin=127.0.0.1:{node.admin_port}"],
+                              capture_output=True, text=True, check=False)
+        assert done.returncode in (1, 2) and done.stderr.startswith("elionode explain: "), words

@@ -6,6 +6,7 @@
 
 #include "common/log.h"
 #include "proxy/fresh.h"
+#include "proxy/nodeapi_routes.h"
 #include "tests/lib/raw_http.h"
 
 void cache_stats_get(struct cache *c, struct cache_stats *ret)
@@ -47,6 +48,14 @@ void proxy_tiers_get(const struct proxy *p, struct proxy_tier_sums *ret)
     (void)p;
     *ret =
         (struct proxy_tier_sums){ .requests[PROXY_TIER_DISK] = 4, .bytes[PROXY_TIER_ORIGIN] = 900 };
+}
+
+/* It asks all of the proxy. */
+void proxy_explain_get(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    (void)arg;
+    (void)in;
+    el_http_reply_json(out, 200, el_json_new());
 }
 
 uint64_t proxy_busy(struct proxy *p)
