@@ -14,6 +14,8 @@
 /* A purge looks through every index: after so long its caller is told that it goes on. */
 #define LATER_MS 60000
 
+#define MAX_ERRANDS 16
+
 #define MAX_TOKENS_BYTES EL_MIB
 
 /* ---- the process ---- */
@@ -439,6 +441,8 @@ void proxy_nodeapi_set_tokens(struct proxy_nodeapi *api, struct proxy_tokens *ta
 
 static void free_api(struct proxy_nodeapi *api)
 {
+    proxy_worker_stop(api->worker);
+    proxy_worker_free(api->worker);
     proxy_tokens_free(api->tokens);
     (void)pthread_mutex_destroy(&api->mtx);
     free(api->node_id);
@@ -468,7 +472,9 @@ enum el_err proxy_nodeapi_start(const struct proxy_nodeapi_conf *conf,
     EL_ASSERT(pthread_mutex_init(&api->mtx, NULL) == 0);
     make_metrics(api);
     api->tokens = conf->tokens;
-    rc = el_http_server_start(&server, &api->server, err);
+    rc = proxy_worker_start("nodeapi-work", MAX_ERRANDS, &api->worker, err);
+    if (rc == EL_OK)
+        rc = el_http_server_start(&server, &api->server, err);
     if (rc != EL_OK) {
         api->tokens = NULL;
         free_api(api);
@@ -493,6 +499,7 @@ void proxy_nodeapi_stop(struct proxy_nodeapi *api)
 {
     if (api == NULL)
         return;
+    proxy_worker_stop(api->worker); /* its answers go to the server's queue */
     el_http_server_stop(api->server);
     free_api(api);
 }

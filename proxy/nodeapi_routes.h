@@ -12,6 +12,7 @@
 
 #include "common/http_server.h"
 #include "proxy/nodeapi.h"
+#include "proxy/worker.h"
 
 struct proxy_nodeapi {
     /* Immutable. */
@@ -20,6 +21,7 @@ struct proxy_nodeapi {
     int64_t started_wall_ms;
     uint64_t started_ms;
     struct el_http_server *server;
+    struct proxy_worker *worker; /* for what takes long */
     struct el_counter *refused;
     struct el_gauge *heat[3]; /* hot, warm, cold; set when metrics are asked for */
 

@@ -9,7 +9,8 @@
  *
  * The url is what a client would ask for, a path of the gateway too, %-escaped; what is looked up
  * is the origin URL that the proxy makes of it. The disks are asked as well, so the cache answers
- * by message, on the node API's own thread: each operation is a struct that lives until then.
+ * by message, on the node API's own thread: each operation is a struct that lives until then. What
+ * takes long in memory as well is a worker's.
  */
 #include "proxy/nodeapi_routes.h"
 
@@ -21,8 +22,10 @@ struct operation {
     struct proxy_nodeapi *api;
     struct el_http_later *later; /* its answer */
     struct el_buf key;
-    bool is_prefix; /* of a purge */
-    bool is_pinned; /* pin, or unpin */
+    bool is_prefix;             /* of a purge */
+    bool is_pinned;             /* pin, or unpin */
+    struct proxy_errand errand; /* of a purge by prefix */
+    unsigned awaited;           /* messages until a purge is over */
     union {
         struct cache_stat stat;
         struct cache_purge purge;
@@ -205,9 +208,8 @@ void proxy_operate_stat(void *arg, const struct el_http_call_in *in, struct el_h
 
 /* ---- purge ---- */
 
-static void on_purged(struct el_msg *m)
+static void finish_purge(struct operation *op)
 {
-    struct operation *op = EL_ENTRY(m, struct operation, u.purge.msg);
     json_t *root;
 
     if (op->u.purge.err.code != EL_OK) {
@@ -219,6 +221,52 @@ static void on_purged(struct el_msg *m)
     el_json_add_str(root, op->is_prefix ? "prefix" : "url", el_buf_str(&op->key));
     el_json_add_u64(root, "objects", op->u.purge.objects);
     finish(op, root);
+}
+
+static void on_purged(struct el_msg *m)
+{
+    struct operation *op = EL_ENTRY(m, struct operation, u.purge.msg);
+
+    if (--op->awaited == 0)
+        finish_purge(op);
+}
+
+static void purge_prefix(struct proxy_errand *e)
+{
+    struct operation *op = EL_ENTRY(e, struct operation, errand);
+
+    cache_purge_prefix(op->api->conf.cache, el_buf_str(&op->key), &op->u.purge);
+}
+
+/* The worker lets go of it; the disks may be at it yet, or have been faster. */
+static void on_errand_done(struct proxy_errand *e)
+{
+    struct operation *op = EL_ENTRY(e, struct operation, errand);
+    struct el_error err = { 0 };
+
+    if (!e->was_done) {
+        (void)el_fail(&err, EL_ESHUTDOWN, 0, "the node is stopping");
+        finish_failed(op, &err);
+    } else if (--op->awaited == 0) {
+        finish_purge(op);
+    }
+}
+
+/* Memory is looked through as a whole, which takes longer than a probe of /health waits. */
+static void give_to_worker(struct operation *op)
+{
+    struct el_error err = { 0 };
+
+    op->awaited = 2;
+    op->errand = (struct proxy_errand){
+        .queue = el_http_later_queue(op->later),
+        .work = purge_prefix,
+        .on_done = on_errand_done,
+    };
+    if (proxy_worker_give(op->api->worker, &op->errand))
+        return;
+    (void)el_fail(&err, EL_EOVERLOAD, 0, "too many purges wait, or the node is stopping");
+    finish_failed(op, &err);
 }
 
 /* What is being fetched was asked for before the purge, so it must not be stored after it. */
@@ -240,10 +288,12 @@ void proxy_operate_purge(void *arg, const struct el_http_call_in *in, struct el_
     distrust_asked(op);
     el_msg_init(&op->u.purge.msg, on_purged);
     op->u.purge.queue = el_http_later_queue(op->later);
-    if (op->is_prefix)
-        cache_purge_prefix(op->api->conf.cache, el_buf_str(&op->key), &op->u.purge);
-    else
-        cache_purge_url(op->api->conf.cache, el_buf_str(&op->key), &op->u.purge);
+    if (op->is_prefix) {
+        give_to_worker(op);
+        return;
+    }
+    op->awaited = 1;
+    cache_purge_url(op->api->conf.cache, el_buf_str(&op->key), &op->u.purge);
 }
 
 /* ---- pin ---- */

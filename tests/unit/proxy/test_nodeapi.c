@@ -3,6 +3,7 @@
 #include "proxy/nodeapi.h"
 
 #include <jansson.h>
+#include <semaphore.h>
 
 #include "common/log.h"
 #include "proxy/fresh.h"
@@ -124,9 +125,13 @@ void cache_purge_url(struct cache *c, struct el_str url, struct cache_purge *p)
     el_msgq_post(p->queue, &p->msg);
 }
 
+static sem_t long_purge; /* lasts until it is posted */
+
 void cache_purge_prefix(struct cache *c, struct el_str prefix, struct cache_purge *p)
 {
     (void)c;
+    if (el_str_eq(prefix, EL_STR("key:http://o/long")))
+        assert_int_equal(sem_wait(&long_purge), 0);
     note(asked[0] == 'd' ? "distrusted, purged all of" : "purged all of", prefix);
     p->objects = 7;
     if (el_str_eq(prefix, EL_STR("key:http://o/broken")))
@@ -428,6 +433,23 @@ static void a_disk_that_could_not_be_purged_is_an_error(void **state)
                   "a disk does not answer");
 }
 
+static void others_are_answered_while_a_purge_takes_long(void **state)
+{
+    static const char request[] =
+        "POST /api/v1/cache/purge?prefix=http://o/long HTTP/1.1\r\nHost: test\r\n"
+        "Connection: close\r\nContent-Length: 0\r\n\r\n";
+    struct fixture *f = (struct fixture *)*state;
+    int fd = raw_connect(proxy_nodeapi_port(f->api));
+
+    assert_int_equal(sem_init(&long_purge, 0, 0), 0);
+    raw_send(fd, request, sizeof(request) - 1);
+    assert_answer(get(f, "/health"), 200, "ok");
+    assert_answer(get(f, "/api/v1/cache/stat?url=http://o/k"), 200, "variants");
+    assert_int_equal(sem_post(&long_purge), 0);
+    assert_answer(raw_read_all(fd), 200, "\"objects\":7");
+    assert_int_equal(sem_destroy(&long_purge), 0);
+}
+
 static void pin_and_unpin_say_what_is_so_now(void **state)
 {
     struct fixture *f = (struct fixture *)*state;
@@ -551,6 +573,7 @@ int main(void)
         cmocka_unit_test_setup(what_is_not_cached_is_404, set_up_proxy),
         cmocka_unit_test_setup(a_purge_distrusts_what_was_asked_for_and_then_forgets, set_up_proxy),
         cmocka_unit_test_setup(a_disk_that_could_not_be_purged_is_an_error, set_up_proxy),
+        cmocka_unit_test_setup(others_are_answered_while_a_purge_takes_long, set_up_proxy),
         cmocka_unit_test_setup(pin_and_unpin_say_what_is_so_now, set_up_proxy),
         cmocka_unit_test_setup(a_question_that_is_not_understood_changes_nothing, set_up_proxy),
         cmocka_unit_test(without_a_proxy_nothing_is_looked_up),
