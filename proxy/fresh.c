@@ -533,6 +533,18 @@ bool proxy_fresh_may_stand_in(const struct cache_meta *meta, const struct proxy_
            (is_unreachable && -left <= req->policy.stale_error_ms);
 }
 
+bool proxy_fresh_is_out_of_reach(enum el_err code)
+{
+    static const enum el_err codes[] = { EL_ECONNECT,   EL_ERESOLVE, EL_ETIMEOUT, EL_EPROTO,
+                                         EL_ETRUNCATED, EL_ERESET,   EL_EBUSY,    EL_EBREAKER };
+
+    for (size_t i = 0; i < EL_COUNT(codes); i++) {
+        if (code == codes[i])
+            return true;
+    }
+    return false;
+}
+
 static bool differs(struct el_fieldv head, struct el_str name, struct el_str stored)
 {
     struct el_str value;

@@ -15,6 +15,7 @@
 #pragma once
 
 #include "cache/cache.h"
+#include "common/err.h"
 #include "common/fields.h"
 
 /* What the operator allows beside what the origin says. Zeroed: nothing. */
@@ -80,6 +81,8 @@ enum proxy_fresh_use proxy_fresh_use(const struct cache_meta *meta,
  */
 bool proxy_fresh_may_stand_in(const struct cache_meta *meta, const struct proxy_fresh_request *req,
                               int64_t now_ms, bool is_unreachable);
+/* Whether an exchange that ended so found nobody; what we refuse ourselves is no such failure. */
+bool proxy_fresh_is_out_of_reach(enum el_err code);
 /*
  * Whether the 200 to a HEAD is about the stored version: no validator or length of it differs
  * (section 4.3.5). length: of the stored one, or CACHE_UNKNOWN_LENGTH.

@@ -163,7 +163,8 @@ static void on_no_answer(struct proxy_req *r)
     if (err.code == EL_OK)
         err.code = EL_EPROTO;
     proxy_req_note_origin(r, err.code, err.text);
-    if (r->step == PROXY_STEP_ASK && proxy_refresh_stand_in(r, true))
+    if (r->step == PROXY_STEP_ASK && proxy_fresh_is_out_of_reach(err.code) &&
+        proxy_refresh_stand_in(r, true))
         return;
     proxy_req_fail(r, proxy_refresh_must_fail(r) ? EL_ENOTCACHED : err.code, err.text);
 }

@@ -96,6 +96,16 @@ def test_an_origin_out_of_reach_is_stood_in_for_by_what_is_stale(origin, node):
     is_our_error(node.get(origin.url + "/a", [("Cache-Control", "no-cache")]), 502)
 
 
+def test_it_stands_in_while_the_origin_is_left_alone_too(origin, start):
+    node = start(storage__retries=0, storage__breaker_failures=2, storage__breaker_open_ms=60000)
+    origin.add("/a", size=100, cache_control=STALE)
+    node.get(origin.url + "/a")
+    origin.close()
+    for _ in range(6):
+        is_exact(node.get(origin.url + "/a"), origin.content("/a"))
+    assert "origin.breaker_open" in node.log()
+
+
 def test_the_operator_may_have_errors_instead(origin, start):
     node = start(cache__stale_if_error_s=0, storage__retries=0)
     origin.add("/a", size=100, cache_control=STALE)

@@ -799,6 +799,19 @@ static void what_is_stale_stands_in_for_a_failed_origin_as_all_sides_allow(void 
     }
 }
 
+static void what_we_refuse_ourselves_is_no_failure_of_the_origin(void **state)
+{
+    static const enum el_err failures[] = { EL_ECONNECT, EL_ETIMEOUT, EL_ERESET, EL_EBREAKER };
+    static const enum el_err refusals[] = { EL_OK,        EL_EFORBIDDEN, EL_ELOOP, EL_ETLS,
+                                            EL_ESHUTDOWN, EL_ECANCELED,  EL_EINVAL };
+
+    (void)state;
+    for (size_t i = 0; i < EL_COUNT(failures); i++)
+        assert_true(proxy_fresh_is_out_of_reach(failures[i]));
+    for (size_t i = 0; i < EL_COUNT(refusals); i++)
+        assert_false(proxy_fresh_is_out_of_reach(refusals[i]));
+}
+
 /* ---- HEAD (section 4.3.5) ---- */
 
 static void a_head_is_about_the_stored_version_unless_something_differs(void **state)
@@ -946,6 +959,7 @@ int main(void)
         cmocka_unit_test(a_304_that_forbids_storing_ends_unasked_use),
         cmocka_unit_test(what_is_stored_is_used_as_both_sides_allow),
         cmocka_unit_test(what_is_stale_stands_in_for_a_failed_origin_as_all_sides_allow),
+        cmocka_unit_test(what_we_refuse_ourselves_is_no_failure_of_the_origin),
         cmocka_unit_test(a_head_is_about_the_stored_version_unless_something_differs),
         cmocka_unit_test(an_answer_without_date_has_that_of_its_arrival),
         cmocka_unit_test(the_place_of_a_part_is_not_kept_with_the_whole),
