@@ -85,8 +85,8 @@ static void what_leaves_memory_gets_a_second_chance(void **state)
     for (uint64_t at = 0; at < 100 * MB; at += MB) {
         d.w.starts = 0;
         (void)read_range(&d, other, 4, at, at + MB);
+        UNTIL(stats(&d).written_blocks > at / MB); /* or a busy machine gives up what is offered */
     }
-    assert_true(stats(&d).written_blocks > 2);
     d.w.starts = 0;
     assert_int_equal(read_range(&d, o, 3, 0, 2 * MB), CACHE_FROM_DISK);
     assert_int_equal(d.w.starts, 0);
