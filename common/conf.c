@@ -27,12 +27,14 @@
 
 static const struct el_conf_key keys[] = {
 #define EL_CONF_STR(s, n, d, r, a, h)          KEY(s, n, EL_KEY_STR, r, a, h, .str_default = (d))
+#define EL_CONF_SECRET(s, n, r, a, h)          KEY(s, n, EL_KEY_SECRET, r, a, h, .str_default = "")
 #define EL_CONF_INT(s, n, d, lo, hi, r, a, h)  KEY(s, n, EL_KEY_INT, r, a, h, .int_default = (d), .min = (lo), .max = (hi))
 #define EL_CONF_REAL(s, n, d, lo, hi, r, a, h) KEY(s, n, EL_KEY_REAL, r, a, h, .real_default = (d), .real_min = (lo), .real_max = (hi))
 #define EL_CONF_BOOL(s, n, d, r, a, h)         KEY(s, n, EL_KEY_BOOL, r, a, h, .int_default = (d))
 #define EL_CONF_ENUM(s, n, d, w, r, a, h)      KEY(s, n, EL_KEY_ENUM, r, a, h, .int_default = (d), .words = (w))
 #include "common/conf_list.h"
 #undef EL_CONF_STR
+#undef EL_CONF_SECRET
 #undef EL_CONF_INT
 #undef EL_CONF_REAL
 #undef EL_CONF_BOOL
@@ -370,6 +372,11 @@ static enum el_err set_from_arg(struct el_conf *c, struct el_str arg, struct el_
         return refuse_arg(arg, "wants its value behind a =, as in --section.key=VALUE", err);
     if (k == NULL)
         return refuse_arg(el_str_first(arg, eq), "is no option of this program; see --help", err);
+    if (k->type == EL_KEY_SECRET)
+        return refuse_arg(el_str_first(arg, eq),
+                          "is a secret: others can read a command line; set it in the file or in "
+                          "the environment",
+                          err);
     return el_conf_key_set(c, k, el_str_from(arg, eq + 1), "command line", err);
 }
 

@@ -7,7 +7,8 @@
  * the option --section.name=VALUE and the variable ELIOP2P_SECTION_NAME; the documented short names
  * (a third spelling in the table) stay valid. Unknown keys and bad values are errors that say the
  * key, the value, what is allowed, and the line of the file or the variable; so is a key that a
- * file or the environment sets twice.
+ * file or the environment sets twice. Secrets come from file and environment only, since others can
+ * read a command line, and are never shown.
  */
 #pragma once
 
@@ -16,10 +17,11 @@
 #include "common/err.h"
 #include "common/log.h"
 
-/* proxy.auth and storage.type, in the order of their words; general.log_level is an enum
- * el_log_level. */
+/* proxy.auth, storage.type and storage.addressing, in the order of their words; general.log_level
+ * is an enum el_log_level. */
 enum el_proxy_auth { EL_PROXY_AUTH_NONE, EL_PROXY_AUTH_BASIC, EL_PROXY_AUTH_BEARER };
 enum el_storage_type { EL_STORAGE_S3, EL_STORAGE_OSS, EL_STORAGE_HTTP };
+enum el_addressing { EL_ADDRESSING_AUTO, EL_ADDRESSING_PATH, EL_ADDRESSING_VIRTUAL };
 
 /* auth.mode, and auth of a policy. */
 enum el_auth { EL_AUTH_ORIGIN, EL_AUTH_TRUST, EL_AUTH_DENY };
@@ -50,12 +52,14 @@ struct el_conf_policy {
 struct el_conf {
 #define EL_CONF_STR(section, name, ...) \
     char *section##_##name; /* owned, never NULL, "" when unset */
-#define EL_CONF_INT(section, name, ...)  uint64_t section##_##name;
-#define EL_CONF_REAL(section, name, ...) double section##_##name;
-#define EL_CONF_BOOL(section, name, ...) bool section##_##name;
-#define EL_CONF_ENUM(section, name, ...) unsigned section##_##name; /* index into its words */
+#define EL_CONF_SECRET(section, name, ...) struct el_secret section##_##name;
+#define EL_CONF_INT(section, name, ...)    uint64_t section##_##name;
+#define EL_CONF_REAL(section, name, ...)   double section##_##name;
+#define EL_CONF_BOOL(section, name, ...)   bool section##_##name;
+#define EL_CONF_ENUM(section, name, ...)   unsigned section##_##name; /* index into its words */
 #include "common/conf_list.h"
 #undef EL_CONF_STR
+#undef EL_CONF_SECRET
 #undef EL_CONF_INT
 #undef EL_CONF_REAL
 #undef EL_CONF_BOOL

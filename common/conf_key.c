@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "common/log.h"
+
 #define SHOWN_MAX 64
 
 /* ---- where a key's value lies ---- */
@@ -17,6 +19,11 @@ static void *place(const void *c, const struct el_conf_key *k)
 }
 
 static char **str_at(const void *c, const struct el_conf_key *k)
+{
+    return place(c, k);
+}
+
+static struct el_secret *secret_at(const void *c, const struct el_conf_key *k)
 {
     return place(c, k);
 }
@@ -54,6 +61,9 @@ void el_conf_key_set_default(void *c, const struct el_conf_key *k)
     switch (k->type) {
     case EL_KEY_STR:
         set_str(c, k, el_str_of(k->str_default));
+        return;
+    case EL_KEY_SECRET:
+        el_secret_deinit(secret_at(c, k));
         return;
     case EL_KEY_INT:
         *int_at(c, k) = k->int_default;
@@ -101,6 +111,10 @@ void el_conf_key_add_value(struct el_buf *out, const void *c, const struct el_co
     case EL_KEY_STR:
         el_buf_add_str(out, el_str_of(*str_at(c, k)));
         return;
+    case EL_KEY_SECRET:
+        if (el_secret_get(secret_at(c, k)).n > 0)
+            el_buf_add_str(out, EL_STR("***"));
+        return;
     case EL_KEY_INT:
         el_buf_add_u64(out, *int_at(c, k));
         return;
@@ -124,6 +138,9 @@ void el_conf_key_add_allowed(struct el_buf *out, const struct el_conf_key *k)
     switch (k->type) {
     case EL_KEY_STR:
         el_buf_add_str(out, EL_STR("printable text"));
+        return;
+    case EL_KEY_SECRET:
+        el_buf_add_str(out, EL_STR("printable text, in file or environment only"));
         return;
     case EL_KEY_INT:
         if (k->min == k->max)
@@ -195,14 +212,35 @@ static bool parse_enum(struct el_str v, const struct el_conf_key *k, unsigned *r
     return false;
 }
 
-static bool parse_str(void *c, const struct el_conf_key *k, struct el_str v)
+static bool is_text(struct el_str v)
 {
     for (size_t i = 0; i < v.n; i++) {
         if (iscntrl((unsigned char)v.p[i]))
             return false;
     }
-    set_str(c, k, v);
     return true;
+}
+
+static bool parse_str(void *c, const struct el_conf_key *k, struct el_str v)
+{
+    if (is_text(v))
+        set_str(c, k, v);
+    return is_text(v);
+}
+
+static void set_secret(void *c, const struct el_conf_key *k, struct el_str v)
+{
+    if (v.n > 0)
+        el_secret_set(secret_at(c, k), v);
+    else
+        el_secret_deinit(secret_at(c, k));
+}
+
+static bool parse_secret(void *c, const struct el_conf_key *k, struct el_str v)
+{
+    if (is_text(v))
+        set_secret(c, k, v);
+    return is_text(v);
 }
 
 static bool parse(void *c, const struct el_conf_key *k, struct el_str v)
@@ -212,6 +250,8 @@ static bool parse(void *c, const struct el_conf_key *k, struct el_str v)
     switch (k->type) {
     case EL_KEY_STR:
         return parse_str(c, k, v);
+    case EL_KEY_SECRET:
+        return parse_secret(c, k, v);
     case EL_KEY_INT:
         if (!el_str_u64(v, k->max, &n) || n < k->min)
             return false;
@@ -245,7 +285,10 @@ enum el_err el_conf_key_set(void *c, const struct el_conf_key *k, struct el_str 
 
     if (parse(c, k, v))
         return EL_OK;
-    el_conf_key_add_shown(&why, v);
+    if (k->type == EL_KEY_SECRET)
+        el_buf_add_str(&why, EL_STR("***"));
+    else
+        el_conf_key_add_shown(&why, v);
     el_buf_add_str(&why, EL_STR(": allowed is "));
     el_conf_key_add_allowed(&why, k);
     rc = el_fail(err, EL_ECONF, 0, "%s: %s.%s = %s", where, k->section, k->name, why.p);
@@ -258,6 +301,8 @@ bool el_conf_key_is_same(const void *a, const void *b, const struct el_conf_key 
     switch (k->type) {
     case EL_KEY_STR:
         return strcmp(*str_at(a, k), *str_at(b, k)) == 0;
+    case EL_KEY_SECRET:
+        return el_str_eq(el_secret_get(secret_at(a, k)), el_secret_get(secret_at(b, k)));
     case EL_KEY_INT:
         return *int_at(a, k) == *int_at(b, k);
     case EL_KEY_REAL:
@@ -276,6 +321,9 @@ void el_conf_key_copy(void *to, const void *from, const struct el_conf_key *k)
     case EL_KEY_STR:
         set_str(to, k, el_str_of(*str_at(from, k)));
         return;
+    case EL_KEY_SECRET:
+        set_secret(to, k, el_secret_get(secret_at(from, k)));
+        return;
     case EL_KEY_INT:
         *int_at(to, k) = *int_at(from, k);
         return;
@@ -293,6 +341,8 @@ void el_conf_key_copy(void *to, const void *from, const struct el_conf_key *k)
 
 void el_conf_key_deinit(void *c, const struct el_conf_key *k)
 {
+    if (k->type == EL_KEY_SECRET)
+        el_secret_deinit(secret_at(c, k));
     if (k->type != EL_KEY_STR)
         return;
     free(*str_at(c, k));

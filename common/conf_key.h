@@ -8,7 +8,14 @@
 #include "common/buf.h"
 #include "common/err.h"
 
-enum el_conf_type { EL_KEY_STR, EL_KEY_INT, EL_KEY_REAL, EL_KEY_BOOL, EL_KEY_ENUM };
+enum el_conf_type {
+    EL_KEY_STR,
+    EL_KEY_SECRET,
+    EL_KEY_INT,
+    EL_KEY_REAL,
+    EL_KEY_BOOL,
+    EL_KEY_ENUM,
+};
 
 struct el_conf_key {
     const char *section, *name, *alias, *help;
@@ -22,13 +29,15 @@ struct el_conf_key {
 };
 
 void el_conf_key_set_default(void *c, const struct el_conf_key *k);
-/* EL_ECONF names `where`, the key, the value and what is allowed; nothing is set then. */
+/* EL_ECONF names `where`, the key, the value unless it is a secret, and what is allowed; nothing is
+ * set then. */
 enum el_err el_conf_key_set(void *c, const struct el_conf_key *k, struct el_str v,
                             const char *where, struct el_error *err);
 bool el_conf_key_is_same(const void *a, const void *b, const struct el_conf_key *k);
 void el_conf_key_copy(void *to, const void *from, const struct el_conf_key *k);
 void el_conf_key_deinit(void *c, const struct el_conf_key *k);
 
+/* Of a secret only whether it is set. */
 void el_conf_key_add_value(struct el_buf *out, const void *c, const struct el_conf_key *k);
 void el_conf_key_add_allowed(struct el_buf *out, const struct el_conf_key *k);
 /* What somebody wrote, quoted for an error: bounded, and nothing a terminal would act on. */

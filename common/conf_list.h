@@ -2,6 +2,7 @@
 /*
  * Every key of elionode: EL_CONF_<TYPE>(section, name, default, <range>, reload, alias, help)
  *   STR    (section, name, "default", reload, "ALIAS_ENV" or NULL, "help")
+ *   SECRET (section, name, reload, alias, "help"); from file and environment only, never shown
  *   INT    (section, name, default, min, max, reload, alias, help)
  *   REAL   (section, name, default, min, max, reload, alias, help)
  *   BOOL   (section, name, default, reload, alias, help)
@@ -71,6 +72,13 @@ EL_CONF_ENUM(storage, type, 0, "s3|oss|http", 0, NULL, "kind of the gateway's or
 EL_CONF_STR(storage, endpoint, "", 0, NULL, "origin of gateway requests: http://host:port or https://host; empty: no gateway")
 EL_CONF_STR(storage, bucket, "", 0, NULL, "when set, gateway paths are keys of this bucket")
 EL_CONF_STR(storage, virtual_host_suffixes, "", 0, NULL, "comma separated: Host BUCKET.suffix names a bucket of the gateway, as the path /BUCKET/ does")
+EL_CONF_SECRET(storage, access_key, 0, NULL, "the node's own key: requests of the gateway without credentials are signed with it, so whoever reaches the gateway may do what this key may; with secret_key")
+EL_CONF_SECRET(storage, secret_key, 0, NULL, "its secret")
+EL_CONF_SECRET(storage, session_token, 0, NULL, "of temporary keys; longer than a line of the file may be: use the environment, or credentials_file")
+EL_CONF_STR(storage, credentials_file, "", 0, NULL, "instead of these: a file like AWS's, looked at again when it changes")
+EL_CONF_STR(storage, credentials_profile, "default", 0, NULL, "the section of credentials_file")
+EL_CONF_STR(storage, region, "", 0, NULL, "for which requests are signed; empty: us-east-1; oss: signatures of version 1 instead of 4")
+EL_CONF_ENUM(storage, addressing, 0, "auto|path|virtual", 0, NULL, "how a signed request names its bucket: /bucket/key, or bucket.host; auto: path for s3, virtual for oss")
 EL_CONF_INT(storage, threads, 0, 0, 64, 0, NULL, "fetch threads; 0: half the processors, at least one")
 EL_CONF_INT(storage, max_connections_per_host, 64, 1, 10000, 0, NULL, "concurrent requests to one origin host; more wait")
 EL_CONF_INT(storage, connect_timeout_ms, 5000, 10, 600000, 0, NULL, "time to connect, TLS included")

@@ -16,8 +16,7 @@ EL_EVENT(EV_ADMIN_REFUSED, "admin.refused",
          "a call of the node API was refused, and why; at most once a second")
 EL_EVENT(EV_ADMIN_CHANGED, "admin.changed",
          "somebody purged, pinned, unpinned or warmed through the node API")
-EL_EVENT(EV_WARM_DONE, "warm.done",
-         "a list of URLs was fetched into the cache; how many failed")
+EL_EVENT(EV_WARM_DONE, "warm.done", "a list of URLs was fetched into the cache; how many failed")
 EL_EVENT(EV_TOKENS_READABLE, "admin.tokens_readable",
          "others than its owner may read or change admin.tokens_file")
 EL_EVENT(EV_CONF_RELOAD, "conf.reload", "SIGHUP: the configuration was read again")
@@ -65,4 +64,10 @@ EL_EVENT(EV_ORIGIN_CHECKSUM, "origin.checksum",
 EL_EVENT(EV_BREAKER_OPEN, "origin.breaker_open",
          "the origin fails repeatedly and is left alone for a while")
 EL_EVENT(EV_BREAKER_CLOSED, "origin.breaker_closed", "the origin answers again")
+EL_EVENT(EV_SIGNS, "origin.signs",
+         "requests of the gateway that carry no credentials are signed with the node's own key")
+EL_EVENT(EV_KEYS_READ, "origin.keys_read", "the file with the node's own key has changed")
+EL_EVENT(EV_KEYS_BAD, "origin.keys_bad",
+         "the file with the node's own key cannot be used; the key before stays in use")
+EL_EVENT(EV_REGION, "origin.region", "a bucket is in another region than the configured one")
 EL_EVENT(EV_SLOWDOWN, "origin.slowdown", "the origin asked for fewer requests (429, 503)")

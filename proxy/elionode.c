@@ -25,6 +25,7 @@
 #include "proxy/guard.h"
 #include "proxy/nodeapi.h"
 #include "proxy/proxy.h"
+#include "proxy/resign.h"
 #include "proxy/self.h"
 #include "storage/storage.h"
 
@@ -57,6 +58,7 @@ struct node {
     struct proxy_addresses own_addresses[LISTENERS]; /* immutable once there are threads */
     _Atomic uint16_t own_ports[LISTENERS];           /* 0 while not known, or none */
     struct el_metrics *metrics;
+    struct store_signer *signer; /* NULL: the node signs nothing */
     struct storage *storage;
     struct cache *cache;
     struct proxy_tokens *tokens; /* until the node API has them */
@@ -215,7 +217,7 @@ static void free_guards(struct guard_version *v)
 static enum el_err start_storage(struct node *n, struct el_error *err)
 {
     const struct el_conf *c = n->conf;
-    const struct store_conf conf = {
+    struct store_conf conf = {
         .threads = c->storage_threads > 0 ? (unsigned)c->storage_threads : (processors() + 1) / 2,
         .max_connections_per_host = (unsigned)c->storage_max_connections_per_host,
         .connect_timeout_ms = c->storage_connect_timeout_ms,
@@ -239,6 +241,10 @@ static enum el_err start_storage(struct node *n, struct el_error *err)
     if (rc != EL_OK)
         return rc;
     use_guard(n, guard);
+    rc = proxy_resign_new(c, n->clock, &n->signer, err);
+    if (rc != EL_OK)
+        return rc;
+    conf.signer = n->signer;
     return storage_start(&conf, &n->storage, err);
 }
 
@@ -344,6 +350,8 @@ static enum el_err start_proxy(struct node *n, struct el_error *err)
     atomic_store(&n->own_ports[LISTENER_PROXY], (uint16_t)n->conf->proxy_listen_port);
     if (n->conf->proxy_auth == EL_PROXY_AUTH_NONE)
         warn_if_exposed("proxy", or_general(n->conf, n->conf->proxy_bind_address));
+    if (n->signer != NULL)
+        proxy_resign_warn(n->conf);
     return proxy_start(&conf, &n->proxy, err);
 }
 
@@ -391,6 +399,7 @@ static void stop(struct node *n)
     proxy_stop(n->proxy);
     proxy_nodeapi_stop(n->api);
     storage_stop(n->storage);
+    store_signer_free(n->signer);
     cache_close(n->cache);
     el_metrics_free(n->metrics);
     free_guards(atomic_load(&n->guard));

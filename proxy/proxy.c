@@ -19,6 +19,7 @@
 
 #include "proxy/intercept.h"
 #include "proxy/req.h"
+#include "proxy/resign.h"
 
 /* Credentials that wait to be verified; at 50 ms each (bcrypt, cost 10) the last waits 13 s. */
 #define MAX_CHECKS 256
@@ -95,6 +96,7 @@ enum el_err proxy_check(const struct el_conf *conf, int64_t now_s, struct el_err
     struct proxy_policies *policies = NULL;
     struct proxy_intercept *intercept = NULL;
     struct proxy_keys *keys = NULL;
+    struct store_signer *signer = NULL;
     mode_t mode;
     enum el_err rc = new_guard(conf, &guard, err);
 
@@ -109,6 +111,9 @@ enum el_err proxy_check(const struct el_conf *conf, int64_t now_s, struct el_err
     proxy_intercept_free(intercept);
     if (rc == EL_OK)
         rc = new_keys(conf, &keys, &mode, err);
+    if (rc == EL_OK)
+        rc = proxy_resign_new(conf, el_clock_system(), &signer, err);
+    store_signer_free(signer);
     proxy_keys_free(keys);
     proxy_policies_free(policies);
     proxy_auth_free(auth);

@@ -165,6 +165,7 @@ static enum el_err route_gateway(const struct proxy_gateway *g, const struct pro
     route->kind = PROXY_ROUTE_GATEWAY;
     route->host_field = head->host;
     set_target(route, &g->origin);
+    route->to.bucket = of_host;
     if (bucket.n > 0) {
         el_buf_add_byte(&path, '/');
         el_buf_add_str(&path, bucket);

@@ -474,7 +474,9 @@ static void set_question(struct store_question *q, const struct store_request *r
     el_buf_add_str(&q->scheme, req->to.scheme);
     el_buf_add_str(&q->host, req->to.host);
     el_buf_add_str(&q->target, req->to.target);
+    el_buf_add_str(&q->bucket, req->to.bucket);
     q->port = req->to.port;
+    q->as_node = req->to.as_node;
     q->body_length = req->body_length;
     for (size_t i = 0; i < req->fields.n; i++)
         el_fields_add(&q->fields, req->fields.v[i].name, req->fields.v[i].value);

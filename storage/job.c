@@ -6,11 +6,15 @@
 #include "storage/job.h"
 
 #include "common/log.h"
+#include "storage/address.h"
 #include "storage/answer.h"
+#include "storage/signer.h"
 
 #define JOB_MAGIC 0x534a4f42u
 /* A request that queues only because the origin slowed us down goes out after this. */
 #define SLOWED_WAIT_MS 1000
+/* How often a question follows its bucket to another region. */
+#define MAX_MOVES 2
 
 static uint64_t now_ms(const struct store_job *j)
 {
@@ -195,6 +199,41 @@ static void on_interim(void *arg, int status, struct el_fieldv fields)
         j->ops->on_interim(j, status, fields);
 }
 
+/* ---- questions that the node signs ---- */
+
+static struct store_signer_request to_be_signed(const struct store_job *j)
+{
+    const struct store_question *q = &j->question;
+
+    return (struct store_signer_request){
+        .method = el_buf_str(&q->method),
+        .scheme = el_buf_str(&q->scheme),
+        .host = el_buf_str(&q->host),
+        .bucket = el_buf_str(&q->bucket),
+        .target = el_buf_str(&q->target),
+        .port = q->port,
+        .fields = el_fields_view(&q->fields),
+    };
+}
+
+static bool is_signed_by_us(const struct store_job *j)
+{
+    return j->question.as_node && j->s->conf.signer != NULL;
+}
+
+static bool has_moved(struct store_job *j, int status, struct el_fieldv fields)
+{
+    const struct store_signer_request req = to_be_signed(j);
+    struct el_str signed_for = el_buf_str(&j->signed_for);
+
+    if (!is_signed_by_us(j) ||
+        !store_signer_learn(j->s->conf.signer, &req, signed_for, status, fields))
+        return false;
+    el_log(EL_INFO, EV_REGION, "bucket=%s not_in=%s",
+           EL_LOG_Q(store_address_bucket(req.bucket, req.target)), EL_LOG_Q(signed_for));
+    return !j->has_sent_body && j->moves < MAX_MOVES;
+}
+
 static void on_head(void *arg, int status, struct el_fieldv fields)
 {
     struct store_job *j = job_of(arg);
@@ -203,14 +242,19 @@ static void on_head(void *arg, int status, struct el_fieldv fields)
     j->has_head = true;
     el_hist_add(j->s->metrics.head_time, took_ns / 1000);
     tell_governor(j, status, fields);
-    j->ops->on_head(j, status, fields);
+    j->is_moving = has_moved(j, status, fields);
+    if (!j->is_moving)
+        j->ops->on_head(j, status, fields);
 }
 
 static ssize_t on_data(void *arg, const void *bytes, size_t n)
 {
     struct store_job *j = job_of(arg);
-    ssize_t taken = j->ops->on_data(j, bytes, n);
+    ssize_t taken;
 
+    if (j->is_moving)
+        return EL_HTTP_ABORT; /* its head has said all */
+    taken = j->ops->on_data(j, bytes, n);
     if (taken > 0) {
         j->has_bytes = true;
         el_counter_add(j->s->metrics.bytes[j->reason], (uint64_t)taken);
@@ -221,8 +265,21 @@ static ssize_t on_data(void *arg, const void *bytes, size_t n)
 static ssize_t on_body(void *arg, void *room, size_t n)
 {
     struct store_job *j = job_of(arg);
+    ssize_t got = j->ops->on_body(j, room, n);
 
-    return j->ops->on_body(j, room, n);
+    j->has_sent_body = j->has_sent_body || got > 0;
+    return got;
+}
+
+/* However the answer ended, its head was enough. */
+static void move(struct store_job *j)
+{
+    j->is_moving = false;
+    j->moves++;
+    j->call = NULL;
+    j->state = STORE_JOB_IDLE;
+    leave_governor(j, false);
+    store_job_ask(j, 0);
 }
 
 static void on_done(void *arg, enum el_err code, const struct el_error *err)
@@ -230,7 +287,10 @@ static void on_done(void *arg, enum el_err code, const struct el_error *err)
     struct store_job *j = job_of(arg);
 
     el_gauge_add(j->s->metrics.running, -1);
-    end_attempt(j, code, err);
+    if (j->is_moving && j->stopped.code == EL_OK)
+        move(j);
+    else
+        end_attempt(j, code, err);
     settle(j);
 }
 
@@ -242,9 +302,28 @@ static const struct el_http_ops http_ops = {
     .on_done = on_done,
 };
 
+/* Host, target and fields as they are sent, signed now. */
+static enum el_err sign(struct store_job *j, struct store_signed *s, struct el_http_request *req,
+                        struct el_error *err)
+{
+    const struct store_signer_request asked = to_be_signed(j);
+    enum el_err rc = store_signer_sign(j->s->conf.signer, &asked, s, err);
+
+    if (rc != EL_OK)
+        return rc;
+    el_buf_clear(&j->signed_for);
+    el_buf_add_str(&j->signed_for, el_buf_str(&s->region));
+    req->host = el_buf_str(&s->host);
+    req->target = el_buf_str(&s->target);
+    req->fields = el_fields_view(&s->fields);
+    return EL_OK;
+}
+
 static void call(struct store_job *j)
 {
     const struct store_question *q = &j->question;
+    struct store_signed signed_one = { 0 };
+    struct el_error err;
     struct el_http_request req = {
         .method = el_buf_str(&q->method),
         .scheme = el_buf_str(&q->scheme),
@@ -257,18 +336,25 @@ static void call(struct store_job *j)
         .arg = j,
     };
 
+    if (is_signed_by_us(j) && sign(j, &signed_one, &req, &err) != EL_OK) {
+        store_signed_deinit(&signed_one);
+        end_attempt(j, err.code, &err);
+        return;
+    }
     el_timer_stop(&j->timer);
     j->state = STORE_JOB_CALLING;
     j->called_ns = el_clock_mono_ns(j->s->conf.clock);
     el_counter_add(j->s->metrics.requests[j->reason], 1);
     el_gauge_add(j->s->metrics.running, 1);
     el_http_client_start(j->home, &req, &j->call);
+    store_signed_deinit(&signed_one);
 }
 
 static void request_permit(struct store_job *j)
 {
     j->has_head = false;
     j->has_bytes = false;
+    j->is_moving = false;
     switch (ask_governor(j)) {
     case STORE_PERMIT_HELD:
         call(j);
@@ -437,6 +523,8 @@ void store_job_deinit(struct store_job *j)
     el_buf_deinit(&q->scheme);
     el_buf_deinit(&q->host);
     el_buf_deinit(&q->target);
+    el_buf_deinit(&q->bucket);
+    el_buf_deinit(&j->signed_for);
     el_fields_deinit(&q->fields);
     (void)pthread_mutex_destroy(&j->mtx); /* unlocked: nobody refers to it */
 }

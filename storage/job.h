@@ -9,7 +9,8 @@
  * on_end() timer                governor             http_client
  *
  * on_end() either asks again or says that the job is over; an over job is let go as soon as no
- * order is on its way to it.
+ * order is on its way to it. An answer that only says in which region a bucket is, to a question
+ * that the node has signed, is not told to anybody: the question is put again, there.
  */
 #pragma once
 
@@ -28,7 +29,9 @@ enum store_orders {
 
 struct store_question {
     struct el_buf method, scheme, host, target;
+    struct el_buf bucket; /* as in struct store_target */
     uint16_t port;
+    bool as_node;
     struct el_fields fields;
     int64_t body_length;
 };
@@ -71,6 +74,10 @@ struct store_job {
     enum store_job_state state;
     bool is_over;
     bool has_head, has_bytes; /* this attempt's */
+    bool has_sent_body;       /* some of it: it cannot be sent again */
+    bool is_moving;           /* this attempt's answer says in which region to ask again */
+    unsigned moves;
+    struct el_buf signed_for; /* the region, of a question that the node signs */
     struct el_timer timer;
     struct store_permit permit; /* under the governor's mutex */
     uint64_t queued_ms, called_ns;

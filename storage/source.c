@@ -143,7 +143,9 @@ static void set_question(struct refill *r, const struct cache_meta *meta, uint64
     el_buf_add_str(&q->scheme, el_buf_str(&t->scheme));
     el_buf_add_str(&q->host, el_buf_str(&t->host));
     el_buf_add_str(&q->target, el_buf_str(&t->target));
+    el_buf_add_str(&q->bucket, el_buf_str(&t->bucket));
     q->port = t->port;
+    q->as_node = t->as_node;
     q->body_length = EL_HTTP_BODY_NONE;
 }
 

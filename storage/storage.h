@@ -29,6 +29,7 @@
 #include "storage/checksum.h"
 
 struct storage;
+struct store_signer; /* storage/signer.h */
 
 /* Why the origin is asked: a label of every origin byte in the metrics. */
 enum store_reason {
@@ -51,7 +52,8 @@ struct store_conf {
     const char *ca_file;       /* NULL: the system's */
     bool insecure_tls;
     bool http2;
-    enum store_verify verify; /* which checksums of whole objects are looked at */
+    enum store_verify verify;    /* which checksums of whole objects are looked at */
+    struct store_signer *signer; /* borrowed until storage_stop(); NULL: the node signs nothing */
     bool (*address_allowed)(void *arg, const struct sockaddr *addr); /* SSRF guard; may be NULL */
     void *arg;
     struct el_clock *clock;     /* borrowed until storage_stop() */
@@ -75,6 +77,12 @@ struct store_target {
     struct el_str scheme, host; /* host to connect to, IPv6 without brackets */
     uint16_t port;
     struct el_str target; /* the request target of origin-form, byte for byte as signed */
+    /*
+     * The request carries no credentials and is signed with the node's own key when it is sent, to
+     * which end host and target may change (store_conf.signer; ignored when that is NULL).
+     */
+    bool as_node;
+    struct el_str bucket; /* as_node: the bucket, when `target` does not begin with it */
 };
 
 /*

@@ -18,6 +18,7 @@ static void free_ticket(struct cache_ticket *t)
     el_buf_deinit(&st->scheme);
     el_buf_deinit(&st->host);
     el_buf_deinit(&st->target);
+    el_buf_deinit(&st->bucket);
     el_buf_deinit(&st->range_value);
     el_fields_deinit(&st->fields);
     free(st);
@@ -38,7 +39,9 @@ struct cache_ticket *store_ticket_new(const struct store_target *t, struct el_fi
     el_buf_add_str(&st->scheme, t->scheme);
     el_buf_add_str(&st->host, t->host);
     el_buf_add_str(&st->target, t->target);
+    el_buf_add_str(&st->bucket, t->bucket);
     st->port = t->port;
+    st->as_node = t->as_node;
     el_buf_add_str(&st->range_value, range_value);
     for (size_t i = 0; i < fields.n; i++)
         el_fields_add(&st->fields, fields.v[i].name, fields.v[i].value);

@@ -12,6 +12,8 @@ struct store_ticket {
     struct cache_ticket base;
     struct el_buf scheme, host, target;
     uint16_t port;
+    bool as_node;
+    struct el_buf bucket;
     struct el_fields fields;
     struct el_buf range_value; /* exact: sent as it is; empty: no Range is sent */
 };

@@ -17,7 +17,7 @@ declare -A may=(
 # Besides <library>/<library>.h and everything in common/.
 interfaces=" cache/source.h discovery/transport.h discovery/member.h discovery/tracker.h discovery/cp_api.h"
 # Plain functions that whoever stands above may call.
-interfaces+=" storage/sign.h storage/sigv4.h storage/oss.h storage/keys.h "
+interfaces+=" storage/sign.h storage/sigv4.h storage/oss.h storage/keys.h storage/signer.h "
 declare -A home=(
     [curl/curl.h]='^(common/http_client|proxy/cli(_api)?)\.c$'
     [jansson.h]='^common/json\.[ch]$'

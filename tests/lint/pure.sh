@@ -9,7 +9,7 @@ shift
     cache/l2_region cache/sketch storage/checksum storage/governor proxy/fresh proxy/range proxy/multi proxy/vary proxy/route proxy/guard \
     proxy/changes proxy/http1_parse proxy/credentials proxy/date proxy/directives proxy/headers_out proxy/notice \
     proxy/query proxy/s3 proxy/s3_delete proxy/status \
-    proxy/access proxy/warm_list proxy/grant proxy/policies proxy/rules proxy/signature proxy/leaf storage/oss storage/sign \
+    proxy/access proxy/warm_list proxy/grant proxy/policies proxy/rules proxy/signature proxy/leaf storage/address storage/oss storage/sign \
     storage/sigv4 proxy/keys proxy/verify
 
 acts='^(time|clock|clock_.*|gettimeofday|localtime.*|mktime|nanosleep|u?sleep|socket|connect|bind|listen|accept4?'

@@ -166,14 +166,17 @@ static char *written_by(void (*writer)(FILE *))
 
 static const struct {
     const char *section, *name, *alias;
+    bool is_secret;
 } table[] = {
-#define EL_CONF_STR(s, n, d, r, a, h)          { #s, #n, a },
-#define EL_CONF_INT(s, n, d, lo, hi, r, a, h)  { #s, #n, a },
-#define EL_CONF_REAL(s, n, d, lo, hi, r, a, h) { #s, #n, a },
-#define EL_CONF_BOOL(s, n, d, r, a, h)         { #s, #n, a },
-#define EL_CONF_ENUM(s, n, d, w, r, a, h)      { #s, #n, a },
+#define EL_CONF_STR(s, n, d, r, a, h)          { #s, #n, a, false },
+#define EL_CONF_SECRET(s, n, r, a, h)          { #s, #n, a, true },
+#define EL_CONF_INT(s, n, d, lo, hi, r, a, h)  { #s, #n, a, false },
+#define EL_CONF_REAL(s, n, d, lo, hi, r, a, h) { #s, #n, a, false },
+#define EL_CONF_BOOL(s, n, d, r, a, h)         { #s, #n, a, false },
+#define EL_CONF_ENUM(s, n, d, w, r, a, h)      { #s, #n, a, false },
 #include "common/conf_list.h"
 #undef EL_CONF_STR
+#undef EL_CONF_SECRET
 #undef EL_CONF_INT
 #undef EL_CONF_REAL
 #undef EL_CONF_BOOL
@@ -321,7 +324,8 @@ static void each_key_is_set_by_its_option_its_variable_and_its_short_name(void *
 
     for (size_t i = 0; i < EL_COUNT(table); i++) {
         (void)snprintf(text, sizeof(text), "--%s.%s=\n", table[i].section, table[i].name);
-        (void)snprintf(name, sizeof(name), "%s.%s = \"?\"", table[i].section, table[i].name);
+        (void)snprintf(name, sizeof(name), table[i].is_secret ? "%s.%s" : "%s.%s = \"?\"",
+                       table[i].section, table[i].name);
         assert_arg_refused(w, text, name);
 
         variable_of(i, name);
@@ -831,6 +835,46 @@ static void on_fixed(const char *key)
     el_buf_addf(&told, "%s ", key);
 }
 
+/* ---- secrets ---- */
+
+static void a_secret_comes_from_file_and_environment_and_is_not_shown(void **state)
+{
+    struct world *w = *state;
+    struct el_buf printed = { 0 };
+    FILE *out;
+
+    use_file(w, "[storage]\nsecret_key = from-the-file\naccess_key = AKID\n");
+    add_env(w, "ELIOP2P_STORAGE_SECRET_KEY=from-the-environment");
+    assert_loads(w);
+    assert_true(
+        el_str_eq(el_secret_get(&w->conf->storage_secret_key), EL_STR("from-the-environment")));
+    assert_true(el_str_eq(el_secret_get(&w->conf->storage_access_key), EL_STR("AKID")));
+    assert_int_equal(el_secret_get(&w->conf->storage_session_token).n, 0);
+    out = open_memstream(&printed.p, &printed.n);
+    assert_non_null(out);
+    el_conf_print(w->conf, out);
+    assert_int_equal(fclose(out), 0);
+    assert_non_null(strstr(printed.p, "secret_key = ***\nsession_token =\n"));
+    assert_null(strstr(printed.p, "from-the"));
+    free(printed.p);
+}
+
+static void a_secret_is_refused_on_the_command_line_and_is_not_repeated(void **state)
+{
+    struct world *w = *state;
+
+    add_arg(w, "--storage.secret_key=hunter2");
+    assert_int_equal(load(w), EL_ECONF);
+    assert_says(w, "storage.secret_key");
+    assert_says(w, "environment");
+    assert_null(strstr(w->err.text, "hunter2"));
+    forget(w);
+    add_env(w, "ELIOP2P_STORAGE_SECRET_KEY=hunter2\x07");
+    assert_int_equal(load(w), EL_ECONF);
+    assert_says(w, "STORAGE_SECRET_KEY");
+    assert_null(strstr(w->err.text, "hunter2"));
+}
+
 static void a_reload_takes_what_may_change_and_names_the_rest(void **state)
 {
     struct world *w = *state, *fresh;
@@ -917,6 +961,8 @@ int main(void)
         WORLD_TEST(every_key_is_printed_under_its_section),
         cmocka_unit_test(help_names_every_key_within_100_columns),
         cmocka_unit_test(the_tables_have_a_row_for_every_key),
+        WORLD_TEST(a_secret_comes_from_file_and_environment_and_is_not_shown),
+        WORLD_TEST(a_secret_is_refused_on_the_command_line_and_is_not_repeated),
         WORLD_TEST(a_reload_takes_what_may_change_and_names_the_rest),
         WORLD_TEST(a_reload_without_a_change_tells_nothing),
     };

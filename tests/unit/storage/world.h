@@ -152,6 +152,7 @@ void cache_fill_done(struct cache_fill *f, enum el_err code, const struct el_err
 /* ---- the world ---- */
 
 struct world {
+    bool as_node; /* what is asked is signed by the storage */
     struct origin o;
     struct el_metrics *metrics;
     struct storage *s;
@@ -312,6 +313,7 @@ static inline struct store_target world_target(struct world *w)
         .host = EL_STR("127.0.0.1"),
         .port = w->o.port,
         .target = EL_STR("/bucket/key?versionId=1"),
+        .as_node = w->as_node,
     };
 }
 
