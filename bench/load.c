@@ -39,6 +39,8 @@ struct plan {
     struct sockaddr_in server;
     const char *target; /* "{}" in it becomes the number of the object */
     const char *host;   /* the Host field */
+    char **fields;      /* of each object, more of them: "Name: value\r\n..."; NULL: none */
+    uint64_t n_fields;
     unsigned connections;
     uint64_t duration_ns; /* 0: until `requests` are answered */
     uint64_t requests;    /* 0: until the time is up */
@@ -164,10 +166,11 @@ static size_t write_request(const struct plan *p, uint64_t number, char *out)
         snprintf(range, sizeof(range), "Range: bytes=%" PRIu64 "-%" PRIu64 "\r\n", offset,
                  offset + p->length - 1);
     }
-    n = snprintf(out, REQUEST_MAX, "GET %.*s%s%s HTTP/1.1\r\nHost: %s\r\n%s\r\n", prefix, p->target,
-                 object, hole == NULL ? "" : hole + 2, p->host, range);
+    n = snprintf(out, REQUEST_MAX, "GET %.*s%s%s HTTP/1.1\r\nHost: %s\r\n%s%s\r\n", prefix,
+                 p->target, object, hole == NULL ? "" : hole + 2, p->host, range,
+                 p->fields == NULL ? "" : p->fields[number % p->objects]);
     if (n < 0 || n >= REQUEST_MAX)
-        die("the target is too long");
+        die("the request is too long");
     return (size_t)n;
 }
 
@@ -396,8 +399,31 @@ static void print_results(struct run *r)
 static const char usage[] =
     "usage: elio_load -a ADDRESS:PORT -u TARGET -l LENGTH [-H HOST] [-c CONNECTIONS]\n"
     "                 [-t SECONDS] [-n REQUESTS] [-k OBJECTS] [-f FIRST] [-s OBJECT_SIZE] [-R]\n"
+    "                 [-F FILE]\n"
     "{} in TARGET becomes FIRST, FIRST + 1, ... of OBJECTS numbers, over and over.\n"
-    "With -s, consecutive ranges of LENGTH bytes are asked for. -R reads bodies.";
+    "With -s, consecutive ranges of LENGTH bytes are asked for. -R reads bodies.\n"
+    "FILE has a line for each object, with fields of its request: Name: value<TAB>...";
+
+/* A line for each object: "Name: value" and again, with tabs between them. */
+static void read_fields(struct plan *p, const char *path)
+{
+    FILE *f = fopen(path, "re");
+    char line[REQUEST_MAX];
+
+    if (f == NULL)
+        die("%s: %s", path, strerror(errno));
+    while (fgets(line, sizeof(line), f) != NULL) {
+        char *fields = calloc(2, sizeof(line)), *at = fields, *rest = line, *field;
+
+        p->fields = realloc(p->fields, (p->n_fields + 1) * sizeof(*p->fields));
+        if (fields == NULL || p->fields == NULL)
+            die("out of memory");
+        p->fields[p->n_fields++] = fields;
+        while ((field = strsep(&rest, "\t\n")) != NULL && *field != '\0')
+            at += snprintf(at, (size_t)(fields + 2 * sizeof(line) - at), "%s\r\n", field);
+    }
+    fclose(f);
+}
 
 static uint64_t number(const char *s, uint64_t max)
 {
@@ -459,6 +485,9 @@ static void parse_option(struct plan *p, int option, const char *value)
     case 's':
         p->object_size = number(value, INT64_MAX);
         break;
+    case 'F':
+        read_fields(p, value);
+        break;
     case 'R':
         p->reads = true;
         break;
@@ -472,11 +501,13 @@ static void parse_plan(int argc, char **argv, struct plan *p)
     int option;
 
     *p = (struct plan){ .host = "localhost", .connections = 1, .objects = 1 };
-    while ((option = getopt(argc, argv, "a:u:H:c:t:n:k:f:l:s:R")) != -1)
+    while ((option = getopt(argc, argv, "a:u:H:c:t:n:k:f:l:s:F:R")) != -1)
         parse_option(p, option, optarg);
     if (optind != argc || p->target == NULL || p->server.sin_port == 0 || p->length == 0 ||
         p->connections == 0 || p->objects == 0 || (p->duration_ns == 0 && p->requests == 0))
         die("%s", usage);
+    if (p->fields != NULL && (p->n_fields < p->objects || p->first != 0))
+        die("the file of fields has not a line for each object");
     if (p->object_size != 0 && p->object_size < p->length)
         die("the object is shorter than its ranges");
 }

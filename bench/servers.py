@@ -219,21 +219,22 @@ class Caches:
         path.mkdir()
         return path
 
-    def start(self, who, threads, core=None):
+    def start(self, who, threads, core=None, options=()):
+        """`options`: more of the node's."""
         directory, port = self.new_directory(), free_port()
         if who == "node" and self.elionode is not None:
-            server = self.start_node(directory, port, threads, core)
+            server = self.start_node(directory, port, threads, core, options)
         else:
             conf = NGINX_CONF.format(dir=directory, port=port, origin=self.origin.port,
                                      workers=threads)
             server = start_nginx(who, directory, conf, port, core)
         return Cache(self, server, directory, who == "node" and self.elionode is not None)
 
-    def start_node(self, directory, port, threads, core):
+    def start_node(self, directory, port, threads, core, options):
         command = [self.elionode, f"--proxy.listen_port={port}",
                    f"--admin.listen_port={free_port()}", f"--proxy.threads={threads}",
                    "--general.bind_address=127.0.0.1", "--general.log_level=warn",
-                   "--cache.memory_cache_size_mb=6144", "--cache.disk_cache_size_mb=0"]
+                   "--cache.memory_cache_size_mb=6144", "--cache.disk_cache_size_mb=0", *options]
         if self.via == "gateway":
             command += ["--storage.type=http",
                         f"--storage.endpoint=http://127.0.0.1:{self.origin.port}"]
@@ -289,12 +290,15 @@ class Load:
     requests: int = 0
     objects: int = 1
     object_size: int = 0     # not 0: ranges of -length-
+    fields: str = ""         # a file: fields of the request for each object
 
     def command(self, server, program):
         options = {"-a": f"127.0.0.1:{server.port}", "-u": server.target(self.path),
                    "-H": f"127.0.0.1:{getattr(server, 'origin_port', server.port)}",
                    "-l": self.length, "-c": self.connections, "-t": self.seconds,
                    "-n": self.requests, "-k": self.objects, "-s": self.object_size}
+        if self.fields:
+            options["-F"] = self.fields
         return [str(program), *(str(word) for option in options.items() for word in option)]
 
     def run(self, server, program, core=None, reads=False):

@@ -73,6 +73,24 @@ def small(rows):
     yield from table(head, lines)
 
 
+def authorised(rows):
+    yield "### Warm, 1 KiB, 64 connections: what it costs to know who may read"
+    yield ""
+    head = ["", "requests/s", "ratio to public", "p50 us", "p99 us", "p50 added, us", "CPU us/request",
+            "asked the origin, of 100"]
+    for mode, row in rows.items():
+        yield from table([f"{head[0]}{mode}", *head[1:]], [authorised_line(row, name) for name in row])
+
+
+def authorised_line(row, name):
+    added = [x["latency_us"]["p50"] - y["latency_us"]["p50"] for x, y in zip(row[name], row["public"])]
+    asked = [100 * r["asked"] / r["requests"] for r in row[name]]
+    return [name, both(row, rate, names=(name,)), ratio(row, rate, name, "public"),
+            both(row, latency("p50"), names=(name,)), both(row, latency("p99"), names=(name,)),
+            spread(added, "{:.0f}"), both(row, cpu_us_per_request, "{:.1f}", (name,)),
+            f"{statistics.median(asked):.1f}"]
+
+
 def large(rows):
     yield "### Warm, large objects: node / nginx"
     yield ""

@@ -67,16 +67,22 @@ static void set(struct proxy_signature *c, struct el_str key_id, int64_t until_m
 
 /* ---- in the query ---- */
 
+/* The names of version 4's parameters. */
+struct v4_names {
+    struct el_str credential, date, expires, signature;
+};
+
 /* Version 4: when it was signed, and for how long. */
-static bool read_query_v4(struct el_str query, struct el_str credential, struct el_str date,
-                          struct el_str expires, struct proxy_signature *c)
+static bool read_query_v4(struct el_str query, const struct v4_names *names,
+                          struct proxy_signature *c)
 {
-    struct el_str id, from, lasts;
+    struct el_str id, from, lasts, signature;
     int64_t ms;
     uint64_t s;
 
-    if (!parameter(query, credential, &id) || !parameter(query, date, &from) ||
-        !parameter(query, expires, &lasts) || !proxy_date_compact_parse(from, &ms) ||
+    if (!parameter(query, names->credential, &id) || !parameter(query, names->date, &from) ||
+        !parameter(query, names->expires, &lasts) ||
+        !parameter(query, names->signature, &signature) || !proxy_date_compact_parse(from, &ms) ||
         !el_str_u64(lasts, MAX_EXPIRES_S, &s))
         return false;
     set(c, id_before(id, "/%"), ms + (int64_t)s * 1000);
@@ -86,11 +92,11 @@ static bool read_query_v4(struct el_str query, struct el_str credential, struct 
 /* Before version 4: when it ends. */
 static bool read_query_old(struct el_str query, struct el_str key_id, struct proxy_signature *c)
 {
-    struct el_str id, expires;
+    struct el_str id, expires, signature;
     uint64_t s;
 
     if (!parameter(query, key_id, &id) || !parameter(query, EL_STR("Expires"), &expires) ||
-        !el_str_u64(expires, MAX_UNIX_S, &s))
+        !parameter(query, EL_STR("Signature"), &signature) || !el_str_u64(expires, MAX_UNIX_S, &s))
         return false;
     set(c, id, (int64_t)s * 1000);
     return true;
@@ -98,13 +104,15 @@ static bool read_query_old(struct el_str query, struct el_str key_id, struct pro
 
 static void read_query(struct el_str query, struct proxy_signature *c)
 {
+    const struct v4_names aws = { EL_STR("X-Amz-Credential"), EL_STR("X-Amz-Date"),
+                                  EL_STR("X-Amz-Expires"), EL_STR("X-Amz-Signature") };
+    const struct v4_names oss = { EL_STR("x-oss-credential"), EL_STR("x-oss-date"),
+                                  EL_STR("x-oss-expires"), EL_STR("x-oss-signature") };
     struct proxy_signature found[4] = { 0 };
     unsigned n = 0;
 
-    n += read_query_v4(query, EL_STR("X-Amz-Credential"), EL_STR("X-Amz-Date"),
-                       EL_STR("X-Amz-Expires"), &found[n]);
-    n += read_query_v4(query, EL_STR("x-oss-credential"), EL_STR("x-oss-date"),
-                       EL_STR("x-oss-expires"), &found[n]);
+    n += read_query_v4(query, &aws, &found[n]);
+    n += read_query_v4(query, &oss, &found[n]);
     n += read_query_old(query, EL_STR("AWSAccessKeyId"), &found[n]);
     n += read_query_old(query, EL_STR("OSSAccessKeyId"), &found[n]);
     if (n == 1)

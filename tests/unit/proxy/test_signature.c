@@ -78,16 +78,21 @@ static void what_cannot_be_read_in_one_way_only_is_not_known(void **state)
     static const char *const targets[] = {
         "/b/k",
         "/b/k?AWSAccessKeyId=KEY&Signature=a",
+        "/b/k?AWSAccessKeyId=KEY&Expires=1369353601",
+        "/b/k?X-Amz-Credential=KEY%2F1&X-Amz-Date=20130524T000000Z&X-Amz-Expires=60",
         "/b/k?AWSAccessKeyId=KEY&Expires=-1&Signature=a",
         "/b/k?AWSAccessKeyId=&Expires=1369353601&Signature=a",
         "/b/k?AWSAccessKeyId=KEY&Expires=1&expires=1369353601&Signature=a",
         "/b/k?AWSAccessKeyId=KEY&OSSAccessKeyId=KEY&Expires=1369353601&Signature=a",
-        "/b/k?X-Amz-Credential=KEY%2F1&X-Amz-Date=20130524T000000Z&X-Amz-Expires=604801",
-        "/b/k?X-Amz-Credential=KEY%2F1&X-Amz-Date=20130524T000000Z",
-        "/b/k?X-Amz-Credential=KEY%2F1&X-Amz-Date=20131324T000000Z&X-Amz-Expires=1",
-        "/b/k?X-Amz-Credential=KEY%2F1&X-Amz-Date=20130024T000000Z&X-Amz-Expires=1",
+        "/b/k?X-Amz-Credential=KEY%2F1&X-Amz-Date=20130524T000000Z&X-Amz-Expires=604801"
+        "&X-Amz-Signature=1",
+        "/b/k?X-Amz-Credential=KEY%2F1&X-Amz-Date=20130524T000000Z&X-Amz-Signature=1",
+        "/b/k?X-Amz-Credential=KEY%2F1&X-Amz-Date=20131324T000000Z&X-Amz-Expires=1"
+        "&X-Amz-Signature=1",
+        "/b/k?X-Amz-Credential=KEY%2F1&X-Amz-Date=20130024T000000Z&X-Amz-Expires=1"
+        "&X-Amz-Signature=1",
         ("/b/k?X-Amz-Credential=KEY%2F1&X-Amz-Date=20130524T000000Z&X-Amz-Expires=1"
-         "&X-Amz-Expires=9"),
+         "&X-Amz-Expires=9&X-Amz-Signature=1"),
     };
 
     (void)state;
