@@ -5,7 +5,7 @@
  *   x-amz-checksum-<kind>       S3; only of the full object, not composed of its parts'
  *   x-oss-hash-crc64ecma        OSS
  *   Repr-Digest, Content-Digest RFC 9530; sha-256 and sha-512
- *   Content-MD5
+ *   Content-MD5                 of object stores
  *   ETag                        of S3 objects that were uploaded in one piece it is their MD5
  *
  * One of them is enough, and the cheapest is taken. Pure. Thread: one at a time.

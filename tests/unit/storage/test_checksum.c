@@ -153,6 +153,7 @@ static void what_a_store_makes_of_an_object_has_no_checksum(void **state)
     for (size_t i = 0; i < EL_COUNT(urls); i++) {
         struct store_checksum_object o = { .url = el_str_of(urls[i]),
                                            .fields = FIELDS(FIELD("Content-MD5", MD5)),
+                                           .is_object_store = true,
                                            .length = 3 };
 
         assert_null(store_checksum_new(&o, STORE_VERIFY_ALL));
@@ -178,6 +179,15 @@ static void without_a_length_the_end_decides(void **state)
     store_checksum_free(c);
 }
 
+static void what_only_object_stores_promise_counts_only_there(void **state)
+{
+    struct store_checksum_object o = { .url = EL_STR("http://h/k"), .length = 3 };
+
+    (void)state;
+    o.fields = FIELDS(FIELD("Content-MD5", MD5), FIELD("ETag", MD5_HEX));
+    assert_null(store_checksum_new(&o, STORE_VERIFY_ALL));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +198,7 @@ int main(void)
         cmocka_unit_test(of_long_objects_only_cheap_ones_count_unless_all_are_wanted),
         cmocka_unit_test(what_a_store_makes_of_an_object_has_no_checksum),
         cmocka_unit_test(without_a_length_the_end_decides),
+        cmocka_unit_test(what_only_object_stores_promise_counts_only_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
