@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
 """
-The clients people use, as they come from Debian, against a real S3 server: through the node as HTTP_PROXY
-and with the node as their endpoint. Each one puts, gets, gets a part, lists, presigns and deletes.
+The clients people use, as they come from Debian and from npm (node/), against a real S3 server, and the client of
+OSS against a server that has its signatures made again: through the node as HTTP_PROXY and with the node as their
+endpoint. Each one puts, gets, gets a part, lists, presigns and deletes.
 """
+import fcntl
 import os
 import pathlib
+import shutil
 import subprocess
 
 import boto3
@@ -13,9 +16,13 @@ from boto3.s3.transfer import TransferConfig
 from botocore.client import Config
 
 import wire
+from botocore.auth import S3SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from content import MIB, Content
 from rgw import OWNER
 
+HERE = pathlib.Path(__file__).parent
 BUCKET = "client-bucket"
 SMALL, LARGE = 300_001, 21 * MIB + 17
 
@@ -23,7 +30,6 @@ SMALL, LARGE = 300_001, 21 * MIB + 17
 class Client:
     """What all of them can do. `endpoint` is what the client believes the server to be."""
 
-    presigns = True
     reads_ranges = True
 
     def __init__(self, endpoint, proxy, home):
@@ -63,10 +69,13 @@ class Curl(Client):
     def list(self, prefix):
         return self.run(*self.base, f"{self.endpoint}/{BUCKET}?list-type=2&prefix={prefix}")
 
+    def presign(self, key):
+        request = AWSRequest("GET", self.url(key))
+        S3SigV4QueryAuth(Credentials(*OWNER), "s3", "us-east-1", expires=300).add_auth(request)
+        return request.url
+
     def delete(self, key):
         self.run(*self.base, "-X", "DELETE", self.url(key))
-
-    presigns = False
 
 
 class Awscli(Client):
@@ -137,7 +146,10 @@ class S3cmd(Client):
         conf.write_text("\n".join(lines) + "\n")
         self.base = ["/usr/bin/s3cmd", "--no-progress", "-c", conf]
 
-    reads_ranges = False
+    reads_ranges = False  # but it goes on with what is there
+
+    def get_rest(self, key, path):
+        self.run(*self.base, "get", "--continue", f"s3://{BUCKET}/{key}", path)
 
     def put(self, path, key):
         self.run(*self.base, "put", "--multipart-chunk-size-mb=5", path, f"s3://{BUCKET}/{key}")
@@ -186,6 +198,92 @@ class Rclone(Client):
         self.run(*self.base, "deletefile", f"s3:{BUCKET}/{key}")
 
 
+class FromNpm(Client):
+    """One program for all of them: node/clients.cjs."""
+
+    def setup(self):
+        self.env.update(NODE_PATH=str(modules() / "node_modules"), ENDPOINT=self.endpoint, PROXY=self.proxy or "",
+                        KEY=OWNER[0], SECRET=OWNER[1], BUCKET=BUCKET)
+        self.base = [shutil.which("node"), HERE / "node/clients.cjs", self.package]
+
+    def put(self, path, key):
+        self.run(*self.base, "put", key, path)
+
+    def get(self, key, path):
+        self.run(*self.base, "get", key, path)
+
+    def get_range(self, key, first, last, path):
+        self.run(*self.base, "get_range", key, first, last, path)
+
+    def list(self, prefix):
+        return self.run(*self.base, "list", prefix)
+
+    def presign(self, key):
+        return self.run(*self.base, "presign", key).strip()
+
+    def delete(self, key):
+        self.run(*self.base, "delete", key)
+
+
+class Minio(FromNpm):
+    package = "minio"
+
+
+class AwsSdk(FromNpm):
+    package = "aws"
+
+
+class AliOss(FromNpm):
+    package = "oss"
+
+
+class AliOssV4(AliOss):
+    def setup(self):
+        super().setup()
+        self.env["OSS_V4"] = "1"
+
+
+def modules():
+    """Where the packages are, exactly those of the lock; installed once beside the program under test."""
+    place = pathlib.Path(os.environ["ELIONODE"]).resolve().parent.parent / "node_clients"
+    place.mkdir(exist_ok=True)
+    wanted = (HERE / "node/package-lock.json").read_text()
+    installed = place / "node_modules/installed.json"
+    with open(place / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not installed.exists() or installed.read_text() != wanted:
+            for name in ("package.json", "package-lock.json"):
+                shutil.copy(HERE / "node" / name, place)
+            subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], cwd=place,
+                           stdin=subprocess.DEVNULL, check=True, timeout=300)
+            installed.write_text(wanted)
+    return place
+
+
+class OssServer:
+    """node/oss.cjs, and what its log says."""
+
+    def __init__(self, directory):
+        self.log_path = directory / "log"
+        self.log_path.touch()
+        self.process = subprocess.Popen(
+            [shutil.which("node"), HERE / "node/oss.cjs", *OWNER, self.log_path], stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "NODE_PATH": str(modules() / "node_modules")})
+        self.url = f"http://127.0.0.1:{int(self.process.stdout.readline())}"
+
+    def served(self, key):
+        rows = [line.split() for line in self.log_path.read_text().splitlines()]
+        return [(method, int(status), int(n)) for method, path, status, n in rows if path.endswith("/" + key)]
+
+    def object_bytes_served(self, key):
+        return sum(n for method, status, n in self.served(key) if method == "GET" and status in (200, 206))
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
 @pytest.fixture(scope="module")
 def bucket(rgw):
     rgw.client().create_bucket(Bucket=BUCKET)
@@ -205,7 +303,7 @@ def requests_seen(node):
     return sum(v for k, v in node.metrics().items() if k.startswith("eliop2p_proxy_requests_total"))
 
 
-@pytest.mark.parametrize("kind", [Curl, Awscli, Boto3, S3cmd, Rclone], ids=lambda k: k.__name__.lower())
+@pytest.mark.parametrize("kind", [Curl, Awscli, Boto3, S3cmd, Rclone, Minio, AwsSdk], ids=lambda k: k.__name__.lower())
 @pytest.mark.parametrize("size", [SMALL, LARGE], ids=["small", "multipart"])
 def test_a_client_does_its_work_through_the_node(rgw, way, tmp_path, kind, size):
     endpoint, proxy, node = way
@@ -233,11 +331,14 @@ def test_a_client_does_its_work_through_the_node(rgw, way, tmp_path, kind, size)
     if client.reads_ranges:
         client.get_range(key, 1000, 200_999, target)
         assert target.read_bytes() == content.bytes(1000, 201_000)
+    else:
+        target.write_bytes(content.bytes(0, 200_000))
+        client.get_rest(key, target)
+        assert target.read_bytes() == stored
     assert key in client.list(key)
-    if client.presigns:
-        url = client.presign(key)
-        r = presigned_get(node, url, proxy)
-        assert r.status == 200 and r.complete and r.body == stored
+    url = client.presign(key)
+    r = presigned_get(node, url, proxy)
+    assert r.status == 200 and r.complete and r.body == stored
     client.delete(key)
     assert rgw.client().list_objects_v2(Bucket=BUCKET, Prefix=key)["KeyCount"] == 0
 
@@ -249,7 +350,52 @@ def presigned_get(node, url, proxy):
     return node.get("/" + path, host=host)
 
 
-@pytest.mark.parametrize("kind", [Awscli, Boto3, Rclone, Curl], ids=lambda k: k.__name__.lower())
+@pytest.fixture(scope="module")
+def oss(tmp_path_factory):
+    server = OssServer(tmp_path_factory.mktemp("oss"))
+    yield server
+    server.close()
+
+
+@pytest.mark.parametrize("kind", [AliOss, AliOssV4], ids=["v1", "v4"])
+@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["small", "multipart"])
+@pytest.mark.parametrize("way", ["proxy", "endpoint"])
+def test_the_client_of_oss_does_its_work_through_the_node(start, oss, tmp_path, kind, size, way):
+    node = start(storage__type="oss", **({} if way == "proxy" else {"storage__endpoint": oss.url}))
+    endpoint, proxy = (oss.url, node.url) if way == "proxy" else (node.url, None)
+    # By a name: to an address this client does not presign.
+    client = kind(endpoint.replace("127.0.0.1", "localhost"), proxy, tmp_path)
+    key = f"{kind.__name__.lower()}-{way}-{size}"
+    content = Content(key, size)
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(content.bytes())
+
+    client.put(source, key)
+    client.get(key, target)
+    assert target.read_bytes() == content.bytes()
+    # Several ranges of an object that nobody knows yet, all at once: a short one may come twice.
+    served = oss.object_bytes_served(key)
+    assert size <= served <= size + 2 * MIB
+    client.get(key, target)
+    assert target.read_bytes() == content.bytes()
+    # What it signs does not cover ranges, so whole blocks are there and nothing is asked for again.
+    assert oss.object_bytes_served(key) == served
+    client.get_range(key, 1000, 200_999, target)
+    assert target.read_bytes() == content.bytes(1000, 201_000)
+    assert key in client.list(key)
+    r = presigned_get(node, client.presign(key), proxy)
+    assert r.status == 200 and r.complete and r.body == content.bytes(), r.body[:300]
+    assert oss.object_bytes_served(key) == served
+    client.env["SECRET"] = "wrong"
+    with pytest.raises(AssertionError, match="403"):
+        client.get(key, target)
+    client.env["SECRET"] = OWNER[1]
+    client.delete(key)
+    assert key not in client.list(key)
+    assert all(status < 400 or status == 403 for _, status, _ in oss.served(key))
+
+
+@pytest.mark.parametrize("kind", [Awscli, Boto3, Rclone, Curl, Minio, AwsSdk], ids=lambda k: k.__name__.lower())
 def test_an_overwrite_through_the_node_is_seen_at_once(rgw, way, tmp_path, kind):
     endpoint, proxy, _ = way
     client = kind(endpoint, proxy, tmp_path)
@@ -265,3 +411,5 @@ def test_an_overwrite_through_the_node_is_seen_at_once(rgw, way, tmp_path, kind)
 def test_clients_are_the_ones_of_the_system():
     for name in ("aws", "curl", "s3cmd", "rclone"):
         assert os.access(f"/usr/bin/{name}", os.X_OK), f"{name} is missing: make deps installs it"
+    for name in ("node", "npm"):
+        assert shutil.which(name), f"{name} is missing: make deps installs it"
