@@ -361,5 +361,7 @@ void proxy_cli_print_explain(const json_t *root, FILE *out)
     text_line("url", text(root, "url"), out);
     print_policy(root, out);
     print_signature(root, out);
+    if (is_true(root, "signed_by_node"))
+        text_line("signature", "the origin is asked with the node's own key", out);
     print_copy(root, out);
 }

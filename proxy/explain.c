@@ -205,6 +205,7 @@ static void explain_admitted(struct proxy_req *r, const struct cache_stat *st, j
                  rule == PROXY_RULE_ORIGIN ? why_origin(r, v) : proxy_rule_reason(rule));
     add_policy(root, r->policy);
     add_signature(root, r);
+    el_json_add_bool(root, "signed_by_node", r->route.to.as_node);
     add_copy(root, r, v);
 }
 

@@ -312,7 +312,8 @@ enum el_err proxy_req_admit(struct proxy_req *r, struct el_error *err)
     if (rc == EL_OK)
         rc = proxy_route_parse(r->proxy->gateway, head, &r->route, err);
     /* What says nothing of who asks is asked for in the node's own name, where it has one. */
-    r->route.to.as_node = r->route.kind == PROXY_ROUTE_GATEWAY && !r->route.has_credentials;
+    r->route.to.as_node = r->route.kind == PROXY_ROUTE_GATEWAY && !r->route.has_credentials &&
+                          storage_signs(r->proxy->storage);
     if (rc == EL_OK && r->route.kind == PROXY_ROUTE_CONNECT)
         rc = proxy_guard_connect(r->settings->guard, r->route.to.host, r->route.to.port, err);
     else if (rc == EL_OK && r->route.kind == PROXY_ROUTE_FORWARD)

@@ -216,17 +216,12 @@ static struct store_signer_request to_be_signed(const struct store_job *j)
     };
 }
 
-static bool is_signed_by_us(const struct store_job *j)
-{
-    return j->question.as_node && j->s->conf.signer != NULL;
-}
-
 static bool has_moved(struct store_job *j, int status, struct el_fieldv fields)
 {
     const struct store_signer_request req = to_be_signed(j);
     struct el_str signed_for = el_buf_str(&j->signed_for);
 
-    if (!is_signed_by_us(j) ||
+    if (!j->question.as_node ||
         !store_signer_learn(j->s->conf.signer, &req, signed_for, status, fields))
         return false;
     el_log(EL_INFO, EV_REGION, "bucket=%s not_in=%s",
@@ -307,7 +302,10 @@ static enum el_err sign(struct store_job *j, struct store_signed *s, struct el_h
                         struct el_error *err)
 {
     const struct store_signer_request asked = to_be_signed(j);
-    enum el_err rc = store_signer_sign(j->s->conf.signer, &asked, s, err);
+    enum el_err rc;
+
+    EL_ASSERT(storage_signs(j->s));
+    rc = store_signer_sign(j->s->conf.signer, &asked, s, err);
 
     if (rc != EL_OK)
         return rc;
@@ -336,7 +334,7 @@ static void call(struct store_job *j)
         .arg = j,
     };
 
-    if (is_signed_by_us(j) && sign(j, &signed_one, &req, &err) != EL_OK) {
+    if (q->as_node && sign(j, &signed_one, &req, &err) != EL_OK) {
         store_signed_deinit(&signed_one);
         end_attempt(j, err.code, &err);
         return;

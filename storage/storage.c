@@ -135,6 +135,11 @@ void storage_stop(struct storage *s)
     free(s);
 }
 
+bool storage_signs(const struct storage *s)
+{
+    return s->conf.signer != NULL;
+}
+
 struct cache_source *storage_source(struct storage *s)
 {
     return &s->source;

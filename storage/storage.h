@@ -68,6 +68,8 @@ enum el_err storage_start(const struct store_conf *conf, struct storage **ret_s,
  * called. Call before cache_close() and before the exchanges' queues go. NULL is fine.
  */
 void storage_stop(struct storage *s);
+/* Whether requests without credentials can be signed with the node's own key. */
+bool storage_signs(const struct storage *s);
 /* For cache_conf.source; valid until storage_stop(). */
 struct cache_source *storage_source(struct storage *s);
 
@@ -79,7 +81,7 @@ struct store_target {
     struct el_str target; /* the request target of origin-form, byte for byte as signed */
     /*
      * The request carries no credentials and is signed with the node's own key when it is sent, to
-     * which end host and target may change (store_conf.signer; ignored when that is NULL).
+     * which end host and target may change. Only when storage_signs().
      */
     bool as_node;
     struct el_str bucket; /* as_node: the bucket, when `target` does not begin with it */

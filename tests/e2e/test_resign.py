@@ -117,6 +117,20 @@ def test_other_origins_and_the_proxy_are_not_signed_for(rgw, s3, gateway):
     assert gateway.get(f"{rgw.url}/{BUCKET}/forward").status == 403
 
 
+def explain(node, target, *options):
+    r = subprocess.run([ELIONODE, "explain", target, "--json", f"--admin=127.0.0.1:{node.admin_port}", *options],
+                       capture_output=True, text=True, check=True, timeout=20 * wire.SLOW)
+    return json.loads(r.stdout)
+
+
+def test_explain_says_with_whose_key_the_origin_is_asked(rgw, gateway, start):
+    path = f"/{BUCKET}/explained"
+    assert explain(gateway, path)["signed_by_node"] is True
+    assert explain(gateway, path, "-H", "Authorization: Bearer x")["signed_by_node"] is False
+    assert explain(gateway, rgw.url + path)["signed_by_node"] is False
+    assert explain(start(storage__endpoint=rgw.url), path)["signed_by_node"] is False
+
+
 def anonymous(node):
     return boto3.client("s3", endpoint_url=node.url, region_name="us-east-1",
                         config=Config(signature_version=UNSIGNED, s3={"addressing_style": "path"},
