@@ -13,28 +13,64 @@
 
 /* ---- digests ---- */
 
-static void add_part(struct el_sha256 *h, struct el_str part)
+/* Many short parts: a call of the hash for each would cost as much as hashing them. */
+struct feed {
+    struct el_sha256 *h;
+    size_t n;
+    uint8_t room[1024];
+};
+
+static void flush(struct feed *f)
+{
+    el_sha256_update(f->h, f->room, f->n);
+    f->n = 0;
+}
+
+static void add_bytes(struct feed *f, const void *bytes, size_t n)
+{
+    if (n > sizeof(f->room) - f->n)
+        flush(f);
+    if (n > sizeof(f->room)) {
+        el_sha256_update(f->h, bytes, n);
+    } else if (n > 0) {
+        memcpy(f->room + f->n, bytes, n);
+        f->n += n;
+    }
+}
+
+static void add_part(struct feed *f, struct el_str part)
 {
     uint64_t n = part.n;
 
-    el_sha256_update(h, &n, sizeof(n));
-    if (part.n > 0)
-        el_sha256_update(h, part.p, part.n);
+    add_bytes(f, &n, sizeof(n));
+    add_bytes(f, part.p, part.n);
 }
 
-static void begin(const struct proxy_grant_hash *by, const char *kind)
+static void begin(struct feed *f, const struct proxy_grant_hash *by, const char *kind)
 {
-    el_sha256_update(by->h, by->secret, PROXY_GRANT_SECRET_BYTES);
-    add_part(by->h, el_str_of(kind));
+    f->h = by->h;
+    f->n = 0;
+    add_bytes(f, by->secret, PROXY_GRANT_SECRET_BYTES);
+    add_part(f, el_str_of(kind));
+}
+
+/* What was fed holds credentials. */
+static void end(struct feed *f, struct el_digest *ret_digest)
+{
+    flush(f);
+    el_sha256_final(f->h, ret_digest);
+    explicit_bzero(f->room, sizeof(f->room));
 }
 
 void proxy_grant_holder(const struct proxy_grant_hash *by, struct el_str key_id, struct el_str url,
                         struct el_digest *ret_holder)
 {
-    begin(by, "holder");
-    add_part(by->h, key_id);
-    add_part(by->h, url);
-    el_sha256_final(by->h, ret_holder);
+    struct feed f;
+
+    begin(&f, by, "holder");
+    add_part(&f, key_id);
+    add_part(&f, url);
+    end(&f, ret_holder);
 }
 
 static bool is_among(struct el_str name, const char *const *names, size_t n)
@@ -68,44 +104,48 @@ static bool is_telling(struct el_str name)
            is_among(name, names, EL_COUNT(names));
 }
 
-static void add_field(struct el_sha256 *h, const struct el_field *f)
+static void add_field(struct feed *f, const struct el_field *field)
 {
-    add_part(h, f->name);
-    add_part(h, f->value);
+    add_part(f, field->name);
+    add_part(f, field->value);
 }
 
 void proxy_grant_request_id(const struct proxy_grant_hash *by, struct el_str method,
                             const struct proxy_route *route, struct el_fieldv fields,
                             struct el_digest *ret_id)
 {
-    begin(by, "request");
-    add_part(by->h, method);
-    add_part(by->h, route->to.target);
-    add_part(by->h, route->host_field);
-    add_part(by->h, el_buf_str(&route->url));
+    struct feed f;
+
+    begin(&f, by, "request");
+    add_part(&f, method);
+    add_part(&f, route->to.target);
+    add_part(&f, route->host_field);
+    add_part(&f, el_buf_str(&route->url));
     for (size_t i = 0; i < fields.n; i++) {
         struct el_str name = fields.v[i].name;
 
         if (is_telling(name) || is_circumstance(name) || proxy_route_signed_has(route, name))
-            add_field(by->h, &fields.v[i]);
+            add_field(&f, &fields.v[i]);
     }
-    el_sha256_final(by->h, ret_id);
+    end(&f, ret_id);
 }
 
 void proxy_grant_key_id(const struct proxy_grant_hash *by, struct el_str method,
                         struct el_str key_id, struct el_str scope, struct el_str url,
                         struct el_fieldv fields, struct el_digest *ret_id)
 {
-    begin(by, "key");
-    add_part(by->h, method);
-    add_part(by->h, key_id);
-    add_part(by->h, scope);
-    add_part(by->h, url);
+    struct feed f;
+
+    begin(&f, by, "key");
+    add_part(&f, method);
+    add_part(&f, key_id);
+    add_part(&f, scope);
+    add_part(&f, url);
     for (size_t i = 0; i < fields.n; i++) {
         if (is_circumstance(fields.v[i].name))
-            add_field(by->h, &fields.v[i]);
+            add_field(&f, &fields.v[i]);
     }
-    el_sha256_final(by->h, ret_id);
+    end(&f, ret_id);
 }
 
 uint64_t proxy_grant_ttl_ms(const struct proxy_signature *c, int64_t now_wall_ms,

@@ -272,6 +272,26 @@ static void a_field_that_nobody_signed_nor_judges_by_does_not_count(void **state
     assert_true(is_same(w, &a, &b));
 }
 
+static void parts_of_any_length_count_to_their_last_byte(void **state)
+{
+    struct world *w = *state;
+    char one[5000], other[5000];
+
+    memset(one, 'x', sizeof(one));
+    memcpy(other, one, sizeof(one));
+    other[sizeof(other) - 1] = 'y';
+    for (size_t n = 1; n <= sizeof(one); n += 97) {
+        const size_t from = sizeof(one) - n;
+        struct el_digest a, b, again;
+
+        proxy_grant_holder(&w->by, EL_STR("k"), (struct el_str){ one + from, n }, &a);
+        proxy_grant_holder(&w->by, EL_STR("k"), (struct el_str){ one + from, n }, &again);
+        proxy_grant_holder(&w->by, EL_STR("k"), (struct el_str){ other + from, n }, &b);
+        assert_memory_equal(&a, &again, sizeof(a));
+        assert_memory_not_equal(&a, &b, sizeof(a));
+    }
+}
+
 static void parts_do_not_run_into_each_other(void **state)
 {
     struct world *w = *state;
@@ -328,6 +348,7 @@ int main(void)
         cmocka_unit_test(a_grant_never_outlives_the_signature),
         WITH_WORLD(every_part_that_counts_makes_another_request),
         WITH_WORLD(a_field_that_nobody_signed_nor_judges_by_does_not_count),
+        WITH_WORLD(parts_of_any_length_count_to_their_last_byte),
         WITH_WORLD(parts_do_not_run_into_each_other),
         WITH_WORLD(another_secret_makes_other_ids),
         WITH_WORLD(a_key_is_accepted_in_one_scope_and_for_one_method),
