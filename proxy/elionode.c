@@ -242,6 +242,8 @@ static enum el_err start_storage(struct node *n, struct el_error *err)
         return rc;
     use_guard(n, guard);
     rc = proxy_resign_new(c, n->clock, &n->signer, err);
+    if (rc == EL_OK && n->signer != NULL)
+        rc = store_signer_watch(n->signer, err);
     if (rc != EL_OK)
         return rc;
     conf.signer = n->signer;

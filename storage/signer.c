@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* signer: see signer.h. Whoever finds that the file is to be looked at does so, without the mutex,
- * while others go on with the keys that are there. */
+/* signer: see signer.h. A thread of its own looks at the file, which may take long, while others go
+ * on with the keys that are there. */
 #include "storage/signer.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sys/stat.h>
 
@@ -10,8 +11,8 @@
 #include "storage/oss.h"
 #include "storage/sigv4.h"
 
-/* A file is looked at again after so long. */
-#define LOOK_MS 1000
+/* A file is looked at again after so many seconds. */
+#define LOOK_S 1
 /* Buckets in another region that are remembered. */
 #define MAX_MOVED 64
 
@@ -35,12 +36,18 @@ struct store_signer {
     char *region, *file, *profile; /* owned; file: NULL when the keys were given */
     struct el_clock *clock;
 
+    /* the watching thread's */
+    struct version version;
+
+    /* the owner's */
+    bool is_watched;
+    pthread_t thread;
+
     /* under mtx */
     pthread_mutex_t mtx;
+    pthread_cond_t stop;
+    bool is_stopping;
     struct store_keys keys;
-    struct version version;
-    uint64_t look_at_ms;
-    bool is_looking; /* somebody does, and nobody else has to */
     struct moved moved[MAX_MOVED];
     size_t next_moved;
 };
@@ -87,61 +94,87 @@ static enum el_err read_keys(const struct store_signer *s, struct store_keys *re
                            err);
 }
 
-/* Whether it is this caller's turn; then *ret_version is what the file was. */
-static bool begin_look(struct store_signer *s, struct version *ret_version)
-{
-    uint64_t now_ms = el_clock_mono_ms(s->clock);
-    bool is_due;
-
-    pthread_mutex_lock(&s->mtx);
-    is_due = s->file != NULL && !s->is_looking && now_ms >= s->look_at_ms;
-    if (is_due) {
-        s->is_looking = true;
-        s->look_at_ms = now_ms + LOOK_MS;
-        *ret_version = s->version;
-    }
-    pthread_mutex_unlock(&s->mtx);
-    return is_due;
-}
-
-static void end_look(struct store_signer *s, const struct version *version,
-                     const struct store_keys *keys)
+static void use_keys(struct store_signer *s, const struct store_keys *keys)
 {
     pthread_mutex_lock(&s->mtx);
-    s->version = *version;
-    s->is_looking = false;
-    if (keys != NULL)
-        copy_keys(&s->keys, keys);
+    copy_keys(&s->keys, keys);
     pthread_mutex_unlock(&s->mtx);
 }
 
 /* A file that is wrong is told of once for each of its versions. */
-static void look_again(struct store_signer *s)
+void store_signer_look(struct store_signer *s)
 {
-    struct version before, now = { 0 };
+    struct version now = { 0 };
+    bool is_there = version_of(s->file, &now), is_same = is_same_version(&s->version, &now);
     struct store_keys keys;
     struct el_error err;
 
-    if (!begin_look(s, &before))
+    if (is_there && is_same)
         return;
-    if (version_of(s->file, &now) && is_same_version(&before, &now)) {
-        end_look(s, &now, NULL);
-        return;
-    }
+    s->version = now;
     if (read_keys(s, &keys, &err) == EL_OK) {
-        end_look(s, &now, &keys);
+        use_keys(s, &keys);
         store_keys_deinit(&keys);
         el_log(EL_INFO, EV_KEYS_READ, "file=%s", EL_LOG_Q(el_str_of(s->file)));
-        return;
-    }
-    end_look(s, &now, NULL);
-    if (!is_same_version(&before, &now))
+    } else if (!is_same) {
         el_log_error(EL_WARN, EV_KEYS_BAD, &err);
+    }
+}
+
+static struct timespec in_a_while(void)
+{
+    struct timespec t;
+
+    EL_ASSERT(clock_gettime(CLOCK_MONOTONIC, &t) == 0);
+    t.tv_sec += LOOK_S;
+    return t;
+}
+
+static void *watch(void *arg)
+{
+    struct store_signer *s = arg;
+
+    (void)pthread_setname_np(pthread_self(), "elio-keys"); /* only a name */
+    pthread_mutex_lock(&s->mtx);
+    while (!s->is_stopping) {
+        struct timespec until = in_a_while();
+
+        if (pthread_cond_timedwait(&s->stop, &s->mtx, &until) != ETIMEDOUT)
+            continue;
+        pthread_mutex_unlock(&s->mtx);
+        store_signer_look(s);
+        pthread_mutex_lock(&s->mtx);
+    }
+    pthread_mutex_unlock(&s->mtx);
+    return NULL;
+}
+
+enum el_err store_signer_watch(struct store_signer *s, struct el_error *err)
+{
+    int rc;
+
+    if (s->file == NULL)
+        return EL_OK;
+    rc = pthread_create(&s->thread, NULL, watch, s);
+    if (rc != 0)
+        return el_fail(err, EL_ESYS, rc, "start the thread that watches storage.credentials_file");
+    s->is_watched = true;
+    return EL_OK;
+}
+
+static void stop_watch(struct store_signer *s)
+{
+    if (!s->is_watched)
+        return;
+    pthread_mutex_lock(&s->mtx);
+    s->is_stopping = true;
+    pthread_cond_signal(&s->stop);
+    pthread_mutex_unlock(&s->mtx);
+    (void)pthread_join(s->thread, NULL); /* it is there, and not this one */
 }
 
 static void get_keys(struct store_signer *s, struct store_keys *ret_keys)
 {
-    look_again(s);
     *ret_keys = (struct store_keys){ 0 };
     pthread_mutex_lock(&s->mtx);
     copy_keys(ret_keys, &s->keys);
@@ -326,7 +359,6 @@ static enum el_err first_keys(struct store_signer *s, const struct store_signer_
         set_secret(&s->keys.token, conf->token);
         return EL_OK;
     }
-    s->look_at_ms = el_clock_mono_ms(s->clock) + LOOK_MS;
     if (!version_of(s->file, &s->version))
         s->version = none;
     return read_keys(s, &s->keys, err);
@@ -350,6 +382,18 @@ static enum el_err try_signing(struct store_signer *s, struct el_error *err)
     return rc == EL_OK ? EL_OK : el_fail(err, EL_ECONF, 0, "storage: %s", why.text);
 }
 
+/* None of it fails with these attributes. */
+static void init_locks(struct store_signer *s)
+{
+    pthread_condattr_t attr;
+
+    (void)pthread_mutex_init(&s->mtx, NULL);
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&s->stop, &attr);
+    (void)pthread_condattr_destroy(&attr);
+}
+
 enum el_err store_signer_new(const struct store_signer_conf *conf, struct store_signer **ret_signer,
                              struct el_error *err)
 {
@@ -364,7 +408,7 @@ enum el_err store_signer_new(const struct store_signer_conf *conf, struct store_
         s->file = copy_of(el_str_of(conf->file));
         s->profile = copy_of(el_str_of(conf->profile));
     }
-    (void)pthread_mutex_init(&s->mtx, NULL); /* cannot fail with default attributes */
+    init_locks(s);
     rc = first_keys(s, conf, err);
     if (rc == EL_OK)
         rc = try_signing(s, err);
@@ -379,8 +423,10 @@ void store_signer_free(struct store_signer *s)
 {
     if (s == NULL)
         return;
+    stop_watch(s);
     store_keys_deinit(&s->keys);
-    (void)pthread_mutex_destroy(&s->mtx); /* unlocked: nobody refers to it */
+    (void)pthread_cond_destroy(&s->stop); /* nobody is left to refer to them */
+    (void)pthread_mutex_destroy(&s->mtx);
     free(s->region);
     free(s->file);
     free(s->profile);

@@ -3,9 +3,9 @@
  * signer: the node's own key, with which requests are signed that carry no credentials of their
  * own, each at the moment it is sent (job.c): a retry, or a fill taken up again, is signed anew.
  *
- * The key is given once, or comes from a file that is looked at again as time goes by; a file that
- * has become unreadable changes nothing. What an object store says about the region of a bucket is
- * remembered.
+ * The key is given once, or comes from a file that a thread looks at again every second; a file
+ * that has become unreadable changes nothing. What an object store says about the region of a
+ * bucket is remembered.
  *
  * Thread: any; new and free are the owner's.
  */
@@ -33,6 +33,8 @@ struct store_signer_conf {
 enum el_err store_signer_new(const struct store_signer_conf *conf, struct store_signer **ret_signer,
                              struct el_error *err);
 void store_signer_free(struct store_signer *s); /* NULL is fine */
+/* Starts the thread that looks at the file; without a file there is none. */
+enum el_err store_signer_watch(struct store_signer *s, struct el_error *err);
 
 /* What is asked for: see struct store_target. */
 struct store_signer_request {
@@ -49,9 +51,12 @@ struct store_signed {
 };
 void store_signed_deinit(struct store_signed *s);
 
-/* May read the file. EL_EBADREQ, EL_ETOOLARGE: it is nothing that can be signed. */
+/* EL_EBADREQ, EL_ETOOLARGE: it is nothing that can be signed. */
 enum el_err store_signer_sign(struct store_signer *s, const struct store_signer_request *req,
                               struct store_signed *ret_signed, struct el_error *err);
+/* What the thread does: reads the file if it is another than before. For tests, without a thread.
+ */
+void store_signer_look(struct store_signer *s);
 /*
  * Whether an answer says that the bucket is in another region than the request was signed for.
  * Requests for this bucket are signed for that one, and go there, from now on.

@@ -10,13 +10,12 @@
 
 /* ---- a clock that is moved by hand, and a file of keys ---- */
 
-static uint64_t mono_ms = 1000;
 static int64_t wall_ms = 1714979289000;
 
 static uint64_t mono(struct el_clock *c)
 {
     (void)c;
-    return mono_ms * 1000000;
+    return 0;
 }
 
 static int64_t wall(struct el_clock *c)
@@ -243,23 +242,38 @@ static void a_file_that_has_changed_is_read_again_and_one_that_is_wrong_is_not_t
     sign(s, &get, &out);
     assert_int_equal(judge_s3(&out, "FIRST", "one", "us-east-1"), EL_OK);
     write_keys("SECOND", "another");
-    sign(s, &get, &out); /* it is not looked at each time */
-    assert_int_equal(judge_s3(&out, "FIRST", "one", "us-east-1"), EL_OK);
-    mono_ms += 1000;
+    store_signer_look(s);
     sign(s, &get, &out);
     assert_int_equal(judge_s3(&out, "SECOND", "another", "us-east-1"), EL_OK);
     write_keys("", "");
-    mono_ms += 1000;
+    store_signer_look(s);
     sign(s, &get, &out);
     assert_int_equal(judge_s3(&out, "SECOND", "another", "us-east-1"), EL_OK);
     assert_int_equal(unlink(path), 0);
-    mono_ms += 1000;
+    store_signer_look(s);
     sign(s, &get, &out);
     assert_int_equal(judge_s3(&out, "SECOND", "another", "us-east-1"), EL_OK);
     write_keys("THIRD", "three");
-    mono_ms += 1000;
+    store_signer_look(s);
     sign(s, &get, &out);
     assert_int_equal(judge_s3(&out, "THIRD", "three", "us-east-1"), EL_OK);
+    store_signed_deinit(&out);
+    store_signer_free(s);
+}
+
+static void a_thread_looks_at_the_file_and_ends_with_the_signer(void **state)
+{
+    struct store_signed out = { 0 };
+    struct store_signer *s;
+
+    (void)state;
+    write_keys("FIRST", "one");
+    s = signer_of(keys_of_file());
+    assert_int_equal(store_signer_watch(s, NULL), EL_OK);
+    write_keys("SECOND", "another");
+    do
+        sign(s, &get, &out);
+    while (judge_s3(&out, "SECOND", "another", "us-east-1") != EL_OK);
     store_signed_deinit(&out);
     store_signer_free(s);
 }
@@ -346,6 +360,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             a_file_that_has_changed_is_read_again_and_one_that_is_wrong_is_not_taken, make_file,
             remove_file),
+        cmocka_unit_test_setup_teardown(a_thread_looks_at_the_file_and_ends_with_the_signer,
+                                        make_file, remove_file),
         cmocka_unit_test_setup_teardown(keys_that_cannot_sign_are_refused_at_the_start, make_file,
                                         remove_file),
         cmocka_unit_test(a_bucket_in_another_region_is_asked_there_from_then_on),
