@@ -271,9 +271,7 @@ void l2_load_store(struct l2_store *s)
     el_log(EL_INFO, EV_DISK_LOADED, "dir=%s objects=%zu chunks=%zu refused=%llu clean=%d ms=%llu",
            s->dir, l2_map_objects(s->map), l2_map_chunks(s->map), (unsigned long long)l.refused,
            l.was_clean, (unsigned long long)(l2_now_ms() - began));
-    /* Unless it is being closed already. */
-    (void)atomic_compare_exchange_strong(&s->phase, &(int){ L2_LOADING }, L2_READY);
-    s->is_loaded = true;
+    s->is_loaded = true; /* it is ready with the commit: l2_write.c */
     l2_publish_numbers(s);
     l2_scrub_start(s);
 }

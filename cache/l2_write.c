@@ -226,6 +226,17 @@ static void free_regions(struct l2_store *s, struct l2_commit *c)
     c->n_leaving = 0;
 }
 
+/*
+ * The first commit says that an end from now on is a crash until we say otherwise. Nothing is read
+ * before it is there: what is changed in between and lost with a crash would be believed.
+ */
+static void note_ready(struct l2_store *s)
+{
+    int was = L2_LOADING; /* or it is being closed already */
+
+    (void)atomic_compare_exchange_strong(&s->phase, &was, L2_READY);
+}
+
 static void on_committed(struct l2_store *s, struct l2_commit *c)
 {
     s->is_running = false;
@@ -239,6 +250,7 @@ static void on_committed(struct l2_store *s, struct l2_commit *c)
     }
     l2_batch_clear(&c->batch);
     free_regions(s, c);
+    note_ready(s);
     if (has_changes(s))
         l2_commit_soon(s, s->l2->conf.commit_ms);
     l2_publish_numbers(s);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """node: an elionode of its own for a test: free ports, its log, its memory, a clean end."""
+import contextlib
 import json
 import os
 import pathlib
@@ -9,6 +10,7 @@ import subprocess
 import tempfile
 import time
 
+import hushed
 import wire
 
 ELIONODE = os.environ.get("ELIONODE", "")
@@ -26,6 +28,7 @@ class Node:
         assert ELIONODE, "the environment variable ELIONODE must name the program"
         options = {"proxy__listen_port": 0, "admin__listen_port": 0, "proxy__threads": 2,
                    "cache__memory_cache_size_mb": 256, "cache__disk_cache_size_mb": 0, "general__node_id": "node-under-test", **options}
+        self.access_log = pathlib.Path(options["proxy__access_log"]) if "proxy__access_log" in options else None
         argv = [f"--{k.replace('__', '.')}={v}" for k, v in options.items()]
         self.log_path = pathlib.Path(tempfile.mkstemp(prefix="elionode-", suffix=".log")[1])
         self.port = self.admin_port = self.tls_port = 0
@@ -123,10 +126,22 @@ class Node:
         self.wanted_code = -signal.SIGKILL
         self.kill()
 
+    def _shown(self):
+        """All that it shows of itself, to be looked through for secrets."""
+        text = pathlib.Path(f"/proc/{self.pid}/cmdline").read_text(errors="replace")
+        for path in ("/metrics", "/api/v1/status"):
+            with contextlib.suppress(OSError):
+                r = self.admin(path)
+                text += f"{r.fields} {r.body.decode()}" if r else ""
+        if self.access_log and self.access_log.exists():
+            text += self.access_log.read_text(errors="replace")
+        return text
+
     def stop(self):
         """SIGTERM; it must end by itself, with 0 and without a complaint of a sanitizer. Once is enough."""
         if not self.log_path.exists():
             return
+        shown = self._shown() if self.process.poll() is None else ""
         if self.process.poll() is None:
             self.signal(signal.SIGTERM)
         try:
@@ -138,3 +153,5 @@ class Node:
         self.log_path.unlink()
         complaint = REPORTS.search(log)
         assert code == self.wanted_code and not complaint, f"elionode ended with {code}:\n{log[-20000:]}"
+        told = hushed.told(shown + log)
+        assert not told, f"elionode told {told}:\n{(shown + log)[-20000:]}"

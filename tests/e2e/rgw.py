@@ -16,9 +16,12 @@ from botocore.awsrequest import AWSRequest
 from botocore.client import Config
 from botocore.credentials import Credentials
 
+from hushed import hush
+
 HERE = pathlib.Path(__file__).parent
 OWNER = ("OWNERKEY000000000001", "ownerSecret00000000000000000000000000001")
 STRANGER = ("STRANGERKEY000000001", "strangerSecret0000000000000000000000001")
+hush(OWNER[1], STRANGER[1])
 NAME = "s3.localhost"  # resolves to loopback, and unlike "localhost" no client refuses to proxy it
 SERVED = re.compile(r'"(\w+) (\S+) HTTP/[\d.]+" (\d+) (\d+) ')
 
@@ -72,6 +75,7 @@ class Rgw:
             UserName="owner", PolicyName="sessions",
             PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [allowed]}))
         c = self._service("sts").get_session_token(DurationSeconds=900)["Credentials"]
+        hush(c["SecretAccessKey"], c["SessionToken"])
         return c["AccessKeyId"], c["SecretAccessKey"], c["SessionToken"]
 
     # ---- the access log ----

@@ -12,7 +12,7 @@ import wire
 from checks import is_exact, is_part
 from content import MIB
 from node import SANITIZED
-from tier import committed, on_disk, store, wait_for
+from tier import committed, on_disk, store, stores, wait_for
 
 IO = pytest.mark.parametrize("io", ["io_uring", "threads"])
 BIG = [20 * MIB, 12 * MIB, 3 * MIB + 7, 300_000, 4096, 1]
@@ -303,12 +303,7 @@ def test_two_directories_hold_a_large_object_together(tier, origin):
     dirs = {"cache__disk_cache_path": f"{tier.dir / 'a'},{tier.dir / 'b'}"}
     path = f"/bytes/{150 * MIB}/wide"
     node = tier.start(**dirs, cache__memory_cache_size_mb=256)
-    tier.exact(node, path)
-
-    def stores(n):
-        return n.status()["cache"]["disk"]["stores"]
-
-    wait_for(lambda: sum(s["written_blocks"] for s in stores(node)) == 150, why=lambda: str(stores(node)))
+    tier.keep(node, path)
     assert all(s["chunks"] > 0 for s in stores(node))
     node.stop()
     origin.forget()

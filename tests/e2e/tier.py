@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 import time
 
+import hushed
 import wire
 from checks import is_exact, is_part
 from content import MIB
@@ -63,12 +64,13 @@ class Tier:
                 n.stop()
             except AssertionError as e:
                 failures.append(str(e))
+        told = hushed.told_by_files(self.dir / "index")
         for where in self.mounts:
             subprocess.run(["umount", where], check=True)
         for d in self.daemons:
             d.wait(20)
         shutil.rmtree(self.top)
-        assert not failures, "\n".join(failures)
+        assert not failures and not told, "\n".join([*failures, *map(str, told)])
 
     # ---- objects ----
 
@@ -89,12 +91,12 @@ class Tier:
             content = self.origin.content(path)
             for first in range(0, content.size, PIECE):
                 end = min(first + PIECE, content.size)
-                before, sent = store(node)["written_blocks"], self.origin.body_sent(path)
+                before, sent = written_blocks(node), self.origin.body_sent(path)
                 r = self.get(node, path, [*fields, ("Range", f"bytes={first}-{end - 1}")])
                 is_part(r, content, first, end)
                 came = blocks(self.origin.body_sent(path) - sent)
-                wait_for(lambda: store(node)["written_blocks"] >= before + came,
-                         why=lambda: f"{path} from {first}: {store(node)}")
+                wait_for(lambda: written_blocks(node) >= before + came,
+                         why=lambda: f"{path} from {first}: {stores(node)}")
 
     def asked(self, path=None):
         """What the origin answered since forget(): (method, status) of each request."""
@@ -109,8 +111,16 @@ class Tier:
         self.mounts.append(self.dir)
 
 
+def stores(node):
+    return node.status()["cache"]["disk"]["stores"]
+
+
 def store(node):
-    return node.status()["cache"]["disk"]["stores"][0]
+    return stores(node)[0]
+
+
+def written_blocks(node):
+    return sum(s["written_blocks"] for s in stores(node))
 
 
 def committed(node):

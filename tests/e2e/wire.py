@@ -9,6 +9,8 @@ import os
 import socket
 import time
 
+from hushed import hush_request
+
 SLOW = float(os.environ.get("ELIO_SLOW", "1"))
 TIMEOUT = 30 * SLOW
 
@@ -59,6 +61,7 @@ class Connection:
         self.sock.sendall(data)
 
     def send_request(self, method, target, fields=(), body=None, host=None):
+        hush_request(target, fields)
         lines = [f"{method} {target} HTTP/1.1"]
         if not any(n.lower() == "host" for n, _ in fields):
             lines.append(f"Host: {host or authority(target)}")
