@@ -395,6 +395,31 @@ def test_the_client_of_oss_does_its_work_through_the_node(start, oss, tmp_path, 
     assert all(status < 400 or status == 403 for _, status, _ in oss.served(key))
 
 
+@pytest.mark.parametrize("region", ["", "cn-hangzhou"], ids=["v1", "v4"])
+def test_the_node_signs_for_who_has_no_key_as_the_client_of_oss_would(start, oss, tmp_path, monkeypatch, region):
+    monkeypatch.setenv("ELIOP2P_STORAGE_ACCESS_KEY", OWNER[0])
+    monkeypatch.setenv("ELIOP2P_STORAGE_SECRET_KEY", OWNER[1])
+    node = start(storage__type="oss", storage__endpoint=oss.url, storage__region=region, storage__addressing="path")
+    curl = Client(node.url, None, tmp_path)
+    key = f"signed-by-the-node-{region}"
+    content = Content(key, LARGE)
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(content.bytes())
+    url = f"{node.url}/{BUCKET}/a%20b/%E4%B8%AD%2B/{key}"
+
+    curl.run("/usr/bin/curl", "-sSf", "-T", source, "-H", "Content-Type: text/plain", "-H", "x-oss-meta-a: b  c", url)
+    curl.run("/usr/bin/curl", "-sSf", "-r", "1000000-1999999", "-o", target, url)
+    assert target.read_bytes() == content.bytes(1_000_000, 2_000_000)
+    for _ in range(2):
+        curl.run("/usr/bin/curl", "-sSf", "-o", target, url)
+        assert target.read_bytes() == content.bytes()
+    assert oss.object_bytes_served(key) <= LARGE + 2 * MIB
+    assert key in curl.run("/usr/bin/curl", "-sSf", f"{node.url}/{BUCKET}/?prefix=a%20b&max-keys=100")
+    curl.run("/usr/bin/curl", "-sSf", "-X", "DELETE", url)
+    assert all(status < 400 for _, status, _ in oss.served(key))
+    assert OWNER[1] not in node.log()
+
+
 @pytest.mark.parametrize("kind", [Awscli, Boto3, Rclone, Curl, Minio, AwsSdk], ids=lambda k: k.__name__.lower())
 def test_an_overwrite_through_the_node_is_seen_at_once(rgw, way, tmp_path, kind):
     endpoint, proxy, _ = way
