@@ -102,6 +102,7 @@ struct cache_meta {
     bool has_strong_validator; /* parts of this version may be combined, and fetched with If-Match /
                                   If-Unmodified-Since */
     bool is_public;            /* the origin gave it to a request without credentials */
+    bool by_node; /* is_public because the node's own key opened it: not for a node without it */
     bool from_object_store;   /* x-amz-* or x-oss-* fields were seen, or the origin is configured as
                                  one */
     bool must_revalidate;     /* never serve stale */

@@ -191,7 +191,11 @@ enum meta_flags {
 
 static unsigned flags_of(const struct cache_meta *m)
 {
-    return (m->has_strong_validator ? HAS_STRONG_VALIDATOR : 0u) | (m->is_public ? IS_PUBLIC : 0u) |
+    /* After a restart the node may have another key, or none: then the origin is asked once more.
+     */
+    bool is_public = m->is_public && !m->by_node;
+
+    return (m->has_strong_validator ? HAS_STRONG_VALIDATOR : 0u) | (is_public ? IS_PUBLIC : 0u) |
            (m->from_object_store ? FROM_OBJECT_STORE : 0u) |
            (m->must_revalidate ? MUST_REVALIDATE : 0u) |
            (m->always_revalidate ? ALWAYS_REVALIDATE : 0u);

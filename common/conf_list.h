@@ -71,7 +71,7 @@ EL_CONF_STR(admin, bind_address, "", 0, NULL, "address of the node API; empty: g
 EL_CONF_ENUM(storage, type, 0, "s3|oss|http", 0, NULL, "kind of the gateway's origin; s3 and oss objects have freshness_s by default")
 EL_CONF_STR(storage, endpoint, "", 0, NULL, "origin of gateway requests: http://host:port or https://host; empty: no gateway")
 EL_CONF_STR(storage, bucket, "", 0, NULL, "when set, gateway paths are keys of this bucket")
-EL_CONF_STR(storage, virtual_host_suffixes, "", 0, NULL, "comma separated: Host BUCKET.suffix names a bucket of the gateway, as the path /BUCKET/ does")
+EL_CONF_STR(storage, virtual_host_suffixes, "", 0, NULL, "comma separated: Host BUCKET.suffix names a bucket of the gateway, as the path /BUCKET/ does; Host suffix is the gateway itself")
 EL_CONF_SECRET(storage, access_key, 0, NULL, "the node's own key: requests of the gateway without credentials are signed with it, so whoever reaches the gateway may do what this key may; with secret_key")
 EL_CONF_SECRET(storage, secret_key, 0, NULL, "its secret")
 EL_CONF_SECRET(storage, session_token, 0, NULL, "of temporary keys; longer than a line of the file may be: use the environment, or credentials_file")

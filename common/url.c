@@ -210,16 +210,86 @@ bool el_url_is_presigned(struct el_str query)
     return has_parameter(query, is_signature);
 }
 
+/* ---- secrets ---- */
+
+static bool is_hex(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+/* Whether `name` goes on with `word`; "_" is as good as "-", or as nothing. */
+static bool goes_on_with(struct el_str name, struct el_str word)
+{
+    size_t k = 0;
+
+    for (size_t i = 0; i < name.n && k < word.n; i++) {
+        char c = name.p[i];
+
+        if (c == '_' || c == '-')
+            continue;
+        if ((c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c) != word.p[k])
+            return false;
+        k++;
+    }
+    return k == word.n;
+}
+
+bool el_url_names_secret(struct el_str name)
+{
+    static const char *const words[] = {
+        "token",  "secret",   "signature",  "apikey", "accesskey",
+        "passwd", "password", "credential", "xauth",  "keypairid"
+    };
+    static const char *const names[] = { "sig", "sign", "hmac", "GoogleAccessId", "temp_url_sig" };
+
+    for (size_t i = 0; i < name.n; i++) {
+        if (strchr("tscapkxTSCAPKX", name.p[i]) == NULL)
+            continue;
+        for (size_t k = 0; k < EL_COUNT(words); k++) {
+            if (goes_on_with(el_str_from(name, i), el_str_of(words[k])))
+                return true;
+        }
+    }
+    return is_one_of(name, names, EL_COUNT(names));
+}
+
+static int hex_of(char c)
+{
+    return c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;
+}
+
+/* An escaped letter is a letter to whoever looks for a signature. */
+static void add_unescaped(struct el_buf *out, struct el_str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        bool is_escape = s.p[i] == '%' && s.n - i > 2 && is_hex(s.p[i + 1]) && is_hex(s.p[i + 2]);
+
+        el_buf_add_byte(out,
+                        is_escape ? (char)(hex_of(s.p[i + 1]) * 16 + hex_of(s.p[i + 2])) : s.p[i]);
+        i += is_escape ? 2 : 0;
+    }
+}
+
+bool el_url_has_secret(struct el_str query)
+{
+    struct el_str parameter;
+    struct el_buf name = { 0 };
+    bool has = false;
+
+    while (!has && el_str_split(&query, '&', &parameter)) {
+        el_buf_clear(&name);
+        add_unescaped(&name, name_of(parameter));
+        has = el_url_names_secret(el_buf_str(&name));
+    }
+    el_buf_deinit(&name);
+    return has;
+}
+
 /* ---- the key ---- */
 
 static char upper(char c)
 {
     return c >= 'a' && c <= 'f' ? (char)(c - 'a' + 'A') : c;
-}
-
-static bool is_hex(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
 static void add_normalised(struct el_buf *out, struct el_str s)

@@ -37,6 +37,15 @@ enum el_err el_url_parse_authority(struct el_str text, uint16_t default_port,
 bool el_url_is_presigned(struct el_str query);
 
 /*
+ * Whether a parameter of that name, or a field of a request, is likely to be a secret that tells
+ * who asks: "X-Auth-Token", "sig", "api_key". Guessed generously: who is wrongly taken for somebody
+ * is asked about once more.
+ */
+bool el_url_names_secret(struct el_str name);
+/* Whether the query has one; names may be escaped in it. */
+bool el_url_has_secret(struct el_str query);
+
+/*
  * The origin URL: scheme, host in lower case, port unless default, path byte for byte except that
  * the hex digits of %-escapes become upper case, and the query in order. Of a presigned query the
  * parameters that only sign are left out. Without a signature the same names are kept: at some

@@ -128,12 +128,21 @@ static struct proxy_fresh_response answer_of(const struct proxy_req *r)
     };
 }
 
+static void take_cookies(struct proxy_req *r, struct el_fieldv answer)
+{
+    for (size_t i = 0; i < answer.n; i++) {
+        if (el_str_ieq(answer.v[i].name, EL_STR("Set-Cookie")))
+            el_fields_add(&r->cookies, answer.v[i].name, answer.v[i].value);
+    }
+}
+
 /* 304 to our condition. */
 static void confirm(struct proxy_req *r)
 {
     struct cache_meta *old = cache_object_meta(r->object), *meta;
     const struct proxy_fresh_response answer = answer_of(r);
 
+    take_cookies(r, answer.fields);
     meta = proxy_fresh_update(old, &r->fresh, &answer);
     /* What was changed meanwhile has to be confirmed once more. */
     if (proxy_invalidate_epoch(r) == r->epoch)

@@ -21,7 +21,7 @@ void proxy_authority_read(const struct proxy_authorise_in *in, struct proxy_auth
 static void verify(const struct proxy_authorise_in *in, struct proxy_authority *who)
 {
     const struct proxy_grant_hash by = proxy_grants_hash(in->grants, in->hash);
-    struct el_str key_id, scope, prefix = el_str_of(in->policy->prefix);
+    struct el_str key_id, scope, prefix = el_str_of(in->policy->prefix), host = { NULL, 0 };
     struct proxy_verified v;
 
     if (who->was_verified || in->keys == NULL)
@@ -33,12 +33,14 @@ static void verify(const struct proxy_authorise_in *in, struct proxy_authority *
         return;
     key_id = el_str_of(v.key_id);
     scope = el_str_of(v.scope);
-    proxy_grant_key_id(&by, in->method, key_id, scope, el_buf_str(&in->route->url), in->fields,
-                       &who->key);
+    if (in->route->by_host)
+        host = in->route->host_field;
+    proxy_grant_key_id(&by, in->method, key_id, scope, el_buf_str(&in->route->url), host,
+                       in->fields, &who->key);
     if (in->policy->grant != EL_GRANT_PREFIX)
         return;
     proxy_grant_holder(&by, key_id, prefix, &who->prefix_holder);
-    proxy_grant_key_id(&by, in->method, key_id, scope, prefix, in->fields, &who->prefix_key);
+    proxy_grant_key_id(&by, in->method, key_id, scope, prefix, host, in->fields, &who->prefix_key);
 }
 
 static bool key_has_grant(const struct proxy_authorise_in *in, const struct proxy_authority *who)

@@ -184,6 +184,7 @@ static void write_head(struct proxy_req *r)
 
     el_buf_clear(&r->head);
     write_fields(r, meta);
+    proxy_headers_response(el_fields_view(&r->cookies), false, &r->head);
     proxy_req_write_content_range(r);
     /* RFC 9111 section 5.1: Age on every answer that the origin did not just make or validate. */
     if ((!r->from_origin && !r->was_validated) || r->has_age) {

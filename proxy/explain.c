@@ -46,7 +46,7 @@ static const struct cache_variant *select_copy(const struct proxy_req *r,
                                                const struct cache_stat *st)
 {
     for (size_t i = 0; i < st->n; i++) {
-        if (proxy_vary_matches(st->v[i].meta, r->stream->head.fields))
+        if (proxy_vary_matches(st->v[i].meta, r->stream->head.fields, r->route.by_host))
             return &st->v[i];
     }
     return NULL;

@@ -169,6 +169,31 @@ static bool has_validator(struct el_fieldv fields)
     return el_fieldv_has(fields, EL_STR("ETag")) || el_fieldv_has(fields, EL_STR("Last-Modified"));
 }
 
+/* Of other stores, where Cache-Control is what an uploader wrote as well. */
+static bool is_of_other_store(struct el_fieldv fields)
+{
+    static const char *const prefixes[] = { "x-goog-", "x-ms-", "x-bz-", "x-obs-", "x-cos-" };
+
+    for (size_t i = 0; i < fields.n; i++) {
+        for (size_t k = 0; k < EL_COUNT(prefixes); k++) {
+            if (el_str_istarts(fields.v[i].name, el_str_of(prefixes[k])))
+                return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * Whether the answer tells apart for whom it is: then the 304 to the next caller means the stored
+ * bytes. "Not modified since" may be said of another caller's page too; only at an object store all
+ * callers mean the same bytes.
+ */
+static bool is_told_apart(const struct proxy_fresh_request *req, struct el_fieldv fields)
+{
+    return el_fieldv_has(fields, EL_STR("ETag")) ||
+           (has_validator(fields) && proxy_fresh_from_object_store(req, fields));
+}
+
 /* ---- storable (section 3) ---- */
 
 static bool is_one_of(int status, const int *statuses, size_t n)
@@ -231,6 +256,15 @@ static bool is_meant_for_all(const struct proxy_directives *d)
     return d->is_public || d->s_maxage_s != NOT_SAID;
 }
 
+/* The same where the request had credentials: at a store, Cache-Control says nothing of who may
+ * read. */
+static bool lets_all_read(const struct proxy_fresh_request *req, struct el_fieldv fields,
+                          const struct proxy_directives *d)
+{
+    return is_meant_for_all(d) && !req->is_signed && !is_of_other_store(fields) &&
+           !proxy_fresh_from_object_store(req, fields);
+}
+
 static bool is_negative(int status)
 {
     return status == 404 || status == 410;
@@ -266,8 +300,8 @@ static const char *why_not(const struct proxy_fresh_request *req,
     if (el_fieldv_has(res->fields, EL_STR("Set-Cookie")) && !is_meant_for_all(d))
         return "miss";
     /* Without a validator nobody could be asked whether the next caller may have it. */
-    if (req->has_credentials && !has_validator(res->fields) &&
-        (!is_meant_for_all(d) || proxy_fresh_from_object_store(req, res->fields)))
+    if (req->has_credentials && !is_told_apart(req, res->fields) &&
+        !lets_all_read(req, res->fields, d))
         return "miss";
     return NULL;
 }
@@ -344,7 +378,12 @@ static bool has_strong_validator(const struct cache_meta *meta)
 static bool is_for_all(const struct cache_meta *meta, const struct proxy_fresh_request *req,
                        const struct proxy_directives *d)
 {
-    return !req->has_credentials || (is_meant_for_all(d) && !meta->from_object_store);
+    struct el_fieldv fields = el_fields_view(&meta->fields);
+
+    /* Buckets can be closed to all but the pages of a site. */
+    if (!req->has_credentials)
+        return !meta->from_object_store || !el_fieldv_has(req->fields, EL_STR("Referer"));
+    return lets_all_read(req, fields, d);
 }
 
 static int64_t lifetime_ms(const struct cache_meta *meta, const struct proxy_fresh_request *req,
@@ -375,6 +414,7 @@ static void judge(struct cache_meta *meta, const struct proxy_fresh_request *req
     proxy_directives_read(fields, &d);
     meta->from_object_store = proxy_fresh_from_object_store(req, fields);
     meta->is_public = is_for_all(meta, req, &d);
+    meta->by_node = meta->is_public && req->by_node;
     meta->must_revalidate = d.must_revalidate || d.s_maxage_s != NOT_SAID;
     /* What must not be stored any more is at least not used unasked. */
     meta->always_revalidate = d.no_cache || is_forbidden(&d, meta->status);
@@ -415,7 +455,7 @@ struct cache_meta *proxy_fresh_meta(const struct proxy_fresh_request *req,
     meta->status = status;
     copy_fields(meta, res);
     judge(meta, req, res);
-    if (is_useless(meta, req) || !proxy_vary_set(meta, res->fields, req->fields)) {
+    if (is_useless(meta, req) || !proxy_vary_set(meta, res->fields, req->fields, req->by_host)) {
         *ret_why = "miss";
         cache_meta_unref(meta);
         return NULL;
@@ -438,9 +478,11 @@ static bool describes_bytes(struct el_str name)
            proxy_headers_is_checksum(name);
 }
 
+/* A cookie is meant for one client, as in a 200. */
 static bool is_updated(struct el_fieldv fresh, struct el_str name)
 {
-    return !describes_bytes(name) && is_kept(fresh, name);
+    return !describes_bytes(name) && is_kept(fresh, name) &&
+           !el_str_ieq(name, EL_STR("Set-Cookie"));
 }
 
 struct cache_meta *proxy_fresh_update(const struct cache_meta *old,

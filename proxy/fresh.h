@@ -30,7 +30,10 @@ struct proxy_fresh_policy {
 struct proxy_fresh_request {
     struct el_fieldv fields;
     bool has_credentials, is_object_store;
-    bool is_about; /* set by the caller: of an object store it asks for what is not an object */
+    bool is_about;  /* set by the caller: of an object store it asks for what is not an object */
+    bool is_signed; /* set by the caller: as for an object store. No answer is for all then */
+    bool by_node;   /* set by the caller: the node's own key opens it */
+    bool by_host;   /* set by the caller: the Host is part of what is asked for (proxy/vary.h) */
     int64_t freshness_ms;
     struct proxy_fresh_policy policy; /* set by the caller; zeroed by proxy_fresh_request() */
     int64_t lifetime_ms;              /* of a policy, in place of the origin's; or PROXY_NOT_SAID */

@@ -132,7 +132,7 @@ void proxy_grant_request_id(const struct proxy_grant_hash *by, struct el_str met
 
 void proxy_grant_key_id(const struct proxy_grant_hash *by, struct el_str method,
                         struct el_str key_id, struct el_str scope, struct el_str url,
-                        struct el_fieldv fields, struct el_digest *ret_id)
+                        struct el_str host, struct el_fieldv fields, struct el_digest *ret_id)
 {
     struct feed f;
 
@@ -141,6 +141,7 @@ void proxy_grant_key_id(const struct proxy_grant_hash *by, struct el_str method,
     add_part(&f, key_id);
     add_part(&f, scope);
     add_part(&f, url);
+    add_part(&f, host);
     for (size_t i = 0; i < fields.n; i++) {
         if (is_circumstance(fields.v[i].name))
             add_field(&f, &fields.v[i]);

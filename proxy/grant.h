@@ -39,12 +39,13 @@ void proxy_grant_request_id(const struct proxy_grant_hash *by, struct el_str met
                             struct el_digest *ret_id);
 /*
  * `scope` is what the key was used for, such as date, region and service: the origin may accept it
- * in one and not in another. `method`: that was accepted. Fields that an origin may judge by beside
- * the signature (Referer, an address) make other grants.
+ * in one and not in another. `method`: that was accepted. `host`: which, where what the url means
+ * depends on it. Fields that an origin may judge by beside the signature (Referer, an address) make
+ * other grants.
  */
 void proxy_grant_key_id(const struct proxy_grant_hash *by, struct el_str method,
                         struct el_str key_id, struct el_str scope, struct el_str url,
-                        struct el_fieldv fields, struct el_digest *ret_id);
+                        struct el_str host, struct el_fieldv fields, struct el_digest *ret_id);
 
 /*
  * For how long a grant is good, from now on: the configured time, but never beyond the signature's

@@ -329,6 +329,9 @@ static bool copy_head(struct h2_stream *s, h2o_req_t *req)
         fields[i].name = copy_to(&at, *req->headers.entries[i].name);
         fields[i].value = el_str_trim(copy_to(&at, req->headers.entries[i].value));
     }
+    /* As HTTP/1.1 would have it: where fields are compared, the Host is one of them. */
+    if (h->host.n > 0 && !el_fieldv_has(h->fields, EL_STR("Host")))
+        fields[h->fields.n++] = (struct el_field){ EL_STR("Host"), h->host };
     h->minor_version = 1;
     h->is_http2 = true;
     h->body_length = req->entity.base != NULL ? (int64_t)req->entity.len : EL_HTTP_BODY_NONE;

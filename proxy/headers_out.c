@@ -57,6 +57,25 @@ bool proxy_headers_is_hop(struct el_fieldv all, struct el_str name)
            (!is_essential(name) && el_fieldv_has_token(all, EL_STR("Connection"), name));
 }
 
+/* "Upgrade, HTTP2-Settings" is what a client says who could speak HTTP/2: no origin selects by it.
+ */
+static bool is_of_connection(struct el_str name)
+{
+    return is_always_hop(name) || el_str_ieq(name, EL_STR("HTTP2-Settings"));
+}
+
+bool proxy_headers_takes_away(struct el_fieldv client)
+{
+    struct el_list_cursor c = { 0 };
+    struct el_str name;
+
+    while (el_fieldv_member(client, EL_STR("Connection"), &c, &name)) {
+        if (!is_of_connection(name) && !is_essential(name) && el_fieldv_has(client, name))
+            return true;
+    }
+    return false;
+}
+
 /* Whether the client's field ends here. What is signed goes on, whatever Connection says of it. */
 static bool ends_here(struct el_fieldv client, const struct proxy_route *route, struct el_str name)
 {

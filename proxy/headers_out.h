@@ -29,6 +29,12 @@ bool proxy_headers_is_of_whole(struct el_str name);
 bool proxy_headers_is_checksum(struct el_str name);
 
 /*
+ * Whether Connection names a field of the request that is none of the connection: it ends here, and
+ * so the origin does not see what the client seems to have asked with.
+ */
+bool proxy_headers_takes_away(struct el_fieldv client);
+
+/*
  * Whether the field belongs to this connection only, among `all` of its message: by its nature, or
  * because Connection names it; but what others rely on cannot be named away.
  */

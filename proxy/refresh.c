@@ -181,6 +181,8 @@ void proxy_refresh_by_head(struct proxy_req *r)
         cache_object_kill(r->object);
     } else {
         meta = proxy_fresh_update(old, &r->fresh, &answer);
+        /* Who may ask for the head may not therefore read the body. */
+        meta->is_public = meta->is_public && old->is_public;
         cache_object_freshen(r->object, meta);
         cache_meta_unref(meta);
     }

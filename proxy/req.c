@@ -286,7 +286,7 @@ static bool wants_cache(const struct proxy_req *r)
     if (r->fresh.is_about && is_for_object_store(r))
         return false;
     /* If-Match and If-Unmodified-Since are the origin's to judge (RFC 9111 section 4.3.2). */
-    return (r->is_get || r->is_head) && !r->policy->bypass &&
+    return (r->is_get || r->is_head) && !r->policy->bypass && !r->route.is_led_astray &&
            r->stream->head.body_length == EL_HTTP_BODY_NONE &&
            !el_fieldv_has(f, EL_STR("If-Match")) &&
            !el_fieldv_has(f, EL_STR("If-Unmodified-Since"));
@@ -312,7 +312,7 @@ enum el_err proxy_req_admit(struct proxy_req *r, struct el_error *err)
     if (rc == EL_OK)
         rc = proxy_route_parse(r->proxy->gateway, head, &r->route, err);
     /* What says nothing of who asks is asked for in the node's own name, where it has one. */
-    r->route.to.as_node = r->route.kind == PROXY_ROUTE_GATEWAY && !r->route.has_credentials &&
+    r->route.to.as_node = r->route.kind == PROXY_ROUTE_GATEWAY && !r->route.is_somebodys &&
                           storage_signs(r->proxy->storage);
     if (rc == EL_OK && r->route.kind == PROXY_ROUTE_CONNECT)
         rc = proxy_guard_connect(r->settings->guard, r->route.to.host, r->route.to.port, err);
@@ -403,7 +403,7 @@ static struct cache_object *find(struct proxy_req *r)
     for (size_t i = 0; i < n; i++) {
         struct cache_meta *meta = cache_object_meta(found[i]);
 
-        if (match == NULL && proxy_vary_matches(meta, r->stream->head.fields))
+        if (match == NULL && proxy_vary_matches(meta, r->stream->head.fields, r->route.by_host))
             match = found[i];
         else
             cache_object_unref(found[i]);
@@ -458,7 +458,8 @@ static bool may_deliver(struct proxy_req *r, bool is_fresh_anyway)
 static void ask_or_wait(struct proxy_req *r)
 {
     /* Only this caller's own question authorises it, or did so a moment ago. */
-    bool is_private = r->object != NULL && r->route.has_credentials && !may_deliver(r, true);
+    bool is_private =
+        r->object != NULL && (r->route.has_credentials || r->collapsed) && !may_deliver(r, true);
 
     r->rule = PROXY_RULE_ORIGIN;
     /* Conditions of its own may hide the body. */
@@ -511,6 +512,9 @@ bool proxy_req_prepare(struct proxy_req *r)
     r->fresh.lifetime_ms = r->policy->lifetime_ms;
     r->fresh.policy = r->settings->policy;
     r->fresh.is_about = is_about(&r->route);
+    r->fresh.is_signed = r->route.has_credentials && is_for_object_store(r);
+    r->fresh.by_host = r->route.by_host;
+    r->fresh.by_node = r->route.to.as_node;
     return wants_cache(r);
 }
 
@@ -742,6 +746,7 @@ static void release(struct proxy_req *r)
     proxy_multi_free(r->multi);
     cache_object_unref(r->object);
     cache_ticket_unref(r->ticket);
+    el_fields_deinit(&r->cookies);
     el_fields_deinit(&r->kept);
     el_buf_deinit(&r->named);
     free(r->tunnel_client);

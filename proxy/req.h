@@ -137,10 +137,11 @@ struct proxy_req {
     int origin_status;
     const char *why; /* why the answer is not stored; static */
     bool is_new_object, was_stored, was_validated;
-    bool from_origin;      /* the answer to this very request brought (part of) the body */
-    bool has_age;          /* and another cache gave it: it had an Age */
-    bool stands_in;        /* the origin failed: what is delivered is stale */
-    struct el_fields kept; /* of a request without a client: what fresh.fields shows */
+    bool from_origin;         /* the answer to this very request brought (part of) the body */
+    bool has_age;             /* and another cache gave it: it had an Age */
+    bool stands_in;           /* the origin failed: what is delivered is stale */
+    struct el_fields cookies; /* that came with the 304: for this client, not for the copy */
+    struct el_fields kept;    /* of a request without a client: what fresh.fields shows */
 
     /* DELIVER */
     struct cache_reader reader;

@@ -2,7 +2,10 @@
 /* route: see route.h. */
 #include "proxy/route.h"
 
+#include <arpa/inet.h>
+
 #include "common/url.h"
+#include "proxy/headers_out.h"
 
 #define MAX_SUFFIXES 16
 
@@ -123,6 +126,53 @@ static struct el_str bucket_of_host(const struct proxy_gateway *g, struct el_str
     return (struct el_str){ NULL, 0 };
 }
 
+static bool is_address(const struct el_url *host)
+{
+    char text[INET_ADDRSTRLEN];
+    struct in_addr address;
+
+    if (host->is_ipv6)
+        return true;
+    if (host->host.n == 0 || host->host.n >= sizeof(text))
+        return false;
+    memcpy(text, host->host.p, host->host.n);
+    text[host->host.n] = '\0';
+    return inet_pton(AF_INET, text, &address) == 1;
+}
+
+static bool is_suffix(const struct proxy_gateway *g, struct el_str host)
+{
+    for (size_t i = 0; i < g->n_suffixes; i++) {
+        if (el_str_ieq(host, g->suffix[i]))
+            return true;
+    }
+    return false;
+}
+
+static bool has_upper_case(struct el_str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] >= 'A' && s.p[i] <= 'Z')
+            return true;
+    }
+    return false;
+}
+
+/*
+ * Whether the Host, which is sent as the client signed it, selects nothing beyond what the origin
+ * URL says: it is the origin's own name or none, or a bucket's as configured. Any other name the
+ * origin may know as that of another bucket or site. Bucket names in a Host may be folded to lower
+ * case there.
+ */
+static bool is_neutral(const struct proxy_gateway *g, const struct el_url *host,
+                       struct el_str of_host)
+{
+    if (of_host.n > 0)
+        return !has_upper_case(of_host);
+    return host->host.n == 0 || is_address(host) || el_str_ieq(host->host, g->origin.host) ||
+           is_suffix(g, host->host);
+}
+
 static void set_target(struct proxy_route *route, const struct el_url *url)
 {
     route->to = (struct store_target){
@@ -164,6 +214,7 @@ static enum el_err route_gateway(const struct proxy_gateway *g, const struct pro
     bucket = of_host.n > 0 ? of_host : el_str_of(g->bucket);
     route->kind = PROXY_ROUTE_GATEWAY;
     route->host_field = head->host;
+    route->by_host = !is_neutral(g, &host, of_host);
     set_target(route, &g->origin);
     route->to.bucket = of_host;
     if (bucket.n > 0) {
@@ -328,22 +379,88 @@ static struct el_str signed_by_query(struct el_str query)
     return names.n > 0 ? names : parameter(query, '&', EL_STR("x-oss-additional-headers"));
 }
 
-/* Fields by which some origins tell callers apart, or are led to another resource than the URL
- * says. */
-static bool has_telling_field(const struct proxy_head *head)
+static bool is_among(struct el_str name, const char *const *names, size_t n)
 {
-    static const char *const names[] = {
-        "Cookie",         "X-Auth-Token",           "X-Api-Key",     "X-Amz-Security-Token",
-        "X-Original-URL", "X-HTTP-Method-Override", "X-Rewrite-URL", "X-Method-Override",
-    };
-    struct el_str forwarded;
-
-    for (size_t i = 0; i < EL_COUNT(names); i++) {
-        if (el_fieldv_has(head->fields, el_str_of(names[i])))
+    for (size_t i = 0; i < n; i++) {
+        if (el_str_ieq(name, el_str_of(names[i])))
             return true;
     }
-    return el_fieldv_get(head->fields, EL_STR("X-Forwarded-Host"), &forwarded) &&
-           !el_str_ieq(forwarded, head->host);
+    return false;
+}
+
+static bool has_any(struct el_fieldv fields, bool (*is_it)(struct el_str name))
+{
+    for (size_t i = 0; i < fields.n; i++) {
+        if (is_it(fields.v[i].name))
+            return true;
+    }
+    return false;
+}
+
+/* By which many origins tell callers apart. */
+static bool is_telling(struct el_str name)
+{
+    static const char *const names[] = { "Cookie", "X-Auth-Token", "X-Api-Key",
+                                         "X-Amz-Security-Token", "X-Oss-Security-Token" };
+
+    return is_among(name, names, EL_COUNT(names));
+}
+
+/* By which some may. Proxy-Authorization is for us, x-amz-meta-* for the object. */
+static bool is_guessed(struct el_str name)
+{
+    static const char *const names[] = { "X-JFrog-Art-Api", "Remote-User", "X-Remote-User",
+                                         "X-Forwarded-User" };
+
+    return (el_url_names_secret(name) && !el_str_istarts(name, EL_STR("Proxy-")) &&
+            !el_str_istarts(name, EL_STR("x-amz-")) && !el_str_istarts(name, EL_STR("x-oss-"))) ||
+           is_among(name, names, EL_COUNT(names));
+}
+
+/* A customer's key decrypts for whoever shows it: the bytes are for him alone. */
+static bool is_customers_key(struct el_str name)
+{
+    return el_str_istarts(name, EL_STR("x-amz-server-side-encryption-customer-")) ||
+           el_str_istarts(name, EL_STR("x-oss-server-side-encryption-customer-"));
+}
+
+/* Fields that frameworks take for the method, the path or the host, in place of the real ones. */
+static bool is_misleading(struct el_str name)
+{
+    static const char *const names[] = {
+        "X-Original-URL",
+        "X-Rewrite-URL",
+        "X-HTTP-Method-Override",
+        "X-Method-Override",
+        "X-HTTP-Method",
+        "X-Original-Host",
+        "X-Host",
+        "X-Forwarded-Prefix",
+        "X-HTTP-Host-Override",
+    };
+
+    return is_among(name, names, EL_COUNT(names));
+}
+
+/* What a proxy in front of us says of the request is fine as long as it is what we see ourselves.
+ */
+static bool is_contradicted(const struct proxy_head *head, const struct proxy_route *route)
+{
+    struct el_str value;
+
+    if (el_fieldv_get(head->fields, EL_STR("X-Forwarded-Host"), &value) &&
+        (el_fieldv_count(head->fields, EL_STR("X-Forwarded-Host")) > 1 ||
+         !el_str_ieq(value, head->host)))
+        return true;
+    return route->kind == PROXY_ROUTE_FORWARD &&
+           el_fieldv_get(head->fields, EL_STR("X-Forwarded-Proto"), &value) &&
+           !el_str_ieq(value, route->to.scheme);
+}
+
+static bool is_led_astray(const struct proxy_head *head, const struct proxy_route *route)
+{
+    return has_any(head->fields, is_misleading) || has_any(head->fields, is_customers_key) ||
+           is_contradicted(head, route) || proxy_headers_takes_away(head->fields);
 }
 
 static void find_credentials(const struct proxy_head *head, struct proxy_route *route)
@@ -352,7 +469,9 @@ static void find_credentials(const struct proxy_head *head, struct proxy_route *
     bool has_authorization = el_fieldv_get(head->fields, EL_STR("Authorization"), &authorization);
     bool is_presigned = el_url_is_presigned(query);
 
-    route->has_credentials = has_authorization || is_presigned || has_telling_field(head);
+    route->is_somebodys = has_authorization || is_presigned || has_any(head->fields, is_telling);
+    route->has_credentials =
+        route->is_somebodys || el_url_has_secret(query) || has_any(head->fields, is_guessed);
     if (has_authorization)
         route->signed_fields = signed_by_authorization(authorization);
     if (is_presigned && route->signed_fields.n == 0)
@@ -515,6 +634,7 @@ enum el_err proxy_route_parse(const struct proxy_gateway *g, const struct proxy_
     if (rc != EL_OK)
         return rc;
     find_credentials(head, route);
+    route->is_led_astray = is_led_astray(head, route);
     return count_forwards(head, route, err);
 }
 

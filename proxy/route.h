@@ -41,11 +41,16 @@ struct proxy_route {
     enum proxy_route_kind kind;
     struct store_target to;
     struct el_str host_field; /* the Host to send, as the client signed it; empty: made from `to` */
+    bool by_host; /* gateway: the origin may take the Host for the name of something else, such as
+                     another bucket. What it answers then is good for this Host only */
     struct el_buf url; /* origin URL; the caller deinitialises it, and may pass one to be reused.
                           Not to be appended to: `to.target` may lie behind its end */
     bool
         has_credentials; /* what the origin answers may depend on who asks: Authorization, a signing
                             query, a cookie, a token, or a field that redirects the origin itself */
+    bool is_somebodys;   /* of these, such as an origin looks at: not what is only a likely name */
+    bool is_led_astray;  /* a field may make the origin answer for something else than the url says:
+                             the cache has no part in it */
     bool range_is_signed; /* the signature covers Range: it can be sent as it is or not at all */
     struct el_str signed_fields; /* "host;range;x-amz-date", empty when the signature names none */
     int64_t max_forwards; /* to send in Max-Forwards (RFC 9110 section 7.6.2); -1: leave it alone */

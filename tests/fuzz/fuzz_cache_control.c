@@ -61,7 +61,7 @@ static void check_stored(const struct cache_meta *m, const struct proxy_fresh_re
           el_fieldv_has(res->fields, EL_STR("ETag")) ||
           el_fieldv_has(res->fields, EL_STR("Last-Modified")) ||
           (m->is_public && !m->from_object_store));
-    CLAIM(proxy_vary_matches(m, req->fields));
+    CLAIM(proxy_vary_matches(m, req->fields, false));
     check_meta(m, req);
 }
 

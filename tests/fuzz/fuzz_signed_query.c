@@ -46,7 +46,7 @@ static void check_route(const struct proxy_gateway *g, struct el_str target, boo
 
     if (proxy_route_parse(g, &head, &route, NULL) == EL_OK) {
         CLAIM(el_str_eq(route.to.target, target)); /* as it was signed */
-        CLAIM(route.has_credentials == is_presigned);
+        CLAIM(route.has_credentials || !is_presigned);
         check_key(el_buf_str(&route.url), target, is_presigned);
     }
     el_buf_deinit(&route.url);

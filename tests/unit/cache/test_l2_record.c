@@ -485,6 +485,26 @@ static void an_object_is_read_as_it_was_written(void **state)
     el_buf_deinit(&value);
 }
 
+static void what_the_nodes_key_opened_is_open_to_nobody_after_a_restart(void **state)
+{
+    struct l2_object_record r = { .url = URL, .length = 5 }, again;
+    struct el_buf value = { 0 };
+
+    (void)state;
+    r.meta = meta_of("\"e\"", NULL);
+    for (int by_node = 0; by_node < 2; by_node++) {
+        el_buf_clear(&value);
+        r.meta->is_public = true;
+        r.meta->by_node = by_node;
+        l2_object_encode(&r, &value);
+        assert_int_equal(l2_object_decode(id_key(&r.id), el_buf_str(&value), &again, NULL), EL_OK);
+        assert_int_equal(again.meta->is_public, !by_node);
+        cache_meta_unref(again.meta);
+    }
+    cache_meta_unref(r.meta);
+    el_buf_deinit(&value);
+}
+
 static void encode_one(struct l2_object_record *ret, struct el_buf *out)
 {
     *ret = (struct l2_object_record){ .url = URL, .length = 5, .is_pinned = true };
@@ -684,6 +704,7 @@ int main(void)
         cmocka_unit_test(a_chunk_under_another_key_is_refused),
         cmocka_unit_test(a_chunk_that_cannot_be_is_refused_though_its_sum_fits),
         cmocka_unit_test(an_object_is_read_as_it_was_written),
+        cmocka_unit_test(what_the_nodes_key_opened_is_open_to_nobody_after_a_restart),
         cmocka_unit_test(an_object_stands_in_the_index_as_documented),
         cmocka_unit_test(an_object_of_any_other_length_is_refused),
         cmocka_unit_test(a_fallen_bit_of_an_object_never_makes_another),

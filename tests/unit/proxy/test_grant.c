@@ -320,14 +320,16 @@ static void a_key_is_accepted_in_one_scope_and_for_one_method(void **state)
     const struct el_fieldv none = { NULL, 0 };
     const struct el_field referer = { EL_STR("Referer"), EL_STR("http://r/") };
     const struct el_str get = EL_STR("GET"), k = EL_STR("K"), s = EL_STR("r/s3"), u = EL_STR("u");
-    struct el_digest a, b[5];
+    const struct el_str h = { NULL, 0 };
+    struct el_digest a, b[6];
 
-    proxy_grant_key_id(&w->by, get, k, s, u, none, &a);
-    proxy_grant_key_id(&w->by, EL_STR("HEAD"), k, s, u, none, &b[0]);
-    proxy_grant_key_id(&w->by, get, EL_STR("L"), s, u, none, &b[1]);
-    proxy_grant_key_id(&w->by, get, k, EL_STR("q/s3"), u, none, &b[2]);
-    proxy_grant_key_id(&w->by, get, k, s, EL_STR("v"), none, &b[3]);
-    proxy_grant_key_id(&w->by, get, k, s, u, (struct el_fieldv){ &referer, 1 }, &b[4]);
+    proxy_grant_key_id(&w->by, get, k, s, u, h, none, &a);
+    proxy_grant_key_id(&w->by, EL_STR("HEAD"), k, s, u, h, none, &b[0]);
+    proxy_grant_key_id(&w->by, get, EL_STR("L"), s, u, h, none, &b[1]);
+    proxy_grant_key_id(&w->by, get, k, EL_STR("q/s3"), u, h, none, &b[2]);
+    proxy_grant_key_id(&w->by, get, k, s, EL_STR("v"), h, none, &b[3]);
+    proxy_grant_key_id(&w->by, get, k, s, u, h, (struct el_fieldv){ &referer, 1 }, &b[4]);
+    proxy_grant_key_id(&w->by, get, k, s, u, EL_STR("o"), none, &b[5]);
     for (size_t i = 0; i < EL_COUNT(b); i++)
         assert_memory_not_equal(&a, &b[i], sizeof(a));
 }

@@ -347,10 +347,18 @@ static void whoever_shows_something_of_his_own_has_credentials(void **state)
         { "Accept", "x", "/b/k?AWSAccessKeyId=1&Signature=2&Expires=3", true },
         { "Accept", "x", "/b/k?x-oss-signature=1", true },
         { "Accept", "x", "/b/k?Expires=3", false },
-        /* What may lead the origin elsewhere than to the URL must not answer others. */
-        { "X-Original-URL", "/other", "/b/k", true },
-        { "X-HTTP-Method-Override", "DELETE", "/b/k", true },
-        { "X-Forwarded-Host", "evil.test", "/b/k", true },
+        { "x-oss-security-token", "t", "/b/k", true },
+        { "x-amz-checksum-mode", "ENABLED", "/b/k", false },
+        { "x-amz-meta-token", "t", "/b/k", false },
+        { "PRIVATE-TOKEN", "t", "/b/k", true },
+        { "X-Api_Key", "t", "/b/k", true },
+        { "User-Agent", "a", "/b/k?partNumber=1&list-type=2", false },
+        /* URLs that other stores sign; they end, and what they opened closes. */
+        { "Accept", "x", "/b/k?sv=1&sig=2", true },
+        { "Accept", "x", "/b/k?X-Goog-Signature=1", true },
+        { "Accept", "x", "/b/k?temp_url_sig=1&temp_url_expires=2", true },
+        { "Accept", "x", "/b/k?access_token=1", true },
+        { "Accept", "x", "/b/k?X-Amz-Sign%61ture=1", true },
         { "X-Forwarded-Host", "node.test", "/b/k", false },
         { "X-Forwarded-For", "10.0.0.1", "/b/k", false },
     };
@@ -366,6 +374,73 @@ static void whoever_shows_something_of_his_own_has_credentials(void **state)
         assert_int_equal(parse(g, &h, &route), EL_OK);
         if (route.has_credentials != cases[i].has)
             fail_msg("%s: %s, %s", cases[i].name, cases[i].value, cases[i].target);
+    }
+    el_buf_deinit(&route.url);
+    proxy_gateway_free(g);
+}
+
+static void what_may_lead_the_origin_elsewhere_than_to_the_url_is_known(void **state)
+{
+    static const struct {
+        const char *name, *value, *target;
+        bool is_led_astray;
+    } cases[] = {
+        { "Accept", "x", "/b/k", false },
+        { "X-Original-URL", "/other", "/b/k", true },
+        { "X-HTTP-Method-Override", "DELETE", "/b/k", true },
+        { "X-Forwarded-Host", "evil.test", "/b/k", true },
+        { "X-Forwarded-Host", "node.test", "/b/k", false },
+        { "X-Forwarded-Proto", "https", "http://node.test/", true },
+        { "X-Forwarded-Proto", "http", "http://node.test/", false },
+        { "X-Forwarded-Proto", "https", "/b/k", false },
+        { "Connection", "keep-alive", "/b/k", false },
+        /* A customer's key decrypts for whoever shows it. */
+        { "x-amz-server-side-encryption-customer-key", "a2V5", "/b/k", true },
+        { "x-amz-server-side-encryption", "AES256", "/b/k", false },
+        /* The origin does not see what the variant would be chosen by. */
+        { "Connection", "X-Shade", "/b/k", true },
+        { "Connection", "Authorization, X-Absent", "/b/k", false },
+    };
+    struct proxy_gateway *g = gateway("http://e", "", "");
+    struct proxy_route route = { 0 };
+
+    (void)state;
+    for (size_t i = 0; i < EL_COUNT(cases); i++) {
+        const struct el_field f[] = { { el_str_of(cases[i].name), el_str_of(cases[i].value) },
+                                      FIELD("X-Shade", "dark") };
+        struct proxy_head h = head("GET", cases[i].target, "node.test", (struct el_fieldv){ f, 2 });
+
+        assert_int_equal(parse(g, &h, &route), EL_OK);
+        if (route.is_led_astray != cases[i].is_led_astray)
+            fail_msg("%s: %s, %s", cases[i].name, cases[i].value, cases[i].target);
+    }
+    el_buf_deinit(&route.url);
+    proxy_gateway_free(g);
+}
+
+static void a_host_that_the_origin_may_know_as_something_else_is_told_apart(void **state)
+{
+    static const struct {
+        const char *host;
+        bool by_host;
+    } cases[] = {
+        { "", false },          { "127.0.0.1:8080", false }, { "[::1]:8080", false },
+        { "E.test", false },    { "e.test:9000", false },    { "s3.test", false },
+        { "b.s3.test", false }, { "B.s3.test", true }, /* the origin may fold it: that is another
+                                                          bucket */
+        { "b.e.test", true },   { "b.s3.test.", true },      { "localhost:8080", true },
+        { "127.1", true },
+    };
+    struct proxy_gateway *g = gateway("http://e.test:9000", "", "s3.test");
+    struct proxy_route route = { 0 };
+
+    (void)state;
+    for (size_t i = 0; i < EL_COUNT(cases); i++) {
+        struct proxy_head h = head("GET", "/b/k", cases[i].host, NO_FIELDS);
+
+        assert_int_equal(parse(g, &h, &route), EL_OK);
+        if (route.by_host != cases[i].by_host)
+            fail_msg("%s", cases[i].host);
     }
     el_buf_deinit(&route.url);
     proxy_gateway_free(g);
@@ -660,6 +735,8 @@ int main(void)
         cmocka_unit_test(without_an_endpoint_the_answer_says_what_to_do),
         cmocka_unit_test(a_gateway_that_cannot_be_is_refused_by_the_name_of_its_key),
         cmocka_unit_test(whoever_shows_something_of_his_own_has_credentials),
+        cmocka_unit_test(what_may_lead_the_origin_elsewhere_than_to_the_url_is_known),
+        cmocka_unit_test(a_host_that_the_origin_may_know_as_something_else_is_told_apart),
         cmocka_unit_test(what_a_signature_covers_is_known),
         cmocka_unit_test(a_range_that_is_not_there_is_not_signed),
         cmocka_unit_test(a_route_that_is_used_again_keeps_nothing_of_the_last_request),

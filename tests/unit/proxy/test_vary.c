@@ -8,7 +8,7 @@
 static bool is_reused(struct el_fieldv vary, struct el_fieldv first, struct el_fieldv second)
 {
     struct cache_meta *m = cache_meta_new();
-    bool reused = proxy_vary_set(m, vary, first) && proxy_vary_matches(m, second);
+    bool reused = proxy_vary_set(m, vary, first, false) && proxy_vary_matches(m, second, false);
 
     cache_meta_unref(m);
     return reused;
@@ -89,10 +89,50 @@ static void names_are_kept_once_and_in_lower_case(void **state)
     (void)state;
     assert_true(
         proxy_vary_set(m, FIELDS(FIELD("Vary", "Cookie, A, cookie,COOKIE"), FIELD("Vary", "a")),
-                       FIELDS(FIELD("Cookie", "c=1"))));
+                       FIELDS(FIELD("Cookie", "c=1")), false));
     assert_string_equal(m->vary_bytes.p, "cookie,a\n=c=1\n-\n");
     assert_int_equal(m->vary.n, strlen("cookie,a"));
     assert_ptr_equal(m->vary.p, m->vary_bytes.p);
+    cache_meta_unref(m);
+}
+
+static bool matches(const struct cache_meta *m, const char *host, bool by_host)
+{
+    const struct el_field f = { EL_STR("Host"), el_str_of(host) };
+
+    return proxy_vary_matches(m, (struct el_fieldv){ &f, 1 }, by_host);
+}
+
+static void where_the_host_selects_something_only_the_same_host_matches(void **state)
+{
+    struct cache_meta *m = cache_meta_new(), *plain = cache_meta_new();
+
+    (void)state;
+    assert_true(proxy_vary_set(m, NO_FIELDS, FIELDS(FIELD("Host", "other.test")), true));
+    assert_true(matches(m, "other.test", true));
+    assert_false(matches(m, "third.test", true));
+    assert_false(matches(m, "other.test", false));
+    assert_false(matches(m, "127.0.0.1", false));
+    assert_true(proxy_vary_set(plain, NO_FIELDS, FIELDS(FIELD("Host", "127.0.0.1")), false));
+    assert_true(matches(plain, "127.0.0.1:1", false));
+    assert_false(matches(plain, "127.0.0.1", true));
+    cache_meta_unref(m);
+    cache_meta_unref(plain);
+}
+
+static void packed_bytes_belong_to_an_accept_encoding_whatever_vary_says(void **state)
+{
+    struct el_fieldv packed = FIELDS(FIELD("Content-Encoding", "gzip"));
+    struct el_fieldv gzip = FIELDS(FIELD("Accept-Encoding", "gzip"));
+    struct cache_meta *m = cache_meta_new();
+
+    (void)state;
+    assert_true(is_reused(packed, gzip, gzip));
+    assert_false(is_reused(packed, gzip, NO_FIELDS));
+    /* A store gives what lies there, packed or not, to everybody. */
+    m->from_object_store = true;
+    assert_true(proxy_vary_set(m, packed, gzip, false));
+    assert_true(proxy_vary_matches(m, NO_FIELDS, false));
     cache_meta_unref(m);
 }
 
@@ -106,6 +146,8 @@ int main(void)
         cmocka_unit_test(a_star_anywhere_is_never_reused),
         cmocka_unit_test(white_space_and_lines_of_a_list_do_not_count),
         cmocka_unit_test(names_are_kept_once_and_in_lower_case),
+        cmocka_unit_test(where_the_host_selects_something_only_the_same_host_matches),
+        cmocka_unit_test(packed_bytes_belong_to_an_accept_encoding_whatever_vary_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
