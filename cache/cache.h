@@ -123,6 +123,18 @@ void cache_meta_unref(struct cache_meta *m); /* NULL is fine */
 
 /* ---- objects ---- */
 
+struct cache_object_id {
+    uint8_t v[CACHE_ID_BYTES];
+};
+
+/*
+ * The first 16 bytes of the SHA-256 over the object version: url, variant (vary bytes), validator
+ * (ETag, else Last-Modified) and length (8 bytes), each with its length before it (8 bytes), all
+ * big-endian. Versions without a strong validator may have the same.
+ */
+void cache_object_id_of(struct el_str url, const struct cache_meta *meta, uint64_t length,
+                        struct cache_object_id *ret);
+
 /*
  * A new object version, in no index yet, one reference. `url` is the origin URL without signing
  * parameters (copied). length may be CACHE_UNKNOWN_LENGTH: it becomes known when its one fill ends.

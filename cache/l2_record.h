@@ -8,18 +8,6 @@
 
 #include "cache/cache.h"
 
-struct cache_object_id {
-    uint8_t v[CACHE_ID_BYTES];
-};
-
-/*
- * The first 16 bytes of the SHA-256 over the object version: url, variant (vary bytes), validator
- * (ETag, else Last-Modified) and length (8 bytes), each with its length before it (8 bytes), all
- * big-endian. Versions without a strong validator may have the same.
- */
-void cache_object_id_of(struct el_str url, const struct cache_meta *meta, uint64_t length,
-                        struct cache_object_id *ret);
-
 /* Where a block is, and what it must be. */
 struct l2_block {
     uint32_t region, offset; /* bytes within the region, a multiple of L2_ALIGN */
