@@ -90,6 +90,10 @@ static const char *hint(enum el_err code)
     case EL_ENOTCACHED:
     case EL_EDISK:
     case EL_EFULL:
+    case EL_EVERSION:
+    case EL_ECLUSTER:
+    case EL_EPEER:
+    case EL_ESIGNATURE:
     case EL_EHASH:
     case EL_EORIGIN:
         break;
