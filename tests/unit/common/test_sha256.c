@@ -94,6 +94,52 @@ static void the_tree_hash_pairs_digests_level_by_level(void **state)
     free(block);
 }
 
+static void tree_hash_of(const uint8_t *message, size_t n, struct el_digest *ret)
+{
+    struct el_digest leaves[16];
+    size_t k = 0;
+
+    do {
+        size_t bytes = el_min_size(n, MIB);
+
+        el_sha256_of(message, bytes, &leaves[k++]);
+        message += bytes;
+        n -= bytes;
+    } while (n > 0);
+    el_sha256_tree(leaves, k, ret);
+}
+
+/* botocore's, printed by tree_hash_vectors.py beside this file. */
+static void the_tree_hash_is_that_of_an_independent_implementation(void **state)
+{
+    static const struct {
+        size_t n;
+        const char *hash;
+    } cases[] = {
+        { 0, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" },
+        { 1, "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d" },
+        { 1048575, "22612eda4048f082dc2179983f1d949bf4e6a467bc2a22f766d5bbe8d2b9187e" },
+        { 1048576, "61c69384ed44ee30eb94e81dcc76c6ae66cb4527be88f90a62449710390f5b59" },
+        { 1048577, "c403f0c21bdf97f025d8d48766024046431afbf91112317513f08f8df332447f" },
+        { 2097159, "469e1da54fc75ce51f522273f78b3305df8f4c63f8566a5d26e7ffe0be22b8eb" },
+        { 3145728, "4e518e8deb3aeafd2f93cada972db6ad164a667349670a711f5903d96482a626" },
+        { 7864320, "e70f6ca98f5eeb35608351d346d032b5ffb5a040ffb4abbba6ca08bb9f9d4810" },
+        { 15728641, "190bfe086e80d32f47a8e714d543c6248d13c3e8ae5e195b83d02fafa920f650" },
+        { 16777216, "08ed5c1990d8f44ed483b67d3de6b64bdbe06e0b82838118887a7ee18fa5d1ac" },
+    };
+    uint8_t *message = el_alloc(16 * MIB);
+    struct el_digest root;
+
+    (void)state;
+    for (size_t i = 0; i < 16 * MIB; i++)
+        message[i] = (uint8_t)(131 * i + i / 4093);
+    for (size_t i = 0; i < EL_COUNT(cases); i++) {
+        tree_hash_of(message, cases[i].n, &root);
+        assert_digest(&root, cases[i].hash);
+    }
+    free(message);
+}
+
 static void the_root_may_be_written_over_the_leaves(void **state)
 {
     struct el_digest leaves[3], copy[3], root;
@@ -185,6 +231,7 @@ int main(void)
         cmocka_unit_test(short_and_long_messages_have_the_published_hashes),
         cmocka_unit_test(a_message_may_come_in_pieces_and_another_may_follow),
         cmocka_unit_test(the_tree_hash_pairs_digests_level_by_level),
+        cmocka_unit_test(the_tree_hash_is_that_of_an_independent_implementation),
         cmocka_unit_test(the_root_may_be_written_over_the_leaves),
         cmocka_unit_test(hex_is_lower_case_and_terminated),
         cmocka_unit_test(a_digest_is_read_from_all_of_its_digits_only),
