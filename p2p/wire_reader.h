@@ -14,7 +14,7 @@
  * 2. The reader allocates nothing for blocks: it says that one is coming, and the caller says where
  *    it goes, or lets it go by.
  * 3. A frame is handed out when its hash is that of its data. Whether that is the data it should be
- *    is for the manifest to say.
+ *    is for the manifest to say: frame.hash is compared, nothing is hashed twice.
  * 4. Until the caller names the version that was agreed on, only Hello and Error are let in.
  * 5. The first error is the last: what follows on that link cannot be told apart any more.
  *
