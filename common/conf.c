@@ -123,7 +123,7 @@ static void read_indent(struct reading *r, char *text, const char *start)
 /* What stands in the brackets of a section's line, without a comment behind them. */
 static struct el_str section_of(struct el_str line)
 {
-    size_t end = line.n;
+    size_t end;
 
     for (size_t i = 1; i < line.n; i++) {
         if ((line.p[i] == ';' || line.p[i] == '#') &&
@@ -132,8 +132,7 @@ static struct el_str section_of(struct el_str line)
     }
     for (end = line.n; end > 1 && line.p[end - 1] != ']';)
         end--;
-    return end > 1 ? el_str_trim(el_str_from(el_str_first(line, end - 1), 1))
-                   : (struct el_str){ NULL, 0 };
+    return end > 1 ? el_str_trim(el_str_from(el_str_first(line, end - 1), 1)) : EL_STR("");
 }
 
 /*

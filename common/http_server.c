@@ -246,6 +246,7 @@ static void answer_instead(struct el_http_later *l, int status, const char *titl
     struct el_http_reply reply = { 0 };
     h2o_req_t *req = l->req;
 
+    EL_ASSERT(req != NULL); /* whoever is in the list has somebody who waits */
     leave_seat(l);
     el_http_reply_problem(&reply, status, title, detail);
     send_reply(req, &reply, NULL);
