@@ -35,11 +35,9 @@ static enum el_err check(const struct el_conf *c, struct el_error *err)
 
 static bool is_virtual(const struct el_conf *c)
 {
-    static const bool by_type[] = { [EL_STORAGE_S3] = false, [EL_STORAGE_OSS] = true };
-
     switch ((enum el_addressing)c->storage_addressing) {
     case EL_ADDRESSING_AUTO:
-        return by_type[c->storage_type];
+        return c->storage_type == EL_STORAGE_OSS;
     case EL_ADDRESSING_PATH:
         return false;
     case EL_ADDRESSING_VIRTUAL:

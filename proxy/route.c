@@ -321,7 +321,7 @@ static enum el_err route_inside(const struct proxy_head *head, struct proxy_rout
                                 struct el_error *err)
 {
     struct el_url to = { .is_https = true };
-    struct el_str target;
+    struct el_str target = EL_STR("");
     enum el_err rc = el_url_parse_authority(head->inside, 0, &to, err);
 
     if (rc == EL_OK)

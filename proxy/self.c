@@ -52,7 +52,7 @@ static enum el_err list_all(struct proxy_addresses *ret, struct el_error *err)
 enum el_err proxy_addresses_of(const char *bind_address, struct proxy_addresses *ret,
                                struct el_error *err)
 {
-    struct in6_addr bound;
+    struct in6_addr bound = IN6ADDR_ANY_INIT;
     enum el_err rc = parse(bind_address, &bound, err);
 
     *ret = (struct proxy_addresses){ 0 };

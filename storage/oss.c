@@ -419,7 +419,7 @@ static enum el_err presign_v1(const struct store_oss_signer *by,
     char until[24];
     enum el_err rc;
 
-    (void)snprintf(until, sizeof(until), "%lld", (long long)(by->now_s + expires_s));
+    (void)snprintf(until, sizeof(until), "%lld", (long long)by->now_s + (long long)expires_s);
     store_sign_add_parameter(target, "OSSAccessKeyId", by->key_id);
     store_sign_add_parameter(target, "Expires", el_str_of(until));
     if (by->token.n > 0)
@@ -535,7 +535,7 @@ static enum el_err find_date(const struct store_sign_request *req, struct el_str
 static enum el_err fill_v1_header(const struct store_sign_request *req, struct el_str value,
                                   struct store_oss_claim *claim, struct el_error *err)
 {
-    struct el_str id, mac, date;
+    struct el_str id, mac, date = EL_STR("");
 
     value = el_str_from(value, strlen(V1_SCHEME));
     id = el_str_first(value, el_str_find(value, ':'));
@@ -595,7 +595,7 @@ static enum el_err fill_v4_header(const struct store_sign_request *req, struct e
                                   struct store_oss_claim *claim, struct el_error *err)
 {
     static const char *const names[] = { "Credential", "AdditionalHeaders", "Signature" };
-    struct el_str v[EL_COUNT(names)], date, payload;
+    struct el_str v[EL_COUNT(names)], date = EL_STR(""), payload;
 
     if (!store_sign_authorization_parse(&dialect, value, names, EL_COUNT(names), v) ||
         v[0].p == NULL || v[2].p == NULL)
@@ -616,7 +616,7 @@ static enum el_err fill_v4_header(const struct store_sign_request *req, struct e
 static enum el_err fill_v4_query(const struct store_sign_request *req,
                                  struct store_oss_claim *claim, struct el_error *err)
 {
-    struct el_str query = store_sign_query(req->target), v[5], names;
+    struct el_str query = store_sign_query(req->target), v[5] = { 0 }, names;
     char credential[256];
     uint64_t expires_s;
 
