@@ -150,9 +150,7 @@ static const char *judge_token(const struct proxy_access_ask *ask, int *ret_stat
     return role >= ask->need ? NULL : "the token is a reader's: this wants an operator's";
 }
 
-/* A page in a browser on this machine reaches loopback too: browsers say where a POST comes from.
- */
-static bool is_of_a_page(struct el_fieldv fields)
+bool proxy_access_is_of_a_page(struct el_fieldv fields)
 {
     return el_fieldv_has(fields, EL_STR("Origin")) ||
            el_fieldv_has(fields, EL_STR("Sec-Fetch-Site"));
@@ -169,5 +167,5 @@ const char *proxy_access_judge(const struct proxy_access_ask *ask, int *ret_stat
         return NULL;
     if (!ask->is_local)
         return "without admin.tokens_file only this machine itself may change anything";
-    return is_of_a_page(ask->fields) ? "a web page may not change anything" : NULL;
+    return proxy_access_is_of_a_page(ask->fields) ? "a web page may not change anything" : NULL;
 }

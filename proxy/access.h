@@ -34,5 +34,9 @@ struct proxy_access_ask {
     bool is_local; /* the peer is this machine */
 };
 
+/* A page in a browser on this machine reaches loopback too: browsers say where a POST comes from.
+ */
+bool proxy_access_is_of_a_page(struct el_fieldv fields);
+
 /* NULL: granted. Otherwise why not, and *ret_status: 401 or 403. */
 const char *proxy_access_judge(const struct proxy_access_ask *ask, int *ret_status);

@@ -30,6 +30,7 @@
 
 #include "common/log.h"
 #include "common/url.h"
+#include "proxy/access.h"
 #include "proxy/caller.h"
 #include "proxy/fresh.h"
 #include "proxy/headers_out.h"
@@ -314,6 +315,10 @@ enum el_err proxy_req_admit(struct proxy_req *r, struct el_error *err)
     /* What says nothing of who asks is asked for in the node's own name, where it has one. */
     r->route.to.as_node = r->route.kind == PROXY_ROUTE_GATEWAY && !r->route.is_somebodys &&
                           storage_signs(r->proxy->storage);
+    if (rc == EL_OK && r->route.to.as_node && r->is_unsafe &&
+        proxy_access_is_of_a_page(head->fields))
+        rc =
+            el_fail(err, EL_EFORBIDDEN, 0, "nothing that a web page sends is signed as the node's");
     if (rc == EL_OK && r->route.kind == PROXY_ROUTE_CONNECT)
         rc = proxy_guard_connect(r->settings->guard, r->route.to.host, r->route.to.port, err);
     else if (rc == EL_OK && r->route.kind == PROXY_ROUTE_FORWARD)

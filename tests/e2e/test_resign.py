@@ -117,6 +117,16 @@ def test_other_origins_and_the_proxy_are_not_signed_for(rgw, s3, gateway):
     assert gateway.get(f"{rgw.url}/{BUCKET}/forward").status == 403
 
 
+@pytest.mark.parametrize("field", [("Origin", "http://evil.test"), ("Sec-Fetch-Site", "cross-site")])
+def test_a_web_page_changes_nothing_in_the_nodes_name(rgw, s3, gateway, field):
+    s3.put_object(Bucket=BUCKET, Key="page", Body=b"as it was")
+    path = f"/{BUCKET}/page"
+    for method in ("PUT", "POST", "DELETE"):
+        r = gateway.get(path, [field], method=method, **({} if method == "DELETE" else {"body": b"theirs"}))
+        assert r.status == 403
+    assert s3.get_object(Bucket=BUCKET, Key="page")["Body"].read() == b"as it was"
+
+
 def explain(node, target, *options):
     r = subprocess.run([ELIONODE, "explain", target, "--json", f"--admin=127.0.0.1:{node.admin_port}", *options],
                        capture_output=True, text=True, check=True, timeout=20 * wire.SLOW)
