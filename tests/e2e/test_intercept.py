@@ -19,6 +19,7 @@ from node import ELIONODE
 from origin import Origin
 from pki import Authority
 from rgw import NAME, OWNER
+from tier import wait_for
 from tls_front import TlsFront
 
 SIZE = 5 * MIB + 3
@@ -446,7 +447,7 @@ def test_hundreds_of_hosts_have_their_certificates(launch, cas, secure):
 
 def test_boto3_through_https_proxy_reads_a_private_object_once(launch, cas, server, rgw, tmp_path):
     """RGW behind TLS; every read is authorised by RGW, its bytes are read once."""
-    with contextlib.closing(TlsFront(tmp_path, server, url=rgw.url)) as front:
+    with contextlib.closing(TlsFront(tmp_path, server, url=f"http://127.0.0.1:{rgw.port}")) as front:
         node = launch(proxy__connect_ports=front.port)
         s3 = boto3.client("s3", endpoint_url=f"https://{NAME}:{front.port}", aws_access_key_id=OWNER[0],
                           aws_secret_access_key=OWNER[1], region_name="us-east-1", verify=str(cas[0].cert),
@@ -475,7 +476,7 @@ def test_boto3_through_https_proxy_reads_a_private_object_once(launch, cas, serv
         with pytest.raises(stranger.exceptions.ClientError) as refusal:
             stranger.get_object(Bucket="sealed", Key="key")
         assert refusal.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
-        assert front.served()[-1][2] == 403, "it is the origin that refuses"
+        wait_for(lambda: front.served()[-1][2] == 403, why="it is the origin that refuses")
         s3.delete_object(Bucket="sealed", Key="key")
         with pytest.raises(s3.exceptions.NoSuchKey):
             s3.get_object(Bucket="sealed", Key="key")
