@@ -243,12 +243,33 @@ static void forget_changed(struct proxy_req *r)
     forget(r, without_query(url));
 }
 
+/* Nobody knows whether it was changed. */
+static void doubt(struct proxy_req *r)
+{
+    if (r->effect == PROXY_S3_NOTHING)
+        return;
+    proxy_changes_note(&r->proxy->changes, url_of(r), proxy_req_now(r));
+    if (r->effect != PROXY_S3_KEY)
+        for_bucket(r, doubt_prefix);
+}
+
+void proxy_invalidate_failed(struct proxy_req *r)
+{
+    if (r->is_unsettled)
+        doubt(r);
+}
+
 void proxy_invalidate_answered(struct proxy_req *r)
 {
     int status = r->ex->status;
 
-    if (!r->is_unsettled || status >= 500)
+    if (!r->is_unsettled)
         return;
+    /* Before its client hears of it, who may ask the next moment; and again at the end. */
+    if (status >= 500) {
+        doubt(r);
+        return;
+    }
     if (status < 400) {
         forget_changed(r);
         forget_related(r, EL_STR("Location"));
@@ -267,11 +288,7 @@ void proxy_invalidate_ended(struct proxy_req *r)
         forget_changed(r);
         return;
     }
-    if (r->effect == PROXY_S3_NOTHING)
-        return;
-    proxy_changes_note(&r->proxy->changes, url_of(r), proxy_req_now(r));
-    if (r->effect != PROXY_S3_KEY)
-        for_bucket(r, doubt_prefix);
+    doubt(r);
 }
 
 /* ---- answers to others ---- */

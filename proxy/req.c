@@ -639,6 +639,7 @@ void proxy_req_fail(struct proxy_req *r, enum el_err code, const char *detail)
     ssize_t sent;
 
     el_counter_add(r->proxy->failed, 1);
+    proxy_invalidate_failed(r);
     if (r->stream == NULL || r->head_is_sent) {
         r->is_broken = true;
         proxy_req_step(r, PROXY_STEP_DONE);

@@ -227,6 +227,9 @@ void proxy_invalidate_begin(struct proxy_req *r);
 void proxy_invalidate_note_body(struct proxy_req *r, const void *bytes, size_t n);
 /* The origin answered an unsafe request: what it changed is forgotten. Once. */
 void proxy_invalidate_answered(struct proxy_req *r);
+/* The client is about to hear that the request failed: what it may have changed is doubted first.
+ */
+void proxy_invalidate_failed(struct proxy_req *r);
 /* The request ends. Whether an unsafe one that got no answer changed something is not known. */
 void proxy_invalidate_ended(struct proxy_req *r);
 /* Differs from r->epoch when the answer to r must not be stored: a change came in between. */
