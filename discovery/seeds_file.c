@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * seeds_file: addresses in a file that nodes share. Who writes takes a lock beside it, writes a
+ * new file and renames it, so that who reads sees the old one or the new one.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "discovery/discovery.h"
+
+#define MAX_BYTES 65536u
+#define MAX_TIME  ((uint64_t)1 << 40)
+
+struct line {
+    struct el_str address;
+    uint64_t at_s; /* 0: always */
+};
+
+struct file {
+    struct disc_provider base;
+    char *path;
+    struct stat seen;
+    bool has_seen;
+    struct el_buf text;
+};
+
+/* ---- reading ---- */
+
+/* ENOENT leaves it empty. */
+static enum el_err load(const char *path, struct el_buf *text, struct el_error *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    char bytes[4096];
+    ssize_t n = 0;
+    int sys;
+
+    el_buf_clear(text);
+    if (fd < 0)
+        return errno == ENOENT ? EL_OK : el_fail(err, EL_ESYS, errno, "open %s", path);
+    while (text->n < MAX_BYTES && (n = read(fd, bytes, sizeof(bytes))) > 0)
+        el_buf_add(text, bytes, (size_t)n);
+    sys = errno;
+    (void)close(fd); /* nothing was written */
+    return n < 0 ? el_fail(err, EL_ESYS, sys, "read %s", path) : EL_OK;
+}
+
+/* False: the line is none that counts. */
+static bool parse(struct el_str s, int64_t wall_ms, struct line *ret)
+{
+    size_t blank;
+
+    s = el_str_trim(s);
+    blank = el_str_find(s, ' ');
+    *ret = (struct line){ .address = el_str_first(s, blank) };
+    if (s.n == 0 || s.p[0] == '#' || !disc_address_ok(ret->address))
+        return false;
+    if (blank == s.n)
+        return true;
+    return el_str_u64(el_str_trim(el_str_from(s, blank)), MAX_TIME, &ret->at_s) &&
+           (int64_t)(ret->at_s + DISC_FILE_TTL_S) * 1000 > wall_ms;
+}
+
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+    return a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+static enum el_err refresh(struct file *f, struct el_error *err)
+{
+    struct stat now;
+    bool is_there = stat(f->path, &now) == 0;
+    enum el_err rc;
+
+    if (is_there && f->has_seen && is_same(&now, &f->seen))
+        return EL_OK;
+    rc = load(f->path, &f->text, err);
+    f->has_seen = is_there && rc == EL_OK;
+    if (f->has_seen)
+        f->seen = now;
+    return rc;
+}
+
+static enum el_err file_poll(struct disc_provider *p, int64_t wall_ms, struct disc_seeds *seeds,
+                             struct el_error *err)
+{
+    struct file *f = EL_ENTRY(p, struct file, base);
+    enum el_err rc = refresh(f, err);
+    struct el_str rest = el_buf_str(&f->text), s;
+    struct line line;
+
+    while (el_str_split(&rest, '\n', &s))
+        if (parse(s, wall_ms, &line))
+            disc_seeds_add(seeds, line.address);
+    return rc;
+}
+
+static void file_free(struct disc_provider *p)
+{
+    struct file *f = EL_ENTRY(p, struct file, base);
+
+    el_buf_deinit(&f->text);
+    free(f->path);
+    free(f);
+}
+
+enum el_err disc_provider_file(struct el_str path, struct disc_provider **ret, struct el_error *err)
+{
+    struct file *f;
+
+    if (path.n == 0)
+        return el_fail(err, EL_ECONF, 0, "a file of addresses without a name");
+    f = el_new(struct file);
+    f->base = (struct disc_provider){ .name = "file", .poll = file_poll, .free = file_free };
+    f->path = el_strndup(path.p, path.n);
+    *ret = &f->base;
+    return EL_OK;
+}
+
+/* ---- writing ---- */
+
+static bool is_of(struct el_str s, struct el_str address)
+{
+    return el_str_starts(s, address) && (s.n == address.n || s.p[address.n] == ' ');
+}
+
+/* What is in it and still counts, or is a remark; without the line of `address`, which is added. */
+static void renew(struct el_str old, struct el_str address, int64_t wall_ms, struct el_buf *out)
+{
+    struct line line;
+    struct el_str s;
+
+    while (el_str_split(&old, '\n', &s)) {
+        bool is_remark = s.n > 0 && s.p[0] == '#';
+
+        if (is_remark || (parse(s, wall_ms, &line) && !is_of(el_str_trim(s), address)))
+            el_buf_addf(out, "%.*s\n", EL_STR_ARG(s));
+    }
+    el_buf_addf(out, "%.*s %lld\n", EL_STR_ARG(address), (long long)(wall_ms / 1000));
+}
+
+static enum el_err write_all(int fd, struct el_str bytes, const char *path, struct el_error *err)
+{
+    while (bytes.n > 0) {
+        ssize_t n = write(fd, bytes.p, bytes.n);
+
+        if (n < 0 && errno != EINTR)
+            return el_fail(err, EL_ESYS, errno, "write %s", path);
+        bytes = el_str_from(bytes, n < 0 ? 0 : (size_t)n);
+    }
+    return EL_OK;
+}
+
+static enum el_err replace(const char *path, struct el_str bytes, struct el_error *err)
+{
+    struct el_buf next = { 0 };
+    enum el_err rc;
+    int fd;
+
+    el_buf_addf(&next, "%s.next", path);
+    fd = open(next.p, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0) {
+        rc = el_fail(err, EL_ESYS, errno, "create %s", next.p);
+        goto out;
+    }
+    rc = write_all(fd, bytes, next.p, err);
+    if (close(fd) < 0 && rc == EL_OK)
+        rc = el_fail(err, EL_ESYS, errno, "close %s", next.p);
+    if (rc == EL_OK && rename(next.p, path) < 0)
+        rc = el_fail(err, EL_ESYS, errno, "rename %s", next.p);
+out:
+    el_buf_deinit(&next);
+    return rc;
+}
+
+enum el_err disc_file_announce(const char *path, struct el_str address, int64_t wall_ms,
+                               struct el_error *err)
+{
+    struct el_buf name = { 0 }, old = { 0 }, text = { 0 };
+    enum el_err rc;
+    int lock;
+
+    el_buf_addf(&name, "%s.lock", path);
+    lock = open(name.p, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (lock < 0 || flock(lock, LOCK_EX) < 0) {
+        rc = el_fail(err, EL_ESYS, errno, "lock %s", name.p);
+        goto out;
+    }
+    rc = load(path, &old, err);
+    if (rc != EL_OK)
+        goto out;
+    renew(el_buf_str(&old), address, wall_ms, &text);
+    rc = replace(path, el_buf_str(&text), err);
+out:
+    if (lock >= 0)
+        (void)close(lock); /* which gives the lock back */
+    el_buf_deinit(&text);
+    el_buf_deinit(&old);
+    el_buf_deinit(&name);
+    return rc;
+}
