@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * upload: which of the blocks that peers asked for goes out next. Pure; one per node.
+ *
+ * Few blocks at a time: one that is sent whole to ONE neighbour quickly can be passed on by it,
+ * while seven that share the uplink arrive together, late. So only `slots` sends run at a time, one
+ * per peer; a send older than `old_ms` goes to somebody slow and does not count any more, up to
+ * `most` in all. A fifth of the slots (at least one, when there are two) is kept for newcomers:
+ * peers that have had nothing from here for a while.
+ *
+ * Next is a block that has gone out least often from here (the more nodes have it the better it
+ * spreads without us); among equals the peer that has waited longest.
+ *
+ * A send runs until the kernel has taken its last byte: the socket's own queue should be short
+ * (TCP_NOTSENT_LOWAT), or what is counted as sent is not.
+ *
+ * Thread: the engine's. Times are ms of one monotonic clock.
+ */
+#pragma once
+
+#include "common/chunk_id.h"
+#include "p2p/payload.h"
+
+struct p2p_upload;
+
+struct p2p_upload_conf {
+    unsigned slots;  /* 0: 4 */
+    unsigned most;   /* 0: 32 */
+    uint32_t old_ms; /* 0: 250 */
+    unsigned queue;  /* blocks that one peer may have asked for; 0: 64 */
+};
+
+struct p2p_upload *p2p_upload_new(const struct p2p_upload_conf *conf);
+void p2p_upload_free(struct p2p_upload *u); /* NULL is fine */
+
+/*
+ * A block that is here was asked for: the caller has seen to it that it is, and that it is not on
+ * its way to that peer. EL_EOVERLOAD: too much is asked for; answer with an Error of that code.
+ * EL_EPROTO: it has been asked for already.
+ */
+enum el_err p2p_upload_ask(struct p2p_upload *u, uint64_t now, uint64_t node,
+                           const struct el_chunk_id *chunk, uint32_t block);
+/*
+ * No blocks: all of the chunk. What is being sent goes on; the caller sends its Ack now, which the
+ * link puts behind it.
+ */
+void p2p_upload_cancel(struct p2p_upload *u, uint64_t node, const struct el_chunk_id *chunk,
+                       struct p2p_blocks blocks);
+/* The link is gone: nothing is sent to it, nothing is being sent, and no _sent() follows. */
+void p2p_upload_peer_down(struct p2p_upload *u, uint64_t node);
+
+struct p2p_send {
+    uint64_t node;
+    struct el_chunk_id chunk;
+    uint32_t block;
+};
+
+/*
+ * True: send it now; _sent() follows, also when it could not be sent after all (it is not here any
+ * more: then an Error goes to the peer). False: nothing now; again after the next event or _due().
+ */
+bool p2p_upload_next(struct p2p_upload *u, uint64_t now, struct p2p_send *ret);
+void p2p_upload_sent(struct p2p_upload *u, uint64_t now, const struct p2p_send *send);
+/* When a running send gets old and another may start; UINT64_MAX: never. */
+uint64_t p2p_upload_due_ms(const struct p2p_upload *u);
+
+struct p2p_upload_stats {
+    unsigned running, waiting; /* sends now */
+    uint64_t sent, refused, cancelled;
+};
+void p2p_upload_stats(const struct p2p_upload *u, struct p2p_upload_stats *ret);
