@@ -368,6 +368,7 @@ void p2p_hello_add(struct el_buf *out, const struct p2p_hello *h)
     el_bytes_add_u16(&data, h->p2p_port);
     el_bytes_add_u16(&data, h->http_port);
     el_buf_add(&data, h->fingerprint.b, sizeof(h->fingerprint.b));
+    el_buf_add(&data, h->nonce, sizeof(h->nonce));
     add_name(&data, h->name);
     add_name(&data, h->cluster);
     add_name(&data, h->zone);
@@ -387,11 +388,38 @@ enum el_err p2p_hello_decode(const struct p2p_frame *f, struct p2p_hello *ret, s
     h.p2p_port = el_bytes_u16(&in);
     h.http_port = el_bytes_u16(&in);
     el_bytes_copy(&in, h.fingerprint.b, sizeof(h.fingerprint.b));
+    el_bytes_copy(&in, h.nonce, sizeof(h.nonce));
     h.name = read_name(&in);
     h.cluster = read_name(&in);
     h.zone = read_name(&in);
     if (in.is_bad || !is_hello(&h))
         return refuse(f, "no node is like that", err);
     *ret = h;
+    return EL_OK;
+}
+
+/* ---- Proof ---- */
+
+void p2p_proof_add(struct el_buf *out, uint32_t version, const struct p2p_proof *p)
+{
+    struct p2p_frame f = frame_of(version, P2P_PROOF, NULL, 0);
+    struct el_buf data = { 0 };
+
+    el_buf_add(&data, p->key, sizeof(p->key));
+    el_buf_add(&data, p->signature, sizeof(p->signature));
+    add_frame(out, &f, &data);
+}
+
+enum el_err p2p_proof_decode(const struct p2p_frame *f, struct p2p_proof *ret, struct el_error *err)
+{
+    struct el_bytes in = data_of(f);
+    struct p2p_proof p;
+
+    EL_ASSERT(f->type == P2P_PROOF);
+    el_bytes_copy(&in, p.key, sizeof(p.key));
+    el_bytes_copy(&in, p.signature, sizeof(p.signature));
+    if (!el_bytes_is_end(&in))
+        return refuse(f, "not a key and a signature", err);
+    *ret = p;
     return EL_OK;
 }

@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include "common/key.h"
 #include "p2p/wire.h"
 
 /* Blocks of a chunk: first + count is at most 16. */
@@ -108,7 +109,8 @@ void p2p_envelope_add(struct el_buf *out, uint32_t version, uint32_t type, uint3
 enum el_err p2p_envelope_decode(const struct p2p_frame *f, struct p2p_envelope *ret,
                                 struct el_error *err);
 
-#define P2P_MAX_NAME 64u
+#define P2P_MAX_NAME    64u
+#define P2P_NONCE_BYTES 16u
 
 /* The first frame of either side. Names: printable ASCII, at most P2P_MAX_NAME, may be empty. */
 struct p2p_hello {
@@ -117,10 +119,21 @@ struct p2p_hello {
     uint64_t clock_ms;                 /* the sender's wall clock */
     uint16_t p2p_port, http_port;      /* where it listens; 0: nowhere */
     struct el_digest fingerprint;      /* SHA-256 of its public Ed25519 key: who it is */
+    uint8_t nonce[P2P_NONCE_BYTES];    /* never the same twice: see proof.h */
     struct el_str name, cluster, zone; /* name: as configured, for people */
 };
 
 void p2p_hello_add(struct el_buf *out, const struct p2p_hello *h);
 /* What a newer version has put behind these is passed over. */
 enum el_err p2p_hello_decode(const struct p2p_frame *f, struct p2p_hello *ret,
+                             struct el_error *err);
+
+/* The second frame of either side: proof.h says what is signed. */
+struct p2p_proof {
+    uint8_t key[EL_KEY_BYTES]; /* Ed25519, public */
+    uint8_t signature[EL_SIGNATURE_BYTES];
+};
+
+void p2p_proof_add(struct el_buf *out, uint32_t version, const struct p2p_proof *p);
+enum el_err p2p_proof_decode(const struct p2p_frame *f, struct p2p_proof *ret,
                              struct el_error *err);

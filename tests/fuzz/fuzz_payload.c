@@ -71,6 +71,16 @@ static bool again_ping(const struct p2p_frame *f, struct el_buf *out)
     return true;
 }
 
+static bool again_proof(const struct p2p_frame *f, struct el_buf *out)
+{
+    struct p2p_proof p;
+
+    if (p2p_proof_decode(f, &p, NULL) != EL_OK)
+        return false;
+    p2p_proof_add(out, f->version, &p);
+    return true;
+}
+
 static bool again_envelope(const struct p2p_frame *f, struct el_buf *out)
 {
     struct p2p_envelope e;
@@ -112,6 +122,8 @@ static bool again(const struct p2p_frame *f, struct el_buf *out)
         return again_cancel(f, out);
     case P2P_PING:
         return again_ping(f, out);
+    case P2P_PROOF:
+        return again_proof(f, out);
     default:
         return p2p_is_envelope(f->type) && again_envelope(f, out);
     }

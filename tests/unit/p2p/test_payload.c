@@ -452,6 +452,7 @@ static const struct p2p_hello hello = {
     .p2p_port = 9000,
     .http_port = 65535,
     .fingerprint = { { 1, 2, 3 } },
+    .nonce = { 4, 5, 6 },
     .name = { "node-7", 6 },
     .cluster = { "train", 5 },
     .zone = { "", 0 },
@@ -482,6 +483,7 @@ static void a_hello_is_read_as_it_was_written(void **state)
     assert_int_equal(back.p2p_port, 9000);
     assert_int_equal(back.http_port, 65535);
     assert_memory_equal(back.fingerprint.b, hello.fingerprint.b, sizeof(back.fingerprint.b));
+    assert_memory_equal(back.nonce, hello.nonce, sizeof(back.nonce));
     assert_true(el_str_eq(back.name, hello.name));
     assert_true(el_str_eq(back.cluster, hello.cluster));
     assert_int_equal(back.zone.n, 0);
@@ -532,12 +534,12 @@ static void versions_and_names_of_a_hello_are_such(void **state)
     assert_int_equal(hello_with(0, "\0\0\0\7", 4), EL_OK);         /* 7 to 7 */
     assert_int_equal(hello_with(0, "\0\0\0\10", 4), EL_EPROTO);    /* 8 to 7 */
     assert_int_equal(hello_with(4, "\377\377\377\377", 4), EL_OK); /* to anything */
-    assert_int_equal(hello_with(60, "\101", 1), EL_EPROTO);        /* a name of 65 bytes */
-    assert_int_equal(hello_with(60, "\377", 1), EL_EPROTO);
+    assert_int_equal(hello_with(76, "\101", 1), EL_EPROTO);        /* a name of 65 bytes */
+    assert_int_equal(hello_with(76, "\377", 1), EL_EPROTO);
     for (unsigned c = 0; c < 256; c++) {
         char byte = (char)c;
 
-        assert_int_equal(hello_with(61, &byte, 1) == EL_OK, c >= 0x20 && c <= 0x7e);
+        assert_int_equal(hello_with(77, &byte, 1) == EL_OK, c >= 0x20 && c <= 0x7e);
     }
 }
 
@@ -560,7 +562,7 @@ static void names_may_have_64_bytes(void **state)
 
 static void names_of_65_bytes_are_refused(void **state)
 {
-    static const char fixed[60] = { [3] = 1, [7] = 1 }, name[65] = { [0 ... 64] = 'n' };
+    static const char fixed[76] = { [3] = 1, [7] = 1 }, name[65] = { [0 ... 64] = 'n' };
 
     (void)state;
     for (unsigned n = 63; n <= 65; n++) {
@@ -575,6 +577,25 @@ static void names_of_65_bytes_are_refused(void **state)
         assert_int_equal(decode_hello(&f), n <= 64 ? EL_OK : EL_EPROTO);
         el_buf_deinit(&data);
     }
+}
+
+/* ---- Proof ---- */
+
+static void a_proof_is_read_as_it_was_written(void **state)
+{
+    struct p2p_proof p = { { 1, 2, 3 }, { 4, 5, 6 } }, back;
+    struct el_buf out = { 0 };
+    struct p2p_frame f;
+
+    (void)state;
+    p.signature[EL_SIGNATURE_BYTES - 1] = 7;
+    p2p_proof_add(&out, 1, &p);
+    f = read_back(&out, 1);
+    assert_int_equal(p2p_proof_decode(&f, &back, NULL), EL_OK);
+    assert_memory_equal(&back, &p, sizeof(p));
+    f.data.n--;
+    assert_int_equal(p2p_proof_decode(&f, &back, NULL), EL_EPROTO);
+    el_buf_deinit(&out);
 }
 
 int main(void)
@@ -595,6 +616,7 @@ int main(void)
         cmocka_unit_test(a_ping_brings_its_stamp_back),
         cmocka_unit_test(a_message_is_read_as_it_was_written),
         cmocka_unit_test(a_message_has_one_of_three_roles_and_a_body),
+        cmocka_unit_test(a_proof_is_read_as_it_was_written),
         cmocka_unit_test(a_hello_is_read_as_it_was_written),
         cmocka_unit_test(a_hello_cut_short_is_refused_and_a_longer_one_is_not),
         cmocka_unit_test(versions_and_names_of_a_hello_are_such),

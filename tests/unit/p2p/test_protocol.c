@@ -6,7 +6,7 @@
 #include "tests/lib/test.h"
 
 #include "p2p/manifest.h"
-#include "p2p/payload.h"
+#include "p2p/proof.h"
 #include "p2p/wire_reader.h"
 
 #define URL  EL_STR("http://s3.test/demo/hello.txt")
@@ -160,6 +160,8 @@ static void the_hello_of_the_document_is_ours(void **state)
     el_key_public(key, public_key);
     el_key_fingerprint(public_key, &h.fingerprint);
     el_key_free(key);
+    for (size_t i = 0; i < sizeof(h.nonce); i++)
+        h.nonce[i] = (uint8_t)i;
     h.p2p_port = 9000;
     h.http_port = 8082;
     h.name = EL_STR("node-7");
@@ -170,6 +172,31 @@ static void the_hello_of_the_document_is_ours(void **state)
     assert_int_equal(p2p_hello_decode(read_dump(&r, 0, "hello"), &back, NULL), EL_OK);
     assert_true(el_str_eq(back.zone, EL_STR("rack-3")));
     p2p_reader_deinit(&r);
+}
+
+static void the_proof_of_the_document_is_ours(void **state)
+{
+    struct p2p_proof_ends ends = { 0 };
+    struct el_key *key = new_key();
+    struct el_digest fingerprint;
+    struct el_buf out = { 0 };
+    struct p2p_proof p;
+    struct p2p_reader r;
+
+    (void)state;
+    ends.mine = read_dump(&r, 0, "hello")->hash;
+    p2p_reader_deinit(&r);
+    for (size_t i = 0; i < sizeof(ends.others.b); i++)
+        ends.others.b[i] = (uint8_t)i;
+    p2p_proof_make(key, &ends, &p);
+    p2p_proof_add(&out, 1, &p);
+    assert_dump("proof", &out);
+    assert_int_equal(p2p_proof_decode(read_dump(&r, 1, "proof"), &p, NULL), EL_OK);
+    el_key_fingerprint(p.key, &fingerprint);
+    ends = (struct p2p_proof_ends){ .mine = ends.others, .others = ends.mine };
+    assert_int_equal(p2p_proof_check(&p, &fingerprint, &ends, NULL), EL_OK);
+    p2p_reader_deinit(&r);
+    el_key_free(key);
 }
 
 static void the_request_of_the_document_is_ours(void **state)
@@ -274,7 +301,7 @@ static void every_dump_of_the_document_was_compared(void **state)
     (void)state;
     while (el_str_split(&rest, '\n', &line))
         n += el_str_starts(line, EL_STR("```frame "));
-    assert_int_equal(n, 11);
+    assert_int_equal(n, 12);
 }
 
 /* ---- its table of types ---- */
@@ -334,6 +361,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_hello_of_the_document_is_ours),
+        cmocka_unit_test(the_proof_of_the_document_is_ours),
         cmocka_unit_test(the_request_of_the_document_is_ours),
         cmocka_unit_test(the_manifests_of_the_document_are_ours),
         cmocka_unit_test(the_response_of_the_document_is_ours),

@@ -5,8 +5,9 @@
 #include "tests/lib/frame.h"
 
 static const uint32_t types[] = {
-    P2P_REQUEST, P2P_RESPONSE, P2P_ERROR,  P2P_ACK,     P2P_HELLO,       P2P_MANIFEST,     P2P_HAVE,
-    P2P_CANCEL,  P2P_PING,     P2P_GOSSIP, P2P_TRACKER, P2P_GOSSIP_LAST, P2P_TRACKER_LAST,
+    P2P_REQUEST,  P2P_RESPONSE, P2P_ERROR,       P2P_ACK,          P2P_HELLO,
+    P2P_MANIFEST, P2P_HAVE,     P2P_CANCEL,      P2P_PING,         P2P_PROOF,
+    P2P_GOSSIP,   P2P_TRACKER,  P2P_GOSSIP_LAST, P2P_TRACKER_LAST,
 };
 
 /* ---- types ---- */
@@ -27,7 +28,7 @@ static void exactly_the_types_of_the_list_and_both_ranges_are_known(void **state
 {
     (void)state;
     for (uint32_t t = 0; t < 300; t++)
-        assert_int_equal(p2p_kind_of(t) != NULL, (t >= 1 && t <= 9) || (t >= 16 && t <= 47));
+        assert_int_equal(p2p_kind_of(t) != NULL, (t >= 1 && t <= 10) || (t >= 16 && t <= 47));
     assert_null(p2p_kind_of(UINT32_MAX));
     assert_null(p2p_kind_of(0x01000000));
     for (uint32_t t = 0; t < 300; t++)
@@ -69,7 +70,7 @@ static void another_magic_number_version_or_type_is_refused(void **state)
     assert_int_equal(p2p_check_start(P2P_MAGIC, 0, P2P_HELLO, 0, 1, NULL), EL_EVERSION);
     assert_int_equal(p2p_check_start(P2P_MAGIC, 0x01000000, P2P_HELLO, 0, 1, NULL), EL_EVERSION);
     assert_int_equal(start(0, 0), EL_EPROTO);
-    assert_int_equal(start(10, 0), EL_EPROTO);
+    assert_int_equal(start(11, 0), EL_EPROTO);
     assert_int_equal(start(48, 0), EL_EPROTO);
 }
 
@@ -95,13 +96,13 @@ static void data_is_as_long_as_its_type_says(void **state)
     static const struct {
         uint32_t type, least, most;
     } bounds[] = {
-        { P2P_REQUEST, 12, 12 }, { P2P_RESPONSE, 1, 1048576 },
-        { P2P_ERROR, 16, 216 },  { P2P_ACK, 4, 4 },
-        { P2P_HELLO, 63, 512 },  { P2P_MANIFEST, 148, 65536 },
-        { P2P_HAVE, 12, 12 },    { P2P_CANCEL, 8, 8 },
-        { P2P_PING, 12, 12 },    { P2P_GOSSIP, 5, 65536 },
-        { 31, 5, 65536 },        { P2P_TRACKER, 5, 65536 },
-        { 47, 5, 65536 },
+        { P2P_REQUEST, 12, 12 },   { P2P_RESPONSE, 1, 1048576 },
+        { P2P_ERROR, 16, 216 },    { P2P_ACK, 4, 4 },
+        { P2P_HELLO, 79, 512 },    { P2P_MANIFEST, 148, 65536 },
+        { P2P_HAVE, 12, 12 },      { P2P_CANCEL, 8, 8 },
+        { P2P_PING, 12, 12 },      { P2P_PROOF, 96, 96 },
+        { P2P_GOSSIP, 5, 65536 },  { 31, 5, 65536 },
+        { P2P_TRACKER, 5, 65536 }, { 47, 5, 65536 },
     };
 
     (void)state;

@@ -202,7 +202,7 @@ static void no_bit_of_a_frame_may_be_another(void **state)
 
 static void before_the_version_is_agreed_on_only_hello_and_error_come_in(void **state)
 {
-    char zeros[63] = { 0 };
+    char zeros[79] = { 0 };
 
     (void)state;
     for (uint32_t type = 1; type <= 47; type++) {
@@ -222,7 +222,7 @@ static void before_the_version_is_agreed_on_only_hello_and_error_come_in(void **
 
 static void a_second_hello_is_refused(void **state)
 {
-    char zeros[63] = { 0 };
+    char zeros[79] = { 0 };
     struct raw_frame hello = { .type = P2P_HELLO, .data = { zeros, sizeof(zeros) } };
 
     (void)state;

@@ -113,12 +113,21 @@ def manifest(has_object, hashes):
     return Frame(6, "Manifest", ID, data)
 
 
+HELLO = Frame(5, "Hello", b"", [
+    (u32(1), "lowest version"), (u32(1), "highest version"), (u64(0), "features"),
+    (u64(1700000000000), "clock"), (u16(9000), "P2P port"), (u16(8082), "node API port"),
+    (sha256(KEY), "node id"), (bytes(range(16)), "nonce"), (text(b"node-7"), "length and name"),
+    (text(b"train"), "length and cluster"), (text(b"rack-3"), "length and zone")])
+
+
+def proof(hello, hash_of_other, exported):
+    signed = b"eliop2p proof 1\n" + sha256(hello.data) + hash_of_other + exported
+    return Frame(10, "Proof", b"", [(KEY, "public key"), (SECRET.sign(signed), "signature")])
+
+
 FRAMES = {
-    "hello": Frame(5, "Hello", b"", [
-        (u32(1), "lowest version"), (u32(1), "highest version"), (u64(0), "features"),
-        (u64(1700000000000), "clock"), (u16(9000), "P2P port"), (u16(8082), "node API port"),
-        (sha256(KEY), "node id"), (text(b"node-7"), "length and name"), (text(b"train"), "length and cluster"),
-        (text(b"rack-3"), "length and zone")]),
+    "hello": HELLO,
+    "proof": proof(HELLO, bytes(range(32)), bytes(32)),
     "request": Frame(1, "Request", ID, [
         (u32(0), "first block"), (u32(1), "count"), (u32(1 | 2), "manifest, also what is still to come")]),
     "manifest": manifest(True, [sha256(BODY)]),
@@ -149,7 +158,7 @@ def broken():
     return {
         "bad_magic": b"CHKQ" + block[4:],
         "bad_version": block[:4] + u32(2) + block[8:],
-        "bad_type": block[:8] + u32(10) + block[12:],
+        "bad_type": block[:8] + u32(11) + block[12:],
         "bad_id": block[:16] + block[16:57].upper() + block[57:],
         "id_of_4_gib": block[:12] + u32(0xFFFFFFFF) + block[16:],
         "data_of_4_gib": block[:57] + u32(0xFFFFFFFF) + block[61:],
@@ -165,7 +174,7 @@ def write_corpus(root):
     for target in ("wire_reader", "payload", "manifest"):
         (root / target).mkdir(exist_ok=True)
     for name, f in FRAMES.items():
-        before = b"\0" if name == "hello" else b"\1"
+        before = b"\0" if f is HELLO else b"\1"
         (root / "wire_reader" / name).write_bytes(before + f.without_hash())
         if f.kind == 6:
             (root / "manifest" / name).write_bytes(f.chunk + f.data)
