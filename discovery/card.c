@@ -31,24 +31,37 @@ void disc_cards_free(struct disc_cards *s)
 
 /* ---- values ---- */
 
-static bool is_name(struct el_str s)
+static bool is_within(struct el_str s, char lowest)
 {
     for (size_t i = 0; i < s.n; i++)
-        if (s.p[i] <= ' ' || s.p[i] > '~')
+        if (s.p[i] < lowest || s.p[i] > '~')
             return false;
     return true;
+}
+
+/* The least visible character is the one after the blank. */
+static bool is_visible(struct el_str s)
+{
+    return is_within(s, '!');
+}
+
+static bool is_printable(struct el_str s)
+{
+    return is_within(s, ' ');
 }
 
 enum el_err disc_fields_check(const struct disc_fields *f, struct el_error *err)
 {
     bool is_serving = (f->flags & DISC_FLAG_OUTBOUND_ONLY) == 0;
 
-    if (f->id.n == 0 || f->id.n > DISC_MAX_ID || !is_name(f->id))
+    if (f->id.n == 0 || f->id.n > DISC_MAX_ID || !is_visible(f->id))
         return el_fail(err, EL_EPROTO, 0, "node id: 1 to %u characters without blanks",
                        DISC_MAX_ID);
-    if (f->host.n == 0 || f->host.n > DISC_MAX_HOST || !is_name(f->host))
+    if (f->name.n > DISC_MAX_NAME || !is_printable(f->name))
+        return el_fail(err, EL_EPROTO, 0, "name of node %.*s is not one", EL_STR_ARG(f->id));
+    if (f->host.n == 0 || f->host.n > DISC_MAX_HOST || !is_visible(f->host))
         return el_fail(err, EL_EPROTO, 0, "host of node %.*s is not one", EL_STR_ARG(f->id));
-    if (f->zone.n > DISC_MAX_ZONE || !is_name(f->zone))
+    if (f->zone.n > DISC_MAX_ZONE || !is_printable(f->zone))
         return el_fail(err, EL_EPROTO, 0, "zone of node %.*s is not one", EL_STR_ARG(f->id));
     if ((f->flags & ~DISC_FLAGS) != 0)
         return el_fail(err, EL_EPROTO, 0, "flags of node %.*s: unknown", EL_STR_ARG(f->id));
@@ -67,7 +80,8 @@ static bool holds(const struct disc_card *c, const struct disc_fields *f)
     struct disc_fields own = disc_card_fields(c);
 
     return own.p2p_port == f->p2p_port && own.http_port == f->http_port && own.flags == f->flags &&
-           el_str_eq(own.id, f->id) && el_str_eq(own.host, f->host) && el_str_eq(own.zone, f->zone);
+           el_str_eq(own.id, f->id) && el_str_eq(own.name, f->name) &&
+           el_str_eq(own.host, f->host) && el_str_eq(own.zone, f->zone);
 }
 
 /* ---- the set ---- */
@@ -104,16 +118,18 @@ static char *put(char *to, struct el_str s)
 
 static struct disc_card *new_card(uint64_t hash, const struct disc_fields *f)
 {
-    struct disc_card *c = el_alloc(sizeof(*c) + f->id.n + 1 + f->host.n + 1 + f->zone.n + 1);
+    size_t text_n = f->id.n + 1 + f->name.n + 1 + f->host.n + 1 + f->zone.n + 1;
+    struct disc_card *c = el_alloc(sizeof(*c) + text_n);
 
     c->hash = hash;
     c->p2p_port = f->p2p_port;
     c->http_port = f->http_port;
     c->flags = f->flags;
     c->id_n = (uint8_t)f->id.n;
+    c->name_n = (uint8_t)f->name.n;
     c->host_n = (uint8_t)f->host.n;
     c->zone_n = (uint8_t)f->zone.n;
-    (void)put(put(put(c->text, f->id), f->host), f->zone);
+    (void)put(put(put(put(c->text, f->id), f->name), f->host), f->zone);
     return c;
 }
 
@@ -164,20 +180,26 @@ const char *disc_card_id(const struct disc_card *c)
     return c->text;
 }
 
-const char *disc_card_host(const struct disc_card *c)
+const char *disc_card_name(const struct disc_card *c)
 {
     return c->text + c->id_n + 1;
 }
 
+const char *disc_card_host(const struct disc_card *c)
+{
+    return disc_card_name(c) + c->name_n + 1;
+}
+
 const char *disc_card_zone(const struct disc_card *c)
 {
-    return c->text + c->id_n + 1 + c->host_n + 1;
+    return disc_card_host(c) + c->host_n + 1;
 }
 
 struct disc_fields disc_card_fields(const struct disc_card *c)
 {
     return (struct disc_fields){
         .id = { disc_card_id(c), c->id_n },
+        .name = { disc_card_name(c), c->name_n },
         .host = { disc_card_host(c), c->host_n },
         .zone = { disc_card_zone(c), c->zone_n },
         .p2p_port = c->p2p_port,
@@ -200,5 +222,5 @@ bool disc_card_same_place(const struct disc_card *a, const struct disc_card *b)
 
 size_t disc_card_bytes(const struct disc_card *c)
 {
-    return sizeof(*c) + c->id_n + 1u + c->host_n + 1u + c->zone_n + 1u;
+    return sizeof(*c) + c->id_n + 1u + c->name_n + 1u + c->host_n + 1u + c->zone_n + 1u;
 }

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * card: what a member says of itself: its name, where it is reached, its zone. It does not change
+ * card: what a member says of itself: who it is, where it is reached, its zone. It does not change
  * while the member's process lives, so one copy serves every place that speaks of the member; a set
  * may serve several tables of members (the simulator has thousands in one process).
+ *
+ * The id is the fingerprint of the node's key in hex: a link proves it. The name is what the
+ * operator calls the node; it is for people, and two nodes may have the same.
  *
  * Thread: whoever owns the set.
  */
@@ -12,6 +15,7 @@
 #include "common/str.h"
 
 #define DISC_MAX_ID   64u
+#define DISC_MAX_NAME 64u
 #define DISC_MAX_HOST 253u
 #define DISC_MAX_ZONE 64u
 
@@ -21,8 +25,8 @@
 
 /* A card as plain values; the slices are borrowed. */
 struct disc_fields {
-    struct el_str id, host, zone; /* the zone may be empty */
-    uint16_t p2p_port, http_port; /* 0: not reached this way */
+    struct el_str id, name, host, zone; /* name and zone may be empty */
+    uint16_t p2p_port, http_port;       /* 0: not reached this way */
     uint8_t flags;
 };
 
@@ -33,8 +37,8 @@ struct disc_card {
     uint64_t hash; /* of the id: how members are named in messages */
     uint32_t refs;
     uint16_t p2p_port, http_port;
-    uint8_t flags, id_n, host_n, zone_n;
-    char text[]; /* id NUL host NUL zone NUL */
+    uint8_t flags, id_n, name_n, host_n, zone_n;
+    char text[]; /* id NUL name NUL host NUL zone NUL */
 };
 
 struct disc_cards; /* the set */
@@ -42,7 +46,7 @@ struct disc_cards; /* the set */
 struct disc_cards *disc_cards_new(void);
 void disc_cards_free(struct disc_cards *s); /* every card has been given back; NULL is fine */
 
-/* Names without blanks and control characters, of a length that is allowed; known flags only. */
+/* Printable ASCII of lengths that are allowed, id and host without blanks; known flags only. */
 enum el_err disc_fields_check(const struct disc_fields *f, struct el_error *err);
 /* The same everywhere: members of one cluster agree on it. */
 uint64_t disc_id_hash(struct el_str id);
@@ -54,6 +58,7 @@ void disc_card_unref(const struct disc_card *c); /* NULL is fine */
 /* Borrowed from the card. */
 struct disc_fields disc_card_fields(const struct disc_card *c);
 const char *disc_card_id(const struct disc_card *c);
+const char *disc_card_name(const struct disc_card *c);
 const char *disc_card_host(const struct disc_card *c);
 const char *disc_card_zone(const struct disc_card *c);
 bool disc_card_is_serving(const struct disc_card *c);

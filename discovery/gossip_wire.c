@@ -19,6 +19,7 @@ static void put_name(struct el_buf *out, struct el_str s)
 static void put_card(struct el_buf *out, const struct disc_fields *f)
 {
     put_name(out, f->id);
+    put_name(out, f->name);
     put_name(out, f->host);
     put_name(out, f->zone);
     el_bytes_add_u16(out, f->p2p_port);
@@ -36,6 +37,7 @@ static struct el_str take_name(struct el_bytes *in)
 static void take_card(struct el_bytes *in, struct disc_fields *f)
 {
     f->id = take_name(in);
+    f->name = take_name(in);
     f->host = take_name(in);
     f->zone = take_name(in);
     f->p2p_port = el_bytes_u16(in);
@@ -126,9 +128,30 @@ bool disc_hash_next(struct el_bytes *rest, uint64_t *ret)
 
 /* ---- heads ---- */
 
+static void put_type(struct el_buf *out, enum disc_type type)
+{
+    el_bytes_add_u8(out, (uint8_t)type);
+}
+
+/* What all messages about probes begin with. */
+static void put_probe(struct el_buf *out, enum disc_type type, uint32_t sequence,
+                      uint64_t incarnation)
+{
+    put_type(out, type);
+    el_bytes_add_u32(out, sequence);
+    el_bytes_add_u64(out, incarnation);
+}
+
+static void put_sync(struct el_buf *out, enum disc_sync kind)
+{
+    put_type(out, DISC_STATE_SYNC);
+    el_bytes_add_u8(out, (uint8_t)kind);
+}
+
 void disc_join_put(struct el_buf *out, uint8_t flags, uint64_t incarnation,
                    const struct disc_fields *f)
 {
+    put_type(out, DISC_NODE_JOIN);
     el_bytes_add_u8(out, flags);
     el_bytes_add_u64(out, incarnation);
     put_card(out, f);
@@ -136,54 +159,55 @@ void disc_join_put(struct el_buf *out, uint8_t flags, uint64_t incarnation,
 
 void disc_leave_put(struct el_buf *out, uint64_t incarnation)
 {
+    put_type(out, DISC_NODE_LEAVE);
     el_bytes_add_u64(out, incarnation);
 }
 
 void disc_probe_put(struct el_buf *out, uint32_t sequence, uint64_t incarnation)
 {
-    el_bytes_add_u32(out, sequence);
-    el_bytes_add_u64(out, incarnation);
+    put_probe(out, DISC_PROBE, sequence, incarnation);
 }
 
 void disc_probe_ask_put(struct el_buf *out, uint32_t sequence, uint64_t incarnation,
                         uint64_t target)
 {
-    disc_probe_put(out, sequence, incarnation);
+    put_probe(out, DISC_PROBE_ASK, sequence, incarnation);
     el_bytes_add_u64(out, target);
 }
 
 void disc_probe_ack_put(struct el_buf *out, uint32_t sequence, uint64_t incarnation, uint8_t flags)
 {
-    disc_probe_put(out, sequence, incarnation);
+    put_probe(out, DISC_PROBE_ACK, sequence, incarnation);
     el_bytes_add_u8(out, flags);
 }
 
 void disc_rumours_put(struct el_buf *out, uint64_t incarnation)
 {
+    put_type(out, DISC_RUMOURS);
     el_bytes_add_u64(out, incarnation);
 }
 
 void disc_digest_put(struct el_buf *out, uint64_t incarnation, uint8_t sum_bits)
 {
-    el_bytes_add_u8(out, DISC_SYNC_DIGEST);
+    put_sync(out, DISC_SYNC_DIGEST);
     el_bytes_add_u64(out, incarnation);
     el_bytes_add_u8(out, sum_bits);
 }
 
 void disc_lists_put(struct el_buf *out, uint8_t sum_bits)
 {
-    el_bytes_add_u8(out, DISC_SYNC_LISTS);
+    put_sync(out, DISC_SYNC_LISTS);
     el_bytes_add_u8(out, sum_bits);
 }
 
 void disc_cards_put(struct el_buf *out)
 {
-    el_bytes_add_u8(out, DISC_SYNC_CARDS);
+    put_sync(out, DISC_SYNC_CARDS);
 }
 
 void disc_want_put(struct el_buf *out)
 {
-    el_bytes_add_u8(out, DISC_SYNC_WANT);
+    put_sync(out, DISC_SYNC_WANT);
 }
 
 /* ---- what is believed ---- */
@@ -204,7 +228,7 @@ static enum el_err check_updates(struct el_bytes rest, struct el_error *err)
 static bool are_entries(struct el_str s)
 {
     for (size_t i = DISC_ENTRY_BYTES - 1; i < s.n; i += DISC_ENTRY_BYTES)
-        if ((uint8_t)s.p[i] > DISC_LEFT)
+        if ((uint8_t)s.p[i] > DISC_LEFT || (uint8_t)s.p[i] == DISC_SUSPECT)
             return false;
     return true;
 }
@@ -283,14 +307,15 @@ static enum el_err decode_probe(struct disc_message *m, struct el_error *err)
     return check_updates(m->rest, err);
 }
 
-enum el_err disc_message_decode(uint32_t type, struct el_str bytes, struct disc_message *ret,
-                                struct el_error *err)
+enum el_err disc_message_decode(struct el_str body, struct disc_message *ret, struct el_error *err)
 {
-    struct disc_message m = { .type = type, .rest = el_bytes_of(bytes) };
+    struct disc_message m = { .rest = el_bytes_of(body) };
+    uint8_t type = el_bytes_u8(&m.rest);
     enum el_err rc = EL_EPROTO;
 
-    if (bytes.n > DISC_MAX_MESSAGE)
-        return el_fail(err, EL_EPROTO, 0, "a message of %zu bytes", bytes.n);
+    if (body.n > DISC_MAX_MESSAGE)
+        return el_fail(err, EL_EPROTO, 0, "a message of %zu bytes", body.n);
+    m.type = type; /* one that is none gets no further */
     if (type == DISC_NODE_JOIN)
         rc = decode_join(&m, err);
     else if (type == DISC_NODE_LEAVE)
@@ -308,6 +333,11 @@ enum el_err disc_message_decode(uint32_t type, struct el_str bytes, struct disc_
 
 /* ---- chunks ---- */
 
+bool disc_is_of_chunks(struct el_str body)
+{
+    return body.n > 0 && (body.p[0] == DISC_CHUNK_ANNOUNCE || body.p[0] == DISC_CHUNK_REMOVE);
+}
+
 static int order(const struct disc_chunks *a, const struct disc_chunks *b)
 {
     int by_version = memcmp(a->version, b->version, sizeof(a->version));
@@ -322,10 +352,12 @@ static int order_void(const void *a, const void *b)
     return order(a, b);
 }
 
-void disc_chunks_put(struct el_buf *out, struct disc_chunks *v, size_t n)
+void disc_chunks_put(struct el_buf *out, enum disc_type type, struct disc_chunks *v, size_t n)
 {
     EL_ASSERT(n > 0 && n <= DISC_MAX_CHUNKS);
+    EL_ASSERT(type == DISC_CHUNK_ANNOUNCE || type == DISC_CHUNK_REMOVE);
     qsort(v, n, sizeof(*v), order_void);
+    put_type(out, type);
     el_bytes_add_u16(out, (uint16_t)n);
     for (size_t i = 0; i < n; i++) {
         EL_ASSERT(v[i].bitmap != 0 && (i == 0 || order(&v[i - 1], &v[i]) < 0));
@@ -335,12 +367,16 @@ void disc_chunks_put(struct el_buf *out, struct disc_chunks *v, size_t n)
     }
 }
 
-enum el_err disc_chunks_decode(struct el_str bytes, struct disc_chunks ret[DISC_MAX_CHUNKS],
-                               size_t *ret_n, struct el_error *err)
+enum el_err disc_chunks_decode(struct el_str body, enum disc_type *ret_type,
+                               struct disc_chunks ret[DISC_MAX_CHUNKS], size_t *ret_n,
+                               struct el_error *err)
 {
-    struct el_bytes in = el_bytes_of(bytes);
+    struct el_bytes in = el_bytes_of(body);
+    uint8_t type = el_bytes_u8(&in);
     size_t n = el_bytes_u16(&in);
 
+    if (!disc_is_of_chunks(body))
+        return el_fail(err, EL_EPROTO, 0, "type %u says nothing about chunks", type);
     if (n == 0 || n > DISC_MAX_CHUNKS)
         return el_fail(err, EL_EPROTO, 0, "%zu chunk groups in a message", n);
     for (size_t i = 0; i < n && !in.is_bad; i++) {
@@ -352,6 +388,7 @@ enum el_err disc_chunks_decode(struct el_str bytes, struct disc_chunks ret[DISC_
     }
     if (!el_bytes_is_end(&in))
         return el_fail(err, EL_EPROTO, 0, "chunk groups and their count do not agree");
+    *ret_type = type;
     *ret_n = n;
     return EL_OK;
 }

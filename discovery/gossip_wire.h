@@ -1,28 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * gossip_wire: what members say to each other, as the data of P2P frames of type 16 and up. Pure.
- * Who sent a message is known from the link that it came by, never from the message.
+ * gossip_wire: what members say to each other: each message is the body of a P2P frame of type
+ * Gossip, a statement, and says itself of what type it is. Pure. Who sent a message is known from
+ * the link that it came by, never from the message.
  *
  * Everything is big-endian. Nothing is longer than DISC_MAX_MESSAGE; a decoder takes only what an
  * encoder writes: no unknown bit, no byte too many, no order but the one written.
  *
- *   NodeJoin      16  flags 1 (1: tell me whom you know), incarnation 8, card
- *   NodeLeave     17  incarnation 8
- *   ChunkAnnounce 18  count 2, chunks: version 16, group 4, bitmap 8 (28 each, ascending)
- *   ChunkRemove   19  the same
- *   StateSync     20  kind 1, then
- *                       digest   0: incarnation 8, bits 1, 2^bits sums of 8
- *                       lists    1: bits 1, for each bucket: number 2, count 2, entries
- *                       cards    2: updates
- *                       want     3: hashes of 8
- *   Probe         21  sequence 4, incarnation 8, updates
- *   ProbeAsk      22  sequence 4, incarnation 8, target 8, updates
- *   ProbeAck      23  sequence 4, incarnation 8, flags 1 (1: the target did not answer me), updates
- *   Rumours       24  incarnation 8, updates
+ *   NodeJoin      1  flags 1 (1: tell me whom you know), incarnation 8, card
+ *   NodeLeave     2  incarnation 8
+ *   ChunkAnnounce 3  count 2, chunks: version 16, group 4, bitmap 8 (28 each, ascending)
+ *   ChunkRemove   4  the same
+ *   StateSync     5  kind 1, then
+ *                      digest   0: incarnation 8, bits 1, 2^bits sums of 8
+ *                      lists    1: bits 1, for each bucket: number 2, count 2, entries
+ *                      cards    2: updates
+ *                      want     3: hashes of 8
+ *   Probe         6  sequence 4, incarnation 8, updates
+ *   ProbeAsk      7  sequence 4, incarnation 8, target 8, updates
+ *   ProbeAck      8  sequence 4, incarnation 8, flags 1 (1: the target did not answer), updates
+ *   Rumours       9  incarnation 8, updates
  *
- *   card          id 1+n, host 1+n, zone 1+n, p2p port 2, http port 2, flags 1
- *   update        state 1 (+16: with card), then incarnation 8 and card, or hash 8 and incarnation
- * 8; a suspicion ends with the hash of who suspects, 8 entry         hash 8, incarnation 8, state 1
+ *   message       type 1, then as above
+ *   card          id 1+n, name 1+n, host 1+n, zone 1+n, p2p port 2, http port 2, flags 1
+ *   update        state 1 (+16: with card), then hash 8 and incarnation 8, or with card:
+ *                 incarnation 8 and card; a suspicion ends with the hash of who suspects, 8
+ *   entry         hash 8, incarnation 8, state 1 (never suspect: who hears it would count anew)
  */
 #pragma once
 
@@ -33,12 +36,13 @@
 #define DISC_MAX_SUM_BITS   8u
 #define DISC_MAX_CHUNKS     1024u
 #define DISC_ENTRY_BYTES    17u
-#define DISC_MAX_UPDATE     (1u + 8u + 3u + DISC_MAX_ID + DISC_MAX_HOST + DISC_MAX_ZONE + 5u + 8u)
+#define DISC_MAX_CARD       (4u + DISC_MAX_ID + DISC_MAX_NAME + DISC_MAX_HOST + DISC_MAX_ZONE + 5u)
+#define DISC_MAX_UPDATE     (1u + 8u + DISC_MAX_CARD + 8u)
 #define DISC_VERSION_BYTES  16u
 #define DISC_CHUNKS_A_GROUP 64u
 
 enum disc_type {
-    DISC_NODE_JOIN = 16,
+    DISC_NODE_JOIN = 1,
     DISC_NODE_LEAVE,
     DISC_CHUNK_ANNOUNCE,
     DISC_CHUNK_REMOVE,
@@ -78,8 +82,10 @@ struct disc_message {
     struct el_bytes rest; /* checked: updates, sums, lists or hashes, for the readers below */
 };
 
-enum el_err disc_message_decode(uint32_t type, struct el_str bytes, struct disc_message *ret,
-                                struct el_error *err);
+/* Everything but ChunkAnnounce and ChunkRemove, which is said to trackers: disc_chunks_decode. */
+enum el_err disc_message_decode(struct el_str body, struct disc_message *ret, struct el_error *err);
+/* Whether it is ChunkAnnounce or ChunkRemove, by its first byte. */
+bool disc_is_of_chunks(struct el_str body);
 
 /* The next of what a decoded message holds; false at its end. */
 bool disc_update_next(struct el_bytes *rest, struct disc_update *ret);
@@ -115,7 +121,8 @@ struct disc_chunks {
     uint64_t bitmap; /* not 0 */
 };
 
-/* Sorts them; n is 1 to DISC_MAX_CHUNKS, no two of the same version and group. */
-void disc_chunks_put(struct el_buf *out, struct disc_chunks *v, size_t n);
-enum el_err disc_chunks_decode(struct el_str bytes, struct disc_chunks ret[DISC_MAX_CHUNKS],
-                               size_t *ret_n, struct el_error *err);
+/* The whole message. Sorts them; n is 1 to DISC_MAX_CHUNKS, no two of one version and group. */
+void disc_chunks_put(struct el_buf *out, enum disc_type type, struct disc_chunks *v, size_t n);
+enum el_err disc_chunks_decode(struct el_str body, enum disc_type *ret_type,
+                               struct disc_chunks ret[DISC_MAX_CHUNKS], size_t *ret_n,
+                               struct el_error *err);

@@ -239,7 +239,7 @@ size_t disc_hear_updates(struct disc_members *m, struct el_bytes updates, enum d
 /* A process that has been followed by another of its id, and does not know. */
 static void tell_double(struct disc_members *m, uint64_t from, const struct disc_record *r)
 {
-    struct el_buf *out = disc_send_back(m, from, DISC_RUMOURS);
+    struct el_buf *out = disc_send_back(m, from);
     struct disc_update u;
 
     disc_update_of(r, true, 0, &u);

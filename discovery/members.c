@@ -8,42 +8,41 @@
 
 /* ---- what goes out ---- */
 
-static struct disc_out *new_out(struct disc_members *m, uint32_t type)
+static struct disc_out *new_out(struct disc_members *m)
 {
     struct disc_out *o = el_new(struct disc_out);
 
-    o->type = type;
     el_list_append(&m->out, &o->link);
     return o;
 }
 
-struct el_buf *disc_send(struct disc_members *m, const struct disc_card *to, uint32_t type)
+struct el_buf *disc_send(struct disc_members *m, const struct disc_card *to)
 {
-    struct disc_out *o = new_out(m, type);
+    struct disc_out *o = new_out(m);
 
     o->to = to->hash;
     o->card = disc_card_ref(to);
-    return &o->payload;
+    return &o->body;
 }
 
-struct el_buf *disc_send_address(struct disc_members *m, const char *address, uint32_t type)
+struct el_buf *disc_send_address(struct disc_members *m, const char *address)
 {
-    struct disc_out *o = new_out(m, type);
+    struct disc_out *o = new_out(m);
 
     o->address = el_strndup(address, strlen(address));
-    return &o->payload;
+    return &o->body;
 }
 
-struct el_buf *disc_send_back(struct disc_members *m, uint64_t to, uint32_t type)
+struct el_buf *disc_send_back(struct disc_members *m, uint64_t to)
 {
     uint32_t slot = disc_roster_find(&m->roster, to);
-    struct disc_out *o = new_out(m, type);
+    struct disc_out *o = new_out(m);
 
     o->to = to;
     o->is_reply = to == m->given_by;
     if (slot != DISC_NO_SLOT && disc_card_is_serving(disc_roster_at(&m->roster, slot)->card))
         o->card = disc_card_ref(disc_roster_at(&m->roster, slot)->card);
-    return &o->payload;
+    return &o->body;
 }
 
 struct disc_out *disc_members_next_out(struct disc_members *m)
@@ -57,7 +56,7 @@ void disc_out_free(struct disc_out *o)
 {
     disc_card_unref(o->card);
     free(o->address);
-    el_buf_deinit(&o->payload);
+    el_buf_deinit(&o->body);
     free(o);
 }
 
@@ -191,7 +190,7 @@ void disc_members_leave(struct disc_members *m, uint64_t now_ms)
         const struct disc_card *to = disc_somebody(m);
 
         if (to != NULL)
-            disc_leave_put(disc_send(m, to, DISC_NODE_LEAVE), m->incarnation);
+            disc_leave_put(disc_send(m, to), m->incarnation);
     }
 }
 
@@ -252,7 +251,7 @@ static void spread(struct disc_members *m)
 
         if (to == NULL)
             return;
-        out = disc_send(m, to, DISC_RUMOURS);
+        out = disc_send(m, to);
         disc_rumours_put(out, m->incarnation);
         disc_add_rumours(m, out, to->hash, RUMOURS_BYTES);
     }
@@ -322,17 +321,17 @@ static void leave_given(struct disc_members *m, uint64_t from, uint64_t incarnat
     el_buf_deinit(&want); /* who leaves is not asked who it was */
 }
 
-enum el_err disc_members_give(struct disc_members *m, uint64_t now_ms, uint64_t from, uint32_t type,
-                              struct el_str payload, struct el_error *err)
+enum el_err disc_members_give(struct disc_members *m, uint64_t now_ms, uint64_t from,
+                              struct el_str body, struct el_error *err)
 {
     struct disc_message msg;
-    enum el_err rc = disc_message_decode(type, payload, &msg, err);
+    enum el_err rc = disc_message_decode(body, &msg, err);
 
     if (rc != EL_OK)
         return rc;
     m->now_ms = now_ms;
     m->stats.messages_in++;
-    m->stats.bytes_in += payload.n;
+    m->stats.bytes_in += body.n;
     m->given_by = from;
     if (msg.type == DISC_NODE_JOIN)
         disc_join_given(m, from, &msg);

@@ -69,8 +69,8 @@ uint64_t disc_members_due_ms(const struct disc_members *m);
  * A message came over a link whose other end has proved to be `from` (disc_id_hash). An error: the
  * message is malformed, nothing was done, and the link is better closed.
  */
-enum el_err disc_members_give(struct disc_members *m, uint64_t now_ms, uint64_t from, uint32_t type,
-                              struct el_str payload, struct el_error *err);
+enum el_err disc_members_give(struct disc_members *m, uint64_t now_ms, uint64_t from,
+                              struct el_str body, struct el_error *err);
 /* As in disc_out.to: cannot be reached, or at its address is somebody else. */
 void disc_members_unreachable(struct disc_members *m, uint64_t now_ms, uint64_t to);
 
@@ -81,9 +81,8 @@ struct disc_out {
     uint64_t to;                  /* 0: not known, by address only */
     const struct disc_card *card; /* shared; NULL: only over a link that is there, or by address */
     char *address;                /* "host:port" of a seed, or NULL */
-    bool is_reply; /* to what was given last: over the same link, if it is still there */
-    uint32_t type;
-    struct el_buf payload;
+    bool is_reply;      /* to what was given last: over the same link, if it is still there */
+    struct el_buf body; /* of a frame of type Gossip, a statement */
 };
 
 /* The next message, now the caller's; NULL: none. */

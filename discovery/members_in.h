@@ -115,10 +115,10 @@ static inline uint32_t disc_tenths(const struct disc_members *m)
 
 /* members.c */
 /* A message on its way out, whose payload is then written: borrowed until the next. */
-struct el_buf *disc_send(struct disc_members *m, const struct disc_card *to, uint32_t type);
-struct el_buf *disc_send_address(struct disc_members *m, const char *address, uint32_t type);
+struct el_buf *disc_send(struct disc_members *m, const struct disc_card *to);
+struct el_buf *disc_send_address(struct disc_members *m, const char *address);
 /* To a node that may not be known, over its link. */
-struct el_buf *disc_send_back(struct disc_members *m, uint64_t to, uint32_t type);
+struct el_buf *disc_send_back(struct disc_members *m, uint64_t to);
 /* Somebody else, alive, who can be connected to; NULL: nobody. */
 const struct disc_card *disc_somebody(struct disc_members *m);
 void disc_event_add(struct disc_members *m, enum disc_event_kind kind,

@@ -62,7 +62,7 @@ static const struct disc_record *live_record(const struct disc_members *m, uint6
 
 static void send_probe(struct disc_members *m, const struct disc_card *to, uint32_t sequence)
 {
-    struct el_buf *out = disc_send(m, to, DISC_PROBE);
+    struct el_buf *out = disc_send(m, to);
 
     disc_probe_put(out, sequence, m->incarnation);
     disc_add_rumours(m, out, to->hash, PIGGYBACK);
@@ -70,7 +70,7 @@ static void send_probe(struct disc_members *m, const struct disc_card *to, uint3
 
 static void send_ack(struct disc_members *m, uint64_t to, uint32_t sequence, uint8_t flags)
 {
-    struct el_buf *out = disc_send_back(m, to, DISC_PROBE_ACK);
+    struct el_buf *out = disc_send_back(m, to);
 
     disc_probe_ack_put(out, sequence, m->incarnation, flags);
     disc_add_rumours(m, out, to, PIGGYBACK);
@@ -97,7 +97,7 @@ void disc_probe_next(struct disc_members *m)
 
 static void ask_helper(struct disc_members *m, struct disc_probe *p, const struct disc_card *helper)
 {
-    struct el_buf *out = disc_send(m, helper, DISC_PROBE_ASK);
+    struct el_buf *out = disc_send(m, helper);
 
     disc_probe_ask_put(out, p->sequence, m->incarnation, p->target);
     disc_add_rumours(m, out, helper->hash, PIGGYBACK);

@@ -32,7 +32,7 @@ static struct el_buf *page(struct pages *p, size_t bytes)
     if (p->left == 0)
         return NULL;
     p->left--;
-    p->out = disc_send_back(p->m, p->to, DISC_STATE_SYNC);
+    p->out = disc_send_back(p->m, p->to);
     p->head(p);
     return p->out;
 }
@@ -86,7 +86,7 @@ static void send_digest(struct disc_members *m, struct el_buf *out)
 
 void disc_sync_with(struct disc_members *m, const struct disc_card *to)
 {
-    send_digest(m, disc_send(m, to, DISC_STATE_SYNC));
+    send_digest(m, disc_send(m, to));
 }
 
 void disc_sync_next(struct disc_members *m)
@@ -140,7 +140,7 @@ static void put_list(struct pages *p, const struct sorted *s, uint32_t bucket)
     struct el_buf *out = NULL;
 
     /* More than a message holds only where hashes were made to collide. */
-    n = (uint32_t)el_min_u64(n, (DISC_MAX_MESSAGE - 6) / DISC_ENTRY_BYTES);
+    n = (uint32_t)el_min_u64(n, (DISC_MAX_MESSAGE - 7) / DISC_ENTRY_BYTES);
     out = page(p, 4 + n * (size_t)DISC_ENTRY_BYTES);
     if (out == NULL)
         return;
@@ -182,7 +182,7 @@ void disc_want(struct disc_members *m, uint64_t from, const struct el_buf *hashe
 
     if (hashes->n == 0)
         return;
-    out = disc_send_back(m, from, DISC_STATE_SYNC);
+    out = disc_send_back(m, from);
     disc_want_put(out);
     el_buf_add(out, hashes->p, el_min_size(hashes->n, MAX_WANTS * 8));
 }
@@ -327,13 +327,13 @@ void disc_join_given(struct disc_members *m, uint64_t from, const struct disc_me
         return; /* nobody introduces another */
     (void)disc_hear(m, &u, DISC_FROM_OWNER, &want);
     el_buf_deinit(&want); /* it brought its card */
-    out = disc_send_back(m, from, DISC_RUMOURS);
+    out = disc_send_back(m, from);
     disc_rumours_put(out, m->incarnation);
     disc_add_rumours(m, out, from, PIGGYBACK);
     if ((msg->flags & DISC_JOIN_WANTS_REPLY) == 0)
         return;
     introduce(m, from);
-    send_digest(m, disc_send_back(m, from, DISC_STATE_SYNC));
+    send_digest(m, disc_send_back(m, from));
 }
 
 static bool is_gone(const struct disc_record *r, const void *arg)
@@ -381,13 +381,12 @@ static void try_again(struct disc_members *m)
         const char *address = m->seed[el_rng_below(&m->rng, m->n_seeds)];
 
         if (!is_member(m, address))
-            disc_join_put_self(m, disc_send_address(m, address, DISC_NODE_JOIN),
-                               DISC_JOIN_WANTS_REPLY);
+            disc_join_put_self(m, disc_send_address(m, address), DISC_JOIN_WANTS_REPLY);
         return;
     }
     gone = somebody_gone(m);
     if (gone != NULL)
-        disc_join_put_self(m, disc_send(m, gone, DISC_NODE_JOIN), DISC_JOIN_WANTS_REPLY);
+        disc_join_put_self(m, disc_send(m, gone), DISC_JOIN_WANTS_REPLY);
 }
 
 void disc_heal(struct disc_members *m)

@@ -3,7 +3,7 @@
 #include "tests/sim/gossip_net.h"
 
 #define PORT       9000u
-#define FRAME      57u /* bytes of a P2P frame around its data */
+#define FRAME      61u /* bytes of a P2P frame around a message */
 #define CONNECT_MS 1000u
 #define LATENCY_MS 3u
 #define SEEDS      3u
@@ -60,13 +60,19 @@ static struct net_event pop(struct gossip_net *s)
 
 /* ---- nodes ---- */
 
-static struct disc_fields fields_of(const struct gossip_net *s, size_t i, char text[32])
-{
-    size_t n = (size_t)snprintf(text, 32, "n%zu", i);
+struct texts {
+    char id[DISC_MAX_ID + 1], name[32];
+};
 
+static struct disc_fields fields_of(const struct gossip_net *s, size_t i, struct texts *t)
+{
+    size_t n = (size_t)snprintf(t->name, sizeof(t->name), "n%zu", i);
+
+    (void)snprintf(t->id, sizeof(t->id), "%064zx", i + 1); /* as long as a fingerprint */
     return (struct disc_fields){
-        .id = { text, n },
-        .host = { text, n },
+        .id = { t->id, DISC_MAX_ID },
+        .name = { t->name, n },
+        .host = { t->name, n },
         .zone = EL_STR("zone-a"),
         .p2p_port = PORT,
         .http_port = 8082,
@@ -93,9 +99,9 @@ void net_init(struct gossip_net *s, size_t n, uint64_t seed)
     s->cards = disc_cards_new();
     el_rng_seed(&s->rng, seed);
     for (size_t i = 0; i < n; i++) {
-        char text[32];
+        struct texts t;
 
-        s->node[i].hash = disc_id_hash(fields_of(s, i, text).id);
+        s->node[i].hash = disc_id_hash(fields_of(s, i, &t).id);
         *place_of(s, s->node[i].hash) = (uint32_t)i + 1;
     }
 }
@@ -153,10 +159,10 @@ static void transmit(struct gossip_net *s, size_t from, struct disc_out *o)
     bool is_lost = el_rng_below(&s->rng, 1000) < s->loss_permille;
 
     s->sent++;
-    s->sent_bytes += o->payload.n + FRAME;
+    s->sent_bytes += o->body.n + FRAME;
     s->node[from].sent++;
-    s->node[from].sent_bytes += o->payload.n + FRAME;
-    s->largest = el_max_u64(s->largest, o->payload.n);
+    s->node[from].sent_bytes += o->body.n + FRAME;
+    s->largest = el_max_u64(s->largest, o->body.n);
     if (is_lost || s->node[from].side != s->node[to].side || to == from) {
         not_reached(s, from, to, CONNECT_MS);
         disc_out_free(o);
@@ -204,8 +210,8 @@ static void message(struct gossip_net *s, const struct net_event *e)
     if (node->m == NULL)
         not_reached(s, from, e->node, CONNECT_MS);
     else
-        EL_ASSERT(disc_members_give(node->m, s->now_ms, e->peer, e->out->type,
-                                    el_buf_str(&e->out->payload), NULL) == EL_OK);
+        EL_ASSERT(disc_members_give(node->m, s->now_ms, e->peer, el_buf_str(&e->out->body), NULL) ==
+                  EL_OK);
     disc_out_free(e->out);
 }
 
@@ -229,9 +235,10 @@ static void happen(struct gossip_net *s, const struct net_event *e)
 
 void net_start(struct gossip_net *s, size_t i)
 {
-    char text[32], address[SEEDS][32];
+    char address[SEEDS][32];
+    struct texts texts;
     struct el_str seeds[SEEDS];
-    struct disc_members_conf conf = { .self = fields_of(s, i, text),
+    struct disc_members_conf conf = { .self = fields_of(s, i, &texts),
                                       .start_ms = s->start_ms + s->now_ms,
                                       .now_ms = s->now_ms,
                                       .cards = s->cards };

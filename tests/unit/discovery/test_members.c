@@ -121,9 +121,8 @@ static void carry(struct town *t, struct letter *l)
         disc_members_unreachable(from, t->now_ms, o->to);
         collect(t, l->from, NODES);
     } else {
-        assert_int_equal(disc_members_give(to, t->now_ms, own_hash(from), o->type,
-                                           el_buf_str(&o->payload), NULL),
-                         EL_OK);
+        assert_int_equal(
+            disc_members_give(to, t->now_ms, own_hash(from), el_buf_str(&o->body), NULL), EL_OK);
         collect(t, l->to, l->from);
     }
     disc_out_free(o);
@@ -199,9 +198,8 @@ static void tell(struct town *t, size_t to, size_t by, struct disc_update u)
 
     disc_rumours_put(&b, START_MS << 16);
     disc_update_put(&b, &u);
-    assert_int_equal(
-        disc_members_give(t->m[to], t->now_ms, hash_of(by), DISC_RUMOURS, el_buf_str(&b), NULL),
-        EL_OK);
+    assert_int_equal(disc_members_give(t->m[to], t->now_ms, hash_of(by), el_buf_str(&b), NULL),
+                     EL_OK);
     el_buf_deinit(&b);
 }
 
@@ -430,10 +428,9 @@ static void what_is_malformed_changes_nothing(void **state)
     struct el_error err;
 
     start(t, 0);
-    assert_int_equal(
-        disc_members_give(t->m[0], t->now_ms, hash_of(1), DISC_PROBE, EL_STR("abc"), &err),
-        EL_EPROTO);
-    assert_int_equal(disc_members_give(t->m[0], t->now_ms, hash_of(1), 99, EL_STR(""), &err),
+    assert_int_equal(disc_members_give(t->m[0], t->now_ms, hash_of(1), EL_STR("\006abc"), &err),
+                     EL_EPROTO);
+    assert_int_equal(disc_members_give(t->m[0], t->now_ms, hash_of(1), EL_STR("c"), &err),
                      EL_EPROTO);
     assert_null(disc_members_next_out(t->m[0]));
 }
@@ -447,9 +444,8 @@ static void nobody_introduces_another(void **state)
 
     start(t, 0);
     disc_join_put(&b, 0, START_MS << 16, &f);
-    assert_int_equal(
-        disc_members_give(t->m[0], t->now_ms, hash_of(1), DISC_NODE_JOIN, el_buf_str(&b), NULL),
-        EL_OK);
+    assert_int_equal(disc_members_give(t->m[0], t->now_ms, hash_of(1), el_buf_str(&b), NULL),
+                     EL_OK);
     assert_false(disc_members_find(t->m[0], hash_of(4), &m));
     el_buf_deinit(&b);
 }
