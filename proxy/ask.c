@@ -3,7 +3,8 @@
  * ask: the question to the origin, and what its answer means. Before: req.c found that the cache
  * cannot answer this caller by itself. Here the client's own request goes out as it was signed,
  * with at most two unsigned additions: a Range on block borders where the client's range is not
- * signed, and If-None-Match (or If-Modified-Since) where the cache holds a copy.
+ * signed (in a cluster also one for the beginning, where the client wants the whole), and
+ * If-None-Match (or If-Modified-Since) where the cache holds a copy.
  *
  *   304 to our condition    the copy is current and this client may read it  -> DELIVER
  *   200, 206 that may stay  a new version, or more bytes of the same one     -> fill, DELIVER
@@ -98,6 +99,57 @@ static void widen_range(struct proxy_req *r, struct el_fields *fields)
     el_buf_deinit(&value);
 }
 
+/* Nothing of it could be asked for by a range; answers that say so would be asked again. */
+static bool is_known_empty(const struct proxy_req *r)
+{
+    struct cache_meta *meta;
+    bool is_empty;
+
+    if (r->object == NULL)
+        return false;
+    meta = cache_object_meta(r->object);
+    is_empty = meta->status == 200 && cache_object_length(r->object) == 0;
+    cache_meta_unref(meta);
+    return is_empty;
+}
+
+/* Azure's signature covers Range without naming it. */
+static bool is_range_covered(const struct proxy_req *r)
+{
+    struct el_str value;
+
+    return proxy_route_signed_has(&r->route, EL_STR("Range")) ||
+           (el_fieldv_get(r->fresh.fields, EL_STR("Authorization"), &value) &&
+            el_str_istarts(value, EL_STR("SharedKey")));
+}
+
+/*
+ * Whether the whole object, which the client wants, may be asked for from its beginning on. Not
+ * where the answer is known to be good for this client only: nobody would share the rest. Nor
+ * without a client: a question that has to be repeated needs its words.
+ */
+static bool may_ask_beginning(const struct proxy_req *r)
+{
+    return r->stream != NULL && !r->is_alone && !r->has_conditions && !r->fresh.is_about &&
+           !el_fieldv_has(r->fresh.fields, EL_STR("Range")) &&
+           !el_fieldv_has(r->fresh.fields, EL_STR("If-Range")) && !is_range_covered(r) &&
+           !is_known_empty(r);
+}
+
+static void add_beginning(struct proxy_req *r, struct el_fields *fields)
+{
+    uint64_t n = atomic_load(&r->proxy->first_bytes);
+    struct el_buf value = { 0 };
+
+    if (n == 0 || r->asks_whole || !may_ask_beginning(r))
+        return;
+    r->asked_beginning = r->has_asked_range = true;
+    r->asked_range = (struct proxy_range){ .kind = PROXY_RANGE_BYTES, .end = n };
+    proxy_range_write(&r->asked_range, &value);
+    el_fields_add(fields, EL_STR("Range"), el_buf_str(&value));
+    el_buf_deinit(&value);
+}
+
 void proxy_ask_start(struct proxy_req *r)
 {
     struct el_fields fields;
@@ -108,8 +160,9 @@ void proxy_ask_start(struct proxy_req *r)
     else
         plain_fields(r, &fields);
     widen_range(r, &fields);
+    add_beginning(r, &fields);
     add_condition(r, &fields);
-    if (!r->route.range_is_signed)
+    if (!r->route.range_is_signed && r->ticket == NULL)
         r->ticket = proxy_ask_ticket(r, 0, 0);
     proxy_req_exchange(r, &fields, EL_HTTP_BODY_NONE,
                        r->asked_condition ? STORE_REVALIDATE : STORE_MISS);
@@ -156,6 +209,12 @@ static void confirm(struct proxy_req *r)
     proxy_req_step(r, r->stream != NULL ? PROXY_STEP_DELIVER : PROXY_STEP_DONE);
 }
 
+/* Less of it than there is was not cut by our Range, which then says nothing of what comes next. */
+static bool is_all_of_beginning(const struct proxy_req *r, const struct proxy_content_range *cr)
+{
+    return !r->asked_beginning || cr->end == el_min_u64(r->asked_range.end, cr->total);
+}
+
 /* Where the body of the answer lies in the object. False: the head contradicts itself or the
  * question. */
 static bool extent_of(const struct proxy_req *r, uint64_t *ret_first, uint64_t *ret_end,
@@ -172,7 +231,8 @@ static bool extent_of(const struct proxy_req *r, uint64_t *ret_first, uint64_t *
         *ret_first = cr.first;
         *ret_end = cr.end;
         *ret_total = cr.total;
-        return proxy_range_answers(r->has_asked_range ? &r->asked_range : &r->range, &cr);
+        return proxy_range_answers(r->has_asked_range ? &r->asked_range : &r->range, &cr) &&
+               is_all_of_beginning(r, &cr);
     }
     *ret_first = 0;
     *ret_total = CACHE_UNKNOWN_LENGTH;
@@ -182,6 +242,51 @@ static bool extent_of(const struct proxy_req *r, uint64_t *ret_first, uint64_t *
     *ret_end = *ret_total;
     return true;
 }
+
+/* ---- the answer to a question for the beginning ---- */
+
+/* A 206 that holds the whole object is what would have come as a 200 without our Range. */
+static void unwrap_whole(struct proxy_req *r)
+{
+    uint64_t first, end, total;
+
+    if (!r->asked_beginning || r->ex->status != 206 || !extent_of(r, &first, &end, &total) ||
+        end != total)
+        return;
+    r->ex->status = 200;
+    el_fields_remove(&r->ex->fields, EL_STR("Content-Range"));
+    r->asked_beginning = r->has_asked_range = false;
+}
+
+/* Perhaps about our Range, of which the client knows nothing; 416 is what empty objects say. */
+static bool is_about_range(int status)
+{
+    return status == 400 || status == 406 || status == 412 || status == 416 || status == 501;
+}
+
+/*
+ * The answer cannot be turned into the one that the client would have got without our Range: then
+ * it is asked again in the client's own words. False: the Range was the client's.
+ */
+static bool ask_whole(struct proxy_req *r)
+{
+    if (!r->asked_beginning)
+        return false;
+    r->asked_beginning = r->has_asked_range = false;
+    if (r->stream == NULL) { /* and its words are gone */
+        proxy_req_land(r, false, 0);
+        proxy_req_step(r, PROXY_STEP_DONE);
+        return true;
+    }
+    store_exchange_close(r->ex);
+    r->ex = NULL;
+    r->asks_whole = true;
+    r->asked_condition = false;
+    proxy_ask_start(r);
+    return true;
+}
+
+/* ---- the object ---- */
 
 static bool is_same_version(struct cache_object *o, const struct cache_meta *fresh, uint64_t total)
 {
@@ -298,7 +403,7 @@ static bool would_lose(const struct proxy_req *r, int status)
     return is_good;
 }
 
-void proxy_ask_answer(struct proxy_req *r)
+static void judge_answer(struct proxy_req *r)
 {
     const struct proxy_fresh_response answer = answer_of(r);
     bool has_body = answer.status == 200 || answer.status == 206;
@@ -313,7 +418,7 @@ void proxy_ask_answer(struct proxy_req *r)
     if (proxy_refresh_is_failure(answer.status) && proxy_refresh_stand_in(r, false))
         return;
     if (answer.status == 206 && !extent_of(r, &first, &end, &total)) {
-        if (pass_untouched(r))
+        if (ask_whole(r) || pass_untouched(r))
             return;
         proxy_req_origin_failed(r, EL_EPROTO,
                                 "the origin's Content-Range does not fit what was asked");
@@ -323,9 +428,17 @@ void proxy_ask_answer(struct proxy_req *r)
     if (meta == NULL || !extent_of(r, &first, &end, &total) ||
         (answer.status == 206 && !meta->has_strong_validator) || would_lose(r, answer.status)) {
         cache_meta_unref(meta);
-        pass(r, has_body);
+        if (answer.status != 206 || !ask_whole(r))
+            pass(r, has_body);
         return;
     }
     store(r, meta, first, end, total);
     cache_meta_unref(meta);
+}
+
+void proxy_ask_answer(struct proxy_req *r)
+{
+    unwrap_whole(r);
+    if (!is_about_range(r->ex->status) || !ask_whole(r))
+        judge_answer(r);
 }

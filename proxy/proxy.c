@@ -350,6 +350,7 @@ enum el_err proxy_start(const struct proxy_conf *conf, struct proxy **ret_proxy,
     p->storage = conf->storage;
     p->clock = conf->clock;
     p->gateway_is_object_store = conf->conf->storage_type != EL_STORAGE_HTTP;
+    atomic_init(&p->first_bytes, conf->first_bytes);
     p->address_allowed = conf->address_allowed;
     p->allowed_arg = conf->arg;
     name_node(p, conf->conf);
@@ -440,6 +441,11 @@ void proxy_look_at_files(struct proxy *p, const struct el_conf *conf)
         return;
     if (add_settings(p, conf, &err) != EL_OK)
         el_log_error(EL_ERROR, EV_AUTH_KEYS, &err);
+}
+
+void proxy_set_first_bytes(struct proxy *p, uint64_t bytes)
+{
+    atomic_store(&p->first_bytes, bytes);
 }
 
 void proxy_drain(struct proxy *p)

@@ -22,6 +22,7 @@ struct proxy_conf {
     struct storage *storage;
     struct el_clock *clock;
     struct el_metrics *metrics;
+    uint64_t first_bytes; /* proxy_set_first_bytes() */
     /* What tunnels may connect to. Thread: the proxy threads, until proxy_stop(). */
     bool (*address_allowed)(void *arg, const struct sockaddr *addr);
     void *arg;
@@ -64,6 +65,13 @@ void proxy_info_get(struct proxy *p, struct proxy_info *ret); /* Thread: any */
  * be called now and then. A file that is wrong changes nothing, and is told of once.
  */
 void proxy_look_at_files(struct proxy *p, const struct el_conf *conf);
+
+/*
+ * How much of an object is asked for when somebody wants all of it and nothing is known of it yet:
+ * in a cluster the rest is shared out among the nodes once they know the version. 0:
+ * everything. Thread: any.
+ */
+void proxy_set_first_bytes(struct proxy *p, uint64_t bytes);
 
 void proxy_drain(struct proxy *p);    /* returns at once */
 uint64_t proxy_busy(struct proxy *p); /* requests and tunnels still running */

@@ -83,6 +83,7 @@ struct proxy {
     struct proxy_worker *leaf_worker;  /* there is one when there is an intercept */
     struct proxy_worker *auth_worker;  /* there is one as soon as settings have an auth */
     _Atomic(struct proxy_settings *) settings;
+    _Atomic uint64_t first_bytes;              /* proxy_set_first_bytes() */
     struct proxy_stamp keys_stamp;             /* of the main thread */
     struct proxy_changes changes;              /* by requests that this node passed on */
     _Atomic uint64_t failures[PROXY_FAILURES]; /* of origins, by url: refresh.c */
@@ -131,6 +132,8 @@ struct proxy_req {
     struct cache_ticket *ticket; /* referenced */
     bool asked_condition; /* the question's condition is ours: a 304 means our copy is good */
     bool has_asked_range; /* and so is its range */
+    bool asked_beginning; /* which is the beginning of the whole that the client wants */
+    bool asks_whole;      /* no longer: the answer to that was of no use */
     struct proxy_range asked_range;
     int64_t asked_wall_ms;
     uint32_t epoch; /* of the url when the origin was asked: see invalidate.c */

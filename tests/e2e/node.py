@@ -21,11 +21,11 @@ REPORTS = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime erro
 class Node:
     """
     Node(cache__memory_cache_size_mb=64): every option is --section.key=value; `__` stands for the dot.
-    `launch` is a command that runs the node: it becomes it.
+    `launch` is a command that runs the node: it becomes it. `program` is another one than $ELIONODE.
     """
 
-    def __init__(self, *args, wait=True, launch=(), **options):
-        assert ELIONODE, "the environment variable ELIONODE must name the program"
+    def __init__(self, *args, wait=True, launch=(), program=ELIONODE, **options):
+        assert program, "the environment variable ELIONODE must name the program"
         options = {"proxy__listen_port": 0, "admin__listen_port": 0, "proxy__threads": 2,
                    "cache__memory_cache_size_mb": 256, "cache__disk_cache_size_mb": 0, "general__node_id": "node-under-test", **options}
         self.access_log = pathlib.Path(options["proxy__access_log"]) if "proxy__access_log" in options else None
@@ -36,7 +36,7 @@ class Node:
         self.wanted_code = 0
         self.began = time.monotonic()
         with self.log_path.open("wb") as log:
-            self.process = subprocess.Popen([*launch, ELIONODE, *argv, *args], stdin=subprocess.DEVNULL,
+            self.process = subprocess.Popen([*launch, program, *argv, *args], stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=subprocess.STDOUT)
         self.pid = self.process.pid
         if wait:
