@@ -79,6 +79,8 @@ enum el_err cache_open(const struct cache_conf *conf, struct cache **ret_cache,
     c->window = el_max_u64(el_min_u64(bytes / 8, 64 * EL_MIB), 2 * EL_MIB);
     c->whole_window = el_max_u64(el_min_u64(bytes / 64, 64 * EL_MIB), 2 * EL_MIB);
     c->whole_limit = bytes / 8;
+    c->wide_bytes = bytes / 2;
+    c->wide_window = el_max_u64(el_min_u64(bytes / 8, EL_GIB), c->window);
     el_list_init(&c->starved);
     EL_ASSERT(pthread_mutex_init(&c->starved_mtx, NULL) == 0);
     for (size_t i = 0; i < CACHE_SHARDS; i++) {

@@ -67,6 +67,37 @@ struct cache_disk_conf {
     void *fault_arg;
 };
 
+/*
+ * Who is told what the cache has of versions that have an id (cache_object_id()). Thread: any; no
+ * lock held. Must be quick, and may ask the cache about anything but close it. What is told by
+ * several threads may come in another order than it happened: where it matters, ask
+ * cache_object_map().
+ */
+struct cache_listener {
+    const struct cache_listener_ops *ops;
+};
+
+/*
+ * Somebody else who may know a url, or which of many has to ask the origin: other nodes. Asked by
+ * cache_load() once for all who want a url that neither memory nor disk has.
+ */
+struct cache_finder {
+    const struct cache_finder_ops *ops;
+};
+
+struct cache_finder_ops {
+    /*
+     * False: there is nothing to wait for. True: cache_found() is called for certain, from any
+     * thread, perhaps before this returns. Thread: any; no lock held.
+     */
+    bool (*find)(struct cache_finder *f, struct el_str url);
+    /*
+     * A flight has landed: whoever leads for others too knows how it ended. Also of flights that
+     * nobody was asked about. NULL: of no interest. Thread: any; no lock held.
+     */
+    void (*landed)(struct cache_finder *f, struct el_str url, bool stored);
+};
+
 struct cache_conf {
     uint64_t memory_bytes; /* 0: nothing is ever stored, readers stream through a small window */
     double evict_above;    /* fraction of memory_bytes at which eviction starts, (0, 1] */
@@ -75,6 +106,8 @@ struct cache_conf {
     bool huge_pages; /* try a tmpfs with huge pages first; plain memfd otherwise */
     const struct cache_disk_conf *disk; /* NULL: no such tier; borrowed for the call */
     struct cache_source *source;        /* borrowed until cache_close() */
+    struct cache_listener *listener;    /* NULL: none; borrowed until cache_close() */
+    struct cache_finder *finder;        /* the same */
     struct el_clock *clock;             /* borrowed until cache_close() */
     struct el_metrics *metrics;         /* borrowed until cache_close() */
 };
@@ -136,6 +169,13 @@ void cache_object_id_of(struct el_str url, const struct cache_meta *meta, uint64
                         struct cache_object_id *ret);
 
 /*
+ * What its parts are known by outside of this cache. NULL: nobody needs to know (there is neither
+ * an SSD tier nor a listener), or it has none: without a strong validator and a known length.
+ * Immutable; borrowed while referenced.
+ */
+const struct cache_object_id *cache_object_id(const struct cache_object *o);
+
+/*
  * A new object version, in no index yet, one reference. `url` is the origin URL without signing
  * parameters (copied). length may be CACHE_UNKNOWN_LENGTH: it becomes known when its one fill ends.
  * Takes its own reference on meta.
@@ -152,6 +192,11 @@ struct cache_meta *cache_object_meta(struct cache_object *o); /* a reference: un
 bool cache_object_is_complete(struct cache_object *o);
 /* Whether the bytes [first, end) are all in memory or on disk, now. */
 bool cache_object_has(struct cache_object *o, uint64_t first, uint64_t end);
+/* Which of the n blocks from the first one on are whole, in memory or on disk, now: (n + 63) / 64
+ * words, the lowest bit of the first one is first_block. */
+void cache_object_map(struct cache_object *o, uint64_t first_block, size_t n, uint64_t *ret_bits);
+/* Of a block that is whole in memory. False: it is not. */
+bool cache_object_digest(struct cache_object *o, uint64_t block, struct el_digest *ret);
 
 /*
  * Visible to lookups from now on, in place of what the same url and variant had before (same
@@ -165,12 +210,28 @@ void cache_object_freshen(struct cache_object *o, struct cache_meta *meta);
 /* Lookups no longer find it. Readers that have it go on. */
 void cache_object_kill(struct cache_object *o);
 
+struct cache_listener_ops {
+    /* The block became whole, brought by any source but the disk. */
+    void (*block)(struct cache_listener *l, struct cache_object *o, uint64_t number,
+                  const struct el_digest *digest);
+    /* Of that chunk of the version at least one block was here, and is neither in memory nor on
+     * disk any more. More of it may have gone, or have come again: cache_find_version() knows. */
+    void (*lost)(struct cache_listener *l, const struct cache_object_id *id, uint64_t chunk);
+    /* Visible to lookups from now on, or freshened: its meta is what the origin says now. Not of
+     * what is loaded from disk. */
+    void (*published)(struct cache_listener *l, struct cache_object *o);
+    /* Invalidated, replaced or wrong: nobody is to have it any more. May come more than once. */
+    void (*killed)(struct cache_listener *l, struct cache_object *o);
+};
+
 /* ---- the index ---- */
 
 /* References on the live variants of the url, the most recently published first; returns how many.
  */
 size_t cache_lookup(struct cache *c, struct el_str url,
                     struct cache_object *ret[CACHE_MAX_VARIANTS]);
+/* The version that lookups find, by its id; a reference, or NULL. */
+struct cache_object *cache_find_version(struct cache *c, const struct cache_object_id *id);
 /* Kills every variant; returns how many there were. */
 size_t cache_invalidate(struct cache *c, struct el_str url);
 
@@ -186,14 +247,44 @@ struct cache_waiter {
     struct el_msgq *queue;
     struct el_str url; /* borrowed while waiting */
     bool stored;       /* in the message: look up again; otherwise ask the origin yourself */
+
+    bool by_id; /* the cache's: it waits for a version, not for a url */
+    struct cache_object_id id;
 };
 
 /*
- * The url may be on disk while memory lacks it, or the variant that is wanted: it is being loaded,
- * and the waiter told when that is over (stored is set): look up again. False: there is nothing to
- * wait for. Once for a request: what is loaded may not be what it wanted.
+ * The url may be on disk while memory lacks it, or the variant that is wanted: it is being loaded.
+ * Where neither has the url, the finder is asked. The waiter is told when that is over (stored is
+ * set): look up again. False: there is nothing to wait for. Once for a request: what is loaded may
+ * not be what it wanted.
  */
 bool cache_load(struct cache *c, struct el_str url, struct cache_waiter *w);
+/* The finder's answer: what is to be known of the url was published, or it is for this node to ask
+ * the origin. Whether anybody was still waiting for it. */
+bool cache_found(struct cache *c, struct el_str url);
+/* As cache_load(), of a version that memory lacks; then cache_find_version() again. The finder is
+ * not asked. */
+bool cache_load_version(struct cache *c, const struct cache_object_id *id, struct cache_waiter *w);
+
+/*
+ * What the cache holds, in memory and on disk, all of it, in steps: for telling others after a
+ * start. `msg` (initialised by the caller) is posted to `queue` at the end, which comes for
+ * certain, and before cache_close() is over. What changes meanwhile may be missed; the listener has
+ * it.
+ */
+struct cache_walk {
+    struct el_msg msg;
+    struct el_msgq *queue;
+    /*
+     * Some blocks of a chunk of a version of that length. Again, with others, where memory and disk
+     * have some each. Thread: any, one at a time; no lock held; must be quick.
+     */
+    void (*each)(struct cache_walk *w, const struct cache_object_id *id, uint64_t length,
+                 uint64_t chunk, uint16_t blocks);
+    struct el_error err; /* not all that a disk has could be looked through */
+};
+
+void cache_each_version(struct cache *c, struct cache_walk *w);
 
 enum cache_flight {
     CACHE_FLIGHT_LEAD, /* you ask the origin; land or abandon it for certain */
@@ -245,7 +336,8 @@ struct cache_span {
     size_t n;
     int fd; /* the same bytes as a file, for sendfile; -1 when memory is all there is */
     uint64_t offset;
-    unsigned from; /* enum cache_origin_flags: who gave them */
+    unsigned from;                  /* enum cache_origin_flags: who gave them */
+    const struct el_digest *digest; /* of the whole block; NULL while it is not whole */
 };
 
 /*
@@ -255,6 +347,7 @@ struct cache_span {
 struct cache_reader {
     struct el_msg msg; /* initialised by the caller, with its own on_message */
     struct el_msgq *queue;
+    bool wants_whole;    /* sees bytes of a block only when it is whole, and so has its digest */
     struct el_error err; /* after CACHE_READ_ERROR */
     unsigned from;       /* enum cache_origin_flags of what was delivered so far */
 
@@ -273,9 +366,14 @@ struct cache_reader {
     struct cache_ticket *failed; /* whose fill that was; compared only */
 };
 
-/* Takes its own references. ticket NULL: nobody can be asked, missing bytes are EL_ENOTCACHED. */
+/*
+ * Takes its own references. ticket NULL: nobody can be asked: what neither memory nor disk has, and
+ * no fill is bringing, is EL_ENOTCACHED; it is no demand either that would keep a fill going.
+ */
 void cache_reader_open(struct cache_reader *r, struct cache_object *o, struct cache_ticket *t,
                        uint64_t first, uint64_t end);
+/* Another range of the object, as if it were opened anew, but cheaper. No span is out. */
+void cache_reader_seek(struct cache_reader *r, uint64_t first, uint64_t end);
 /* At most one span at a time. `sendfile_from`: spans of at least so many bytes carry an fd (and
  * their memory is never reused in place afterwards: pages handed to sendfile stay in the socket).
  */

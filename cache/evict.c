@@ -47,14 +47,15 @@ struct tail {
 static bool is_needed_locked(const struct cache_object *o, uint64_t block, enum degree degree)
 {
     uint64_t start = block * CACHE_BLOCK_BYTES;
+    uint64_t window = o->n_wide > 0 ? cache_fill_wide_window(o->cache) : o->cache->window;
     struct el_list *it, *tmp;
 
     EL_LIST_EACH (it, tmp, &o->readers) {
         const struct cache_reader *r = EL_ENTRY(it, struct cache_reader, link);
 
-        if (r->position >= start + CACHE_BLOCK_BYTES)
+        if (r->position >= start + CACHE_BLOCK_BYTES || r->end <= start)
             continue;
-        if (o->is_whole_only || (degree < AHEAD && start < r->position + o->cache->window) ||
+        if (o->is_whole_only || (degree < AHEAD && start < r->position + window) ||
             (r->is_due && start <= r->position))
             return true;
     }

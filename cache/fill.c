@@ -14,40 +14,34 @@
  * nobody back, and memory stays bounded.
  * - Without memory it is *starved*, which is a pause that ends when a block is let go.
  * - Bytes that somebody else has, or is bringing, are passed over.
+ *
+ * A *run* is a fill that others wait for, not only readers here: neither demand nor other fills
+ * limit it. A *wide* fill (fill_wide.c) has no order; it and all others overlap as they like.
  */
 #include "cache/object.h"
 
 #define FILL_MAGIC 0x46494c4cu
 
-/* A fill that is further away than this is not waited for: a nearer one is started. */
-#define NEAR_BYTES (16 * EL_MIB)
 /* So far before its end the next chunk on disk is begun: a little more than is read at a time. */
 #define LEAD_BLOCKS 8
 
 /* ---- life ---- */
 
-static struct cache_fill *fill_ref(struct cache_fill *f)
+struct cache_fill *cache_fill_ref(struct cache_fill *f)
 {
     atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
     return f;
 }
 
-static void fill_unref(struct cache_fill *f)
+void cache_fill_unref(struct cache_fill *f)
 {
-    if (atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1)
+    if (f == NULL || atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1)
         return;
     cache_object_unref(f->object);
     cache_ticket_unref(f->ticket);
     el_sha256_free(f->hash);
     f->magic = 0;
     free(f);
-}
-
-static uint64_t round_up(uint64_t bytes)
-{
-    return bytes > UINT64_MAX - CACHE_BLOCK_BYTES
-               ? bytes
-               : (bytes + CACHE_BLOCK_BYTES - 1) / CACHE_BLOCK_BYTES * CACHE_BLOCK_BYTES;
 }
 
 static uint64_t window_of(const struct cache_object *o)
@@ -69,12 +63,37 @@ static struct cache_fill *fill_new_locked(struct cache_object *o, struct cache_t
     f->hash = el_sha256_new();
     f->position = first;
     f->end = end;
-    f->limit = round_up(first + window_of(o));
+    f->limit = cache_round_up(first + window_of(o));
+    f->urgent = UINT64_MAX;
     el_list_init(&f->starved);
     el_list_append(&o->fills, &f->link);
-    el_counter_add(o->cache->count.fills, 1);
     atomic_fetch_add(&o->cache->n_running, 1);
+    if (cache_fill_is_wide(f)) {
+        f->limit = cache_round_up(first + cache_fill_wide_window(o->cache));
+        o->n_wide++;
+        atomic_fetch_add(&o->cache->n_wide, 1);
+    }
     return f;
+}
+
+static struct cache_fill *fill_begin_locked(struct cache_object *o, struct cache_ticket *t,
+                                            struct cache_source *source, uint64_t first,
+                                            uint64_t end)
+{
+    el_counter_add(o->cache->count.fills, 1);
+    return fill_new_locked(o, t, source, first, end);
+}
+
+/* It is none of the object's fills any more. */
+static void fill_leave_locked(struct cache_fill *f)
+{
+    f->is_over = true;
+    el_list_remove(&f->link);
+    atomic_fetch_sub(&f->object->cache->n_running, 1);
+    if (cache_fill_is_wide(f)) {
+        f->object->n_wide--;
+        atomic_fetch_sub(&f->object->cache->n_wide, 1);
+    }
 }
 
 /* ---- where fills begin and end ---- */
@@ -90,9 +109,34 @@ static bool is_exact(const struct cache_fill *f)
 }
 
 /*
- * A fill that will bring the byte soon enough to be waited for, or, however far away it is, the one
- * that was started for the signed range of `own`.
+ * A fill that will bring the byte soon enough to be waited for, or, however far away it is, one
+ * that brings it for others or for the signed range of `own`.
  */
+static bool brings_locked(const struct cache_fill *f, uint64_t position,
+                          const struct cache_ticket *own)
+{
+    if (cache_fill_is_wide(f))
+        return cache_fill_wide_brings_locked(f, position);
+    return covers(f, position) &&
+           (f->object->is_whole_only || f->is_run || position - f->position <= CACHE_NEAR_BYTES ||
+            (is_exact(f) && f->ticket == own));
+}
+
+/* The byte is in hand, and it is not a wide fill that has it, nor one that waits for demand. */
+static bool is_in_order_locked(struct cache_object *o, uint64_t position)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &o->fills) {
+        const struct cache_fill *f = EL_ENTRY(it, struct cache_fill, link);
+
+        if (!cache_fill_is_wide(f) && (f->is_run || !f->is_paused) &&
+            brings_locked(f, position, NULL))
+            return true;
+    }
+    return false;
+}
+
 static bool is_coming_locked(struct cache_object *o, uint64_t position,
                              const struct cache_ticket *own)
 {
@@ -102,10 +146,7 @@ static bool is_coming_locked(struct cache_object *o, uint64_t position,
     if (block != NULL && block->is_room)
         return true;
     EL_LIST_EACH (it, tmp, &o->fills) {
-        const struct cache_fill *f = EL_ENTRY(it, struct cache_fill, link);
-
-        if (covers(f, position) && (o->is_whole_only || position - f->position <= NEAR_BYTES ||
-                                    (is_exact(f) && f->ticket == own)))
+        if (brings_locked(EL_ENTRY(it, struct cache_fill, link), position, own))
             return true;
     }
     return false;
@@ -116,10 +157,22 @@ bool cache_fill_is_coming_locked(const struct cache_reader *r)
     return is_coming_locked(r->object, r->position, r->ticket);
 }
 
+void cache_fill_wait_for_locked(const struct cache_reader *r)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &r->object->fills) {
+        struct cache_fill *f = EL_ENTRY(it, struct cache_fill, link);
+
+        if (cache_fill_is_wide(f) && cache_fill_wide_brings_locked(f, r->position))
+            cache_fill_wide_join_locked(f, r);
+    }
+}
+
 /* Whether a byte of the next few MiB is neither there nor on its way. */
 static bool lacks_some_locked(struct cache_object *o, uint64_t first, uint64_t end)
 {
-    end = el_min_u64(el_min_u64(end, o->length), first + NEAR_BYTES);
+    end = el_min_u64(el_min_u64(end, o->length), first + CACHE_NEAR_BYTES);
     for (uint64_t b = first / CACHE_BLOCK_BYTES; b * CACHE_BLOCK_BYTES < end; b++) {
         const struct cache_block *block = cache_block_find_locked(o, b);
 
@@ -130,8 +183,22 @@ static bool lacks_some_locked(struct cache_object *o, uint64_t first, uint64_t e
     return false;
 }
 
+/* The same of a run: wide fills do not count, since they rely on runs. */
+static bool run_lacks_locked(struct cache_object *o, uint64_t first, uint64_t end)
+{
+    for (uint64_t b = first / CACHE_BLOCK_BYTES; b * CACHE_BLOCK_BYTES < end; b++) {
+        const struct cache_block *block = cache_block_find_locked(o, b);
+
+        if ((block == NULL || (!cache_block_is_whole(o, b, block) && !block->is_room)) &&
+            !cache_disk_has_locked(o, b) &&
+            !is_in_order_locked(o, el_max_u64(first, b * CACHE_BLOCK_BYTES)))
+            return true;
+    }
+    return false;
+}
+
 /* The end of the hole that begins at `first`: where another fill, or a block that is there, begins.
- */
+ * Wide fills bring what nobody else does. */
 static uint64_t hole_end_locked(struct cache_object *o, uint64_t first, uint64_t end)
 {
     uint64_t block = first / CACHE_BLOCK_BYTES, end_block;
@@ -140,17 +207,17 @@ static uint64_t hole_end_locked(struct cache_object *o, uint64_t first, uint64_t
     EL_LIST_EACH (it, tmp, &o->fills) {
         const struct cache_fill *f = EL_ENTRY(it, struct cache_fill, link);
 
-        if (f->position > first && f->position < end)
+        if (!cache_fill_is_wide(f) && f->position > first && f->position < end)
             end = f->position - f->position % CACHE_BLOCK_BYTES;
     }
-    end_block = round_up(end) / CACHE_BLOCK_BYTES;
+    end_block = cache_round_up(end) / CACHE_BLOCK_BYTES;
     while ((block = cache_object_next_block_locked(o, block + 1, end_block)) < end_block) {
         const struct cache_block *b = cache_block_find_locked(o, block);
 
         if (b->filler != NULL || cache_block_is_whole(o, block, b))
             return block * CACHE_BLOCK_BYTES;
     }
-    return end > first ? end : round_up(first + 1);
+    return end > first ? end : cache_round_up(first + 1);
 }
 
 /* Where the bytes behind those of the block at `first` begin that the disk has. */
@@ -158,14 +225,15 @@ static uint64_t disk_begin_locked(const struct cache_object *o, uint64_t first, 
 {
     uint64_t block = first / CACHE_BLOCK_BYTES + 1;
 
-    return cache_disk_next_locked(o, block, el_max_u64(round_up(end) / CACHE_BLOCK_BYTES, block),
-                                  true) *
+    return cache_disk_next_locked(
+               o, block, el_max_u64(cache_round_up(end) / CACHE_BLOCK_BYTES, block), true) *
            CACHE_BLOCK_BYTES;
 }
 
 /*
  * Fills that would get there late end where the new one begins. Whoever waits for such a fill waits
- * for a nearer byte, so nobody is left waiting; a signed range cannot be cut, and is not.
+ * for a nearer byte, so nobody is left waiting; a signed range cannot be cut, and is not. Neither
+ * is a run, for which others wait, nor a wide one, which is never late.
  */
 static void clip_locked(struct cache_object *o, uint64_t first)
 {
@@ -174,7 +242,8 @@ static void clip_locked(struct cache_object *o, uint64_t first)
     EL_LIST_EACH (it, tmp, &o->fills) {
         struct cache_fill *f = EL_ENTRY(it, struct cache_fill, link);
 
-        if (covers(f, first) && f->position < first && !is_exact(f))
+        if (covers(f, first) && f->position < first && !is_exact(f) && !f->is_run &&
+            !cache_fill_is_wide(f))
             f->end = first;
     }
 }
@@ -199,10 +268,11 @@ static struct cache_fill *from_disk_locked(struct cache_reader *r, uint64_t bloc
         !cache_disk_has_locked(o, block))
         return NULL;
     end_block = cache_disk_next_locked(o, block, end_block, false);
-    end = el_min_u64(el_min_u64(end_block * CACHE_BLOCK_BYTES, round_up(r->end)), o->length);
+    end = el_min_u64(el_min_u64(end_block * CACHE_BLOCK_BYTES, cache_round_up(r->end)), o->length);
     end = hole_end_locked(o, block * CACHE_BLOCK_BYTES, end);
     clip_locked(o, block * CACHE_BLOCK_BYTES);
-    return fill_new_locked(o, NULL, cache_l2_source(o->cache->l2), block * CACHE_BLOCK_BYTES, end);
+    return fill_begin_locked(o, NULL, cache_l2_source(o->cache->l2), block * CACHE_BLOCK_BYTES,
+                             end);
 }
 
 struct cache_fill *cache_fill_from_disk_locked(struct cache_reader *r)
@@ -223,32 +293,48 @@ struct cache_fill *cache_fill_ahead_locked(struct cache_reader *r)
     return from_disk_locked(r, next);
 }
 
+/* The hole at the position, at most to `end`, for a fill that brings it in order. */
+static void fit_into_hole_locked(struct cache_object *o, bool shuns_disk, uint64_t *first,
+                                 uint64_t *end)
+{
+    uint64_t most = *end;
+
+    *first = fill_first_locked(o, *first);
+    *end = hole_end_locked(o, *first, *end);
+    if (!shuns_disk)
+        *end = el_min_u64(*end, disk_begin_locked(o, *first, *end));
+    *end = el_min_u64(*end, most);
+    clip_locked(o, *first);
+}
+
 struct cache_fill *cache_fill_for_locked(struct cache_reader *r)
 {
+    struct cache_source *source = r->object->cache->conf.source;
     const struct cache_ticket *t = r->ticket;
     struct cache_object *o = r->object;
-    uint64_t first, end, most = el_min_u64(o->length, CACHE_MAX_LENGTH);
+    uint64_t most = el_min_u64(o->length, CACHE_MAX_LENGTH);
+    uint64_t first = r->position - r->position % CACHE_BLOCK_BYTES;
+    uint64_t end = el_min_u64(cache_round_up(r->end), most);
+    struct cache_fill *f;
 
     if (r->position >= most || (t->exact && (r->position < t->first || r->position >= t->end)))
         return NULL;
     if (t->exact) {
         first = t->first;
         end = el_min_u64(t->end, most);
-    } else {
-        first = fill_first_locked(o, r->position);
-        end = hole_end_locked(o, first, el_min_u64(round_up(r->end), most));
-        if (!r->shuns_disk)
-            end = el_min_u64(end, disk_begin_locked(o, first, end));
-        end = el_min_u64(end, most);
-        clip_locked(o, first);
+    } else if (!source->ops->is_wide) {
+        first = r->position;
+        fit_into_hole_locked(o, r->shuns_disk, &first, &end);
     }
-    return fill_new_locked(o, r->ticket, o->cache->conf.source, first, end);
+    f = fill_begin_locked(o, r->ticket, source, first, end);
+    f->shuns_disk = r->shuns_disk;
+    return f;
 }
 
 void cache_fill_start(struct cache_fill *f)
 {
     f->source->ops->start(f->source, f);
-    fill_unref(f);
+    cache_fill_unref(f);
 }
 
 struct cache_fill *cache_fill_adopt(struct cache_object *o, struct cache_source *s,
@@ -259,12 +345,52 @@ struct cache_fill *cache_fill_adopt(struct cache_object *o, struct cache_source 
     cache_shard_lock(o->shard);
     if (first < CACHE_MAX_LENGTH && lacks_some_locked(o, first, end)) {
         clip_locked(o, first);
-        f = fill_new_locked(o, t, s, first, end);
+        f = fill_begin_locked(o, t, s, first, end);
     }
     cache_shard_unlock(o->shard);
-    if (f != NULL)
-        fill_unref(f);
+    cache_fill_unref(f); /* the source has the other one */
     return f;
+}
+
+/* ---- runs ---- */
+
+static struct cache_fill *run_new_locked(struct cache_object *o, struct cache_source *s,
+                                         struct cache_ticket *t, uint64_t first, uint64_t end)
+{
+    struct cache_fill *f;
+
+    if (first >= end || !run_lacks_locked(o, first, end))
+        return NULL;
+    f = fill_begin_locked(o, t, s, first, end);
+    f->is_run = true;
+    f->limit = end;
+    return cache_fill_ref(f);
+}
+
+struct cache_fill *cache_fill_open(struct cache_object *o, struct cache_source *s,
+                                   struct cache_ticket *t, uint64_t first, uint64_t end,
+                                   struct cache_fill_watch *w)
+{
+    struct cache_fill *f;
+
+    EL_ASSERT(!s->ops->is_wide);
+    cache_shard_lock(o->shard);
+    EL_ASSERT(o->length != CACHE_UNKNOWN_LENGTH);
+    end = el_min_u64(end, el_min_u64(o->length, CACHE_MAX_LENGTH));
+    f = run_new_locked(o, s, t, first, end);
+    if (f != NULL)
+        f->watch = w;
+    cache_shard_unlock(o->shard);
+    if (f != NULL)
+        cache_fill_start(f);
+    return f;
+}
+
+/* The reference keeps what the source looks at, should it just end. */
+void cache_fill_cancel(struct cache_fill *f)
+{
+    EL_ASSERT(f->magic == FILL_MAGIC && f->is_run);
+    f->source->ops->cancel(f->source, f);
 }
 
 /* ---- what a source may ask ---- */
@@ -309,7 +435,18 @@ void *cache_fill_data(struct cache_fill *f)
     return f->data;
 }
 
+bool cache_fill_shuns_disk(const struct cache_fill *f)
+{
+    return f->shuns_disk;
+}
+
 /* ---- demand ---- */
+
+/* Who has no ticket would not have caused the fill, unless its source is the disk. */
+bool cache_fill_is_for(const struct cache_fill *f, const struct cache_reader *r)
+{
+    return r->ticket != NULL || f->ticket == NULL;
+}
 
 /* Whether any reader wants what the fill has yet to bring; raises the limit by the foremost one. */
 static bool is_wanted_locked(struct cache_fill *f)
@@ -320,10 +457,10 @@ static bool is_wanted_locked(struct cache_fill *f)
     EL_LIST_EACH (it, tmp, &f->object->readers) {
         const struct cache_reader *r = EL_ENTRY(it, struct cache_reader, link);
 
-        if (r->end <= f->position || r->position >= f->end)
+        if (r->end <= f->position || r->position >= f->end || !cache_fill_is_for(f, r))
             continue;
         is_wanted = true;
-        f->limit = el_max_u64(f->limit, round_up(r->position + window_of(f->object)));
+        f->limit = el_max_u64(f->limit, cache_round_up(r->position + window_of(f->object)));
     }
     return is_wanted;
 }
@@ -331,7 +468,15 @@ static bool is_wanted_locked(struct cache_fill *f)
 static void resume(struct cache_fill *f)
 {
     f->source->ops->resume(f->source, f);
-    fill_unref(f);
+    cache_fill_unref(f);
+}
+
+/* A fill that is paused: whether there is something to be said to its source. */
+static bool may_go_on_locked(struct cache_fill *f)
+{
+    if (cache_fill_is_wide(f))
+        return cache_fill_wide_changed_locked(f);
+    return f->is_run || !is_wanted_locked(f) || f->position < f->limit;
 }
 
 /* At most max, referenced; returns how many. */
@@ -343,9 +488,9 @@ static size_t unpause_locked(struct cache_object *o, struct cache_fill *ret[], s
     EL_LIST_EACH (it, tmp, &o->fills) {
         struct cache_fill *f = EL_ENTRY(it, struct cache_fill, link);
 
-        if (n < max && f->is_paused && (!is_wanted_locked(f) || f->position < f->limit)) {
+        if (n < max && f->is_paused && may_go_on_locked(f)) {
             f->is_paused = false;
-            ret[n++] = fill_ref(f);
+            ret[n++] = cache_fill_ref(f);
         }
     }
     return n;
@@ -379,7 +524,7 @@ static void starve(struct cache_fill *f)
     EL_ASSERT(pthread_mutex_lock(&c->starved_mtx) == 0);
     if (el_list_empty(&f->starved)) {
         el_list_append(&c->starved, &f->starved);
-        (void)fill_ref(f);
+        (void)cache_fill_ref(f);
         atomic_fetch_add(&c->n_starved, 1);
         el_counter_add(c->count.starved, 1);
     }
@@ -434,14 +579,15 @@ static void note_length_locked(struct cache_object *o, uint64_t position)
     }
 }
 
-static void block_attach_locked(struct cache_fill *f, struct cache_block *b, uint64_t block)
+void cache_fill_attach_locked(struct cache_fill *f, struct cache_block *b, uint64_t block,
+                              uint32_t lo)
 {
     struct cache_object *o = f->object;
     struct cache_chunk *c = cache_chunk_get_locked(o, block);
 
     b->object = o;
     b->number = (uint32_t)block;
-    b->lo = b->hi = (uint32_t)(f->position % CACHE_BLOCK_BYTES);
+    b->lo = b->hi = lo;
     b->done_at = UINT64_MAX;
     b->filler = f;
     b->from = (uint8_t)f->source->ops->from;
@@ -449,7 +595,29 @@ static void block_attach_locked(struct cache_fill *f, struct cache_block *b, uin
     c->n_blocks++;
     o->blocks++;
     o->shard->n_blocks++;
-    f->block = b;
+}
+
+void cache_fill_drop_part_locked(struct cache_object *o, uint64_t block)
+{
+    struct cache_block *b = cache_block_find_locked(o, block);
+    bool was_kept = o->is_kept;
+
+    if (b == NULL || b->filler != NULL || cache_block_is_whole(o, block, b))
+        return;
+    cache_block_drop_locked(o, block);
+    o->is_kept = was_kept;
+}
+
+bool cache_fill_take_slot(struct cache_fill *f, uint64_t block, struct cache_slot *ret)
+{
+    struct cache_object *o = f->object;
+
+    cache_evict_step(o->cache);
+    if (cache_evict_take(o, block, ret))
+        return true;
+    /* Once more after it is known that we wait: what was freed in between woke nobody. */
+    starve(f);
+    return cache_evict_take(o, block, ret);
 }
 
 /* Memory for the block at the position. False: there is none; resume() will come. */
@@ -458,26 +626,17 @@ static bool take_block(struct cache_fill *f, uint64_t block)
     struct cache_object *o = f->object;
     struct cache_block *b = el_new(struct cache_block), *old;
 
-    cache_evict_step(o->cache);
-    if (!cache_evict_take(o, block, &b->slot)) {
-        /* Once more after it is known that we wait: what was freed in between woke nobody. */
-        starve(f);
-        if (!cache_evict_take(o, block, &b->slot)) {
-            free(b);
-            return false;
-        }
+    if (!cache_fill_take_slot(f, block, &b->slot)) {
+        free(b);
+        return false;
     }
     cache_shard_lock(o->shard);
+    cache_fill_drop_part_locked(o, block); /* a part that does not reach to the position */
     old = cache_block_find_locked(o, block);
-    if (old != NULL && old->filler == NULL && !cache_block_is_whole(o, block, old)) {
-        bool was_kept = o->is_kept;
-
-        cache_block_drop_locked(o, block); /* a part that does not reach to the position */
-        o->is_kept = was_kept;
-        old = NULL;
+    if (old == NULL) {
+        cache_fill_attach_locked(f, b, block, (uint32_t)(f->position % CACHE_BLOCK_BYTES));
+        f->block = b;
     }
-    if (old == NULL)
-        block_attach_locked(f, b, block);
     cache_shard_unlock(o->shard);
     if (old != NULL) {
         cache_arena_free(o->cache->arena, &b->slot);
@@ -507,9 +666,12 @@ static void block_done_locked(struct cache_object *o, struct cache_block *b)
     b->filler = NULL;
     b->is_room = false;
     b->done_at = atomic_fetch_add(&o->cache->moment, 1) + 1;
-    if (cache_block_is_whole(o, b->number, b))
+    if (cache_block_is_whole(o, b->number, b)) {
         o->whole_blocks++;
-    else if (b->hi == b->lo || o->length == CACHE_UNKNOWN_LENGTH)
+        return;
+    }
+    o->gaps++;
+    if (b->hi == b->lo || o->length == CACHE_UNKNOWN_LENGTH)
         cache_block_drop_locked(o, b->number);
 }
 
@@ -525,11 +687,35 @@ static void publish_whole_locked(struct cache_object *o, struct cache_object **r
         (void)cache_index_add_locked(o, replaced, ret_n);
 }
 
-static size_t write_block(struct cache_fill *f, uint64_t block, const void *bytes, size_t n)
+/* The fill's block has all its bytes and its digest. It may be gone when this returns. */
+static void note_whole_and_unlock(struct cache_fill *f, struct cache_block *b)
 {
     struct cache_object *o = f->object, *replaced[CACHE_MAX_VARIANTS];
-    struct cache_block *b = f->block;
+    struct cache_l2 *l2 = o->cache->l2;
+    bool is_from_disk = l2 != NULL && f->source == cache_l2_source(l2);
+    uint64_t number = b->number, start = number * CACHE_BLOCK_BYTES;
+    struct el_digest digest = b->digest;
     size_t n_replaced;
+
+    b->is_offered = l2 != NULL && !is_from_disk;
+    block_done_locked(o, b);
+    wake_locked(o, start, start + CACHE_BLOCK_BYTES); /* also those that want nothing less */
+    publish_whole_locked(o, replaced, &n_replaced);
+    /* Others may have waited for this block to be let go, or for memory that it now is. */
+    cache_fill_unpause_and_unlock(o);
+    while (n_replaced > 0)
+        cache_object_replaced(replaced[--n_replaced]);
+    if (l2 != NULL && !is_from_disk)
+        cache_l2_offer(l2, o, number);
+    if (!is_from_disk)
+        cache_tell_block(o, number, &digest);
+    cache_fill_feed_starved(o->cache);
+}
+
+static size_t write_block(struct cache_fill *f, uint64_t block, const void *bytes, size_t n)
+{
+    struct cache_object *o = f->object;
+    struct cache_block *b = f->block;
     uint32_t size = cache_block_bytes(o, block), hi = b->hi;
     bool is_done = hi + n == size;
 
@@ -547,17 +733,8 @@ static size_t write_block(struct cache_fill *f, uint64_t block, const void *byte
         cache_shard_unlock(o->shard);
         return n;
     }
-    /* Others may have waited for this block to be let go, or for memory that it now is. */
     f->block = NULL;
-    b->is_offered = o->cache->l2 != NULL;
-    block_done_locked(o, b);
-    publish_whole_locked(o, replaced, &n_replaced);
-    cache_fill_unpause_and_unlock(o);
-    while (n_replaced > 0)
-        cache_object_replaced(replaced[--n_replaced]);
-    if (o->cache->l2 != NULL)
-        cache_l2_offer(o->cache->l2, o, block);
-    cache_fill_feed_starved(o->cache);
+    note_whole_and_unlock(f, b);
     return n;
 }
 
@@ -582,7 +759,7 @@ static enum next_move at_block_locked(struct cache_fill *f, struct cache_block *
 {
     uint64_t off = f->position % CACHE_BLOCK_BYTES;
 
-    if (cache_block_is_whole(f->object, b->number, b))
+    if (cache_block_is_whole(f->object, b->number, b) || b->is_room)
         return PASS_OVER;
     if (b->filler != NULL && b->lo <= off && f->position < b->filler->end) {
         *stop = el_min_u64(*stop, b->filler->end);
@@ -669,17 +846,23 @@ ssize_t cache_fill_give(struct cache_fill *f, const void *bytes, size_t n)
 
 /* ---- whole blocks ---- */
 
-/* The block at the position, which take_block() has attached; false: somebody else was faster. */
-static bool make_room_locked(struct cache_fill *f, uint64_t number, struct cache_room *ret)
+void cache_fill_make_room_locked(struct cache_fill *f, struct cache_block *b,
+                                 struct cache_room *ret)
 {
-    struct cache_block *b = f->block;
+    b->is_room = true;
+    (void)cache_fill_ref(f);
+    *ret =
+        (struct cache_room){ b, b->number, b->slot.mem, cache_block_bytes(f->object, b->number) };
+}
 
-    if (b == NULL)
+/* The block at the position, which take_block() has attached; false: somebody else was faster. */
+static bool make_next_room_locked(struct cache_fill *f, uint64_t number, struct cache_room *ret)
+{
+    if (f->block == NULL)
         return false;
+    cache_fill_make_room_locked(f, f->block, ret);
     f->block = NULL;
     f->position = (number + 1) * CACHE_BLOCK_BYTES;
-    b->is_room = true;
-    *ret = (struct cache_room){ b, number, b->slot.mem, cache_block_bytes(f->object, number) };
     return true;
 }
 
@@ -709,7 +892,7 @@ enum cache_take cache_fill_take(struct cache_fill *f, struct cache_room *ret_roo
             continue;
         EL_ASSERT(move == NEED_BLOCK); /* it begins at a block, so none is continued */
         cache_shard_lock(s);
-        has_room = make_room_locked(f, block, ret_room);
+        has_room = make_next_room_locked(f, block, ret_room);
         cache_shard_unlock(s);
         if (has_room)
             return CACHE_TAKE_ROOM;
@@ -719,41 +902,45 @@ enum cache_take cache_fill_take(struct cache_fill *f, struct cache_room *ret_roo
 void cache_fill_put(struct cache_fill *f, const struct cache_room *room,
                     const struct el_digest *digest)
 {
-    struct cache_object *o = f->object;
     struct cache_block *b = room->block;
-    uint64_t start = room->number * CACHE_BLOCK_BYTES;
 
-    cache_shard_lock(o->shard);
+    cache_shard_lock(f->object->shard);
     EL_ASSERT(b->is_room && b->filler == f);
     b->hi = room->bytes;
     b->digest = *digest;
     b->has_digest = true;
-    block_done_locked(o, b);
-    wake_locked(o, start, start + room->bytes);
+    note_whole_and_unlock(f, b);
+    cache_fill_unref(f);
+}
+
+/* Readers may have no other reason to look again: the fill goes on elsewhere, or is over. */
+static void room_failed_and_unlock(struct cache_fill *f, const struct cache_room *room)
+{
+    struct cache_object *o = f->object;
+    uint64_t start = room->number * CACHE_BLOCK_BYTES;
+
+    block_done_locked(o, room->block);
+    if (cache_fill_is_wide(f))
+        wake_locked(o, start, start + CACHE_BLOCK_BYTES);
     cache_fill_unpause_and_unlock(o);
-    cache_fill_feed_starved(o->cache);
 }
 
 void cache_fill_give_back(struct cache_fill *f, const struct cache_room *room)
 {
-    struct cache_object *o = f->object;
-
-    cache_shard_lock(o->shard);
+    cache_shard_lock(f->object->shard);
     EL_ASSERT(room->block->is_room && room->block->filler == f);
-    block_done_locked(o, room->block);
-    cache_fill_unpause_and_unlock(o);
-    cache_fill_feed_starved(o->cache);
+    room_failed_and_unlock(f, room);
+    cache_fill_feed_starved(f->object->cache);
+    cache_fill_unref(f);
 }
 
 void cache_fill_strand(struct cache_fill *f, const struct cache_room *room)
 {
-    struct cache_object *o = f->object;
-
-    cache_shard_lock(o->shard);
+    cache_shard_lock(f->object->shard);
     EL_ASSERT(room->block->is_room && room->block->filler == f);
-    cache_block_pin_locked(o, room->block);
-    block_done_locked(o, room->block);
-    cache_fill_unpause_and_unlock(o);
+    cache_block_pin_locked(f->object, room->block);
+    room_failed_and_unlock(f, room);
+    cache_fill_unref(f);
 }
 
 void cache_room_free(struct cache_object *o, const struct cache_room *room)
@@ -792,7 +979,7 @@ static void wake_all_locked(struct cache_fill *f, enum el_err code, const struct
             continue;
         r->is_waiting = false;
         r->is_due = true;
-        if (code != EL_OK && !cache_fill_is_coming_locked(r)) {
+        if (code != EL_OK && !f->is_run && !cache_fill_is_coming_locked(r)) {
             r->failed = f->ticket;
             r->shuns_disk |= code == EL_EDISK;
             if (err != NULL)
@@ -830,14 +1017,16 @@ void cache_fill_done(struct cache_fill *f, enum el_err code, const struct el_err
 {
     struct cache_object *o = f->object, *replaced[CACHE_MAX_VARIANTS];
     struct cache *c = o->cache;
+    struct cache_fill_watch *watch = f->watch;
+    uint64_t position;
     size_t n;
     bool was_in_index, is_dead;
 
     EL_ASSERT(f->magic == FILL_MAGIC && !f->is_over);
     cache_shard_lock(o->shard);
     code = outcome_locked(f, code);
-    f->is_over = true;
-    el_list_remove(&f->link);
+    fill_leave_locked(f);
+    position = f->position;
     was_in_index = conclude_locked(o, code, f->position);
     settle_block_locked(f);
     publish_whole_locked(o, replaced, &n);
@@ -846,11 +1035,45 @@ void cache_fill_done(struct cache_fill *f, enum el_err code, const struct el_err
     cache_fill_unpause_and_unlock(o); /* those that waited for the block it had */
     while (n > 0)
         cache_object_replaced(replaced[--n]);
-    if (is_dead && c->l2 != NULL)
-        cache_l2_forget(c->l2, o);
+    if (is_dead)
+        cache_object_died(o);
     if (was_in_index)
         cache_object_unref(o);
-    atomic_fetch_sub(&c->n_running, 1);
-    fill_unref(f);
+    if (watch != NULL)
+        watch->over(watch, code, code == EL_OK ? NULL : err, position);
+    cache_fill_unref(f);
     cache_fill_feed_starved(c);
+}
+
+/* ---- another source instead ---- */
+
+/* What is left of the fill, as one of that source. NULL: nothing is. */
+static struct cache_fill *successor_locked(struct cache_fill *f, struct cache_source *to)
+{
+    uint64_t first = f->position, end = f->end;
+    struct cache_fill *next;
+
+    if (first >= end)
+        return NULL;
+    if (!is_exact(f) && !to->ops->is_wide)
+        fit_into_hole_locked(f->object, f->shuns_disk, &first, &end);
+    next = fill_new_locked(f->object, f->ticket, to, first, end);
+    next->shuns_disk = f->shuns_disk;
+    return next;
+}
+
+void cache_fill_hand_over(struct cache_fill *f, struct cache_source *to)
+{
+    struct cache_object *o = f->object;
+    struct cache_fill *next;
+
+    EL_ASSERT(f->magic == FILL_MAGIC && !f->is_over && !f->is_run && f->block == NULL);
+    cache_shard_lock(o->shard);
+    fill_leave_locked(f);
+    next = successor_locked(f, to);
+    wake_all_locked(f, EL_OK, NULL); /* it may reach less far: they look again */
+    cache_fill_unpause_and_unlock(o);
+    if (next != NULL)
+        cache_fill_start(next);
+    cache_fill_unref(f);
 }

@@ -182,9 +182,10 @@ bool cache_object_publish(struct cache_object *o)
 {
     struct cache_object *replaced[CACHE_MAX_VARIANTS];
     size_t n = 0;
-    bool is_public;
+    bool is_public, was_public;
 
     cache_shard_lock(o->shard);
+    was_public = o->in_index;
     if (o->is_whole_only && !(o->is_kept && cache_object_is_complete_locked(o))) {
         o->wants_index = !o->is_dead && o->is_kept;
         is_public = o->wants_index;
@@ -194,6 +195,8 @@ bool cache_object_publish(struct cache_object *o)
     cache_shard_unlock(o->shard);
     while (n > 0)
         cache_object_replaced(replaced[--n]);
+    if (is_public && !was_public)
+        cache_tell_published(o);
     cache_evict_step(o->cache);
     return is_public;
 }
@@ -206,8 +209,7 @@ void cache_object_kill(struct cache_object *o)
     o->is_dead = true;
     was_in_index = cache_index_remove_locked(o);
     cache_shard_unlock(o->shard);
-    if (o->cache->l2 != NULL)
-        cache_l2_forget(o->cache->l2, o);
+    cache_object_died(o);
     if (was_in_index)
         cache_object_unref(o);
 }

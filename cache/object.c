@@ -233,6 +233,7 @@ void cache_block_drop_locked(struct cache_object *o, uint64_t block)
     o->blocks--;
     o->shard->n_blocks--;
     o->is_kept = false;
+    o->gaps++;
     EL_ASSERT(b->filler == NULL);
     b->object = NULL;
     cache_block_free_orphan_locked(o->cache, b);
@@ -342,7 +343,7 @@ bool cache_object_pin_locked(struct cache_object *o, uint64_t spare)
     EL_ASSERT(!o->is_whole_only);
     if (o->is_pinned)
         return true;
-    if (o->cache->l2 == NULL)
+    if (!o->has_id)
         cache_object_id_of(cache_object_url(o), o->meta, o->length, &o->id);
     o->is_pinned = cache_pins_add(o->cache->pins, &o->id, o->length, spare);
     return o->is_pinned;
@@ -412,7 +413,8 @@ struct cache_object *cache_object_new(struct cache *c, struct el_str url, struct
     el_list_init(&o->link);
     el_list_init(&o->fills);
     el_list_init(&o->readers);
-    if (c->l2 != NULL && !o->is_whole_only)
+    o->has_id = (c->l2 != NULL || c->conf.listener != NULL) && !o->is_whole_only;
+    if (o->has_id)
         cache_object_id_of(url, meta, length, &o->id);
     o->charged = cost_of(o, meta);
     cache_arena_charge(c->arena, o->charged);
@@ -474,11 +476,22 @@ void cache_object_unref(struct cache_object *o)
     cache_fill_feed_starved(c);
 }
 
-void cache_object_replaced(struct cache_object *o)
+void cache_object_died(struct cache_object *o)
 {
     if (o->cache->l2 != NULL)
         cache_l2_forget(o->cache->l2, o);
+    cache_tell_killed(o);
+}
+
+void cache_object_replaced(struct cache_object *o)
+{
+    cache_object_died(o);
     cache_object_unref(o);
+}
+
+const struct cache_object_id *cache_object_id(const struct cache_object *o)
+{
+    return o->has_id ? &o->id : NULL;
 }
 
 struct el_str cache_object_url(const struct cache_object *o)
@@ -510,8 +523,10 @@ void cache_object_freshen(struct cache_object *o, struct cache_meta *meta)
 {
     int64_t cost = cost_of(o, meta);
     struct cache_meta *old;
+    bool in_index;
 
     cache_shard_lock(o->shard);
+    in_index = o->in_index;
     old = o->meta;
     o->meta = cache_meta_ref(meta);
     cache_arena_charge(o->cache->arena, cost - o->charged);
@@ -520,6 +535,8 @@ void cache_object_freshen(struct cache_object *o, struct cache_meta *meta)
     cache_meta_unref(old);
     if (o->cache->l2 != NULL)
         cache_l2_freshen(o->cache->l2, o);
+    if (in_index)
+        cache_tell_published(o);
 }
 
 bool cache_object_is_complete_locked(const struct cache_object *o)
@@ -562,4 +579,48 @@ bool cache_object_has(struct cache_object *o, uint64_t first, uint64_t end)
     }
     cache_shard_unlock(o->shard);
     return has;
+}
+
+/* At most 64 blocks from the first one on. */
+static uint64_t map_locked(struct cache_object *o, uint64_t first, size_t n)
+{
+    uint64_t bits = 0;
+
+    for (uint64_t i = 0; i < n; i++) {
+        const struct cache_block *b = cache_block_find_locked(o, first + i);
+        bool is_there = cache_disk_has_locked(o, first + i) ||
+                        (b != NULL && cache_block_is_whole(o, first + i, b));
+
+        bits |= (uint64_t)is_there << i;
+    }
+    return bits;
+}
+
+/* Of a large map a part at a time, so that nobody waits for all of it. */
+#define MAP_STEP 64
+
+void cache_object_map(struct cache_object *o, uint64_t first_block, size_t n, uint64_t *ret_bits)
+{
+    size_t words = (n + 63) / 64;
+
+    for (size_t at = 0; at < words; at += MAP_STEP) {
+        cache_shard_lock(o->shard);
+        for (size_t i = at; i < words && i < at + MAP_STEP; i++)
+            ret_bits[i] = map_locked(o, first_block + 64 * i, el_min_size(64, n - 64 * i));
+        cache_shard_unlock(o->shard);
+    }
+}
+
+bool cache_object_digest(struct cache_object *o, uint64_t block, struct el_digest *ret)
+{
+    const struct cache_block *b;
+    bool is_whole;
+
+    cache_shard_lock(o->shard);
+    b = cache_block_find_locked(o, block);
+    is_whole = b != NULL && cache_block_is_whole(o, block, b) && b->has_digest;
+    if (is_whole)
+        *ret = b->digest;
+    cache_shard_unlock(o->shard);
+    return is_whole;
 }

@@ -27,6 +27,8 @@
 #include "cache/policy.h"
 
 #define CACHE_SHARDS 64
+/* A fill that is further away than this is not waited for: a nearer one is started. */
+#define CACHE_NEAR_BYTES (16 * EL_MIB)
 
 struct cache_block {
     struct cache_object *object; /* NULL: orphan */
@@ -34,7 +36,7 @@ struct cache_block {
     uint32_t lo, hi; /* the bytes that are there, from the block's start */
     uint32_t pins;
     uint32_t number;           /* in the object */
-    struct cache_fill *filler; /* who is writing it, NULL: nobody */
+    struct cache_fill *filler; /* who is writing it, NULL: nobody; referenced when it is a room */
     bool is_exposed;           /* given out for sendfile */
     bool is_room;              /* its filler brings it as a whole */
     bool is_offered;           /* to the SSD tier, which has not written it yet */
@@ -69,7 +71,8 @@ struct cache_object {
     char *url; /* owned */
     size_t url_n;
     uint64_t hash;
-    struct cache_object_id id; /* on disk; zeroed without the SSD tier, until it is pinned */
+    struct cache_object_id id; /* zeroed while nobody needs it: has_id */
+    bool has_id;               /* immutable; the id is as well then */
     /* under the shard's mutex */
     struct el_list link; /* in its entry */
     struct cache_meta *meta;
@@ -80,6 +83,8 @@ struct cache_object {
     bool is_wrong;   /* its bytes are not the origin's: nobody gets any more of them */
     bool is_pinned;  /* and holds its pin */
     struct el_list fills, readers;
+    unsigned n_wide;           /* of the fills */
+    uint64_t gaps;             /* counts blocks that left, or came to nothing */
     struct cache_chunk *first; /* chunk 0 */
     struct cache_chunk_page **pages;
     size_t n_pages;
@@ -129,9 +134,17 @@ struct cache_fill {
     /* under the shard's mutex */
     struct el_list link; /* of the object; not in it once done */
     uint64_t position, end;
-    uint64_t limit;                      /* how far demand lets it go */
+    uint64_t limit; /* how far demand lets it go */
+    /* of a wide one: what cache_fill_demand() has said last */
+    uint64_t told_end, urgent;
+    bool is_idle;                        /* WAIT */
+    uint64_t seen_gaps;                  /* the object's at that moment */
     struct cache_block *block;           /* being written */
     bool is_paused, is_stopped, is_over; /* stopped: nobody wanted the rest */
+    /* immutable */
+    bool is_run;                    /* ordered: demand does not matter */
+    bool shuns_disk;                /* what the disk has is brought too */
+    struct cache_fill_watch *watch; /* of a run */
     /* under cache->starved_mtx */
     struct el_list starved;
 };
@@ -141,9 +154,12 @@ struct cache {
     struct cache_arena *arena;
     struct cache_l2 *l2; /* NULL: none */
     struct cache_pins *pins;
-    uint64_t window;       /* how far a fill may run ahead of its foremost reader */
-    uint64_t whole_window; /* the same where what was passed over cannot be fetched again */
-    uint64_t whole_limit;  /* longest object that is kept as a whole */
+    uint64_t window;         /* how far a fill may run ahead of its foremost reader */
+    uint64_t whole_window;   /* the same where what was passed over cannot be fetched again */
+    uint64_t wide_window;    /* the same of fills of wide sources, */
+    uint64_t wide_bytes;     /* and all of these together */
+    _Atomic uint64_t n_wide; /* such fills that run */
+    uint64_t whole_limit;    /* longest object that is kept as a whole */
     struct cache_shard shards[CACHE_SHARDS];
     _Atomic uint64_t moment;
     _Atomic bool is_evicting; /* above the upper watermark, not yet below the lower one */
@@ -155,6 +171,14 @@ struct cache {
         struct el_counter *fills, *starved, *evicted_blocks, *evicted_bytes;
     } count;
 };
+
+/* To whole blocks; of what is unknown nothing else. */
+static inline uint64_t cache_round_up(uint64_t bytes)
+{
+    return bytes > UINT64_MAX - CACHE_BLOCK_BYTES
+               ? bytes
+               : (bytes + CACHE_BLOCK_BYTES - 1) / CACHE_BLOCK_BYTES * CACHE_BLOCK_BYTES;
+}
 
 /* ---- object.c: the shard's mutex is held where the name ends in _locked ---- */
 
@@ -204,6 +228,15 @@ uint64_t cache_object_next_block_locked(struct cache_object *o, uint64_t block, 
 
 /* Another version has its place in the index: drops the index's reference. */
 void cache_object_replaced(struct cache_object *o);
+/* It is dead, and no lookup finds it: others have to know. No lock is held. */
+void cache_object_died(struct cache_object *o);
+
+/* ---- tell.c: the listener, if there is one; no lock is held ---- */
+
+void cache_tell_block(struct cache_object *o, uint64_t block, const struct el_digest *digest);
+void cache_tell_lost(struct cache *c, const struct cache_object_id *id, uint64_t chunk);
+void cache_tell_published(struct cache_object *o);
+void cache_tell_killed(struct cache_object *o);
 
 /* ---- index.c ---- */
 
@@ -238,6 +271,10 @@ void cache_loaded(struct cache *c, struct el_str url);
 
 /* A fill that will bring the byte soon enough to be waited for. */
 bool cache_fill_is_coming_locked(const struct cache_reader *r);
+/* The reader waits for what is coming: those fills are to know that may choose what comes first. */
+void cache_fill_wait_for_locked(const struct cache_reader *r);
+/* Whether it counts as a reason for the fill to go on. */
+bool cache_fill_is_for(const struct cache_fill *f, const struct cache_reader *r);
 /* As below, of what the disk has there; NULL: nothing that the reader could use. */
 struct cache_fill *cache_fill_from_disk_locked(struct cache_reader *r);
 /*
@@ -256,6 +293,28 @@ void cache_fill_start(struct cache_fill *f); /* drops the reference */
 void cache_fill_unpause_and_unlock(struct cache_object *o);
 /* Fills that wait for memory try again. No lock is held. */
 void cache_fill_feed_starved(struct cache *c);
+/* Memory for a block of the fill. False: there is none, resume() will come. No lock is held. */
+bool cache_fill_take_slot(struct cache_fill *f, uint64_t block, struct cache_slot *ret);
+/* A block of the fill's own, of which nothing is there yet. */
+void cache_fill_attach_locked(struct cache_fill *f, struct cache_block *b, uint64_t block,
+                              uint32_t lo);
+/* Drops what is there of the block, of which nobody brings the rest. */
+void cache_fill_drop_part_locked(struct cache_object *o, uint64_t block);
+/* Gives the block, which is attached, out as a room. */
+void cache_fill_make_room_locked(struct cache_fill *f, struct cache_block *b,
+                                 struct cache_room *ret);
+
+/* ---- fill_wide.c ---- */
+
+bool cache_fill_is_wide(const struct cache_fill *f);
+/* How far such fills run ahead of their readers now. */
+uint64_t cache_fill_wide_window(const struct cache *c);
+/* Whether a reader at the position, which has missed it, can wait for that wide fill. */
+bool cache_fill_wide_brings_locked(const struct cache_fill *f, uint64_t position);
+/* It does. */
+void cache_fill_wide_join_locked(struct cache_fill *f, const struct cache_reader *r);
+/* Whether cache_fill_demand() would say something else now. */
+bool cache_fill_wide_changed_locked(struct cache_fill *f);
 
 /* ---- operate.c: for l2_operate.c ---- */
 

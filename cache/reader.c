@@ -12,24 +12,38 @@
 /* Fills that a reader starts without its position moving, before it gives up. */
 #define MAX_ATTEMPTS 3
 
-void cache_reader_open(struct cache_reader *r, struct cache_object *o, struct cache_ticket *t,
-                       uint64_t first, uint64_t end)
+static void set_range(struct cache_reader *r, uint64_t first, uint64_t end)
 {
-    r->object = cache_object_ref(o);
-    r->ticket = t != NULL ? cache_ticket_ref(t) : NULL;
     r->first = r->position = first;
     r->end = end;
     r->is_waiting = r->is_due = false;
-    r->pinned = NULL;
     r->attempts = 0;
     r->err = r->failure = (struct el_error){ 0 };
     r->failed = NULL;
     r->shuns_disk = false;
     r->from = 0;
-    r->opened = atomic_load(&o->cache->moment);
+    r->opened = atomic_load(&r->object->cache->moment);
+}
+
+void cache_reader_open(struct cache_reader *r, struct cache_object *o, struct cache_ticket *t,
+                       uint64_t first, uint64_t end)
+{
+    r->object = cache_object_ref(o);
+    r->ticket = t != NULL ? cache_ticket_ref(t) : NULL;
+    r->pinned = NULL;
+    set_range(r, first, end);
     cache_shard_lock(o->shard);
     el_list_append(&o->readers, &r->link);
     cache_fill_unpause_and_unlock(o);
+}
+
+void cache_reader_seek(struct cache_reader *r, uint64_t first, uint64_t end)
+{
+    EL_ASSERT(r->pinned == NULL);
+    cache_shard_lock(r->object->shard);
+    set_range(r, first, end);
+    cache_fill_unpause_and_unlock(r->object);
+    el_msgq_cancel(r->queue, &r->msg); /* what it waited for */
 }
 
 /* The readable run at the position. */
@@ -39,9 +53,11 @@ static bool find_span_locked(struct cache_reader *r, size_t sendfile_from, struc
     uint64_t block = r->position / CACHE_BLOCK_BYTES;
     uint32_t off = (uint32_t)(r->position % CACHE_BLOCK_BYTES);
     struct cache_block *b = cache_block_find_locked(o, block);
+    bool is_whole = b != NULL && cache_block_is_whole(o, block, b) && b->has_digest;
 
-    if (b == NULL || off < b->lo || off >= b->hi)
+    if (b == NULL || off < b->lo || off >= b->hi || (r->wants_whole && !is_whole))
         return false;
+    ret->digest = is_whole ? &b->digest : NULL;
     ret->mem = b->slot.mem + off;
     ret->n = (size_t)el_min_u64(b->hi - off, r->end - r->position);
     ret->fd = -1;
@@ -84,6 +100,7 @@ static enum cache_read miss_locked(struct cache_reader *r, struct cache_fill **r
 
     if (cache_fill_is_coming_locked(r)) {
         r->is_waiting = true;
+        cache_fill_wait_for_locked(r);
         return CACHE_READ_WAIT;
     }
     *ret_new = cache_fill_from_disk_locked(r);
@@ -136,7 +153,10 @@ enum cache_read cache_reader_next(struct cache_reader *r, size_t sendfile_from,
         read = found_locked(r, &fresh);
     else
         read = miss_locked(r, &fresh);
-    cache_shard_unlock(o->shard);
+    if (read == CACHE_READ_WAIT)
+        cache_fill_unpause_and_unlock(o); /* that somebody waits may change what comes first */
+    else
+        cache_shard_unlock(o->shard);
     if (fresh != NULL)
         cache_fill_start(fresh);
     return read;

@@ -181,17 +181,23 @@ static inline void free_nothing(struct cache_ticket *t)
     (void)t;
 }
 
-static inline void client_open(struct world *w, struct client *c, struct cache_object *o,
-                               uint64_t first, uint64_t end)
+/* The client's ticket, which lasts as long as the client. */
+static inline struct cache_ticket *ticket_of(struct client *c)
 {
-    c->wakes = 0;
     if (c->ticket.free == NULL) {
         atomic_init(&c->ticket.refs, 1);
         c->ticket.free = free_nothing;
     }
+    return &c->ticket;
+}
+
+static inline void client_open(struct world *w, struct client *c, struct cache_object *o,
+                               uint64_t first, uint64_t end)
+{
+    c->wakes = 0;
     el_msg_init(&c->r.msg, on_wake);
     c->r.queue = w->queue;
-    cache_reader_open(&c->r, o, &c->ticket, first, end);
+    cache_reader_open(&c->r, o, ticket_of(c), first, end);
 }
 
 /* Reads and checks all that can be read now, at most max bytes; what the reader said last. */
