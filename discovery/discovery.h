@@ -65,3 +65,29 @@ enum el_err disc_provider_dns(struct el_str names, struct disc_provider **ret,
                               struct el_error *err);
 /* The living members that can be connected to. Borrows m until it is freed. */
 struct disc_provider *disc_provider_gossip(const struct disc_members *m);
+
+/* What the options say. Values that the mode does not use are an error, as one of them is wrong. */
+struct disc_sources {
+    /*
+     * "auto", "gossip": whatever is given, nothing at all included (a first node waits for others);
+     * "static": the seeds, as they are; "dns": the seeds, each of which may stand for many
+     * addresses; "file": the file.
+     */
+    struct el_str mode;
+    struct el_str seeds; /* discovery.seeds: addresses separated by commas */
+    struct el_str file;  /* discovery.file: its path */
+};
+
+#define DISC_MAX_PROVIDERS 3u
+
+struct disc_providers {
+    struct disc_provider *v[DISC_MAX_PROVIDERS];
+    size_t n;
+};
+
+enum el_err disc_providers_of(const struct disc_sources *from, struct disc_providers *ret,
+                              struct el_error *err);
+/* Asks all of them; the error is that of the first that has one. */
+enum el_err disc_providers_poll(const struct disc_providers *set, int64_t wall_ms,
+                                struct disc_seeds *seeds, struct el_error *err);
+void disc_providers_deinit(struct disc_providers *set);
