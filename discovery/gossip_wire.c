@@ -68,10 +68,8 @@ static bool take_update(struct el_bytes *in, struct disc_update *u)
     if (!u->has_fields)
         u->hash = el_bytes_u64(in);
     u->incarnation = el_bytes_u64(in);
-    if (u->has_fields) {
+    if (u->has_fields)
         take_card(in, &u->fields);
-        u->hash = disc_id_hash(u->fields.id);
-    }
     if (u->state == DISC_SUSPECT)
         u->accuser = el_bytes_u64(in);
     return true;
@@ -79,7 +77,11 @@ static bool take_update(struct el_bytes *in, struct disc_update *u)
 
 bool disc_update_next(struct el_bytes *rest, struct disc_update *ret)
 {
-    return rest->rest.n > 0 && take_update(rest, ret) && !rest->is_bad;
+    if (rest->rest.n == 0 || !take_update(rest, ret) || rest->is_bad)
+        return false;
+    if (ret->has_fields)
+        ret->hash = disc_id_hash(ret->fields.id);
+    return true;
 }
 
 void disc_list_put(struct el_buf *out, uint16_t bucket, uint16_t count)

@@ -144,7 +144,15 @@ struct disc_members *disc_members_new(const struct disc_members_conf *conf)
 static void drop_seeds(struct disc_members *m)
 {
     while (m->n_seeds > 0)
-        free(m->seed[--m->n_seeds]);
+        free(m->seed[--m->n_seeds].address);
+}
+
+static struct disc_seed *seed_of(struct disc_members *m, struct el_str address)
+{
+    for (size_t i = 0; i < m->n_seeds; i++)
+        if (el_str_eq(el_str_of(m->seed[i].address), address))
+            return &m->seed[i];
+    return NULL;
 }
 
 void disc_members_free(struct disc_members *m)
@@ -170,12 +178,29 @@ void disc_members_free(struct disc_members *m)
 void disc_members_set_seeds(struct disc_members *m, const struct el_str *address, size_t n,
                             uint64_t now_ms)
 {
+    struct disc_seed next[MAX_SEEDS];
+
     m->now_ms = now_ms;
+    n = el_min_size(n, MAX_SEEDS);
+    for (size_t i = 0; i < n; i++) {
+        const struct disc_seed *before = seed_of(m, address[i]);
+
+        next[i] = (struct disc_seed){ .address = el_strndup(address[i].p, address[i].n),
+                                      .hash = before != NULL ? before->hash : 0 };
+    }
     drop_seeds(m);
-    for (size_t i = 0; i < n && i < MAX_SEEDS; i++)
-        m->seed[m->n_seeds++] = el_strndup(address[i].p, address[i].n);
+    memcpy(m->seed, next, n * sizeof(*next));
+    m->n_seeds = n;
     if (m->roster.n_live == 1)
         m->heal_due_ms = now_ms;
+}
+
+void disc_members_reached(struct disc_members *m, struct el_str address, uint64_t who)
+{
+    struct disc_seed *seed = seed_of(m, address);
+
+    if (seed != NULL)
+        seed->hash = who;
 }
 
 void disc_members_leave(struct disc_members *m, uint64_t now_ms)

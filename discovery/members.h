@@ -58,6 +58,11 @@ void disc_members_free(struct disc_members *m); /* NULL is fine */
 /* Where others may be found: addresses "host:port", replacing those given before. */
 void disc_members_set_seeds(struct disc_members *m, const struct el_str *address, size_t n,
                             uint64_t now_ms);
+/*
+ * A link made to the address of a seed has proved to be `who`, which may be this node itself. Seeds
+ * where a living member was found are left alone, whatever address that gives as its own.
+ */
+void disc_members_reached(struct disc_members *m, struct el_str address, uint64_t who);
 /* Tells others that this node goes; what is then to be sent should be sent before it does. */
 void disc_members_leave(struct disc_members *m, uint64_t now_ms);
 

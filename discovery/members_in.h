@@ -26,6 +26,7 @@
 #define FORGET_MS       (24u * 3600u * 1000u)
 #define SLEPT_MS        1500u /* later than due by this: this node did not run */
 #define SUSPECT_LEAST   2u    /* rounds of PROBE_MS, times log10 of the members */
+#define SUSPECTS_MS     100u  /* between two looks at those whose time may be over */
 #define SUSPECT_MOST    4u    /* times the least, as long as nobody else suspects it */
 
 #define MAX_PROBES     8u
@@ -66,6 +67,11 @@ struct disc_suspicion {
     uint64_t accuser[MAX_ACCUSERS];
 };
 
+struct disc_seed {
+    char *address;
+    uint64_t hash; /* of whom a link to it reached last; 0: nobody yet */
+};
+
 struct disc_members {
     struct disc_cards *cards;
     const struct disc_card *self; /* shared; slot 0 of the roster is this node's */
@@ -91,7 +97,7 @@ struct disc_members {
     struct disc_suspicion *suspicion;
     size_t n_suspicions, suspicions_cap;
     uint64_t suspicion_due_ms; /* no later than the first of them */
-    char *seed[MAX_SEEDS];
+    struct disc_seed seed[MAX_SEEDS];
     size_t n_seeds;
     uint64_t conflict_ms; /* when it was last reported */
 

@@ -223,6 +223,14 @@ static void relay(struct disc_members *m, uint64_t from, const struct disc_messa
     send_probe(m, target->card, r->sequence);
 }
 
+static bool is_helper(const struct disc_probe *p, uint64_t hash)
+{
+    for (unsigned i = 0; i < p->helpers; i++)
+        if (p->helper[i] == hash)
+            return true;
+    return false;
+}
+
 static void acked(struct disc_members *m, uint64_t from, const struct disc_message *msg)
 {
     struct disc_probe *p = probe_of(m, msg->sequence);
@@ -235,9 +243,9 @@ static void acked(struct disc_members *m, uint64_t from, const struct disc_messa
     }
     if (p == NULL)
         return;
-    if (!is_negative)
+    if (!is_negative && (from == p->target || is_helper(p, from)))
         answered(m, p, from);
-    else if (++p->negative == p->helpers)
+    else if (is_negative && is_helper(p, from) && ++p->negative == p->helpers)
         failed(m, p); /* all have said so: there is nothing to wait for */
 }
 

@@ -4,6 +4,7 @@
 
 #define FIRST_SLOTS 16u
 #define PICK_TRIES  24u
+#define GROWTH      8u /* by one part in so many: rosters are large and grow rarely */
 
 void disc_roster_init(struct disc_roster *r)
 {
@@ -30,9 +31,29 @@ static void *resize(void *p, size_t n, size_t bytes)
 
 /* ---- the index ---- */
 
+_Static_assert(DISC_MAX_MEMBERS <= UINT16_MAX, "a slot + 1 has 16 bits");
+
 static uint32_t home_of(const struct disc_roster *r, uint64_t hash)
 {
     return (uint32_t)hash & (r->index_cap - 1);
+}
+
+static uint32_t entry_of(uint64_t hash, uint32_t slot)
+{
+    return (uint32_t)(hash >> 48) << 16 | (slot + 1);
+}
+
+/* Of an entry that is not empty. */
+static uint32_t slot_of(uint32_t entry)
+{
+    return (entry & UINT16_MAX) - 1;
+}
+
+/* Records and cards of others are not touched on the way: they are far from each other in memory.
+ */
+static bool is_entry_of(const struct disc_roster *r, uint32_t entry, uint64_t hash)
+{
+    return entry >> 16 == hash >> 48 && r->v[slot_of(entry)].card->hash == hash;
 }
 
 /* Where the hash is, or where it would go. */
@@ -40,17 +61,16 @@ static uint32_t place_of(const struct disc_roster *r, uint64_t hash)
 {
     uint32_t at = home_of(r, hash);
 
-    while (r->index[at] != 0 && r->v[r->index[at] - 1].card->hash != hash)
+    while (r->index[at] != 0 && !is_entry_of(r, r->index[at], hash))
         at = (at + 1) & (r->index_cap - 1);
     return at;
 }
 
 uint32_t disc_roster_find(const struct disc_roster *r, uint64_t hash)
 {
-    if (r->n == 0)
-        return DISC_NO_SLOT;
-    /* An empty place holds 0, one less than which is DISC_NO_SLOT. */
-    return r->index[place_of(r, hash)] - 1;
+    uint32_t entry = r->n == 0 ? 0 : r->index[place_of(r, hash)];
+
+    return entry == 0 ? DISC_NO_SLOT : slot_of(entry);
 }
 
 static void index_again(struct disc_roster *r)
@@ -60,7 +80,7 @@ static void index_again(struct disc_roster *r)
     r->index = el_alloc(r->index_cap * sizeof(*r->index));
     for (uint32_t i = 0; i < r->n_slots; i++)
         if (r->v[i].card != NULL)
-            r->index[place_of(r, r->v[i].card->hash)] = i + 1;
+            r->index[place_of(r, r->v[i].card->hash)] = entry_of(r->v[i].card->hash, i);
 }
 
 /* Moves up what the gap would hide: no marks are left behind. */
@@ -69,7 +89,7 @@ static void unindex(struct disc_roster *r, uint64_t hash)
     uint32_t gap = place_of(r, hash), mask = r->index_cap - 1;
 
     for (uint32_t at = (gap + 1) & mask; r->index[at] != 0; at = (at + 1) & mask) {
-        uint32_t home = home_of(r, r->v[r->index[at] - 1].card->hash);
+        uint32_t home = home_of(r, r->v[slot_of(r->index[at])].card->hash);
 
         if (((at - home) & mask) < ((at - gap) & mask))
             continue;
@@ -147,7 +167,7 @@ static uint32_t free_slot(struct disc_roster *r)
         return i;
     }
     if (r->n_slots == r->cap) {
-        r->cap = r->cap == 0 ? FIRST_SLOTS : r->cap + r->cap / 4;
+        r->cap = r->cap == 0 ? FIRST_SLOTS : r->cap + r->cap / GROWTH;
         r->v = resize(r->v, r->cap, sizeof(*r->v));
     }
     memset(&r->v[r->n_slots], 0, sizeof(*r->v));
@@ -174,7 +194,7 @@ uint32_t disc_roster_add(struct disc_roster *r, const struct disc_card *card, ui
     if (r->n > r->index_cap / 8 * 6)
         index_again(r); /* with the new one */
     else
-        r->index[place_of(r, card->hash)] = slot + 1;
+        r->index[place_of(r, card->hash)] = entry_of(card->hash, slot);
     count(r, &r->v[slot], true);
     sum_toggle(r, &r->v[slot]);
     return slot;
@@ -238,9 +258,9 @@ uint32_t disc_roster_pick(const struct disc_roster *r, struct el_rng *rng,
     return DISC_NO_SLOT;
 }
 
-static void swap(uint32_t *v, uint32_t a, uint32_t b)
+static void swap(uint16_t *v, uint32_t a, uint32_t b)
 {
-    uint32_t tmp = v[a];
+    uint16_t tmp = v[a];
 
     v[a] = v[b];
     v[b] = tmp;
@@ -249,10 +269,10 @@ static void swap(uint32_t *v, uint32_t a, uint32_t b)
 static void ring_append(struct disc_roster *r, uint32_t slot)
 {
     if (r->n_ring == r->ring_cap) {
-        r->ring_cap = r->ring_cap == 0 ? FIRST_SLOTS : r->ring_cap + r->ring_cap / 4;
+        r->ring_cap = r->ring_cap == 0 ? FIRST_SLOTS : r->ring_cap + r->ring_cap / GROWTH;
         r->ring = resize(r->ring, r->ring_cap, sizeof(*r->ring));
     }
-    r->ring[r->n_ring++] = slot;
+    r->ring[r->n_ring++] = (uint16_t)slot;
 }
 
 static bool is_probed(const struct disc_record *m)
@@ -287,6 +307,10 @@ uint32_t disc_roster_next(struct disc_roster *r, struct el_rng *rng)
 
 void disc_roster_enlist(struct disc_roster *r, struct el_rng *rng, uint32_t slot)
 {
+    if (r->n_ring >= 2 * r->n + FIRST_SLOTS) {
+        deal(r, rng); /* members come and go faster than a round takes: it would grow for ever */
+        return;
+    }
     ring_append(r, slot);
     swap(r->ring, r->n_ring - 1, r->ring_at + (uint32_t)el_rng_below(rng, r->n_ring - r->ring_at));
 }

@@ -3,7 +3,7 @@
  * roster: the table of members of one node, the dead who are remembered included. Pure: it stores,
  * finds and sums; hear.c decides.
  *
- * 24 bytes a record, about 6 for the index and 4 for the order of probing; the card is about 110
+ * 24 bytes a record, about 6 for the index and 2 for the order of probing; the card is about 150
  * more, shared by all rosters of a process.
  *
  * A slot stays a member's until it is removed. `ticket` changes whenever the record does, so that
@@ -30,12 +30,12 @@ struct disc_record {
 struct disc_roster {
     struct disc_record *v;
     uint32_t n_slots, cap;
-    uint32_t *index; /* slot + 1, by hash; open addressing */
+    uint32_t *index; /* 16 bits of the hash, slot + 1 (0: empty); open addressing */
     uint32_t index_cap;
     uint32_t n;      /* records */
     uint32_t n_live; /* alive or suspect */
     uint32_t n_gone; /* dead, not left: they may come back */
-    uint32_t *ring;  /* slots in the order in which they are probed */
+    uint16_t *ring;  /* slots in the order in which they are probed */
     uint32_t n_ring, ring_cap, ring_at;
     uint64_t sum[DISC_SUMS]; /* of the live, by the first bits of their hash */
 };

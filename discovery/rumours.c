@@ -104,4 +104,8 @@ void disc_rumours_tell(struct disc_rumours *q, const struct disc_roster *r, stru
         if (++x.told < limit)
             *at(q, q->n++) = x;
     }
+    if (q->n == 0) {
+        disc_rumours_deinit(q);
+        disc_rumours_init(q);
+    }
 }

@@ -8,7 +8,11 @@
 
 #include "discovery/roster.h"
 
-#define DISC_MAX_RUMOURS 8192u /* a power of two; the most told are dropped beyond */
+/*
+ * A power of two; the most told are dropped beyond. When very much changes at once (a cluster that
+ * starts, a half that is gone) comparing states is cheaper than telling each change so many times.
+ */
+#define DISC_MAX_RUMOURS 1024u
 
 struct disc_rumour {
     uint64_t accuser; /* of a suspicion */
@@ -18,7 +22,7 @@ struct disc_rumour {
     bool with_card; /* who hears it may not know the member as it is now */
 };
 
-/* A ring: the front is told first. */
+/* A ring: the front is told first. No memory is held while there is nothing to tell. */
 struct disc_rumours {
     struct disc_rumour *v;
     uint32_t front, n, cap;
@@ -29,7 +33,7 @@ void disc_rumours_deinit(struct disc_rumours *q);
 /* The record of the slot has just changed. */
 void disc_rumours_add(struct disc_rumours *q, const struct disc_roster *r, uint32_t slot,
                       bool with_card, uint64_t accuser);
-/* Appends updates to *out until it holds `max` bytes or each was told once. */
+/* Appends updates to *out until it holds `max` bytes, or each was told once. */
 void disc_rumours_tell(struct disc_rumours *q, const struct disc_roster *r, struct el_buf *out,
                        size_t max);
 /* The record as an update. */

@@ -40,11 +40,17 @@ static enum el_err load(const char *path, struct el_buf *text, struct el_error *
     el_buf_clear(text);
     if (fd < 0)
         return errno == ENOENT ? EL_OK : el_fail(err, EL_ESYS, errno, "open %s", path);
-    while (text->n < MAX_BYTES && (n = read(fd, bytes, sizeof(bytes))) > 0)
+    while (text->n <= MAX_BYTES && (n = read(fd, bytes, sizeof(bytes))) > 0)
         el_buf_add(text, bytes, (size_t)n);
     sys = errno;
     (void)close(fd); /* nothing was written */
-    return n < 0 ? el_fail(err, EL_ESYS, sys, "read %s", path) : EL_OK;
+    if (n < 0)
+        return el_fail(err, EL_ESYS, sys, "read %s", path);
+    if (text->n > MAX_BYTES) {
+        el_buf_clear(text); /* its last line may be half of one */
+        return el_fail(err, EL_ECONF, 0, "%s has more than %u bytes", path, MAX_BYTES);
+    }
+    return EL_OK;
 }
 
 /* False: the line is none that counts. */

@@ -30,10 +30,20 @@ static uint64_t patience_ms(const struct disc_members *m, unsigned others)
     return least + (SUSPECT_MOST - 1) * least * left_permille[others] / 1000;
 }
 
+/*
+ * All are looked at together, and not each when its time is over: half of a large cluster may be
+ * suspect at once.
+ */
+static void look_at(struct disc_members *m, uint64_t due_ms)
+{
+    due_ms = el_max_u64(due_ms, m->now_ms + SUSPECTS_MS);
+    m->suspicion_due_ms = el_min_u64(m->suspicion_due_ms, due_ms);
+}
+
 static void set_due(struct disc_members *m, struct disc_suspicion *s)
 {
     s->due_ms = s->start_ms + patience_ms(m, s->n_accusers - 1);
-    m->suspicion_due_ms = el_min_u64(m->suspicion_due_ms, s->due_ms);
+    look_at(m, s->due_ms);
 }
 
 static struct disc_suspicion *add(struct disc_members *m, uint32_t slot)
@@ -132,7 +142,8 @@ void disc_suspicions_run(struct disc_members *m)
         else
             soonest = el_min_u64(soonest, m->suspicion[i - 1].due_ms);
     }
-    m->suspicion_due_ms = soonest;
+    m->suspicion_due_ms = UINT64_MAX;
+    look_at(m, soonest);
 }
 
 void disc_suspicions_shift(struct disc_members *m, uint64_t by_ms)

@@ -355,20 +355,30 @@ static const struct disc_card *somebody_gone(struct disc_members *m)
     return disc_roster_at(&m->roster, a)->card;
 }
 
+/* "host:port", where an address of IPv6 may be in brackets. */
 static bool is_at(const struct disc_record *r, const char *address)
 {
-    const char *host = disc_card_host(r->card);
-    size_t n = strlen(host);
+    const char *colon = strrchr(address, ':');
+    struct el_str host;
     uint64_t port;
 
-    return strncmp(address, host, n) == 0 && address[n] == ':' &&
-           el_str_u64(el_str_of(address + n + 1), UINT16_MAX, &port) && port == r->card->p2p_port;
+    if (colon == NULL)
+        return false;
+    host = (struct el_str){ address, (size_t)(colon - address) };
+    if (host.n > 2 && host.p[0] == '[' && disc_card_host(r->card)[0] != '[')
+        host = (struct el_str){ host.p + 1, host.n - 2 };
+    return el_str_u64(el_str_of(colon + 1), UINT16_MAX, &port) && port == r->card->p2p_port &&
+           el_str_eq(host, disc_card_fields(r->card).host);
 }
 
-static bool is_member(const struct disc_members *m, const char *address)
+static bool is_member(const struct disc_members *m, const struct disc_seed *seed)
 {
+    uint32_t slot = disc_roster_find(&m->roster, seed->hash);
+
+    if (seed->hash != 0 && slot != DISC_NO_SLOT && disc_is_live(disc_roster_at(&m->roster, slot)))
+        return true;
     for (uint32_t i = 0; i < m->roster.n_slots; i++)
-        if (disc_is_live(&m->roster.v[i]) && is_at(&m->roster.v[i], address))
+        if (disc_is_live(&m->roster.v[i]) && is_at(&m->roster.v[i], seed->address))
             return true;
     return false;
 }
@@ -378,10 +388,10 @@ static void try_again(struct disc_members *m)
     const struct disc_card *gone;
 
     if (el_rng_below(&m->rng, m->n_seeds + m->roster.n_gone) < m->n_seeds) {
-        const char *address = m->seed[el_rng_below(&m->rng, m->n_seeds)];
+        const struct disc_seed *seed = &m->seed[el_rng_below(&m->rng, m->n_seeds)];
 
-        if (!is_member(m, address))
-            disc_join_put_self(m, disc_send_address(m, address), DISC_JOIN_WANTS_REPLY);
+        if (!is_member(m, seed))
+            disc_join_put_self(m, disc_send_address(m, seed->address), DISC_JOIN_WANTS_REPLY);
         return;
     }
     gone = somebody_gone(m);

@@ -64,7 +64,7 @@ struct texts {
     char id[DISC_MAX_ID + 1], name[32];
 };
 
-static struct disc_fields fields_of(const struct gossip_net *s, size_t i, struct texts *t)
+static struct disc_fields fields_of(size_t i, struct texts *t)
 {
     size_t n = (size_t)snprintf(t->name, sizeof(t->name), "n%zu", i);
 
@@ -76,7 +76,6 @@ static struct disc_fields fields_of(const struct gossip_net *s, size_t i, struct
         .zone = EL_STR("zone-a"),
         .p2p_port = PORT,
         .http_port = 8082,
-        .flags = s->node[i].is_outbound_only ? DISC_FLAG_OUTBOUND_ONLY : 0,
     };
 }
 
@@ -101,7 +100,7 @@ void net_init(struct gossip_net *s, size_t n, uint64_t seed)
     for (size_t i = 0; i < n; i++) {
         struct texts t;
 
-        s->node[i].hash = disc_id_hash(fields_of(s, i, &t).id);
+        s->node[i].hash = disc_id_hash(fields_of(i, &t).id);
         *place_of(s, s->node[i].hash) = (uint32_t)i + 1;
     }
 }
@@ -238,7 +237,7 @@ void net_start(struct gossip_net *s, size_t i)
     char address[SEEDS][32];
     struct texts texts;
     struct el_str seeds[SEEDS];
-    struct disc_members_conf conf = { .self = fields_of(s, i, &texts),
+    struct disc_members_conf conf = { .self = fields_of(i, &texts),
                                       .start_ms = s->start_ms + s->now_ms,
                                       .now_ms = s->now_ms,
                                       .cards = s->cards };

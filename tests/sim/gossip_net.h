@@ -12,7 +12,6 @@ struct net_node {
     uint64_t hash, tick_ms;
     unsigned side;    /* nodes of different sides do not reach each other */
     unsigned slow_ms; /* what reaches it, its clock too, comes later by up to this */
-    bool is_outbound_only;
     uint64_t sent, sent_bytes, dead_seen, left_seen, conflicts_seen;
 };
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * elio_swim [--seed N] [--seeds N] [--check] [--verbose] NODES... : the membership at several
- * sizes, as a table, in virtual time. Each row is one cluster that goes through all of it:
- * everybody starts at once, rests, one more joins, one dies, one leaves, messages are lost, some
- * are slow, some start again, and it is cut in two for a minute. With --check a broken promise is a
- * failure.
+ * elio_swim [--seed N] [--seeds N] [--only STAGE] [--check] [--verbose] NODES... : the membership
+ * at several sizes, as a table, in virtual time. Each row is one cluster that goes through all
+ * stages, or through cold and the one named: everybody starts at once (cold), rests (quiet), one
+ * more joins (join), one dies (crash), one leaves (leave), messages are lost (loss), some are slow
+ * (slow), some start again (restart), and it is cut in two for a minute in which one dies (cut).
+ * With --check a broken promise is a failure: nobody who is well is taken for dead, all agree in
+ * the end, a cut is healed within 10 s and brings no dead back.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -187,6 +189,14 @@ static void cut(struct gossip_net *s, struct row *r)
         r->is_right = false;
 }
 
+static double cpu_s(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
 static const struct stage {
     const char *name;
     void (*go)(struct gossip_net *s, struct row *r);
@@ -196,16 +206,29 @@ static const struct stage {
     { "slow", slow_down }, { "restart", restart }, { "cut", cut },
 };
 
-static void go_through(size_t n, uint64_t seed, bool is_verbose, struct row *r)
+struct options {
+    uint64_t seed, seeds;
+    const char *only; /* NULL: all stages */
+    bool is_checked, is_verbose;
+};
+
+static bool is_wanted(const struct stage *stage, const struct options *o)
+{
+    return o->only == NULL || stage == &stages[0] || strcmp(stage->name, o->only) == 0;
+}
+
+static void go_through(size_t n, uint64_t seed, const struct options *o, struct row *r)
 {
     struct gossip_net s;
 
     *r = (struct row){ .is_right = true };
     net_init(&s, n, seed);
     for (size_t i = 0; i < EL_COUNT(stages); i++) {
-        if (is_verbose)
-            fprintf(stderr, "%zu nodes, %.1f s, %.1f MB sent: %s\n", n, (double)s.now_ms / 1000,
-                    (double)s.sent_bytes / 1e6, stages[i].name);
+        if (!is_wanted(&stages[i], o))
+            continue;
+        if (o->is_verbose)
+            fprintf(stderr, "%zu nodes, %.1f s, %.1f MB sent, %.1f s of processor: %s\n", n,
+                    (double)s.now_ms / 1000, (double)s.sent_bytes / 1e6, cpu_s(), stages[i].name);
         stages[i].go(&s, r);
     }
     r->largest = s.largest;
@@ -232,14 +255,6 @@ static void print(size_t n, const struct row *r)
            r->slow_suspected, r->slow_died, r->slow_died_slow, r->largest, r->record_bytes,
            r->ghosts, r->is_right ? "" : "  WRONG");
     (void)fflush(stdout);
-}
-
-static double cpu_s(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 static void time_rendezvous(size_t n)
@@ -273,7 +288,9 @@ static bool is_good(const struct row *r)
 
 static void usage(void)
 {
-    fprintf(stderr, "usage: elio_swim [--seed N] [--seeds N] [--check] [--verbose] NODES...\n");
+    fprintf(
+        stderr,
+        "usage: elio_swim [--seed N] [--seeds N] [--only STAGE] [--check] [--verbose] NODES...\n");
     exit(2);
 }
 
@@ -286,29 +303,65 @@ static uint64_t number(const char *text, uint64_t max)
     return v;
 }
 
-int main(int argc, char **argv)
+static const char *stage_name(const char *text)
 {
-    static const struct option options[] = { { "seed", required_argument, NULL, 's' },
-                                             { "seeds", required_argument, NULL, 'n' },
-                                             { "check", no_argument, NULL, 'c' },
-                                             { "verbose", no_argument, NULL, 'v' },
-                                             { 0 } };
-    uint64_t seed = 1, seeds = 1;
-    bool is_checked = false, is_verbose = false, is_all_good = true;
-    int o;
+    for (size_t i = 0; i < EL_COUNT(stages); i++)
+        if (strcmp(stages[i].name, text) == 0)
+            return text;
+    usage();
+    return NULL;
+}
 
-    while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (o == 's')
-            seed = number(optarg, UINT64_MAX);
-        else if (o == 'n')
-            seeds = number(optarg, 1000000);
-        else if (o == 'c')
-            is_checked = true;
-        else if (o == 'v')
-            is_verbose = true;
+static struct options options_of(int argc, char **argv)
+{
+    static const struct option options[] = {
+        { "seed", required_argument, NULL, 's' }, { "seeds", required_argument, NULL, 'n' },
+        { "only", required_argument, NULL, 'o' }, { "check", no_argument, NULL, 'c' },
+        { "verbose", no_argument, NULL, 'v' },    { 0 },
+    };
+    struct options o = { .seed = 1, .seeds = 1 };
+    int c;
+
+    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (c == 's')
+            o.seed = number(optarg, UINT64_MAX);
+        else if (c == 'n')
+            o.seeds = number(optarg, 1000000);
+        else if (c == 'o')
+            o.only = stage_name(optarg);
+        else if (c == 'c')
+            o.is_checked = true;
+        else if (c == 'v')
+            o.is_verbose = true;
         else
             usage();
     }
+    return o;
+}
+
+/* True: every promise was kept. */
+static bool try_size(size_t n, const struct options *o)
+{
+    bool is_all_good = true;
+
+    for (uint64_t i = 0; i < o->seeds; i++) {
+        struct row r;
+
+        go_through(n, o->seed + i, o, &r);
+        print(n, &r);
+        if (!is_good(&r)) {
+            printf("seed %" PRIu64 " breaks a promise\n", o->seed + i);
+            is_all_good = false;
+        }
+    }
+    return is_all_good;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = options_of(argc, argv);
+    bool is_all_good = true;
+
     if (optind == argc)
         usage();
     head();
@@ -317,17 +370,9 @@ int main(int argc, char **argv)
 
         if (n < 8)
             usage();
-        for (uint64_t i = 0; i < seeds; i++) {
-            struct row r;
-
-            go_through(n, seed + i, is_verbose, &r);
-            print(n, &r);
-            if (!is_good(&r)) {
-                printf("seed %" PRIu64 " breaks a promise\n", seed + i);
-                is_all_good = false;
-            }
-        }
-        time_rendezvous(n);
+        is_all_good = try_size(n, &o) && is_all_good;
+        if (o.only == NULL)
+            time_rendezvous(n);
     }
-    return is_checked && !is_all_good ? 1 : 0;
+    return o.is_checked && !is_all_good ? 1 : 0;
 }

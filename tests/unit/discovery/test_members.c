@@ -422,6 +422,115 @@ static void the_dead_are_forgotten_after_a_day(void **state)
     assert_false(disc_members_find(t->m[0], hash_of(1), &m));
 }
 
+/* Messages to an address, in so long. */
+static unsigned tries(struct town *t, size_t by, uint64_t ms)
+{
+    uint64_t until_ms = t->now_ms + ms;
+    struct disc_out *o;
+    unsigned n = 0;
+
+    for (; t->now_ms < until_ms; t->now_ms += 50) {
+        disc_members_tick(t->m[by], t->now_ms);
+        while ((o = disc_members_next_out(t->m[by])) != NULL) {
+            n += o->address != NULL;
+            disc_out_free(o);
+        }
+    }
+    return n;
+}
+
+static void a_seed_at_which_a_member_was_found_is_left_alone(void **state)
+{
+    struct town *t = *state;
+    const struct el_str seeds[] = { EL_STR("other-name-of-a:1"), EL_STR("[::1]:1") };
+
+    start(t, 0);
+    disc_members_set_seeds(t->m[0], seeds, 2, t->now_ms);
+    assert_true(tries(t, 0, 10000) > 0);
+    disc_members_reached(t->m[0], seeds[0], hash_of(0)); /* this very node */
+    disc_members_reached(t->m[0], seeds[1], hash_of(0));
+    disc_members_set_seeds(t->m[0], seeds, 2, t->now_ms);
+    assert_int_equal(tries(t, 0, 10000), 0);
+    disc_members_reached(t->m[0], seeds[1], hash_of(1)); /* who has never joined */
+    assert_true(tries(t, 0, 10000) > 0);
+}
+
+static void a_seed_in_brackets_is_the_member_at_that_address(void **state)
+{
+    struct town *t = *state;
+    const struct el_str seed = EL_STR("[fd00::1]:9000");
+    struct disc_members_conf conf = {
+        .self = { .id = EL_STR("a"), .host = EL_STR("fd00::1"), .p2p_port = 9000 },
+        .start_ms = START_MS,
+        .now_ms = t->now_ms,
+        .cards = t->cards,
+    };
+
+    el_rng_seed(&conf.rng, 1);
+    t->m[0] = disc_members_new(&conf);
+    disc_members_set_seeds(t->m[0], &seed, 1, t->now_ms);
+    assert_int_equal(tries(t, 0, 10000), 0);
+}
+
+/* Nobody answers node 0: whom it asks for help, and about whom. */
+struct asked {
+    uint64_t helper[4], target;
+    uint32_t sequence;
+    size_t n;
+};
+
+static void note_asked(struct asked *a, const struct disc_out *o)
+{
+    struct disc_message msg;
+
+    assert_int_equal(disc_message_decode(el_buf_str(&o->body), &msg, NULL), EL_OK);
+    if (msg.type != DISC_PROBE_ASK)
+        return;
+    a->target = msg.target;
+    a->sequence = msg.sequence;
+    a->helper[a->n++] = o->to;
+}
+
+static void ask_for_help(struct town *t, struct asked *a)
+{
+    struct disc_out *o;
+
+    while (a->n == 0) {
+        t->now_ms += 50;
+        disc_members_tick(t->m[0], t->now_ms);
+        while ((o = disc_members_next_out(t->m[0])) != NULL) {
+            note_asked(a, o);
+            disc_out_free(o);
+        }
+    }
+}
+
+static void deny(struct town *t, const struct asked *a, uint64_t by)
+{
+    struct el_buf b = { 0 };
+
+    disc_probe_ack_put(&b, a->sequence, START_MS << 16, DISC_ACK_NEGATIVE);
+    assert_int_equal(disc_members_give(t->m[0], t->now_ms, by, el_buf_str(&b), NULL), EL_OK);
+    el_buf_deinit(&b);
+}
+
+static void only_who_was_asked_for_help_can_say_that_a_member_is_silent(void **state)
+{
+    struct town *t = *state;
+    struct asked a = { 0 };
+
+    everybody(t);
+    ask_for_help(t, &a);
+    for (size_t i = 0; i < a.n; i++)
+        deny(t, &a, a.target);
+    note_events(t, 0);
+    assert_int_equal(t->events[0][DISC_EVENT_SUSPECTED], 0);
+    for (size_t i = 0; i < a.n; i++)
+        deny(t, &a, a.helper[i]);
+    note_events(t, 0);
+    assert_int_equal(t->events[0][DISC_EVENT_SUSPECTED], 1);
+}
+
 static void what_is_malformed_changes_nothing(void **state)
 {
     struct town *t = *state;
@@ -467,6 +576,9 @@ int main(void)
         TEST(a_node_that_was_stopped_for_a_while_buries_nobody),
         TEST(one_that_cannot_be_connected_to_is_a_member_as_long_as_it_says_so),
         TEST(the_dead_are_forgotten_after_a_day),
+        TEST(a_seed_at_which_a_member_was_found_is_left_alone),
+        TEST(a_seed_in_brackets_is_the_member_at_that_address),
+        TEST(only_who_was_asked_for_help_can_say_that_a_member_is_silent),
         TEST(what_is_malformed_changes_nothing),
         TEST(nobody_introduces_another),
 #undef TEST

@@ -137,6 +137,24 @@ static void a_file_that_cannot_be_read_is_an_error_that_names_it(void **state)
     disc_provider_free(p);
 }
 
+static void a_file_that_is_too_long_is_an_error_and_not_cut(void **state)
+{
+    struct disc_seeds seeds = { 0 };
+    struct disc_provider *p;
+    struct el_buf text = { 0 };
+
+    (void)state;
+    while (text.n < 65536)
+        el_buf_addf(&text, "a:1234\n");
+    write_file(text.p);
+    assert_int_equal(disc_provider_file(el_str_of(path), &p, NULL), EL_OK);
+    assert_int_equal(p->poll(p, WALL_MS, &seeds, NULL), EL_ECONF);
+    assert_int_equal(seeds.n, 0);
+    assert_int_equal(disc_file_announce(path, EL_STR("b:1"), WALL_MS, NULL), EL_ECONF);
+    disc_provider_free(p);
+    el_buf_deinit(&text);
+}
+
 static void names_are_looked_up_on_a_thread_and_keep_their_port(void **state)
 {
     struct disc_seeds seeds = { 0 };
@@ -188,6 +206,7 @@ int main(void)
         cmocka_unit_test(lines_with_a_time_are_over_after_it),
         cmocka_unit_test(nodes_write_themselves_into_the_file_and_renew_it),
         cmocka_unit_test(a_file_that_cannot_be_read_is_an_error_that_names_it),
+        cmocka_unit_test(a_file_that_is_too_long_is_an_error_and_not_cut),
         cmocka_unit_test(names_are_looked_up_on_a_thread_and_keep_their_port),
         cmocka_unit_test(gossip_gives_the_living_who_can_be_reached),
     };
