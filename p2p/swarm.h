@@ -71,7 +71,8 @@ void p2p_swarm_want(struct p2p_download *d, uint64_t now, uint64_t first, uint64
 
 enum p2p_reach {
     P2P_REACH_ANY,   /* FETCH may name any blocks */
-    P2P_REACH_EXACT, /* exactly the blocks [first, end) in one FETCH, or none */
+    P2P_REACH_EXACT, /* exactly the blocks [first, end) in one FETCH, or none; they lie in one
+                        chunk: a signed range beyond that is for the caller to read on its own */
     P2P_REACH_NONE,  /* nobody here may ask the origin: no FETCH */
 };
 /* On whose behalf the origin can be asked. Until it is called: P2P_REACH_NONE. */

@@ -4,9 +4,11 @@
  *
  * Few blocks at a time: one that is sent whole to ONE neighbour quickly can be passed on by it,
  * while seven that share the uplink arrive together, late. So only `slots` sends run at a time, one
- * per peer; a send older than `old_ms` goes to somebody slow and does not count any more, up to
- * `most` in all. A fifth of the slots (at least one, when there are two) is kept for newcomers:
- * peers that have had nothing from here for a while.
+ * per peer; one that takes far longer than sends take here goes to somebody slow, or to somebody
+ * who gets much from others at the moment: it does not count any more, up to `most` in all.
+ * `old_ms` is what is taken for long until there is a measure. One newcomer (a peer that has had
+ * nothing from here for a while) at a time goes before all others, so that it has something to pass
+ * on.
  *
  * Next is a block that has gone out least often from here (the more nodes have it the better it
  * spreads without us); among equals the peer that has waited longest.
@@ -41,11 +43,12 @@ void p2p_upload_free(struct p2p_upload *u); /* NULL is fine */
 enum el_err p2p_upload_ask(struct p2p_upload *u, uint64_t now, uint64_t node,
                            const struct el_chunk_id *chunk, uint32_t block);
 /*
- * No blocks: all of the chunk. What is being sent goes on; the caller sends its Ack now, which the
- * link puts behind it.
+ * No blocks: all of the chunk. Returns those that are being sent (bit i: block i of the chunk) and
+ * go on: the Ack of the Cancel is put on the link when their _sent() was called, for a short frame
+ * may overtake a block that is not begun. With 0 it is sent at once.
  */
-void p2p_upload_cancel(struct p2p_upload *u, uint64_t node, const struct el_chunk_id *chunk,
-                       struct p2p_blocks blocks);
+uint32_t p2p_upload_cancel(struct p2p_upload *u, uint64_t node, const struct el_chunk_id *chunk,
+                           struct p2p_blocks blocks);
 /* The link is gone: nothing is sent to it, nothing is being sent, and no _sent() follows. */
 void p2p_upload_peer_down(struct p2p_upload *u, uint64_t node);
 

@@ -1,0 +1,585 @@
+/* SPDX-License-Identifier: MIT */
+#include "p2p/swarm_in.h"
+
+#define DEFAULT_K     10u
+#define DEFAULT_PEERS 24u
+/* Without any progress for so long (and up to as much again, by lot) the origin is asked. */
+#define PATIENCE_MS 3000u
+
+struct p2p_swarm *p2p_swarm_new(const struct p2p_swarm_conf *conf, uint64_t now)
+{
+    struct p2p_swarm *s = el_new(struct p2p_swarm);
+
+    s->conf = *conf;
+    s->rng = conf->rng;
+    s->now = now;
+    if (s->conf.k == 0)
+        s->conf.k = DEFAULT_K;
+    if (s->conf.max_peers == 0)
+        s->conf.max_peers = DEFAULT_PEERS;
+    for (unsigned i = 0; i < P2P_SW_BUCKETS; i++)
+        el_list_init(&s->buckets[i]);
+    el_list_init(&s->downloads);
+    el_list_init(&s->dirty);
+    el_list_init(&s->farewells);
+    return s;
+}
+
+/* ---- the queue of moves ---- */
+
+static void grow(struct p2p_swarm *s)
+{
+    size_t size = s->queue_size == 0 ? 16 : s->queue_size * 2;
+    struct p2p_move *queue = el_alloc(size * sizeof(*queue));
+
+    for (size_t i = 0; i < s->queue_n; i++)
+        queue[i] = s->queue[(s->queue_first + i) % s->queue_size];
+    free(s->queue);
+    s->queue = queue;
+    s->queue_size = size;
+    s->queue_first = 0;
+}
+
+void p2p_sw_push(struct p2p_swarm *s, const struct p2p_move *move)
+{
+    if (s->queue_n == s->queue_size)
+        grow(s);
+    s->queue[(s->queue_first + s->queue_n++) % s->queue_size] = *move;
+}
+
+static bool pop(struct p2p_swarm *s, struct p2p_move *ret)
+{
+    if (s->queue_n == 0)
+        return false;
+    *ret = s->queue[s->queue_first];
+    s->queue_first = (s->queue_first + 1) % s->queue_size;
+    s->queue_n--;
+    return true;
+}
+
+/* Of a download that goes: what is queued for its peers stays, they wait for it. */
+static void forget_moves(struct p2p_swarm *s, const struct p2p_download *d)
+{
+    size_t n = s->queue_n;
+
+    for (size_t i = 0; i < n; i++) {
+        struct p2p_move m;
+
+        (void)pop(s, &m);
+        if (m.download != d)
+            p2p_sw_push(s, &m);
+    }
+}
+
+/* ---- groups ---- */
+
+void p2p_sw_dirty(struct p2p_sw_group *g)
+{
+    if (el_list_empty(&g->in_dirty))
+        el_list_append(&g->d->s->dirty, &g->in_dirty);
+}
+
+void p2p_sw_chunk_of(const struct p2p_sw_group *g, unsigned block, struct el_chunk_id *ret)
+{
+    memcpy(ret->object, g->d->version, P2P_VERSION_BYTES);
+    ret->index = g->number * P2P_GROUP_CHUNKS + block / P2P_CHUNK_BLOCKS;
+}
+
+struct p2p_sw_group *p2p_sw_group_of(struct p2p_swarm *s, const struct el_chunk_id *chunk)
+{
+    uint32_t number = chunk->index / P2P_GROUP_CHUNKS;
+
+    for (struct el_list *it = s->downloads.next; it != &s->downloads; it = it->next) {
+        struct p2p_download *d = EL_ENTRY(it, struct p2p_download, in_swarm);
+
+        if (number < d->n_groups && memcmp(d->version, chunk->object, P2P_VERSION_BYTES) == 0)
+            return d->groups[number];
+    }
+    return NULL;
+}
+
+static bool is_whole(const struct p2p_download *d, uint32_t group)
+{
+    return (d->whole[group / 8] >> group % 8 & 1) != 0;
+}
+
+static unsigned blocks_of(const struct p2p_download *d, uint32_t group)
+{
+    return (unsigned)el_min_u64(d->blocks - (uint64_t)group * P2P_GROUP_BLOCKS, P2P_GROUP_BLOCKS);
+}
+
+static struct p2p_sw_group *open_group(struct p2p_download *d, uint32_t number)
+{
+    struct p2p_sw_group *g = d->groups[number];
+
+    if (g != NULL)
+        return g;
+    g = el_new(struct p2p_sw_group);
+    g->d = d;
+    g->number = number;
+    g->blocks = blocks_of(d, number);
+    g->locate_at = d->s->now;
+    el_list_init(&g->runs);
+    el_list_init(&g->in_dirty);
+    el_list_append(&d->active, &g->in_download);
+    d->groups[number] = g;
+    return g;
+}
+
+static void close_group(struct p2p_sw_group *g)
+{
+    unsigned b;
+
+    for (b = p2p_blockset_next(&g->asked, 0); b < P2P_GROUP_BLOCKS;
+         b = p2p_blockset_next(&g->asked, b + 1))
+        p2p_sw_take_back(g, b);
+    for (unsigned i = 0; i < P2P_SW_NEIGHBOURS; i++)
+        if (g->nb[i].peer != NULL)
+            p2p_sw_neighbour_drop(g, &g->nb[i]);
+    p2p_sw_runs_free(g);
+    el_list_remove(&g->in_dirty);
+    el_list_remove(&g->in_download);
+    g->d->groups[g->number] = NULL;
+    free(g);
+}
+
+/* Whole, said so to the tracker, and nothing is owed: its memory can go. */
+static bool is_finished(const struct p2p_sw_group *g)
+{
+    if (p2p_blockset_count(&g->here) < g->blocks || g->n_runs > 0 || g->is_locating)
+        return false;
+    if (g->is_located && !g->is_quiet)
+        return false;
+    for (unsigned i = 0; i < P2P_SW_NEIGHBOURS; i++)
+        if (g->nb[i].awaited > 0)
+            return false;
+    return true;
+}
+
+static void finish(struct p2p_sw_group *g)
+{
+    g->d->whole[g->number / 8] |= (uint8_t)(1u << g->number % 8);
+    close_group(g);
+}
+
+/* ---- downloads ---- */
+
+struct p2p_download *p2p_swarm_open(struct p2p_swarm *s, uint64_t now, const uint8_t version[16],
+                                    uint64_t length, void *arg)
+{
+    struct p2p_download *d = el_new(struct p2p_download);
+
+    EL_ASSERT(length > 0);
+    s->now = now;
+    d->s = s;
+    d->arg = arg;
+    memcpy(d->version, version, P2P_VERSION_BYTES);
+    d->blocks = (length - 1) / P2P_MAX_BLOCK + 1;
+    d->n_groups = (uint32_t)((d->blocks - 1) / P2P_GROUP_BLOCKS + 1);
+    d->groups = el_alloc(d->n_groups * sizeof(struct p2p_sw_group *));
+    d->whole = el_alloc(d->n_groups / 8 + 1);
+    el_list_init(&d->active);
+    d->urgent = P2P_NO_BLOCK;
+    d->reach = P2P_REACH_NONE;
+    d->patience = PATIENCE_MS + el_rng_below(&s->rng, PATIENCE_MS);
+    d->moved_at = now;
+    el_list_append(&s->downloads, &d->in_swarm);
+    return d;
+}
+
+void *p2p_download_arg(const struct p2p_download *d)
+{
+    return d->arg;
+}
+
+static void free_download(struct p2p_download *d)
+{
+    while (!el_list_empty(&d->active))
+        close_group(EL_ENTRY(d->active.next, struct p2p_sw_group, in_download));
+    forget_moves(d->s, d);
+    el_list_remove(&d->in_swarm);
+    free(d->groups);
+    free(d->whole);
+    free(d);
+}
+
+void p2p_swarm_close(struct p2p_download *d, uint64_t now)
+{
+    struct el_list *it, *tmp;
+
+    d->s->now = now;
+    EL_LIST_EACH (it, tmp, &d->active)
+        p2p_sw_farewell(EL_ENTRY(it, struct p2p_sw_group, in_download));
+    free_download(d);
+}
+
+void p2p_swarm_free(struct p2p_swarm *s)
+{
+    if (s == NULL)
+        return;
+    while (!el_list_empty(&s->downloads))
+        free_download(EL_ENTRY(s->downloads.next, struct p2p_download, in_swarm));
+    while (!el_list_empty(&s->farewells))
+        free(EL_ENTRY(el_list_pop(&s->farewells), struct p2p_sw_farewell, in_swarm));
+    p2p_sw_peers_free(s);
+    free(s->queue);
+    free(s);
+}
+
+/* ---- the window of demand ---- */
+
+/* The part of [first, end) that is in the group, as `want'. */
+static void set_want(struct p2p_sw_group *g, uint64_t first, uint64_t end)
+{
+    uint64_t base = (uint64_t)g->number * P2P_GROUP_BLOCKS;
+
+    memset(&g->want, 0, sizeof(g->want));
+    for (unsigned b = 0; b < g->blocks; b++)
+        if (base + b >= first && base + b < end)
+            p2p_blockset_add(&g->want, b);
+    g->must_follow = true;
+    p2p_sw_wake(g);
+}
+
+/* So many groups of the window at a time, the first ones first: memory is bounded by it. */
+static void open_window(struct p2p_download *d)
+{
+    uint64_t first = d->first, end = d->first;
+    unsigned n = 0;
+    struct el_list *it, *tmp;
+
+    for (uint64_t k = first / P2P_GROUP_BLOCKS; k * P2P_GROUP_BLOCKS < d->end; k++) {
+        if (!is_whole(d, (uint32_t)k) && n++ == P2P_SW_GROUPS)
+            break;
+        end = el_min_u64(d->end, (k + 1) * P2P_GROUP_BLOCKS);
+        if (!is_whole(d, (uint32_t)k))
+            (void)open_group(d, (uint32_t)k);
+    }
+    EL_LIST_EACH (it, tmp, &d->active)
+        set_want(EL_ENTRY(it, struct p2p_sw_group, in_download), first, end);
+}
+
+void p2p_swarm_want(struct p2p_download *d, uint64_t now, uint64_t first, uint64_t end,
+                    uint64_t urgent)
+{
+    d->s->now = now;
+    if (urgent != d->urgent)
+        d->urgent_at = now;
+    d->urgent = urgent;
+    end = el_min_u64(end, d->blocks);
+    if (first == d->first && end == d->end)
+        return;
+    if (d->first == d->end)
+        d->moved_at = now;
+    d->first = first;
+    d->end = el_max_u64(first, end);
+    open_window(d);
+}
+
+void p2p_swarm_set_reach(struct p2p_download *d, uint64_t now, enum p2p_reach reach, uint64_t first,
+                         uint64_t end)
+{
+    d->s->now = now;
+    EL_ASSERT(reach != P2P_REACH_EXACT ||
+              (first < end && first / P2P_CHUNK_BLOCKS == (end - 1) / P2P_CHUNK_BLOCKS));
+    if (reach != P2P_REACH_NONE && d->reach != reach)
+        for (struct el_list *it = d->active.next; it != &d->active; it = it->next) {
+            struct p2p_sw_group *g = EL_ENTRY(it, struct p2p_sw_group, in_download);
+
+            g->locate_at = now;
+            p2p_sw_dirty(g);
+        }
+    d->reach = reach;
+    d->reach_first = first;
+    d->reach_end = end;
+}
+
+/* A read-ahead that is told twice changes nothing. */
+void p2p_swarm_have(struct p2p_download *d, uint64_t now, uint64_t block)
+{
+    struct p2p_sw_group *g;
+    unsigned b = (unsigned)(block % P2P_GROUP_BLOCKS);
+
+    d->s->now = now;
+    if (block >= d->blocks || is_whole(d, (uint32_t)(block / P2P_GROUP_BLOCKS)))
+        return;
+    g = open_group(d, (uint32_t)(block / P2P_GROUP_BLOCKS));
+    if (p2p_blockset_has(&g->here, b))
+        return;
+    p2p_blockset_add(&g->here, b);
+    p2p_blockset_remove(&g->mine, b);
+    d->moved_at = now;
+    /* It came another way. */
+    if (p2p_blockset_has(&g->asked, b))
+        p2p_sw_take_back(g, b);
+    if (p2p_blockset_chunk(&g->here, b / P2P_CHUNK_BLOCKS) == 0xffff ||
+        p2p_blockset_count(&g->here) == g->blocks)
+        g->must_follow = true;
+    p2p_sw_dirty(g);
+}
+
+void p2p_swarm_lost(struct p2p_download *d, uint64_t now, uint64_t block)
+{
+    uint32_t k = (uint32_t)(block / P2P_GROUP_BLOCKS);
+    struct p2p_sw_group *g;
+
+    d->s->now = now;
+    if (block >= d->blocks)
+        return;
+    if (is_whole(d, k)) {
+        g = open_group(d, k);
+        for (unsigned b = 0; b < g->blocks; b++)
+            p2p_blockset_add(&g->here, b);
+        d->whole[k / 8] &= (uint8_t) ~(1u << k % 8);
+        set_want(g, d->first, d->end);
+    }
+    g = d->groups[k];
+    if (g == NULL)
+        return;
+    p2p_blockset_remove(&g->here, (unsigned)(block % P2P_GROUP_BLOCKS));
+    g->must_follow = true;
+    p2p_sw_wake(g);
+}
+
+void p2p_swarm_distrust_chunk(struct p2p_download *d, uint64_t now, uint32_t chunk)
+{
+    uint32_t k = chunk / P2P_GROUP_CHUNKS;
+    struct p2p_sw_group *g;
+    unsigned first = chunk % P2P_GROUP_CHUNKS * P2P_CHUNK_BLOCKS;
+
+    d->s->now = now;
+    if (k >= d->n_groups || is_whole(d, k))
+        return;
+    g = open_group(d, k);
+    for (unsigned b = first; b < first + P2P_CHUNK_BLOCKS && b < g->blocks; b++) {
+        p2p_blockset_add(&g->barred, b);
+        if (p2p_blockset_has(&g->asked, b))
+            p2p_sw_take_back(g, b);
+    }
+    g->must_follow = true;
+    p2p_sw_dirty(g);
+}
+
+/* ---- what peers say ---- */
+
+/* The neighbour and block that an event is about; NULL: we know of no such thing. */
+static struct p2p_sw_neighbour *find(struct p2p_swarm *s, uint64_t node,
+                                     const struct el_chunk_id *chunk, struct p2p_sw_group **ret)
+{
+    *ret = p2p_sw_group_of(s, chunk);
+    return *ret == NULL ? NULL : p2p_sw_neighbour_of(*ret, node);
+}
+
+static unsigned first_of(const struct el_chunk_id *chunk)
+{
+    return chunk->index % P2P_GROUP_CHUNKS * P2P_CHUNK_BLOCKS;
+}
+
+void p2p_swarm_on_have(struct p2p_swarm *s, uint64_t now, uint64_t node,
+                       const struct el_chunk_id *chunk, const struct p2p_have *have)
+{
+    struct p2p_sw_group *g;
+    struct p2p_sw_neighbour *nb = find(s, node, chunk, &g);
+
+    s->now = now;
+    if (nb == NULL || first_of(chunk) >= g->blocks || now < nb->peer->quarantined_until)
+        return;
+    nb->said |= (uint64_t)1 << chunk->index % P2P_GROUP_CHUNKS;
+    p2p_sw_has(g, nb, chunk->index % P2P_GROUP_CHUNKS, have->bitmap);
+}
+
+void p2p_swarm_on_block(struct p2p_swarm *s, uint64_t now, uint64_t node,
+                        const struct el_chunk_id *chunk, uint64_t block_of_chunk)
+{
+    struct p2p_sw_group *g;
+    struct p2p_sw_neighbour *nb = find(s, node, chunk, &g);
+    unsigned b = first_of(chunk) + (unsigned)block_of_chunk;
+
+    s->now = now;
+    if (nb == NULL || block_of_chunk >= P2P_CHUNK_BLOCKS || b >= g->blocks)
+        return;
+    if (!p2p_sw_settle(g, nb, b))
+        return;
+    if (p2p_blockset_has(&g->here, b))
+        s->stats.twice++;
+    nb->useful_at = now;
+    g->d->hedges = 0;
+    p2p_sw_peer_gave(s, nb->peer, (uint32_t)now - g->asked_at[b]);
+}
+
+/* Of all that it takes part in. */
+static void disbelieve(struct p2p_swarm *s, uint64_t node)
+{
+    for (struct el_list *it = s->downloads.next; it != &s->downloads; it = it->next) {
+        struct p2p_download *d = EL_ENTRY(it, struct p2p_download, in_swarm);
+
+        for (struct el_list *i = d->active.next; i != &d->active; i = i->next) {
+            struct p2p_sw_group *g = EL_ENTRY(i, struct p2p_sw_group, in_download);
+            struct p2p_sw_neighbour *nb = p2p_sw_neighbour_of(g, node);
+
+            if (nb != NULL)
+                p2p_sw_disbelieve(g, nb);
+        }
+    }
+}
+
+void p2p_swarm_on_bad(struct p2p_swarm *s, uint64_t now, uint64_t node,
+                      const struct el_chunk_id *chunk, uint64_t block_of_chunk)
+{
+    struct p2p_sw_peer *p = p2p_sw_peer_get(s, node);
+    struct p2p_sw_group *g;
+    struct p2p_sw_neighbour *nb = find(s, node, chunk, &g);
+    unsigned b = first_of(chunk) + (unsigned)block_of_chunk;
+
+    s->now = now;
+    p2p_sw_push(s, &(struct p2p_move){ .kind = P2P_MOVE_BLAME,
+                                       .node = node,
+                                       .chunk = *chunk,
+                                       .blocks = { (uint32_t)block_of_chunk, 1 },
+                                       .until = p2p_sw_peer_lied(s, p) });
+    if (nb == NULL || block_of_chunk >= P2P_CHUNK_BLOCKS || b >= g->blocks)
+        return;
+    (void)p2p_sw_settle(g, nb, b);
+    disbelieve(s, node);
+}
+
+void p2p_swarm_on_dropped(struct p2p_swarm *s, uint64_t now, uint64_t node,
+                          const struct el_chunk_id *chunk, uint64_t block_of_chunk)
+{
+    struct p2p_sw_group *g;
+    struct p2p_sw_neighbour *nb = find(s, node, chunk, &g);
+    unsigned b = first_of(chunk) + (unsigned)block_of_chunk;
+
+    s->now = now;
+    if (nb == NULL || block_of_chunk >= P2P_CHUNK_BLOCKS || b >= g->blocks)
+        return;
+    if (p2p_sw_settle(g, nb, b))
+        p2p_sw_peer_cool(s, nb->peer, P2P_SW_TICK_MS);
+}
+
+/* What is owed of these; all of the chunk when there are none of them. */
+static void settle_all(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb,
+                       const struct el_chunk_id *chunk, struct p2p_blocks blocks, bool has_not)
+{
+    unsigned first = first_of(chunk), n = blocks.count;
+
+    if (n == 0)
+        blocks.first = 0, n = P2P_CHUNK_BLOCKS;
+    for (unsigned i = blocks.first; i < blocks.first + n && i < P2P_CHUNK_BLOCKS; i++) {
+        if (first + i >= g->blocks)
+            return;
+        (void)p2p_sw_settle(g, nb, first + i);
+        if (has_not)
+            p2p_sw_has_not(g, nb, first + i);
+    }
+}
+
+void p2p_swarm_on_cancelled(struct p2p_swarm *s, uint64_t now, uint64_t node,
+                            const struct el_chunk_id *chunk, struct p2p_blocks blocks)
+{
+    struct p2p_sw_group *g;
+    struct p2p_sw_neighbour *nb = find(s, node, chunk, &g);
+
+    s->now = now;
+    if (nb != NULL)
+        settle_all(g, nb, chunk, blocks, false);
+}
+
+void p2p_swarm_on_refusal(struct p2p_swarm *s, uint64_t now, uint64_t node,
+                          const struct el_chunk_id *chunk, struct p2p_blocks blocks, uint32_t code,
+                          uint32_t retry_ms)
+{
+    struct p2p_sw_group *g;
+    struct p2p_sw_neighbour *nb = find(s, node, chunk, &g);
+    bool overloaded = p2p_error_code(code) == EL_EOVERLOAD;
+
+    s->now = now;
+    if (nb == NULL)
+        return;
+    s->stats.refused++;
+    settle_all(g, nb, chunk, blocks, !overloaded);
+    if (overloaded || retry_ms > 0)
+        p2p_sw_peer_cool(s, nb->peer, el_max_u64(retry_ms, P2P_SW_TICK_MS));
+}
+
+/* ---- what to do ---- */
+
+static void plan(struct p2p_sw_group *g)
+{
+    el_list_remove(&g->in_dirty);
+    if (g->must_follow)
+        p2p_sw_follow(g);
+    p2p_sw_ask(g);
+    p2p_sw_runs(g);
+    if (is_finished(g)) {
+        struct p2p_download *d = g->d;
+
+        finish(g);
+        open_window(d);
+    }
+}
+
+static bool say_farewell(struct p2p_swarm *s, struct p2p_move *ret)
+{
+    struct p2p_sw_farewell *f;
+
+    if (el_list_empty(&s->farewells))
+        return false;
+    f = EL_ENTRY(el_list_pop(&s->farewells), struct p2p_sw_farewell, in_swarm);
+    s->locate = f->locate;
+    free(f);
+    *ret = (struct p2p_move){ .kind = P2P_MOVE_LOCATE, .locate = &s->locate };
+    return true;
+}
+
+bool p2p_swarm_next(struct p2p_swarm *s, struct p2p_move *ret)
+{
+    while (s->queue_n == 0 && !el_list_empty(&s->dirty))
+        plan(EL_ENTRY(s->dirty.next, struct p2p_sw_group, in_dirty));
+    if (!pop(s, ret))
+        return say_farewell(s, ret);
+    if (ret->kind == P2P_MOVE_LOCATE) {
+        p2p_sw_locate_fill(ret->download->groups[ret->first], &s->locate);
+        ret->locate = &s->locate;
+        ret->first = 0;
+    }
+    return true;
+}
+
+uint64_t p2p_swarm_due_ms(const struct p2p_swarm *s)
+{
+    uint64_t due = UINT64_MAX;
+
+    for (struct el_list *it = s->downloads.next; it != &s->downloads; it = it->next) {
+        const struct p2p_download *d = EL_ENTRY(it, struct p2p_download, in_swarm);
+
+        for (struct el_list *g = d->active.next; g != &d->active; g = g->next)
+            due = el_min_u64(due, p2p_sw_due(EL_ENTRY(g, struct p2p_sw_group, in_download)));
+    }
+    return due;
+}
+
+void p2p_swarm_tick(struct p2p_swarm *s, uint64_t now)
+{
+    s->now = now;
+    for (struct el_list *it = s->downloads.next; it != &s->downloads; it = it->next) {
+        struct p2p_download *d = EL_ENTRY(it, struct p2p_download, in_swarm);
+
+        for (struct el_list *g = d->active.next; g != &d->active; g = g->next)
+            p2p_sw_ask_tick(EL_ENTRY(g, struct p2p_sw_group, in_download));
+        p2p_sw_hedge(d);
+    }
+    s->ticked_at = now;
+}
+
+void p2p_swarm_stats(const struct p2p_swarm *s, struct p2p_swarm_stats *ret)
+{
+    struct p2p_swarm_peer p;
+    size_t cursor = 0;
+
+    *ret = s->stats;
+    while (p2p_swarm_peer_next(s, s->now, &cursor, &p)) {
+        ret->peers += p.is_up;
+        ret->quarantined += p.quarantined_until != 0;
+    }
+}

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+/* Neighbours and availability of swarm.h: who takes part in a group, and what each of them has. */
+#include "p2p/swarm_in.h"
+
+/* A neighbour that has given nothing for so long makes place for another taker. */
+#define USELESS_MS 5000u
+
+static uint16_t chunk_bits(const struct p2p_blockset *s, unsigned chunk)
+{
+    return (uint16_t)p2p_blockset_chunk(s, chunk);
+}
+
+static unsigned chunks_of(const struct p2p_sw_group *g)
+{
+    return (g->blocks + P2P_CHUNK_BLOCKS - 1) / P2P_CHUNK_BLOCKS;
+}
+
+/* The blocks that a chunk of the group has. */
+static unsigned all_of(const struct p2p_sw_group *g, unsigned chunk)
+{
+    unsigned left = g->blocks - chunk * P2P_CHUNK_BLOCKS;
+
+    return left >= P2P_CHUNK_BLOCKS ? 0xffffu : (1u << left) - 1;
+}
+
+struct p2p_sw_neighbour *p2p_sw_neighbour_of(struct p2p_sw_group *g, uint64_t node)
+{
+    for (unsigned i = 0; i < P2P_SW_NEIGHBOURS; i++)
+        if (g->nb[i].peer != NULL && g->nb[i].peer->node == node)
+            return &g->nb[i];
+    return NULL;
+}
+
+static void add_block(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block)
+{
+    p2p_blockset_add(&nb->has, block);
+    g->holders[block]++;
+    if (p2p_blockset_has(&g->asked, block))
+        p2p_sw_maybe_move(g, block);
+}
+
+void p2p_sw_has_not(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block)
+{
+    if (!p2p_blockset_has(&nb->has, block))
+        return;
+    p2p_blockset_remove(&nb->has, block);
+    g->holders[block]--;
+}
+
+void p2p_sw_has(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned chunk,
+                unsigned bitmap)
+{
+    unsigned old = chunk_bits(&nb->has, chunk), new = bitmap &all_of(g, chunk);
+    unsigned first = chunk * P2P_CHUNK_BLOCKS;
+
+    for (unsigned bits = old & ~new; bits != 0; bits &= bits - 1)
+        p2p_sw_has_not(g, nb, first + (unsigned)__builtin_ctz(bits));
+    for (unsigned bits = new & ~old; bits != 0; bits &= bits - 1)
+        add_block(g, nb, first + (unsigned)__builtin_ctz(bits));
+    if ((new & ~old) == 0)
+        return;
+    nb->may_help = true;
+    p2p_sw_dirty(g);
+}
+
+/* ---- who is a neighbour ---- */
+
+static void unfollow(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned chunk)
+{
+    struct p2p_move m = { .kind = P2P_MOVE_UNFOLLOW, .node = nb->peer->node };
+
+    nb->followed &= ~((uint64_t)1 << chunk);
+    if (!nb->peer->is_up)
+        return;
+    p2p_sw_chunk_of(g, chunk * P2P_CHUNK_BLOCKS, &m.chunk);
+    p2p_sw_push(g->d->s, &m);
+}
+
+void p2p_sw_neighbour_drop(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb)
+{
+    unsigned b;
+
+    for (b = p2p_blockset_next(&nb->owed, 0); b < P2P_GROUP_BLOCKS;
+         b = p2p_blockset_next(&nb->owed, b + 1))
+        (void)p2p_sw_settle(g, nb, b);
+    for (b = p2p_blockset_next(&nb->has, 0); b < P2P_GROUP_BLOCKS;
+         b = p2p_blockset_next(&nb->has, b + 1))
+        g->holders[b]--;
+    for (unsigned c = 0; c < P2P_GROUP_CHUNKS; c++)
+        if ((nb->followed >> c & 1) != 0)
+            unfollow(g, nb, c);
+    nb->peer->uses--;
+    *nb = (struct p2p_sw_neighbour){ .peer = NULL };
+    p2p_sw_wake(g);
+}
+
+static bool is_useless(const struct p2p_sw_group *g, const struct p2p_sw_neighbour *nb)
+{
+    return nb->awaited == 0 && g->d->s->now - nb->useful_at > USELESS_MS;
+}
+
+static unsigned limit_of(const struct p2p_sw_group *g)
+{
+    unsigned max = g->d->s->conf.max_peers;
+
+    return max < P2P_SW_NEIGHBOURS ? max : P2P_SW_NEIGHBOURS;
+}
+
+unsigned p2p_sw_places(const struct p2p_sw_group *g)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < limit_of(g); i++)
+        if (g->nb[i].peer == NULL || is_useless(g, &g->nb[i]))
+            n++;
+    return n;
+}
+
+/* NULL: all places are taken by neighbours worth having. */
+static struct p2p_sw_neighbour *place_for(struct p2p_sw_group *g)
+{
+    struct p2p_sw_neighbour *useless = NULL;
+
+    for (unsigned i = 0; i < limit_of(g); i++) {
+        if (g->nb[i].peer == NULL)
+            return &g->nb[i];
+        if (is_useless(g, &g->nb[i]))
+            useless = &g->nb[i];
+    }
+    if (useless != NULL)
+        p2p_sw_neighbour_drop(g, useless);
+    return useless;
+}
+
+static struct p2p_sw_neighbour *join(struct p2p_sw_group *g, uint64_t node)
+{
+    struct p2p_swarm *s = g->d->s;
+    struct p2p_sw_peer *p;
+    struct p2p_sw_neighbour *nb;
+
+    if (node == s->conf.self)
+        return NULL;
+    p = p2p_sw_peer_get(s, node);
+    if (s->now < p->quarantined_until || (!p->is_up && s->now < p->retry_at))
+        return NULL;
+    nb = place_for(g);
+    if (nb == NULL)
+        return NULL;
+    *nb = (struct p2p_sw_neighbour){ .peer = p, .useful_at = s->now };
+    p->uses++;
+    return nb;
+}
+
+static void hear(struct p2p_sw_group *g, const struct p2p_taker *t)
+{
+    struct p2p_sw_neighbour *nb = p2p_sw_neighbour_of(g, t->node);
+
+    if (nb == NULL)
+        nb = join(g, t->node);
+    if (nb == NULL)
+        return;
+    nb->is_taking = t->is_taking;
+    for (unsigned c = 0; c < chunks_of(g); c++)
+        if ((t->whole >> c & 1) != 0 && (nb->said >> c & 1) == 0)
+            p2p_sw_has(g, nb, c, 0xffff);
+}
+
+void p2p_sw_takers(struct p2p_sw_group *g, const struct p2p_taker *takers, size_t n)
+{
+    /* From anywhere in the list: when there are more than places, all are as likely. */
+    size_t start = n == 0 ? 0 : (size_t)el_rng_below(&g->d->s->rng, n);
+
+    for (size_t i = 0; i < n; i++)
+        hear(g, &takers[(start + i) % n]);
+    g->must_follow = true;
+    p2p_sw_dirty(g);
+}
+
+void p2p_sw_wake(struct p2p_sw_group *g)
+{
+    for (unsigned i = 0; i < P2P_SW_NEIGHBOURS; i++)
+        g->nb[i].may_help = g->nb[i].peer != NULL;
+    p2p_sw_dirty(g);
+}
+
+/* ---- who is followed ---- */
+
+/* The chunks with a block that is wanted and not here. */
+static uint64_t lacking(const struct p2p_sw_group *g)
+{
+    uint64_t chunks = 0;
+
+    for (unsigned c = 0; c < chunks_of(g); c++)
+        if ((chunk_bits(&g->want, c) & ~chunk_bits(&g->here, c) & ~chunk_bits(&g->barred, c)) != 0)
+            chunks |= (uint64_t)1 << c;
+    return chunks;
+}
+
+/* A seed is followed only where it has something; it is known to have it whole, and that is all. */
+static uint64_t worth_following(const struct p2p_sw_neighbour *nb, uint64_t chunks)
+{
+    uint64_t worth = 0;
+
+    if (nb->is_taking)
+        return chunks;
+    for (; chunks != 0; chunks &= chunks - 1) {
+        unsigned c = (unsigned)__builtin_ctzll(chunks);
+
+        if (chunk_bits(&nb->has, c) == 0)
+            worth |= (uint64_t)1 << c;
+    }
+    return worth;
+}
+
+static void follow_one(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, uint64_t chunks)
+{
+    uint64_t more = worth_following(nb, chunks) & ~nb->followed, less = nb->followed & ~chunks;
+
+    for (; more != 0; more &= more - 1) {
+        struct p2p_move m = { .kind = P2P_MOVE_FOLLOW, .node = nb->peer->node };
+        unsigned c = (unsigned)__builtin_ctzll(more);
+
+        p2p_sw_chunk_of(g, c * P2P_CHUNK_BLOCKS, &m.chunk);
+        p2p_sw_push(g->d->s, &m);
+        nb->followed |= (uint64_t)1 << c;
+    }
+    for (; less != 0; less &= less - 1) {
+        unsigned c = (unsigned)__builtin_ctzll(less);
+
+        /* A Have that says all is the last one by itself; and a Cancel would end what is owed. */
+        if (chunk_bits(&nb->has, c) == all_of(g, c))
+            nb->followed &= ~((uint64_t)1 << c);
+        else if (chunk_bits(&nb->owed, c) == 0)
+            unfollow(g, nb, c);
+    }
+}
+
+void p2p_sw_follow(struct p2p_sw_group *g)
+{
+    uint64_t chunks = lacking(g);
+
+    g->must_follow = false;
+    for (unsigned i = 0; i < P2P_SW_NEIGHBOURS; i++) {
+        struct p2p_sw_neighbour *nb = &g->nb[i];
+
+        if (nb->peer == NULL)
+            continue;
+        if (nb->peer->is_up)
+            follow_one(g, nb, chunks);
+        else if (chunks != 0)
+            p2p_sw_peer_connect(g->d->s, nb->peer);
+    }
+}

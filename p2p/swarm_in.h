@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * swarm_in: what the files of swarm.h share. Pure; no other file includes it.
+ *
+ *   swarm.c         downloads, the window of demand, groups; the queue of moves
+ *   swarm_peers.c   links: who is there, how fast, whom to leave alone (slow, refusing, lying)
+ *   swarm_blocks.c  a group's neighbours and what they have
+ *   swarm_ask.c     which block is asked of whom; taking back what waits too long
+ *   swarm_runs.c    the tracker and the origin: questions, leases held, hedges
+ *
+ * Invariants of a group, for each of its blocks:
+ * 1. `here', `asked' and `mine' exclude each other, but for a hedge (mine and asked).
+ * 2. asked: exactly one neighbour (asked_of) has the bit in `owed'; `taken_back': a Cancel is out.
+ * 3. owed without asked: the link owes a last word, the block may be asked of others meanwhile.
+ * 4. holders[b] is how many neighbours have b in `has'.
+ */
+#pragma once
+
+#include "common/list.h"
+#include "p2p/swarm.h"
+
+#define P2P_SW_NEIGHBOURS 32u
+#define P2P_SW_GROUPS     16u /* of a download at work at a time: 16 GiB */
+
+struct p2p_sw_peer {
+    struct el_list in_swarm; /* of its bucket */
+    uint64_t node;
+    bool is_up, is_connecting, same_zone;
+    unsigned uses;    /* groups where it is a neighbour */
+    unsigned awaited; /* blocks that its link owes */
+    unsigned failures;
+    uint64_t retry_at;   /* no CONNECT before */
+    uint64_t cool_until; /* nothing is asked of it before: slow or refusing */
+    unsigned slow;       /* how often in a row it let a block time out */
+    uint64_t last_at;    /* when the last block came, or the first was asked for */
+    double rate;         /* bytes per ms, decayed */
+    uint64_t blocks;
+    double strikes; /* at struck_at; fading */
+    uint64_t struck_at, quarantined_until;
+};
+
+/* A peer, as a taker of a group. */
+struct p2p_sw_neighbour {
+    struct p2p_sw_peer *peer; /* NULL: the place is free */
+    struct p2p_blockset has, owed;
+    uint64_t followed; /* chunks */
+    uint64_t said;     /* chunks of which it told itself */
+    unsigned awaited;  /* of this group */
+    bool is_taking;
+    bool may_help;      /* something changed since nothing was found to ask of it */
+    uint64_t useful_at; /* when it last gave a block, or joined */
+};
+
+struct p2p_sw_run {
+    struct el_list in_group;
+    uint32_t number; /* for the engine */
+    uint32_t id;     /* for the tracker */
+    uint16_t first;  /* block of the group */
+    uint8_t count, done;
+    bool is_stopped;
+    enum p2p_reason reason;
+    uint64_t moved_at; /* started, or last progress */
+};
+
+struct p2p_sw_group {
+    struct el_list in_download, in_dirty;
+    struct p2p_download *d;
+    uint32_t number;
+    unsigned blocks; /* 1 to 1024 */
+    struct p2p_blockset here, want, asked, taken_back, mine, barred, coming;
+    uint8_t asked_of[P2P_GROUP_BLOCKS];
+    uint8_t holders[P2P_GROUP_BLOCKS];
+    uint32_t asked_at[P2P_GROUP_BLOCKS]; /* low bits of the clock */
+    struct p2p_sw_neighbour nb[P2P_SW_NEIGHBOURS];
+    bool must_follow; /* chunks or neighbours are new */
+    struct el_list runs;
+    unsigned n_runs;
+    struct p2p_lease_end ended[P2P_MAX_RUNS]; /* and not yet reported */
+    size_t n_ended, n_reported;               /* the first ones are in the question that is out */
+    bool is_located, is_locating;             /* the tracker knows of us; a question is out */
+    bool is_quiet;                            /* told that we leave */
+    unsigned failed;                          /* questions in a row without an answer */
+    uint64_t locate_at;                       /* not before */
+    uint64_t located_at;
+};
+
+struct p2p_download {
+    struct el_list in_swarm;
+    struct p2p_swarm *s;
+    void *arg;
+    uint8_t version[P2P_VERSION_BYTES];
+    uint64_t blocks; /* of the object */
+    uint32_t n_groups;
+    struct p2p_sw_group **groups; /* NULL: nothing is known of it, or it is whole */
+    uint8_t *whole;               /* bitmap of groups */
+    struct el_list active;        /* the groups that are there */
+    uint64_t first, end, urgent;  /* of demand */
+    enum p2p_reach reach;
+    uint64_t reach_first, reach_end;
+    uint64_t moved_at;  /* when a block came, or the demand changed */
+    uint64_t urgent_at; /* when `urgent' became what it is */
+    unsigned hedges;    /* in a row */
+    unsigned origin_failures;
+    uint64_t origin_at; /* not asked before */
+    uint64_t patience;  /* ms without progress before the origin is asked without lease */
+};
+
+struct p2p_sw_farewell {
+    struct el_list in_swarm;
+    struct p2p_locate locate;
+};
+
+#define P2P_SW_BUCKETS 64u
+/* How often what waits is looked at. */
+#define P2P_SW_TICK_MS 100u
+
+struct p2p_swarm {
+    struct p2p_swarm_conf conf;
+    struct el_rng rng;
+    uint64_t now;
+    struct el_list buckets[P2P_SW_BUCKETS];
+    unsigned n_peers;
+    struct el_list downloads, dirty;
+    struct p2p_move *queue; /* a ring that grows */
+    size_t queue_size, queue_first, queue_n;
+    struct p2p_locate locate; /* of the last move */
+    struct el_list farewells; /* questions of downloads that are closed */
+    uint32_t next_run;
+    double wait; /* ms from question to block, decayed */
+    uint64_t ticked_at;
+    struct p2p_swarm_stats stats;
+};
+
+/* ---- swarm.c ---- */
+
+void p2p_sw_push(struct p2p_swarm *s, const struct p2p_move *move);
+void p2p_sw_dirty(struct p2p_sw_group *g);
+void p2p_sw_chunk_of(const struct p2p_sw_group *g, unsigned block, struct el_chunk_id *ret);
+/* NULL: not at work on it. */
+struct p2p_sw_group *p2p_sw_group_of(struct p2p_swarm *s, const struct el_chunk_id *chunk);
+static inline uint64_t p2p_sw_number(const struct p2p_sw_group *g, unsigned block)
+{
+    return (uint64_t)g->number * P2P_GROUP_BLOCKS + block;
+}
+
+/* ---- swarm_peers.c ---- */
+
+struct p2p_sw_peer *p2p_sw_peer_find(const struct p2p_swarm *s, uint64_t node);
+struct p2p_sw_peer *p2p_sw_peer_get(struct p2p_swarm *s, uint64_t node);
+void p2p_sw_peers_free(struct p2p_swarm *s);
+void p2p_sw_peer_connect(struct p2p_swarm *s, struct p2p_sw_peer *p);
+bool p2p_sw_peer_may_be_asked(const struct p2p_swarm *s, const struct p2p_sw_peer *p);
+void p2p_sw_peer_gave(struct p2p_swarm *s, struct p2p_sw_peer *p, uint64_t waited_ms);
+void p2p_sw_peer_was_slow(struct p2p_swarm *s, struct p2p_sw_peer *p);
+void p2p_sw_peer_cool(struct p2p_swarm *s, struct p2p_sw_peer *p, uint64_t ms);
+/* Until when it is left alone. */
+uint64_t p2p_sw_peer_lied(struct p2p_swarm *s, struct p2p_sw_peer *p);
+
+/* ---- swarm_blocks.c ---- */
+
+struct p2p_sw_neighbour *p2p_sw_neighbour_of(struct p2p_sw_group *g, uint64_t node);
+void p2p_sw_takers(struct p2p_sw_group *g, const struct p2p_taker *takers, size_t n);
+void p2p_sw_neighbour_drop(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb);
+/* What it has of a chunk, by its own word. */
+void p2p_sw_has(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned chunk,
+                unsigned bitmap);
+void p2p_sw_has_not(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block);
+void p2p_sw_follow(struct p2p_sw_group *g);
+/* All of them may be asked again. */
+void p2p_sw_wake(struct p2p_sw_group *g);
+unsigned p2p_sw_places(const struct p2p_sw_group *g); /* for more neighbours */
+
+/* ---- swarm_ask.c ---- */
+
+/* Blocks that nobody brings at the moment and that are wanted. */
+static inline uint64_t p2p_sw_open_word(const struct p2p_sw_group *g, unsigned i)
+{
+    return g->want.w[i] & ~(g->here.w[i] | g->asked.w[i] | g->mine.w[i]);
+}
+void p2p_sw_ask(struct p2p_sw_group *g);
+/* The last word about a block that this neighbour owed; false: it did not. */
+bool p2p_sw_settle(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block);
+void p2p_sw_take_back(struct p2p_sw_group *g, unsigned block);
+/* Somebody else has the block now. */
+void p2p_sw_maybe_move(struct p2p_sw_group *g, unsigned block);
+void p2p_sw_ask_tick(struct p2p_sw_group *g);
+/* It has lied: nothing that it has counts, and what it owes is asked of others. */
+void p2p_sw_disbelieve(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb);
+
+/* ---- swarm_runs.c ---- */
+
+void p2p_sw_runs_free(struct p2p_sw_group *g);
+/* Asks the tracker, or the origin where there is none. */
+void p2p_sw_runs(struct p2p_sw_group *g);
+void p2p_sw_locate_fill(struct p2p_sw_group *g, struct p2p_locate *ret);
+void p2p_sw_hedge(struct p2p_download *d);
+uint64_t p2p_sw_due(const struct p2p_sw_group *g);
+void p2p_sw_farewell(struct p2p_sw_group *g);

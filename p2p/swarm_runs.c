@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: MIT */
+/* The tracker and the origin, as swarm.h sees them: questions, leases, and what is read without. */
+#include "p2p/swarm_in.h"
+
+/* Runs of a group that this node reads at a time, and those of which the tracker has to hear. */
+#define MAX_RUNS  16u
+#define MAX_ENDED (P2P_MAX_RUNS - MAX_RUNS)
+/* Runs without a lease at a time, where there is no tracker: the gap between two is filled. */
+#define OWN_RUNS 2u
+/* Questions in a row that fail before there is no tracker, and when the next one goes out. */
+#define NO_TRACKER   2u
+#define RETRY_MS     100u
+#define MAX_RETRY_MS 5000u
+/* A run is reported so many times in its time to live. */
+#define REPORTS 3u
+/* A lease of somebody else that brings nothing lapses at the tracker first. */
+#define COMING_PATIENCE_MS (P2P_LEASE_TTL_MS + 2000u)
+#define LEAST_PATIENCE_MS  50u
+#define FAILED_MS          500u
+#define MAX_FAILED_MS      30000u
+
+const char *p2p_reason_name(enum p2p_reason reason)
+{
+    switch (reason) {
+    case P2P_REASON_LEASE:
+        return "lease";
+    case P2P_REASON_NO_TRACKER:
+        return "no_tracker";
+    case P2P_REASON_HEDGE:
+        return "hedge";
+    }
+    return "";
+}
+
+/* ---- runs ---- */
+
+static struct p2p_sw_run *run_by_id(const struct p2p_sw_group *g, uint32_t id)
+{
+    for (struct el_list *it = g->runs.next; it != &g->runs; it = it->next) {
+        struct p2p_sw_run *r = EL_ENTRY(it, struct p2p_sw_run, in_group);
+
+        if (r->id == id)
+            return r;
+    }
+    return NULL;
+}
+
+static struct p2p_sw_run *run_by_number(const struct p2p_download *d, uint32_t number,
+                                        struct p2p_sw_group **ret_group)
+{
+    for (struct el_list *it = d->active.next; it != &d->active; it = it->next) {
+        struct p2p_sw_group *g = EL_ENTRY(it, struct p2p_sw_group, in_download);
+
+        for (struct el_list *r = g->runs.next; r != &g->runs; r = r->next) {
+            struct p2p_sw_run *run = EL_ENTRY(r, struct p2p_sw_run, in_group);
+
+            if (run->number != number)
+                continue;
+            *ret_group = g;
+            return run;
+        }
+    }
+    return NULL;
+}
+
+static void start_run(struct p2p_sw_group *g, unsigned first, unsigned count, uint32_t lease,
+                      enum p2p_reason reason)
+{
+    struct p2p_swarm *s = g->d->s;
+    struct p2p_sw_run *r = el_new(struct p2p_sw_run);
+
+    s->next_run = (s->next_run + 1) % P2P_LEASE_OWN;
+    r->number = s->next_run;
+    r->id = reason == P2P_REASON_LEASE ? lease : (P2P_LEASE_OWN | r->number);
+    r->first = (uint16_t)first;
+    r->count = (uint8_t)count;
+    r->reason = reason;
+    r->moved_at = s->now;
+    el_list_append(&g->runs, &r->in_group);
+    g->n_runs++;
+    for (unsigned b = first; b < first + count; b++)
+        if (!p2p_blockset_has(&g->here, b))
+            p2p_blockset_add(&g->mine, b);
+    p2p_sw_push(s, &(struct p2p_move){ .kind = P2P_MOVE_FETCH,
+                                       .download = g->d,
+                                       .run = r->number,
+                                       .first = p2p_sw_number(g, first),
+                                       .count = count,
+                                       .reason = reason });
+}
+
+static void note_end(struct p2p_sw_group *g, const struct p2p_lease_end *e)
+{
+    g->locate_at = g->d->s->now;
+    p2p_sw_dirty(g);
+    /* Where too many wait for an answer the tracker lets the lease lapse. */
+    if (g->n_ended < MAX_ENDED)
+        g->ended[g->n_ended++] = *e;
+}
+
+static struct p2p_lease_end report_of(const struct p2p_sw_run *r, bool ok)
+{
+    return (struct p2p_lease_end){
+        .id = r->id, .first = r->first, .count = r->count, .done = r->done, .ok = ok
+    };
+}
+
+static void drop_run(struct p2p_sw_group *g, struct p2p_sw_run *r)
+{
+    for (unsigned b = r->first; b < (unsigned)r->first + r->count; b++)
+        p2p_blockset_remove(&g->mine, b);
+    el_list_remove(&r->in_group);
+    free(r);
+    g->n_runs--;
+}
+
+void p2p_sw_runs_free(struct p2p_sw_group *g)
+{
+    while (!el_list_empty(&g->runs))
+        drop_run(g, EL_ENTRY(g->runs.next, struct p2p_sw_run, in_group));
+}
+
+static void count_reads(struct p2p_swarm *s, enum p2p_reason reason, unsigned n)
+{
+    switch (reason) {
+    case P2P_REASON_LEASE:
+        s->stats.blocks_lease += n;
+        break;
+    case P2P_REASON_NO_TRACKER:
+        s->stats.blocks_no_tracker += n;
+        break;
+    case P2P_REASON_HEDGE:
+        s->stats.blocks_hedge += n;
+        break;
+    }
+}
+
+static void progress(struct p2p_sw_group *g, struct p2p_sw_run *r, unsigned done)
+{
+    struct p2p_download *d = g->d;
+
+    if (done > r->count)
+        done = r->count;
+    if (done <= r->done)
+        return;
+    count_reads(d->s, r->reason, done - r->done);
+    for (unsigned b = r->first; b < (unsigned)r->first + done; b++)
+        p2p_blockset_remove(&g->mine, b);
+    r->done = (uint8_t)done;
+    r->moved_at = d->s->now;
+    d->origin_failures = 0;
+    if (r->reason == P2P_REASON_LEASE)
+        d->hedges = 0;
+}
+
+void p2p_swarm_on_run_progress(struct p2p_download *d, uint64_t now, uint32_t run, unsigned done)
+{
+    struct p2p_sw_group *g;
+    struct p2p_sw_run *r = run_by_number(d, run, &g);
+
+    d->s->now = now;
+    if (r != NULL)
+        progress(g, r, done);
+}
+
+/* The origin gave nothing, and nobody else will bring the block: whoever waits for it is told. */
+static void failed(struct p2p_sw_group *g, unsigned block)
+{
+    struct p2p_download *d = g->d;
+    unsigned n = d->origin_failures < 8 ? d->origin_failures : 8;
+
+    d->origin_at = d->s->now + el_min_u64((uint64_t)FAILED_MS << n, MAX_FAILED_MS);
+    d->origin_failures++;
+    if (g->holders[block] > 0 || p2p_blockset_has(&g->here, block) ||
+        p2p_blockset_has(&g->coming, block))
+        return;
+    p2p_sw_push(d->s, &(struct p2p_move){ .kind = P2P_MOVE_FAIL,
+                                          .download = d,
+                                          .first = p2p_sw_number(g, block),
+                                          .code = EL_EORIGIN });
+}
+
+void p2p_swarm_on_run_over(struct p2p_download *d, uint64_t now, uint32_t run, unsigned done,
+                           bool ok)
+{
+    struct p2p_sw_group *g;
+    struct p2p_sw_run *r = run_by_number(d, run, &g);
+    struct p2p_lease_end e;
+    unsigned next;
+
+    d->s->now = now;
+    if (r == NULL)
+        return;
+    progress(g, r, done);
+    e = report_of(r, ok && r->done == r->count);
+    next = (unsigned)r->first + r->done;
+    drop_run(g, r);
+    note_end(g, &e);
+    if (!ok && next < g->blocks)
+        failed(g, next);
+    p2p_sw_wake(g);
+}
+
+/* ---- the tracker ---- */
+
+static bool lacks(const struct p2p_sw_group *g)
+{
+    for (unsigned i = 0; i < EL_COUNT(g->want.w); i++)
+        if ((g->want.w[i] & ~g->here.w[i]) != 0)
+            return true;
+    return false;
+}
+
+static bool is_exact_here(const struct p2p_sw_group *g)
+{
+    const struct p2p_download *d = g->d;
+    uint64_t base = (uint64_t)g->number * P2P_GROUP_BLOCKS;
+
+    if (d->reach_first < base || d->reach_end > base + g->blocks)
+        return false;
+    for (uint64_t b = d->reach_first; b < d->reach_end; b++)
+        if ((p2p_sw_open_word(g, (unsigned)(b - base) / 64) >> (b - base) % 64 & 1) == 0)
+            return false;
+    return true;
+}
+
+static uint8_t runs_wanted(const struct p2p_sw_group *g)
+{
+    const struct p2p_download *d = g->d;
+
+    if (d->reach == P2P_REACH_NONE || d->s->now < d->origin_at || g->n_runs >= MAX_RUNS)
+        return 0;
+    if (d->reach == P2P_REACH_EXACT)
+        return g->n_runs == 0 && is_exact_here(g);
+    return (uint8_t)(MAX_RUNS - g->n_runs);
+}
+
+/* All that is wanted; or, where only one range can be read, that. */
+static void fill_want(const struct p2p_sw_group *g, struct p2p_locate *ret)
+{
+    const struct p2p_download *d = g->d;
+    uint64_t base = (uint64_t)g->number * P2P_GROUP_BLOCKS;
+
+    if (ret->leases > 0 && d->reach == P2P_REACH_EXACT) {
+        ret->exact = true;
+        for (uint64_t b = d->reach_first; b < d->reach_end; b++)
+            p2p_blockset_add(&ret->want, (unsigned)(b - base));
+        return;
+    }
+    for (unsigned i = 0; i < EL_COUNT(ret->want.w); i++)
+        ret->want.w[i] = g->want.w[i] & ~(g->here.w[i] | g->mine.w[i]);
+}
+
+static void fill_runs(struct p2p_sw_group *g, struct p2p_locate *ret)
+{
+    memcpy(ret->ended, g->ended, g->n_ended * sizeof(g->ended[0]));
+    ret->n_ended = g->n_reported = g->n_ended;
+    for (struct el_list *it = g->runs.next; it != &g->runs; it = it->next) {
+        const struct p2p_sw_run *r = EL_ENTRY(it, const struct p2p_sw_run, in_group);
+
+        if (ret->n_ended < P2P_MAX_RUNS)
+            ret->ended[ret->n_ended++] = report_of(r, true);
+    }
+}
+
+void p2p_sw_locate_fill(struct p2p_sw_group *g, struct p2p_locate *ret)
+{
+    *ret = (struct p2p_locate){ .blocks = g->blocks, .have = g->here };
+    memcpy(ret->group.version, g->d->version, P2P_VERSION_BYTES);
+    ret->group.number = g->number;
+    ret->leaves = !lacks(g) && g->n_runs == 0;
+    fill_runs(g, ret);
+    if (ret->leaves)
+        return;
+    ret->leases = runs_wanted(g);
+    ret->peers = (uint8_t)el_min_u64(p2p_sw_places(g) * 2, P2P_MAX_NAMED);
+    fill_want(g, ret);
+}
+
+static void locate(struct p2p_sw_group *g)
+{
+    g->is_locating = true;
+    p2p_sw_push(g->d->s, &(struct p2p_move){
+                             .kind = P2P_MOVE_LOCATE, .download = g->d, .first = g->number });
+}
+
+void p2p_sw_farewell(struct p2p_sw_group *g)
+{
+    struct p2p_swarm *s = g->d->s;
+    struct p2p_sw_farewell *f;
+
+    if (!g->is_located || g->is_quiet)
+        return;
+    f = el_new(struct p2p_sw_farewell);
+    while (!el_list_empty(&g->runs)) {
+        struct p2p_sw_run *r = EL_ENTRY(g->runs.next, struct p2p_sw_run, in_group);
+        struct p2p_lease_end e = report_of(r, false);
+
+        drop_run(g, r);
+        note_end(g, &e);
+    }
+    memset(&g->want, 0, sizeof(g->want));
+    p2p_sw_locate_fill(g, &f->locate);
+    el_list_append(&s->farewells, &f->in_swarm);
+}
+
+static void take_lease(struct p2p_sw_group *g, const struct p2p_lease *l)
+{
+    unsigned end = (unsigned)l->first + l->count, last_chunk = (end - 1) / P2P_CHUNK_BLOCKS;
+    bool any = false;
+
+    if (l->count == 0 || end > g->blocks || l->first / P2P_CHUNK_BLOCKS != last_chunk ||
+        (l->id & P2P_LEASE_OWN) != 0 || run_by_id(g, l->id) != NULL)
+        return;
+    for (unsigned b = l->first; b < end; b++)
+        any = any || !p2p_blockset_has(&g->here, b);
+    if (!any || g->n_runs >= MAX_RUNS || g->d->reach == P2P_REACH_NONE) {
+        note_end(g, &(struct p2p_lease_end){ .id = l->id, .first = l->first, .count = l->count });
+        return;
+    }
+    start_run(g, l->first, l->count, l->id, P2P_REASON_LEASE);
+    g->locate_at = el_min_u64(g->locate_at, g->d->s->now + l->ttl_ms / REPORTS);
+}
+
+static void cut(struct p2p_sw_group *g, const struct p2p_lease_cut *c)
+{
+    struct p2p_sw_run *r = run_by_id(g, c->id);
+
+    if (r == NULL || c->count >= r->count)
+        return;
+    for (unsigned b = (unsigned)r->first + c->count; b < (unsigned)r->first + r->count; b++)
+        if (b >= (unsigned)r->first + r->done)
+            p2p_blockset_remove(&g->mine, b);
+    r->count = c->count > r->done ? c->count : r->done;
+    p2p_sw_push(g->d->s,
+                &(struct p2p_move){
+                    .kind = P2P_MOVE_STOP, .download = g->d, .run = r->number, .count = r->count });
+}
+
+void p2p_swarm_on_located(struct p2p_download *d, uint64_t now, uint32_t group,
+                          const struct p2p_located *located)
+{
+    struct p2p_sw_group *g = group < d->n_groups ? d->groups[group] : NULL;
+
+    d->s->now = now;
+    if (g == NULL || !g->is_locating)
+        return;
+    g->is_locating = false;
+    g->is_located = true;
+    g->failed = 0;
+    g->n_ended -= g->n_reported;
+    memmove(g->ended, g->ended + g->n_reported, g->n_ended * sizeof(g->ended[0]));
+    g->n_reported = 0;
+    g->located_at = now;
+    g->coming = located->coming;
+    g->locate_at = g->n_ended > 0 ? now : now + located->again_ms;
+    for (size_t i = 0; i < located->n_cuts && i < P2P_MAX_RUNS; i++)
+        cut(g, &located->cuts[i]);
+    for (size_t i = 0; i < located->n_leases && i < P2P_MAX_RUNS; i++)
+        take_lease(g, &located->leases[i]);
+    p2p_sw_takers(g, located->takers, el_min_size(located->n_takers, P2P_MAX_NAMED));
+}
+
+void p2p_swarm_on_locate_failed(struct p2p_download *d, uint64_t now, uint32_t group)
+{
+    struct p2p_sw_group *g = group < d->n_groups ? d->groups[group] : NULL;
+    uint64_t ms;
+
+    d->s->now = now;
+    if (g == NULL || !g->is_locating)
+        return;
+    g->is_locating = false;
+    g->n_reported = 0;
+    ms = el_min_u64((uint64_t)RETRY_MS << (g->failed < 8 ? g->failed : 8), MAX_RETRY_MS);
+    g->locate_at = now + ms + el_rng_below(&d->s->rng, ms);
+    g->failed++;
+    p2p_sw_dirty(g);
+}
+
+/* ---- the origin, without a lease ---- */
+
+/* Blocks from here on, in the chunk, that nobody reads or has. */
+static unsigned stretch(const struct p2p_sw_group *g, unsigned first, unsigned most, bool no_holder)
+{
+    unsigned end = (first / P2P_CHUNK_BLOCKS + 1) * P2P_CHUNK_BLOCKS, n = 0;
+
+    while (n < most && first + n < end && first + n < g->blocks &&
+           p2p_blockset_has(&g->want, first + n) && !p2p_blockset_has(&g->here, first + n) &&
+           !p2p_blockset_has(&g->mine, first + n) && (!no_holder || g->holders[first + n] == 0))
+        n++;
+    return n;
+}
+
+static bool may_ask_origin(const struct p2p_download *d)
+{
+    return d->reach != P2P_REACH_NONE && d->s->now >= d->origin_at;
+}
+
+/* False: not in the reach, or there already. */
+static bool read_unleased(struct p2p_sw_group *g, unsigned first, unsigned most, bool no_holder,
+                          enum p2p_reason reason)
+{
+    struct p2p_download *d = g->d;
+    unsigned n;
+
+    if (d->reach == P2P_REACH_EXACT) {
+        if (g->n_runs > 0 || !is_exact_here(g))
+            return false;
+        first = (unsigned)(d->reach_first % P2P_GROUP_BLOCKS);
+        n = (unsigned)(d->reach_end - d->reach_first);
+    } else {
+        n = stretch(g, first, most, no_holder);
+    }
+    if (n == 0 || g->n_runs >= MAX_RUNS)
+        return false;
+    start_run(g, first, n, 0, reason);
+    return true;
+}
+
+/* Where the reader waits, otherwise anywhere: others have no tracker either, and start elsewhere.
+ */
+static unsigned start_of(struct p2p_sw_group *g)
+{
+    uint64_t base = (uint64_t)g->number * P2P_GROUP_BLOCKS, urgent = g->d->urgent;
+    unsigned from = (unsigned)el_rng_below(&g->d->s->rng, g->blocks);
+
+    if (urgent >= base && urgent < base + g->blocks &&
+        stretch(g, (unsigned)(urgent - base), 1, true) == 1)
+        return (unsigned)(urgent - base);
+    for (unsigned i = 0; i < g->blocks; i++)
+        if (stretch(g, (from + i) % g->blocks, 1, true) == 1)
+            return (from + i) % g->blocks;
+    return P2P_GROUP_BLOCKS;
+}
+
+static void read_without_tracker(struct p2p_sw_group *g)
+{
+    while (g->n_runs < OWN_RUNS) {
+        unsigned first = start_of(g);
+
+        if (first == P2P_GROUP_BLOCKS ||
+            !read_unleased(g, first, P2P_CHUNK_BLOCKS, true, P2P_REASON_NO_TRACKER))
+            return;
+    }
+}
+
+void p2p_sw_runs(struct p2p_sw_group *g)
+{
+    uint64_t now = g->d->s->now;
+    bool wants = lacks(g) || g->n_runs > 0;
+
+    if (wants)
+        g->is_quiet = false;
+    else if (!g->is_located || g->is_quiet)
+        return;
+    if (!g->is_locating && (now >= g->locate_at || !wants)) {
+        g->is_quiet = !wants;
+        locate(g);
+    }
+    if (g->failed >= NO_TRACKER && wants && may_ask_origin(g->d))
+        read_without_tracker(g);
+}
+
+/* ---- what nobody brings ---- */
+
+/* Where the reader waits; else the first block that lacks. NULL: none does. */
+static struct p2p_sw_group *foremost(const struct p2p_download *d, unsigned *ret_block)
+{
+    struct p2p_sw_group *best = NULL;
+
+    if (d->urgent < d->blocks) {
+        unsigned b = (unsigned)(d->urgent % P2P_GROUP_BLOCKS);
+
+        best = d->groups[d->urgent / P2P_GROUP_BLOCKS];
+        *ret_block = b;
+        if (best != NULL && p2p_blockset_has(&best->want, b) && !p2p_blockset_has(&best->here, b))
+            return best;
+    }
+    best = NULL;
+    for (struct el_list *it = d->active.next; it != &d->active; it = it->next) {
+        struct p2p_sw_group *g = EL_ENTRY(it, struct p2p_sw_group, in_download);
+
+        if (lacks(g) && (best == NULL || g->number < best->number))
+            best = g;
+    }
+    for (unsigned b = 0; best != NULL && b < best->blocks; b++)
+        if (p2p_blockset_has(&best->want, b) && !p2p_blockset_has(&best->here, b)) {
+            *ret_block = b;
+            break;
+        }
+    return best;
+}
+
+static bool is_stalled(const struct p2p_download *d, const struct p2p_sw_group *g, unsigned block)
+{
+    uint64_t now = d->s->now, since = d->moved_at, patience = d->patience >> d->hedges;
+
+    if (p2p_sw_number(g, block) == d->urgent)
+        since = d->urgent_at;
+    if (p2p_blockset_has(&g->coming, block))
+        patience = el_max_u64(patience, COMING_PATIENCE_MS);
+    return now - since > el_max_u64(patience, LEAST_PATIENCE_MS);
+}
+
+void p2p_sw_hedge(struct p2p_download *d)
+{
+    unsigned block = 0;
+    struct p2p_sw_group *g = foremost(d, &block);
+
+    if (g == NULL || p2p_blockset_has(&g->mine, block) || !is_stalled(d, g, block))
+        return;
+    if (d->reach == P2P_REACH_NONE) {
+        d->moved_at = d->urgent_at = d->s->now;
+        p2p_sw_push(d->s, &(struct p2p_move){ .kind = P2P_MOVE_FAIL,
+                                              .download = d,
+                                              .first = p2p_sw_number(g, block),
+                                              .code = EL_ENOTCACHED });
+        return;
+    }
+    if (may_ask_origin(d) &&
+        read_unleased(g, block, 1u << (d->hedges < 4 ? d->hedges : 4), false, P2P_REASON_HEDGE))
+        d->hedges += d->hedges < 8;
+}
+
+uint64_t p2p_sw_due(const struct p2p_sw_group *g)
+{
+    uint64_t due = g->d->s->ticked_at + P2P_SW_TICK_MS;
+
+    if (!lacks(g) && g->n_runs == 0)
+        return UINT64_MAX;
+    return g->is_locating ? due : el_min_u64(due, g->locate_at);
+}

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: MIT */
+#include "p2p/upload.h"
+
+#include "common/list.h"
+
+#define DEFAULT_SLOTS  4u
+#define DEFAULT_MOST   32u
+#define DEFAULT_OLD_MS 250u
+#define DEFAULT_QUEUE  64u
+/* A peer that has had nothing from here for so long is a newcomer. */
+#define NEWCOMER_MS 10000u
+/* A send that takes so many times what it should does not count. */
+#define OLD_FACTOR 2u
+#define LEAST_OLD  5u
+/* Direct-mapped and lossy: two blocks of one place only spread a little worse. */
+#define COUNTS 1024u
+
+struct ask {
+    struct el_list in_peer; /* waiting or running */
+    struct el_chunk_id chunk;
+    uint32_t block;
+    uint64_t since; /* asked for; once running: started */
+};
+
+struct peer {
+    struct el_list in_upload;
+    uint64_t node;
+    struct el_list waiting; /* of ask, oldest first */
+    unsigned n_waiting;
+    struct ask *running; /* NULL: none */
+    bool has_had;
+    uint64_t served_at; /* when the last send ended */
+};
+
+struct count {
+    uint32_t tag, n;
+};
+
+struct p2p_upload {
+    struct p2p_upload_conf conf;
+    struct el_list peers;
+    unsigned running, waiting;
+    uint64_t step_ms16; /* between two blocks that went out while there was work; 16ths of ms */
+    uint64_t last_end;
+    uint64_t now; /* of the last question for more */
+    struct p2p_upload_stats stats;
+    struct count counts[COUNTS];
+};
+
+struct p2p_upload *p2p_upload_new(const struct p2p_upload_conf *conf)
+{
+    struct p2p_upload *u = el_new(struct p2p_upload);
+
+    u->conf = *conf;
+    if (u->conf.slots == 0)
+        u->conf.slots = DEFAULT_SLOTS;
+    if (u->conf.most == 0)
+        u->conf.most = DEFAULT_MOST;
+    if (u->conf.old_ms == 0)
+        u->conf.old_ms = DEFAULT_OLD_MS;
+    if (u->conf.queue == 0)
+        u->conf.queue = DEFAULT_QUEUE;
+    el_list_init(&u->peers);
+    return u;
+}
+
+static void drop_ask(struct p2p_upload *u, struct peer *p, struct ask *a)
+{
+    el_list_remove(&a->in_peer);
+    free(a);
+    p->n_waiting--;
+    u->waiting--;
+}
+
+static void drop_peer(struct p2p_upload *u, struct peer *p)
+{
+    while (!el_list_empty(&p->waiting))
+        drop_ask(u, p, EL_ENTRY(p->waiting.next, struct ask, in_peer));
+    if (p->running != NULL)
+        u->running--;
+    free(p->running);
+    el_list_remove(&p->in_upload);
+    free(p);
+}
+
+void p2p_upload_free(struct p2p_upload *u)
+{
+    if (u == NULL)
+        return;
+    while (!el_list_empty(&u->peers))
+        drop_peer(u, EL_ENTRY(u->peers.next, struct peer, in_upload));
+    free(u);
+}
+
+static struct peer *find_peer(struct p2p_upload *u, uint64_t node)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &u->peers) {
+        struct peer *p = EL_ENTRY(it, struct peer, in_upload);
+
+        if (p->node == node)
+            return p;
+    }
+    return NULL;
+}
+
+static struct peer *get_peer(struct p2p_upload *u, uint64_t node)
+{
+    struct peer *p = find_peer(u, node);
+
+    if (p != NULL)
+        return p;
+    p = el_new(struct peer);
+    p->node = node;
+    el_list_init(&p->waiting);
+    el_list_append(&u->peers, &p->in_upload);
+    return p;
+}
+
+static bool is_same(const struct ask *a, const struct el_chunk_id *chunk, uint32_t block)
+{
+    return a->block == block && el_chunk_id_eq(&a->chunk, chunk);
+}
+
+static bool is_asked(const struct peer *p, const struct el_chunk_id *chunk, uint32_t block)
+{
+    const struct el_list *it;
+
+    if (p->running != NULL && is_same(p->running, chunk, block))
+        return true;
+    for (it = p->waiting.next; it != &p->waiting; it = it->next)
+        if (is_same(EL_ENTRY(it, const struct ask, in_peer), chunk, block))
+            return true;
+    return false;
+}
+
+enum el_err p2p_upload_ask(struct p2p_upload *u, uint64_t now, uint64_t node,
+                           const struct el_chunk_id *chunk, uint32_t block)
+{
+    struct peer *p = get_peer(u, node);
+    struct ask *a;
+
+    if (is_asked(p, chunk, block))
+        return EL_EPROTO;
+    if (p->n_waiting >= u->conf.queue) {
+        u->stats.refused++;
+        return EL_EOVERLOAD;
+    }
+    a = el_new(struct ask);
+    a->chunk = *chunk;
+    a->block = block;
+    a->since = now;
+    el_list_append(&p->waiting, &a->in_peer);
+    p->n_waiting++;
+    u->waiting++;
+    return EL_OK;
+}
+
+static bool is_among(struct p2p_blocks blocks, uint32_t block)
+{
+    return blocks.count == 0 || (block >= blocks.first && block - blocks.first < blocks.count);
+}
+
+uint32_t p2p_upload_cancel(struct p2p_upload *u, uint64_t node, const struct el_chunk_id *chunk,
+                           struct p2p_blocks blocks)
+{
+    struct peer *p = find_peer(u, node);
+    struct el_list *it, *tmp;
+
+    if (p == NULL)
+        return 0;
+    EL_LIST_EACH (it, tmp, &p->waiting) {
+        struct ask *a = EL_ENTRY(it, struct ask, in_peer);
+
+        if (!is_among(blocks, a->block) || !el_chunk_id_eq(&a->chunk, chunk))
+            continue;
+        drop_ask(u, p, a);
+        u->stats.cancelled++;
+    }
+    if (p->running != NULL && is_among(blocks, p->running->block) &&
+        el_chunk_id_eq(&p->running->chunk, chunk))
+        return (uint32_t)1 << p->running->block;
+    return 0;
+}
+
+void p2p_upload_peer_down(struct p2p_upload *u, uint64_t node)
+{
+    struct peer *p = find_peer(u, node);
+
+    if (p != NULL)
+        drop_peer(u, p);
+}
+
+/* ---- which is next ---- */
+
+static struct count *count_of(struct p2p_upload *u, const struct el_chunk_id *chunk, uint32_t block)
+{
+    uint64_t key;
+    struct count *c;
+
+    memcpy(&key, chunk->object, sizeof(key));
+    key = (key ^ ((uint64_t)chunk->index * P2P_CHUNK_BLOCKS + block + 1)) * 0x9e3779b97f4a7c15u;
+    c = &u->counts[key >> 54];
+    if (c->tag != (uint32_t)key)
+        *c = (struct count){ .tag = (uint32_t)key };
+    return c;
+}
+
+static bool is_newcomer(const struct peer *p, uint64_t now)
+{
+    return !p->has_had || now - p->served_at > NEWCOMER_MS;
+}
+
+/* How long a send may run and count: what so many at once take here, and then some. */
+static uint64_t old_after(const struct p2p_upload *u)
+{
+    uint64_t ms = u->step_ms16 * u->running * OLD_FACTOR / 16;
+
+    return u->step_ms16 == 0 ? u->conf.old_ms : el_max_u64(ms, LEAST_OLD);
+}
+
+/* Those that count; a newcomer among them is told. */
+static unsigned count_running(struct p2p_upload *u, uint64_t now, bool *ret_newcomer)
+{
+    uint64_t old = old_after(u);
+    struct el_list *it, *tmp;
+    unsigned n = 0;
+
+    *ret_newcomer = false;
+    EL_LIST_EACH (it, tmp, &u->peers) {
+        struct peer *p = EL_ENTRY(it, struct peer, in_upload);
+
+        if (p->running == NULL || now - p->running->since >= old)
+            continue;
+        n++;
+        if (is_newcomer(p, now))
+            *ret_newcomer = true;
+    }
+    return n;
+}
+
+/* The ask of this peer whose block has gone out least often; the oldest of equals. */
+static struct ask *best_of(struct p2p_upload *u, struct peer *p, uint32_t *ret_count)
+{
+    struct el_list *it, *tmp;
+    struct ask *best = NULL;
+
+    EL_LIST_EACH (it, tmp, &p->waiting) {
+        struct ask *a = EL_ENTRY(it, struct ask, in_peer);
+        uint32_t n = count_of(u, &a->chunk, a->block)->n;
+
+        if (best != NULL && n >= *ret_count)
+            continue;
+        best = a;
+        *ret_count = n;
+    }
+    return best;
+}
+
+struct choice {
+    struct peer *peer;
+    struct ask *ask;
+    uint32_t count;
+    bool is_newcomer;
+};
+
+static bool is_better(const struct choice *a, const struct choice *b)
+{
+    if (b->ask == NULL || a->is_newcomer != b->is_newcomer)
+        return b->ask == NULL || a->is_newcomer;
+    if (a->count != b->count)
+        return a->count < b->count;
+    return a->ask->since < b->ask->since;
+}
+
+static struct choice choose(struct p2p_upload *u, uint64_t now, bool newcomers)
+{
+    struct choice best = { .ask = NULL };
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &u->peers) {
+        struct choice c = { .peer = EL_ENTRY(it, struct peer, in_upload) };
+
+        if (c.peer->running != NULL)
+            continue;
+        c.is_newcomer = newcomers && is_newcomer(c.peer, now);
+        c.ask = best_of(u, c.peer, &c.count);
+        if (c.ask != NULL && is_better(&c, &best))
+            best = c;
+    }
+    return best;
+}
+
+bool p2p_upload_next(struct p2p_upload *u, uint64_t now, struct p2p_send *ret)
+{
+    bool newcomer;
+    struct choice c;
+
+    u->now = now;
+    if (u->waiting == 0 || u->running >= u->conf.most)
+        return false;
+    if (count_running(u, now, &newcomer) >= u->conf.slots)
+        return false;
+    c = choose(u, now, !newcomer);
+    if (c.ask == NULL)
+        return false;
+    el_list_remove(&c.ask->in_peer);
+    c.peer->n_waiting--;
+    u->waiting--;
+    c.peer->running = c.ask;
+    c.ask->since = now;
+    if (u->running++ == 0)
+        u->last_end = now;
+    count_of(u, &c.ask->chunk, c.ask->block)->n++;
+    *ret = (struct p2p_send){ c.peer->node, c.ask->chunk, c.ask->block };
+    return true;
+}
+
+/* The uplink brings a block out every `step`: what makes a send too slow is measured against it. */
+static void learn(struct p2p_upload *u, uint64_t now)
+{
+    uint64_t took = (now - u->last_end) * 16 + 1;
+
+    u->step_ms16 = u->step_ms16 == 0 ? took : (u->step_ms16 * 7 + took) / 8;
+    u->last_end = now;
+}
+
+void p2p_upload_sent(struct p2p_upload *u, uint64_t now, const struct p2p_send *send)
+{
+    struct peer *p = find_peer(u, send->node);
+
+    if (p == NULL || p->running == NULL || !is_same(p->running, &send->chunk, send->block))
+        return;
+    learn(u, now);
+    free(p->running);
+    p->running = NULL;
+    p->has_had = true;
+    p->served_at = now;
+    u->running--;
+    u->stats.sent++;
+}
+
+uint64_t p2p_upload_due_ms(const struct p2p_upload *u)
+{
+    uint64_t due = UINT64_MAX, old = old_after(u);
+    const struct el_list *it;
+
+    if (u->waiting == 0 || u->running >= u->conf.most)
+        return UINT64_MAX;
+    for (it = u->peers.next; it != &u->peers; it = it->next) {
+        const struct peer *p = EL_ENTRY(it, const struct peer, in_upload);
+
+        if (p->running != NULL && p->running->since + old > u->now)
+            due = el_min_u64(due, p->running->since + old);
+    }
+    return due;
+}
+
+void p2p_upload_stats(const struct p2p_upload *u, struct p2p_upload_stats *ret)
+{
+    *ret = u->stats;
+    ret->running = u->running;
+    ret->waiting = u->waiting;
+}
