@@ -178,7 +178,7 @@ void disc_members_free(struct disc_members *m)
 void disc_members_set_seeds(struct disc_members *m, const struct el_str *address, size_t n,
                             uint64_t now_ms)
 {
-    struct disc_seed next[MAX_SEEDS];
+    struct disc_seed next[MAX_SEEDS] = { 0 };
 
     m->now_ms = now_ms;
     n = el_min_size(n, MAX_SEEDS);
