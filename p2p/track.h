@@ -124,6 +124,9 @@ struct p2p_locate {
     size_t n_ended;
 };
 
+/* It is one: nothing lies outside the group, nothing contradicts the comments above. */
+bool p2p_locate_is_fine(const struct p2p_locate *l);
+
 /* ---- the answer ---- */
 
 struct p2p_lease {

@@ -45,13 +45,14 @@
 #define P2P_MAX_URL        8192u
 #define P2P_MAX_RECORD     64876u /* P2P_MAX_OBJECT */
 #define P2P_MAX_VARIANTS   8u
-#define P2P_MAX_INTERESTED 64u   /* nodes of a URL that are told of a change by name */
-#define P2P_MAX_WAITERS    4096u /* of one URL; the next ones are told to ask for themselves */
+#define P2P_MAX_INTERESTED 64u /* nodes of a URL that are told of a change by name */
 
 struct p2p_tracker_limits {
     size_t groups;       /* 0: 65536, of 104 bytes */
-    size_t holders;      /* of all groups together. 0: 524288, of 32 bytes */
-    size_t takers;       /* the same, that take. 0: 32768, of about 1.5 KiB */
+    size_t holders;      /* of all groups together. 0: 262144, of 32 bytes, in arrays up to twice
+                            as long */
+    size_t takers;       /* of them, those that take: at most 32768. 0: 16384, of 320 bytes, and for
+                            each group that has some 3.5 KiB */
     size_t urls;         /* 0: 65536 */
     size_t record_bytes; /* of all URLs together. 0: 64 MiB */
     size_t waiters;      /* of all URLs together. 0: 65536, of 48 bytes */
@@ -60,8 +61,11 @@ struct p2p_tracker_limits {
 struct p2p_tracker_conf {
     struct el_rng rng;
     struct p2p_tracker_limits limits;
-    /* The zone of a node, as a number that is the same for all of it; 0: not known. May be NULL. */
-    uint64_t (*zone_of)(void *arg, uint64_t node);
+    /*
+     * Whether the membership knows the node as alive, and its zone, as a number that is the same
+     * for all of the zone; 0: not known. NULL: everybody is, in no zone.
+     */
+    bool (*is_member)(void *arg, uint64_t node, uint64_t *ret_zone);
     void *arg;
 };
 

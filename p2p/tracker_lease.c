@@ -1,0 +1,525 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tracker_lease: runs, from the grant to the end; see tracker_group.h.
+ *
+ *   granted --progress--> granted ... all read: over
+ *      |  \--no progress for its ttl, or far slower than others--> lost --its holder speaks--> cut,
+ *      |                                                                   or adopted again
+ *      \--failed, given up, not spoken of, node gone: over
+ *
+ * Whatever a holder says of a run that is not known here is believed as far as it is free: then
+ * this tracker is new, or had taken it back, or the run has no lease at all.
+ */
+#include "p2p/tracker_group.h"
+
+/* A run that its holder does not speak of was lost on its way there, or with the holder. */
+#define UNREPORTED_MS 2000u
+#define MOST_TTL_MS   60000u
+/* Slow: more than 8 times as long at a block as others, by their median, and at least so long. */
+#define SLOW_TIMES   8u
+#define SLOW_LEAST   2000u
+#define SLOW_SAMPLES 3u
+#define BAR_MS       1000u
+#define MOST_BAR_MS  8000u
+
+/* ---- blocks ---- */
+
+static void lease_blocks(struct p2p_flight *f, unsigned first, unsigned end)
+{
+    for (unsigned b = first; b < end; b++) {
+        EL_ASSERT(!p2p_blockset_has(&f->leased, b));
+        p2p_blockset_add(&f->leased, b);
+    }
+}
+
+static void free_blocks(struct p2p_flight *f, unsigned first, unsigned end)
+{
+    for (unsigned b = first; b < end; b++)
+        p2p_blockset_remove(&f->leased, b);
+}
+
+static void free_rest(struct p2p_flight *f, const struct p2p_run *r)
+{
+    free_blocks(f, r->first + r->done, r->first + r->count);
+}
+
+/* ---- runs ---- */
+
+static struct p2p_run *run_of(struct el_list *m)
+{
+    return EL_ENTRY(m, struct p2p_run, link);
+}
+
+static struct p2p_run *find(struct p2p_flight *f, uint64_t node, uint32_t id)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &f->runs) {
+        if (run_of(it)->node == node && run_of(it)->id == id)
+            return run_of(it);
+    }
+    return NULL;
+}
+
+static unsigned runs_of(const struct p2p_flight *f, uint64_t node)
+{
+    const struct el_list *it;
+    unsigned n = 0;
+
+    for (it = f->runs.next; it != &f->runs; it = it->next)
+        n += EL_ENTRY(it, struct p2p_run, link)->node == node;
+    return n;
+}
+
+bool p2p_runs_has_any(const struct p2p_tgroup *g, uint64_t node)
+{
+    return runs_of(g->flight, node) > 0;
+}
+
+static struct p2p_run *new_run(struct p2p_flight *f, uint64_t now, uint64_t node)
+{
+    struct p2p_run *r = el_new(struct p2p_run);
+
+    r->node = node;
+    r->ttl_ms = f->ttl_ms;
+    r->reported = now;
+    r->progressed = now;
+    el_list_append(&f->runs, &r->link);
+    if (f->out++ == 0)
+        p2p_pace_resume(&f->pace, now);
+    return r;
+}
+
+static void free_run(struct p2p_run *r)
+{
+    el_list_remove(&r->link);
+    free(r);
+}
+
+/* Live or lost. */
+static void end_run(struct p2p_flight *f, struct p2p_run *r)
+{
+    if (!r->is_lost) {
+        free_rest(f, r);
+        f->out--;
+    }
+    free_run(r);
+}
+
+unsigned p2p_runs_end(struct p2p_tgroup *g, uint64_t node)
+{
+    struct p2p_flight *f = g->flight;
+    struct el_list *it, *tmp;
+    unsigned live = 0;
+
+    EL_LIST_EACH (it, tmp, &f->runs) {
+        if (run_of(it)->node != node)
+            continue;
+        live += !run_of(it)->is_lost;
+        end_run(f, run_of(it));
+    }
+    return live;
+}
+
+void p2p_runs_coming(const struct p2p_tgroup *g, uint64_t node, struct p2p_blockset *ret)
+{
+    const struct el_list *it;
+
+    *ret = g->flight->leased;
+    for (it = g->flight->runs.next; it != &g->flight->runs; it = it->next) {
+        const struct p2p_run *r = EL_ENTRY(it, struct p2p_run, link);
+
+        for (unsigned b = r->done; r->node == node && !r->is_lost && b < r->count; b++)
+            p2p_blockset_remove(ret, r->first + b);
+    }
+}
+
+/* ---- who has to wait ---- */
+
+static void bar(struct p2p_holder *h, uint64_t now)
+{
+    struct p2p_taking *k = h->taking;
+
+    k->bar_ms = k->bar_ms == 0 ? BAR_MS : (uint32_t)el_min_u64(2 * k->bar_ms, MOST_BAR_MS);
+    k->barred_until = now + k->bar_ms;
+}
+
+static bool is_barred(const struct p2p_holder *h, uint64_t now)
+{
+    return now < h->taking->barred_until;
+}
+
+/* What others want who may read it now. */
+static void wanted_by_others(const struct p2p_tgroup *g, uint64_t now, uint64_t node,
+                             struct p2p_blockset *ret)
+{
+    *ret = (struct p2p_blockset){ 0 };
+    for (uint32_t i = 0; i < g->n; i++) {
+        const struct p2p_holder *h = &g->v[i];
+
+        if (h->node == node || h->taking == NULL || !h->taking->may_read || is_barred(h, now))
+            continue;
+        for (size_t w = 0; w < EL_COUNT(ret->w); w++)
+            ret->w[w] |= h->taking->want.w[w];
+    }
+}
+
+/* ---- how long blocks take ---- */
+
+static void remember_time(struct p2p_flight *f, uint64_t node, uint64_t ms)
+{
+    f->times[f->n_times++ % P2P_TIMES] =
+        (struct p2p_time){ node, (uint32_t)el_min_u64(ms, UINT32_MAX) };
+}
+
+static int compare_ms(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* The median of the others' last blocks; UINT64_MAX: too few of them are known. */
+static uint64_t others_time(const struct p2p_flight *f, uint64_t node)
+{
+    unsigned n = f->n_times < P2P_TIMES ? f->n_times : P2P_TIMES, others = 0;
+    uint32_t ms[P2P_TIMES];
+
+    for (unsigned i = 0; i < n; i++) {
+        if (f->times[i].node != node)
+            ms[others++] = f->times[i].ms;
+    }
+    if (others < SLOW_SAMPLES)
+        return UINT64_MAX;
+    qsort(ms, others, sizeof(ms[0]), compare_ms);
+    return ms[others / 2];
+}
+
+static bool is_slow(const struct p2p_flight *f, const struct p2p_run *r)
+{
+    /* By its holder's word: while he is silent it is not known what was read since then. */
+    uint64_t ms = r->reported - r->progressed, others;
+
+    if (ms <= SLOW_LEAST)
+        return false;
+    others = others_time(f, r->node);
+    return others != UINT64_MAX && ms > SLOW_TIMES * others;
+}
+
+static void lose(struct p2p_flight *f, struct p2p_run *r, bool was_slow)
+{
+    free_rest(f, r);
+    f->out--;
+    r->is_lost = true;
+    r->was_slow = was_slow;
+}
+
+void p2p_runs_lapse(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now)
+{
+    struct p2p_flight *f = g->flight;
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &f->runs) {
+        struct p2p_run *r = run_of(it);
+        bool has_lapsed = now - r->progressed >= r->ttl_ms;
+
+        if (r->is_lost || (!has_lapsed && !is_slow(f, r)))
+            continue;
+        lose(f, r, !has_lapsed);
+        *(has_lapsed ? &t->stats.lapsed : &t->stats.slow) += 1;
+        bar(p2p_tgroup_holder(g, r->node), now);
+    }
+}
+
+/* ---- what holders say ---- */
+
+static void cut(struct p2p_located *ret, uint32_t id, unsigned count)
+{
+    ret->cuts[ret->n_cuts++] = (struct p2p_lease_cut){ id, (uint8_t)count };
+}
+
+/* How many blocks from there on are nobody's. */
+static unsigned free_from(const struct p2p_flight *f, unsigned first, unsigned n)
+{
+    unsigned i = 0;
+
+    while (i < n && !p2p_blockset_has(&f->leased, first + i))
+        i++;
+    return i;
+}
+
+static void adopt(struct p2p_tracker *t, struct p2p_flight *f, uint64_t now, uint64_t node,
+                  const struct p2p_lease_end *e, struct p2p_located *ret)
+{
+    unsigned n = free_from(f, e->first + e->done, (unsigned)(e->count - e->done));
+    struct p2p_run *r;
+
+    if (n < (unsigned)(e->count - e->done))
+        cut(ret, e->id, e->done + n);
+    if (n == 0)
+        return;
+    r = new_run(f, now, node);
+    r->id = e->id;
+    r->first = e->first;
+    r->done = e->done;
+    r->count = e->done + n;
+    lease_blocks(f, r->first + r->done, r->first + r->count);
+    t->stats.adopted++;
+}
+
+/* It was taken back, and its holder went on. */
+static void take_up(struct p2p_tracker *t, struct p2p_flight *f, uint64_t now, struct p2p_run *r,
+                    const struct p2p_lease_end *e, struct p2p_located *ret)
+{
+    uint64_t node = r->node;
+    bool goes_on = !r->was_slow && e->done > r->done;
+
+    free_run(r);
+    if (!goes_on) {
+        cut(ret, e->id, e->done);
+        return;
+    }
+    /* It was not dead: no block comes in that time here. */
+    f->ttl_ms = (uint32_t)el_min_u64(2 * f->ttl_ms, MOST_TTL_MS);
+    adopt(t, f, now, node, e, ret);
+}
+
+static void progress(struct p2p_flight *f, uint64_t now, struct p2p_run *r, unsigned done)
+{
+    unsigned n;
+
+    r->reported = now;
+    if (done <= r->done)
+        return;
+    n = done - r->done;
+    remember_time(f, r->node, (now - r->progressed) / n);
+    p2p_pace_read(&f->pace, now, n);
+    free_blocks(f, r->first + r->done, r->first + done);
+    r->done = done;
+    r->progressed = now;
+}
+
+static void on_running(struct p2p_tracker *t, struct p2p_flight *f, uint64_t now, uint64_t node,
+                       const struct p2p_lease_end *e, struct p2p_located *ret)
+{
+    struct p2p_run *r = find(f, node, e->id);
+
+    if (r == NULL || r->first != e->first) {
+        adopt(t, f, now, node, e, ret);
+        return;
+    }
+    if (r->is_lost) {
+        take_up(t, f, now, r, e, ret);
+        return;
+    }
+    progress(f, now, r, e->done < r->count ? e->done : r->count);
+    if (e->count > r->count)
+        cut(ret, r->id, r->count);
+    if (r->done == r->count)
+        end_run(f, r);
+}
+
+static void on_over(struct p2p_tracker *t, struct p2p_flight *f, uint64_t now, struct p2p_holder *h,
+                    const struct p2p_lease_end *e)
+{
+    struct p2p_run *r = find(f, h->node, e->id);
+
+    if (r == NULL || r->first != e->first)
+        return;
+    if (!r->is_lost) {
+        progress(f, now, r, e->done < r->count ? e->done : r->count);
+        *(e->ok || r->done == r->count ? &t->stats.read : &t->stats.failed) += 1;
+    }
+    end_run(f, r);
+    if (e->ok)
+        h->taking->bar_ms = 0;
+    else
+        bar(h, now);
+}
+
+static bool is_reported(const struct p2p_locate *l, uint32_t id)
+{
+    for (size_t i = 0; i < l->n_ended; i++) {
+        if (l->ended[i].id == id)
+            return true;
+    }
+    return false;
+}
+
+/* Of lost runs nothing need be said any more. */
+static void drop_unreported(struct p2p_tracker *t, struct p2p_flight *f, uint64_t now,
+                            uint64_t node, const struct p2p_locate *l)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &f->runs) {
+        struct p2p_run *r = run_of(it);
+
+        if (r->node != node || now - r->reported < UNREPORTED_MS || is_reported(l, r->id))
+            continue;
+        t->stats.failed += !r->is_lost;
+        end_run(f, r);
+    }
+}
+
+void p2p_runs_report(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now,
+                     struct p2p_holder *h, const struct p2p_locate *l, struct p2p_located *ret)
+{
+    struct p2p_flight *f = g->flight;
+
+    drop_unreported(t, f, now, h->node, l);
+    for (size_t i = 0; i < l->n_ended; i++) {
+        if (!l->ended[i].ok || l->ended[i].done == l->ended[i].count)
+            on_over(t, f, now, h, &l->ended[i]);
+    }
+    for (size_t i = 0; i < l->n_ended; i++) {
+        if (l->ended[i].ok && l->ended[i].done < l->ended[i].count)
+            on_running(t, f, now, h->node, &l->ended[i], ret);
+    }
+}
+
+/* ---- grants ---- */
+
+static void grant(struct p2p_tracker *t, struct p2p_flight *f, uint64_t now, uint64_t node,
+                  unsigned first, unsigned count, struct p2p_located *ret)
+{
+    struct p2p_run *r = new_run(f, now, node);
+
+    do {
+        r->id = t->next_id++ & ~P2P_LEASE_OWN;
+    } while (r->id == 0);
+    r->first = first;
+    r->count = count;
+    ret->leases[ret->n_leases++] =
+        (struct p2p_lease){ r->id, (uint16_t)first, (uint8_t)count, r->ttl_ms };
+    t->stats.granted++;
+}
+
+/*
+ * Guided self-scheduling: half of what is left, shared by all who want something: runs are long
+ * while there is much to do, short when who has one to the end would keep all others waiting.
+ */
+static unsigned run_length(const struct p2p_flight *f, unsigned left)
+{
+    unsigned n = f->wanting <= 1 ? P2P_RUN_BLOCKS : left / (2 * f->wanting);
+
+    return n < 1 ? 1 : n > P2P_RUN_BLOCKS ? P2P_RUN_BLOCKS : n;
+}
+
+/* Blocks in a row from `first` on, in its chunk. */
+static unsigned row_length(const struct p2p_blockset *s, unsigned first)
+{
+    unsigned n = 0, end = first - first % P2P_RUN_BLOCKS + P2P_RUN_BLOCKS;
+
+    while (first + n < end && p2p_blockset_has(s, first + n))
+        n++;
+    return n;
+}
+
+/* As many as its share; a short rest of the row goes with it, for it would be a run of its own. */
+static unsigned share_of_row(const struct p2p_blockset *s, unsigned first, unsigned share)
+{
+    unsigned row = row_length(s, first);
+
+    return row <= share + share / 4 ? row : share;
+}
+
+/* What the node may read now. */
+static void grantable(const struct p2p_tgroup *g, uint64_t now, const struct p2p_holder *h,
+                      struct p2p_blockset *ret)
+{
+    const struct p2p_flight *f = g->flight;
+    struct p2p_blockset others = { 0 };
+
+    if (is_barred(h, now))
+        wanted_by_others(g, now, h->node, &others);
+    for (size_t i = 0; i < EL_COUNT(ret->w); i++)
+        ret->w[i] = h->taking->want.w[i] & ~(f->known.w[i] | f->leased.w[i] | others.w[i]);
+}
+
+static bool has_last_block(const struct p2p_flight *f, uint64_t node)
+{
+    const struct el_list *it;
+
+    for (it = f->runs.next; it != &f->runs; it = it->next) {
+        const struct p2p_run *r = EL_ENTRY(it, struct p2p_run, link);
+
+        if (r->node == node && !r->is_lost && r->count > 1 && r->done + 1 == r->count)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * How many more runs may be out. A run of several blocks of which one is left makes room for its
+ * holder's next one, so that the origin does not idle between them.
+ */
+static unsigned room(const struct p2p_flight *f, uint64_t node)
+{
+    unsigned limit = f->pace.limit + has_last_block(f, node);
+
+    return f->out < limit ? limit - f->out : 0;
+}
+
+static unsigned may_have(const struct p2p_flight *f, uint64_t node, const struct p2p_locate *l)
+{
+    unsigned has = runs_of(f, node);
+
+    return has >= P2P_MAX_RUNS ? 0 : (unsigned)el_min_size(l->leases, P2P_MAX_RUNS - has);
+}
+
+static void grant_any(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now,
+                      struct p2p_holder *h, const struct p2p_locate *l, struct p2p_located *ret)
+{
+    struct p2p_flight *f = g->flight;
+    unsigned n = may_have(f, h->node, l), first = 0, count;
+    struct p2p_blockset s;
+
+    grantable(g, now, h, &s);
+    for (unsigned left = p2p_blockset_count(&s); n > 0 && left > 0; n--, left -= count) {
+        if (room(f, h->node) == 0) {
+            p2p_pace_full(&f->pace);
+            return;
+        }
+        first = p2p_blockset_next(&s, first);
+        count = share_of_row(&s, first, run_length(f, left));
+        grant(t, f, now, h->node, first, count, ret);
+        lease_blocks(f, first, first + count);
+        first += count;
+    }
+}
+
+/*
+ * Whole or not at all: its signature covers just that range. Some of it may be had by others, when
+ * some is had by nobody: that part would not come any other way.
+ */
+static void grant_exact(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now,
+                        struct p2p_holder *h, const struct p2p_locate *l, struct p2p_located *ret)
+{
+    struct p2p_flight *f = g->flight;
+    unsigned first = p2p_blockset_next(&h->taking->want, 0), count;
+    struct p2p_blockset s;
+
+    if (first == P2P_GROUP_BLOCKS || may_have(f, h->node, l) == 0)
+        return;
+    grantable(g, now, h, &s);
+    count = row_length(&h->taking->want, first);
+    if (p2p_blockset_is_empty(&s) || free_from(f, first, count) < count)
+        return;
+    if (room(f, h->node) == 0) {
+        p2p_pace_full(&f->pace);
+        return;
+    }
+    grant(t, f, now, h->node, first, count, ret);
+    lease_blocks(f, first, first + count);
+}
+
+void p2p_runs_grant(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now, struct p2p_holder *h,
+                    const struct p2p_locate *l, struct p2p_located *ret)
+{
+    h->taking->may_read = l->leases > 0 || p2p_runs_has_any(g, h->node);
+    if (l->exact)
+        grant_exact(t, g, now, h, l, ret);
+    else
+        grant_any(t, g, now, h, l, ret);
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tracker_locate: a question and its answer; see tracker_group.h. First what the node says counts:
+ * how its runs went, what it has. Then what it is given.
+ */
+#include "p2p/tracker_group.h"
+
+/* So that a group has no more than 500 questions a second, however many take it. */
+#define MS_A_TAKER  2u
+#define LEAST_AGAIN 250u
+#define MOST_AGAIN  10000u
+#define NOTHING_NEW 1000u
+#define WITH_RUNS   (P2P_LEASE_TTL_MS / 4)
+
+/* What it has, and what its runs have brought. */
+static void said(const struct p2p_locate *l, struct p2p_blockset *ret_have,
+                 struct p2p_blockset *ret_want)
+{
+    *ret_have = l->have;
+    *ret_want = l->want;
+    for (size_t i = 0; i < l->n_ended; i++) {
+        for (unsigned b = 0; b < l->ended[i].done; b++) {
+            p2p_blockset_add(ret_have, l->ended[i].first + b);
+            p2p_blockset_remove(ret_want, l->ended[i].first + b);
+        }
+    }
+}
+
+static uint32_t again_ms(struct p2p_tracker *t, const struct p2p_tgroup *g,
+                         const struct p2p_holder *h)
+{
+    struct p2p_blockset open;
+    uint64_t ms = el_max_u64((uint64_t)g->flight->takers * MS_A_TAKER, LEAST_AGAIN);
+
+    for (size_t i = 0; i < EL_COUNT(open.w); i++)
+        open.w[i] = h->taking->want.w[i] & ~(g->flight->known.w[i] | g->flight->leased.w[i]);
+    ms = el_min_u64(ms, MOST_AGAIN);
+    if (p2p_runs_has_any(g, h->node))
+        ms = el_min_u64(ms, WITH_RUNS);
+    else if (p2p_blockset_is_empty(&open))
+        ms = el_max_u64(ms, NOTHING_NEW);
+    return (uint32_t)(ms - ms / 5 + el_rng_below(&t->rng, 2 * (ms / 5) + 1));
+}
+
+static void answer(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now, struct p2p_holder *h,
+                   const struct p2p_locate *l, struct p2p_located *ret)
+{
+    struct p2p_blockset have, want;
+
+    p2p_runs_lapse(t, g, now);
+    p2p_runs_report(t, g, now, h, l, ret);
+    said(l, &have, &want);
+    p2p_tgroup_said(g, h, &have, &want);
+    if (l->leaves) {
+        p2p_tgroup_leave(t, g, now, h);
+        return;
+    }
+    p2p_runs_grant(t, g, now, h, l, ret);
+    p2p_runs_coming(g, h->node, &ret->coming);
+    p2p_name_takers(t, g, h->node, l, ret);
+    ret->again_ms = again_ms(t, g, h);
+}
+
+enum el_err p2p_tracker_locate(struct p2p_tracker *t, uint64_t now, uint64_t from,
+                               const struct p2p_locate *locate, struct p2p_located *ret)
+{
+    struct p2p_tgroup *g;
+    struct p2p_holder *h;
+    enum el_err rc = EL_EFULL;
+
+    EL_ASSERT(p2p_locate_is_fine(locate));
+    g = p2p_tgroup_get(t, &locate->group);
+    if (g == NULL)
+        return EL_EFULL;
+    if (g->blocks == 0)
+        g->blocks = locate->blocks;
+    if (g->blocks != locate->blocks)
+        return EL_EINVAL;
+    h = p2p_tgroup_taker(t, g, now, from);
+    if (h != NULL) {
+        *ret = (struct p2p_located){ 0 };
+        answer(t, g, now, h, locate, ret);
+        rc = EL_OK;
+    }
+    p2p_tgroup_settle(t, g);
+    return rc;
+}

@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: MIT */
+/* Runs: who may read what from the origin, and what becomes of it. */
+#include "tests/lib/tracker.h"
+
+static int set_up(void **state)
+{
+    struct tracker *k = el_new(struct tracker);
+
+    tracker_init(k, NULL);
+    *state = k;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    tracker_deinit(*state);
+    free(*state);
+    return 0;
+}
+
+/* ---- what is granted ---- */
+
+static void a_lone_taker_is_given_whole_chunks(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate l = question(40);
+
+    l.leases = 3;
+    ask(k, 1, &l);
+    assert_int_equal(k->located.n_leases, 3);
+    assert_run(k->located.leases[0], 0, 16);
+    assert_run(k->located.leases[1], 16, 16);
+    assert_run(k->located.leases[2], 32, 8);
+    assert_int_equal(k->located.leases[0].ttl_ms, P2P_LEASE_TTL_MS);
+    assert_true(p2p_blockset_is_empty(&k->located.coming));
+}
+
+static void a_run_ends_with_its_chunk_and_with_what_is_wanted(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate l = question(64);
+
+    l.want = (struct p2p_blockset){ 0 };
+    blocks_add(&l.want, 10, 10);
+    blocks_add(&l.want, 30, 1);
+    l.leases = 4;
+    ask(k, 1, &l);
+    assert_int_equal(k->located.n_leases, 3);
+    assert_run(k->located.leases[0], 10, 6);
+    assert_run(k->located.leases[1], 16, 4);
+    assert_run(k->located.leases[2], 30, 1);
+}
+
+/* Half of what is left for 4 takers: 128/8, 112/8, 98/8, ...; a rest of a chunk that is far shorter
+ * than the run before it belongs to it. */
+static void with_many_takers_runs_shrink_towards_the_end(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate none = question(128), l = question(128);
+    unsigned left = 128, runs = 0;
+
+    none.leases = 0;
+    for (uint64_t node = 1; node <= 4; node++)
+        ask(k, node, &none);
+    for (; left > 0; runs++) {
+        struct p2p_lease run = ask_run(k, 1, &l);
+        unsigned share = left < 8 ? 1 : left / 8;
+
+        assert_int_equal(run.first, 128 - left);
+        assert_true(run.count <= share + share / 4);
+        assert_true(left > 8 || run.count == 1);
+        left -= run.count;
+        l.n_ended = 0;
+        question_run(&l, &run, run.count, true);
+    }
+    assert_in_range(runs, 16, 32);
+}
+
+static void what_is_leased_or_had_by_somebody_is_not_leased_again(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate a = question(32), b = question(32);
+    struct p2p_lease run;
+
+    question_has(&a, 0, 16);
+    run = ask_run(k, 1, &a);
+    assert_run(run, 16, 16);
+    b.leases = 32;
+    ask(k, 2, &b);
+    assert_int_equal(k->located.n_leases, 0);
+    assert_int_equal(p2p_blockset_count(&k->located.coming), 16);
+    assert_int_equal(p2p_blockset_next(&k->located.coming, 0), 16);
+}
+
+static void blocks_that_were_read_are_had_by_the_reader(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate a = question(16), b = question(16);
+    struct p2p_lease run = ask_run(k, 1, &a);
+
+    question_run(&a, &run, 5, true);
+    a.have = (struct p2p_blockset){ 0 }; /* not said yet, but follows */
+    ask(k, 1, &a);
+    ask(k, 2, &b);
+    assert_int_equal(k->located.n_leases, 0);
+    assert_int_equal(p2p_blockset_count(&k->located.coming), 11);
+    assert_int_equal(k->located.n_takers, 1);
+    assert_int_equal(k->located.takers[0].part, 1);
+}
+
+static void what_its_holder_has_no_more_is_leased_again(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate a = question(16), b = question(16);
+
+    question_has(&a, 0, 16);
+    ask(k, 1, &a);
+    ask(k, 2, &b);
+    assert_int_equal(k->located.n_leases, 0);
+    a = question(16);
+    a.leases = 0;
+    ask(k, 1, &a);
+    assert_int_equal(ask(k, 2, &b)->n_leases, 1);
+}
+
+/* ---- exact runs ---- */
+
+static struct p2p_locate exact(unsigned first, unsigned n)
+{
+    struct p2p_locate l = question(64);
+
+    l.want = (struct p2p_blockset){ 0 };
+    blocks_add(&l.want, first, n);
+    l.exact = true;
+    return l;
+}
+
+static void an_exact_run_is_all_of_it_however_many_take(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate l = exact(18, 8), any = question(64);
+
+    for (uint64_t node = 2; node < 30; node++) {
+        any.leases = 0;
+        ask(k, node, &any);
+    }
+    assert_run(ask_run(k, 1, &l), 18, 8);
+}
+
+static void an_exact_run_is_not_given_in_part(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate any = question(64), l = exact(8, 8);
+
+    any.want = (struct p2p_blockset){ 0 };
+    blocks_add(&any.want, 15, 1);
+    assert_run(ask_run(k, 1, &any), 15, 1);
+    assert_int_equal(ask(k, 2, &l)->n_leases, 0);
+    question_run(&any, &(struct p2p_lease){ k->located.leases[0].id, 15, 1, 0 }, 0, false);
+}
+
+/* The rest of it would not come any other way. */
+static void an_exact_run_may_hold_what_others_have_but_not_only_that(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate has = question(64), l = exact(8, 8);
+
+    has.leases = 0;
+    question_has(&has, 8, 7);
+    ask(k, 1, &has);
+    assert_run(ask_run(k, 2, &l), 8, 8);
+    question_run(&l, &k->located.leases[0], 0, false);
+    l.exact = false;
+    l.leases = 0;
+    ask(k, 2, &l);
+    question_has(&has, 15, 1);
+    ask(k, 1, &has);
+    l = exact(8, 8);
+    k->now += 60000;
+    assert_int_equal(ask(k, 3, &l)->n_leases, 0);
+}
+
+/* ---- how many at a time ---- */
+
+static void no_more_runs_are_out_than_the_origin_is_held_to_bear(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate l = question(1024);
+
+    l.leases = 32;
+    assert_int_equal(ask(k, 1, &l)->n_leases, 4);
+    l.leases = 1;
+    assert_int_equal(ask(k, 2, &l)->n_leases, 0);
+    assert_true(k->located.again_ms > 0 && k->located.again_ms <= 1200);
+}
+
+static void the_last_block_of_a_run_makes_room_for_its_holders_next_one(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate a = question(1024), b = question(1024);
+    struct p2p_lease run;
+
+    b.leases = 3;
+    ask(k, 2, &b);
+    run = ask_run(k, 1, &a);
+    question_run(&a, &run, run.count - 2u, true);
+    assert_int_equal(ask(k, 1, &a)->n_leases, 0);
+    a.n_ended = 0;
+    question_run(&a, &run, run.count - 1u, true);
+    assert_int_equal(ask(k, 3, &b)->n_leases, 0);
+    assert_int_equal(ask(k, 1, &a)->n_leases, 1);
+    a.n_ended = 0;
+    question_run(&a, &run, run.count - 1u, true);
+    question_run(&a, &k->located.leases[0], 0, true);
+    assert_int_equal(ask(k, 1, &a)->n_leases, 0);
+}
+
+/* ---- how runs end ---- */
+
+static void a_run_that_failed_passes_to_the_next_who_asks(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate a = question(16), b = question(16);
+    struct p2p_lease run = ask_run(k, 1, &a);
+
+    assert_int_equal(ask(k, 2, &b)->n_leases, 0);
+    question_run(&a, &run, 3, false);
+    a.leases = 1;
+    blocks_add(&a.want, 3, 13);
+    assert_int_equal(ask(k, 1, &a)->n_leases, 0); /* the other one wants it as well */
+    run = ask_run(k, 2, &b);
+    assert_int_equal(run.first, 3);
+    assert_int_equal(tracker_stats(k).failed, 1);
+}
+
+static void who_failed_may_try_again_when_nobody_else_would(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate a = question(16);
+    struct p2p_lease run = ask_run(k, 1, &a);
+
+    question_run(&a, &run, 0, false);
+    blocks_add(&a.want, 0, 16);
+    assert_int_equal(ask(k, 1, &a)->n_leases, 1);
+}
+
+static void who_failed_may_try_again_after_a_while(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate a = question(16), b = question(16);
+    struct p2p_lease run = ask_run(k, 1, &a);
+
+    b.leases = 1;
+    ask(k, 2, &b);
+    question_run(&a, &run, 0, false);
+    blocks_add(&a.want, 0, 16);
+    assert_int_equal(ask(k, 1, &a)->n_leases, 0);
+    a.n_ended = 0;
+    k->now += 999;
+    assert_int_equal(ask(k, 1, &a)->n_leases, 0);
+    k->now += 1;
+    assert_int_equal(ask(k, 1, &a)->n_leases, 1);
+}
+
+static void a_run_without_progress_lapses_and_its_rest_passes_on(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate a = question(16), b = question(16);
+    struct p2p_lease run = ask_run(k, 1, &a);
+
+    question_run(&a, &run, 3, true);
+    k->now += 9000;
+    ask(k, 1, &a); /* progress */
+    k->now += P2P_LEASE_TTL_MS - 1;
+    assert_int_equal(ask(k, 2, &b)->n_leases, 0);
+    k->now += 1;
+    run = ask_run(k, 2, &b);
+    assert_int_equal(run.first, 3);
+    assert_int_equal(tracker_stats(k).lapsed, 1);
+}
+
+static void who_lost_a_run_is_told_where_it_ends(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate a = question(16), b = question(16);
+    struct p2p_lease run = ask_run(k, 1, &a);
+
+    k->now += P2P_LEASE_TTL_MS;
+    ask(k, 2, &b);
+    question_run(&a, &run, 0, true);
+    ask(k, 1, &a);
+    assert_int_equal(k->located.n_cuts, 1);
+    assert_int_equal(k->located.cuts[0].id, run.id);
+    assert_int_equal(k->located.cuts[0].count, 0);
+    ask(k, 1, &a); /* the answer was lost: it is told again, or it is as if it never had it */
+    assert_int_equal(k->located.n_cuts, 1);
+}
+
+/* Nobody has taken it up meanwhile, and it was slow, not dead: from now on there is more time. */
+static void a_lapsed_run_that_went_on_is_its_holders_again(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate a = question(16), b = question(16);
+    struct p2p_lease run = ask_run(k, 1, &a);
+
+    k->now += P2P_LEASE_TTL_MS;
+    p2p_tracker_tick(k->t, k->now);
+    assert_int_equal(tracker_stats(k).lapsed, 1);
+    question_run(&a, &run, 1, true);
+    ask(k, 1, &a);
+    assert_int_equal(k->located.n_cuts, 0);
+    k->now += 2 * P2P_LEASE_TTL_MS - 1;
+    assert_int_equal(ask(k, 2, &b)->n_leases, 0);
+    k->now += 1;
+    assert_int_equal(ask(k, 2, &b)->n_leases, 1);
+}
+
+/* Blocks take others 100 ms; one that takes more than 8 times that and 2 s is too slow. */
+static void a_run_far_slower_than_others_loses_what_it_has_not_read(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate fast = question(64), slow = question(64), third = question(64);
+    struct p2p_lease run, mine;
+
+    third.leases = 0;
+    ask(k, 3, &third);
+    mine = ask_run(k, 1, &slow);
+    run = ask_run(k, 2, &fast);
+    for (unsigned done = 1; done < run.count; done++) {
+        k->now += 100;
+        fast = question(64);
+        question_run(&fast, &run, done, true);
+        ask(k, 2, &fast);
+    }
+    question_run(&slow, &mine, 1, true);
+    ask(k, 1, &slow);
+    k->now += 2000;
+    ask(k, 1, &slow);
+    fast.leases = 0;
+    ask(k, 2, &fast);
+    assert_int_equal(tracker_stats(k).slow, 0);
+    k->now += 1;
+    ask(k, 1, &slow);
+    third.leases = 1;
+    run = ask_run(k, 3, &third);
+    assert_int_equal(run.first, mine.first + 1);
+    assert_int_equal(tracker_stats(k).slow, 1);
+    ask(k, 1, &slow);
+    assert_int_equal(k->located.n_cuts, 1);
+    assert_int_equal(k->located.cuts[0].count, 1);
+}
+
+static void who_is_silent_is_not_held_to_be_slow(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate fast = question(64), slow = question(64);
+    struct p2p_lease run, mine;
+
+    mine = ask_run(k, 1, &slow);
+    run = ask_run(k, 2, &fast);
+    for (unsigned done = 1; done < run.count; done++) {
+        k->now += 100;
+        fast = question(64);
+        question_run(&fast, &run, done, true);
+        ask(k, 2, &fast);
+    }
+    k->now += 5000;
+    ask(k, 2, &fast);
+    assert_int_equal(tracker_stats(k).slow, 0);
+    question_run(&slow, &mine, 10, true);
+    assert_int_equal(ask(k, 1, &slow)->n_cuts, 0);
+}
+
+static void the_runs_of_a_node_that_is_gone_pass_on_at_once(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate a = question(16), b = question(16);
+    struct p2p_lease run = ask_run(k, 1, &a);
+
+    question_run(&a, &run, 3, true);
+    ask(k, 1, &a);
+    p2p_tracker_node_gone(k->t, k->now, 1);
+    run = ask_run(k, 2, &b);
+    assert_int_equal(run.first, 0); /* what it had is gone as well */
+    assert_int_equal(k->located.n_takers, 0);
+}
+
+static void who_leaves_gives_its_runs_back(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate a = question(32), b = question(32);
+
+    ask_run(k, 1, &a);
+    a = (struct p2p_locate){ .group = a.group, .blocks = 32, .leaves = true };
+    blocks_add(&a.have, 0, 2);
+    ask(k, 1, &a);
+    assert_run(ask_run(k, 2, &b), 2, 14);
+}
+
+/* The answer that granted it was lost, or its holder has started anew. */
+static void a_run_that_its_holder_does_not_speak_of_is_free_after_a_while(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate a = question(16), b = question(16);
+
+    ask_run(k, 1, &a);
+    a.leases = 0;
+    k->now += 1999;
+    ask(k, 1, &a);
+    assert_int_equal(ask(k, 2, &b)->n_leases, 0);
+    k->now += 1;
+    ask(k, 1, &a);
+    assert_int_equal(ask(k, 2, &b)->n_leases, 1);
+}
+
+/* ---- a tracker that knows nothing ---- */
+
+static void a_new_tracker_adopts_the_runs_that_it_is_told_of(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate a = question(32), b = question(32);
+    struct p2p_lease run = { .id = 77, .first = 16, .count = 16 };
+
+    question_run(&a, &run, 6, true);
+    a.leases = 0;
+    ask(k, 1, &a);
+    assert_int_equal(k->located.n_cuts, 0);
+    assert_int_equal(tracker_stats(k).adopted, 1);
+    b.leases = 8;
+    b.want = a.want;
+    b.want = (struct p2p_blockset){ 0 };
+    blocks_add(&b.want, 16, 16);
+    ask(k, 2, &b);
+    assert_int_equal(k->located.n_leases, 0);
+    assert_int_equal(p2p_blockset_count(&k->located.coming), 10);
+    a.n_ended = 0;
+    question_run(&a, &run, 16, true);
+    ask(k, 1, &a);
+    assert_int_equal(tracker_stats(k).runs, 0);
+}
+
+static void of_two_runs_over_the_same_blocks_the_later_told_is_cut(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate a = question(16), b = question(16);
+
+    a.leases = 0;
+    b.leases = 0;
+    question_run(&a, &(struct p2p_lease){ 77, 8, 8, 0 }, 0, true);
+    question_run(&b, &(struct p2p_lease){ 77, 4, 12, 0 }, 1, true);
+    ask(k, 1, &a);
+    ask(k, 2, &b);
+    assert_int_equal(k->located.n_cuts, 1);
+    assert_int_equal(k->located.cuts[0].count, 4);
+    b.ended[0].count = 4;
+    ask(k, 2, &b);
+    assert_int_equal(k->located.n_cuts, 0);
+    assert_int_equal(tracker_stats(k).runs, 2);
+}
+
+static void a_run_that_nobody_granted_keeps_others_from_its_blocks(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate a = question(16), b = question(16);
+
+    question_run(&a, &(struct p2p_lease){ P2P_LEASE_OWN + 1, 0, 10, 0 }, 0, true);
+    a.leases = 0;
+    ask(k, 1, &a);
+    assert_int_equal(ask_run(k, 2, &b).first, 10);
+}
+
+static void ids_of_leases_are_never_those_of_runs_of_ones_own(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate l = question(1024);
+
+    for (unsigned i = 0; i < 100; i++) {
+        struct p2p_lease run = ask_run(k, 1, &l);
+
+        assert_true(run.id != 0 && run.id < P2P_LEASE_OWN);
+        l = question(1024);
+        question_run(&l, &run, run.count, true);
+        l.have = (struct p2p_blockset){ 0 };
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        TEST(a_lone_taker_is_given_whole_chunks),
+        TEST(a_run_ends_with_its_chunk_and_with_what_is_wanted),
+        TEST(with_many_takers_runs_shrink_towards_the_end),
+        TEST(what_is_leased_or_had_by_somebody_is_not_leased_again),
+        TEST(blocks_that_were_read_are_had_by_the_reader),
+        TEST(what_its_holder_has_no_more_is_leased_again),
+        TEST(an_exact_run_is_all_of_it_however_many_take),
+        TEST(an_exact_run_is_not_given_in_part),
+        TEST(an_exact_run_may_hold_what_others_have_but_not_only_that),
+        TEST(no_more_runs_are_out_than_the_origin_is_held_to_bear),
+        TEST(the_last_block_of_a_run_makes_room_for_its_holders_next_one),
+        TEST(a_run_that_failed_passes_to_the_next_who_asks),
+        TEST(who_failed_may_try_again_when_nobody_else_would),
+        TEST(who_failed_may_try_again_after_a_while),
+        TEST(a_run_without_progress_lapses_and_its_rest_passes_on),
+        TEST(who_lost_a_run_is_told_where_it_ends),
+        TEST(a_lapsed_run_that_went_on_is_its_holders_again),
+        TEST(a_run_far_slower_than_others_loses_what_it_has_not_read),
+        TEST(who_is_silent_is_not_held_to_be_slow),
+        TEST(the_runs_of_a_node_that_is_gone_pass_on_at_once),
+        TEST(who_leaves_gives_its_runs_back),
+        TEST(a_run_that_its_holder_does_not_speak_of_is_free_after_a_while),
+        TEST(a_new_tracker_adopts_the_runs_that_it_is_told_of),
+        TEST(of_two_runs_over_the_same_blocks_the_later_told_is_cut),
+        TEST(a_run_that_nobody_granted_keeps_others_from_its_blocks),
+        TEST(ids_of_leases_are_never_those_of_runs_of_ones_own),
+#undef TEST
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
