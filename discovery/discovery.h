@@ -38,6 +38,8 @@ struct disc_provider {
      */
     enum el_err (*poll)(struct disc_provider *p, int64_t wall_ms, struct disc_seeds *seeds,
                         struct el_error *err);
+    /* Where nodes write themselves: this one does, from the next poll on. NULL: not there. */
+    void (*announce)(struct disc_provider *p, struct el_str own);
     void (*free)(struct disc_provider *p);
 };
 
@@ -49,17 +51,19 @@ enum el_err disc_provider_list(struct el_str addresses, struct disc_provider **r
 /*
  * A file of one address a line, with the Unix time in seconds when it was written if that is to
  * matter: such a line counts for DISC_FILE_TTL_S. Blank lines and those that begin with '#' do
- * not count. It is read again whenever it changes; a file that is not there is an empty one.
+ * not count. A thread of the provider's own reads it at the start and again with each poll if it
+ * has changed, and renews this node's line; a file that is not there is an empty one.
  */
 #define DISC_FILE_TTL_S 300
 enum el_err disc_provider_file(struct el_str path, struct disc_provider **ret,
                                struct el_error *err);
-/* Writes or renews a line of that file, and drops those that are over. Blocks: not on a loop. */
+/* Writes or renews a line of that file, and drops those that are over. Blocks. */
 enum el_err disc_file_announce(const char *path, struct el_str address, int64_t wall_ms,
                                struct el_error *err);
 /*
  * Names with ports, separated by commas; each may stand for many addresses. A thread of the
- * provider's own asks every 30 s; the addresses of before count while the name server is silent.
+ * provider's own asks at the start and then every 30 s, as polls say; the addresses of before count
+ * while the name server is silent.
  */
 enum el_err disc_provider_dns(struct el_str names, struct disc_provider **ret,
                               struct el_error *err);
@@ -90,4 +94,6 @@ enum el_err disc_providers_of(const struct disc_sources *from, struct disc_provi
 /* Asks all of them; the error is that of the first that has one. */
 enum el_err disc_providers_poll(const struct disc_providers *set, int64_t wall_ms,
                                 struct disc_seeds *seeds, struct el_error *err);
+/* This node's own address, once it is known, for providers where nodes write themselves. */
+void disc_providers_announce(const struct disc_providers *set, struct el_str own);
 void disc_providers_deinit(struct disc_providers *set);

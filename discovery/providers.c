@@ -158,6 +158,13 @@ enum el_err disc_providers_poll(const struct disc_providers *set, int64_t wall_m
     return first;
 }
 
+void disc_providers_announce(const struct disc_providers *set, struct el_str own)
+{
+    for (size_t i = 0; i < set->n; i++)
+        if (set->v[i]->announce != NULL)
+            set->v[i]->announce(set->v[i], own);
+}
+
 void disc_providers_deinit(struct disc_providers *set)
 {
     while (set->n > 0)

@@ -1,55 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * seeds_dns: names that stand for nodes, such as a headless service. A resolver may take half a
- * minute to fail and cannot be interrupted: a thread asks, and outlives the provider when it is
- * in the middle of that.
- *
- * Thread: `mtx` guards what both see.
+ * minute to fail and cannot be interrupted, so a thread asks it (watch.h).
  */
 #include <arpa/inet.h>
 #include <netdb.h>
-#include <pthread.h>
 #include <sys/socket.h>
 
-#include "discovery/discovery.h"
+#include "discovery/watch.h"
 
-#define EVERY_S 30
+#define EVERY_MS 30000
 
 struct lookup {
-    pthread_mutex_t mtx;
-    pthread_cond_t stop;
-    /* immutable */
-    struct disc_seeds names;
-    /* under mtx */
-    struct disc_seeds found;
-    enum el_err rc;
-    struct el_error err;
-    unsigned refs; /* the provider and the thread */
-    bool is_stopped;
+    struct disc_watch watch;
+    struct disc_seeds names; /* immutable */
+    struct disc_seeds found; /* under watch.mtx */
 };
 
 struct dns {
     struct disc_provider base;
     struct lookup *lookup;
+    int64_t asked_ms; /* 0: not polled yet */
 };
-
-static void unref(struct lookup *l)
-{
-    bool is_last;
-
-    (void)pthread_mutex_lock(&l->mtx);
-    is_last = --l->refs == 0;
-    (void)pthread_mutex_unlock(&l->mtx);
-    if (!is_last)
-        return;
-    disc_seeds_deinit(&l->names);
-    disc_seeds_deinit(&l->found);
-    (void)pthread_cond_destroy(&l->stop);
-    (void)pthread_mutex_destroy(&l->mtx);
-    free(l);
-}
-
-/* ---- the thread ---- */
 
 static void add_address(struct disc_seeds *found, const struct addrinfo *a, const char *port)
 {
@@ -81,68 +53,62 @@ static enum el_err resolve(const char *name, struct disc_seeds *found, struct el
     return rc == 0 ? EL_OK : el_fail(err, EL_ERESOLVE, 0, "%s: %s", name, gai_strerror(rc));
 }
 
-static void look_up(struct lookup *l)
+/* While the name server knows nothing at all, the addresses of before count. */
+static void look_up(struct disc_watch *w, int64_t wall_ms)
 {
+    struct lookup *l = EL_ENTRY(w, struct lookup, watch);
     struct disc_seeds found = { 0 };
     struct el_error err = { 0 };
     enum el_err rc = EL_OK;
 
+    (void)wall_ms;
     for (size_t i = 0; i < l->names.n; i++)
         if (resolve(l->names.address[i], &found, &err) != EL_OK)
             rc = EL_ERESOLVE;
-    (void)pthread_mutex_lock(&l->mtx);
-    l->rc = rc;
-    l->err = err;
+    disc_watch_lock(w);
+    w->rc = rc;
+    w->err = err;
     if (rc == EL_OK || found.n > 0) {
         disc_seeds_deinit(&l->found);
         l->found = found;
     }
-    (void)pthread_mutex_unlock(&l->mtx);
+    disc_watch_unlock(w);
 }
 
-/* True when it is to end. */
-static bool wait_for_next(struct lookup *l)
+static void lookup_free(struct disc_watch *w)
 {
-    struct timespec at;
-    bool is_stopped;
+    struct lookup *l = EL_ENTRY(w, struct lookup, watch);
 
-    (void)clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += EVERY_S;
-    (void)pthread_mutex_lock(&l->mtx);
-    while (!l->is_stopped && pthread_cond_timedwait(&l->stop, &l->mtx, &at) == 0)
-        ;
-    is_stopped = l->is_stopped;
-    (void)pthread_mutex_unlock(&l->mtx);
-    return is_stopped;
+    disc_seeds_deinit(&l->names);
+    disc_seeds_deinit(&l->found);
+    free(l);
 }
 
-static void *run(void *arg)
+/* The thread has asked once at the start; a clock that goes back makes it ask again. */
+static bool is_due(struct dns *d, int64_t wall_ms)
 {
-    struct lookup *l = arg;
+    bool is_first = d->asked_ms == 0;
 
-    do
-        look_up(l);
-    while (!wait_for_next(l));
-    unref(l);
-    return NULL;
+    if (!is_first && wall_ms >= d->asked_ms && wall_ms - d->asked_ms < EVERY_MS)
+        return false;
+    d->asked_ms = wall_ms;
+    return !is_first;
 }
-
-/* ---- the provider ---- */
 
 static enum el_err dns_poll(struct disc_provider *p, int64_t wall_ms, struct disc_seeds *seeds,
                             struct el_error *err)
 {
-    struct lookup *l = EL_ENTRY(p, struct dns, base)->lookup;
+    struct dns *d = EL_ENTRY(p, struct dns, base);
+    struct lookup *l = d->lookup;
     enum el_err rc;
 
-    (void)wall_ms;
-    (void)pthread_mutex_lock(&l->mtx);
+    disc_watch_lock(&l->watch);
     for (size_t i = 0; i < l->found.n; i++)
         disc_seeds_add(seeds, el_str_of(l->found.address[i]));
-    rc = l->rc;
-    if (rc != EL_OK && err != NULL)
-        *err = l->err;
-    (void)pthread_mutex_unlock(&l->mtx);
+    rc = disc_watch_error_locked(&l->watch, err);
+    if (is_due(d, wall_ms))
+        disc_watch_ask_locked(&l->watch, wall_ms);
+    disc_watch_unlock(&l->watch);
     return rc;
 }
 
@@ -150,42 +116,8 @@ static void dns_free(struct disc_provider *p)
 {
     struct dns *d = EL_ENTRY(p, struct dns, base);
 
-    (void)pthread_mutex_lock(&d->lookup->mtx);
-    d->lookup->is_stopped = true;
-    (void)pthread_cond_signal(&d->lookup->stop);
-    (void)pthread_mutex_unlock(&d->lookup->mtx);
-    unref(d->lookup);
+    disc_watch_stop(&d->lookup->watch);
     free(d);
-}
-
-static struct lookup *new_lookup(void)
-{
-    struct lookup *l = el_new(struct lookup);
-    pthread_condattr_t monotonic;
-
-    l->refs = 1;
-    (void)pthread_mutex_init(&l->mtx, NULL);
-    (void)pthread_condattr_init(&monotonic);
-    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&l->stop, &monotonic);
-    (void)pthread_condattr_destroy(&monotonic);
-    return l;
-}
-
-static enum el_err start(struct lookup *l, struct el_error *err)
-{
-    pthread_t thread;
-    int sys;
-
-    l->refs++;
-    sys = pthread_create(&thread, NULL, run, l);
-    if (sys != 0) {
-        l->refs--;
-        return el_fail(err, EL_ESYS, sys, "a thread for DNS");
-    }
-    (void)pthread_setname_np(thread, "dns-seeds");
-    (void)pthread_detach(thread);
-    return EL_OK;
 }
 
 enum el_err disc_provider_dns(struct el_str names, struct disc_provider **ret, struct el_error *err)
@@ -198,10 +130,11 @@ enum el_err disc_provider_dns(struct el_str names, struct disc_provider **ret, s
         return rc;
     d = el_new(struct dns);
     d->base = (struct disc_provider){ .name = "dns", .poll = dns_poll, .free = dns_free };
-    d->lookup = new_lookup();
+    d->lookup = el_new(struct lookup);
     (void)list->poll(list, 0, &d->lookup->names, NULL);
     disc_provider_free(list);
-    rc = start(d->lookup, err);
+    disc_watch_init(&d->lookup->watch, look_up, lookup_free);
+    rc = disc_watch_start(&d->lookup->watch, "dns-seeds", err);
     if (rc != EL_OK) {
         dns_free(&d->base);
         return rc;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * seeds_file: addresses in a file that nodes share. Who writes takes a lock beside it, writes a
- * new file and renames it, so that who reads sees the old one or the new one.
+ * seeds_file: addresses in a file that nodes share, and may write themselves into. Who writes takes
+ * a lock beside it, writes a new file and renames it, so that who reads sees the old one or the new
+ * one. The file may be on a network, so a thread reads and writes it (watch.h).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -9,22 +10,32 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "discovery/discovery.h"
+#include "discovery/watch.h"
 
-#define MAX_BYTES 65536u
-#define MAX_TIME  ((uint64_t)1 << 40)
+#define MAX_BYTES   65536u
+#define MAX_TIME    ((uint64_t)1 << 40)
+#define ANNOUNCE_MS (DISC_FILE_TTL_S * 1000 / 3) /* a line is renewed twice before it is over */
 
 struct line {
     struct el_str address;
     uint64_t at_s; /* 0: always */
 };
 
-struct file {
-    struct disc_provider base;
-    char *path;
+struct content {
+    struct disc_watch watch;
+    char *path; /* immutable */
+    /* under watch.mtx */
+    struct el_buf text;
+    char *own; /* address that is written; NULL: none yet */
+    /* the thread's */
     struct stat seen;
     bool has_seen;
-    struct el_buf text;
+    int64_t announced_ms; /* 0: not yet */
+};
+
+struct file {
+    struct disc_provider base;
+    struct content *content;
 };
 
 /* ---- reading ---- */
@@ -75,57 +86,6 @@ static bool is_same(const struct stat *a, const struct stat *b)
            a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
-static enum el_err refresh(struct file *f, struct el_error *err)
-{
-    struct stat now;
-    bool is_there = stat(f->path, &now) == 0;
-    enum el_err rc;
-
-    if (is_there && f->has_seen && is_same(&now, &f->seen))
-        return EL_OK;
-    rc = load(f->path, &f->text, err);
-    f->has_seen = is_there && rc == EL_OK;
-    if (f->has_seen)
-        f->seen = now;
-    return rc;
-}
-
-static enum el_err file_poll(struct disc_provider *p, int64_t wall_ms, struct disc_seeds *seeds,
-                             struct el_error *err)
-{
-    struct file *f = EL_ENTRY(p, struct file, base);
-    enum el_err rc = refresh(f, err);
-    struct el_str rest = el_buf_str(&f->text), s;
-    struct line line;
-
-    while (el_str_split(&rest, '\n', &s))
-        if (parse(s, wall_ms, &line))
-            disc_seeds_add(seeds, line.address);
-    return rc;
-}
-
-static void file_free(struct disc_provider *p)
-{
-    struct file *f = EL_ENTRY(p, struct file, base);
-
-    el_buf_deinit(&f->text);
-    free(f->path);
-    free(f);
-}
-
-enum el_err disc_provider_file(struct el_str path, struct disc_provider **ret, struct el_error *err)
-{
-    struct file *f;
-
-    if (path.n == 0)
-        return el_fail(err, EL_ECONF, 0, "a file of addresses without a name");
-    f = el_new(struct file);
-    f->base = (struct disc_provider){ .name = "file", .poll = file_poll, .free = file_free };
-    f->path = el_strndup(path.p, path.n);
-    *ret = &f->base;
-    return EL_OK;
-}
-
 /* ---- writing ---- */
 
 static bool is_of(struct el_str s, struct el_str address)
@@ -133,19 +93,29 @@ static bool is_of(struct el_str s, struct el_str address)
     return el_str_starts(s, address) && (s.n == address.n || s.p[address.n] == ' ');
 }
 
-/* What is in it and still counts, or is a remark; without the line of `address`, which is added. */
+/*
+ * What is in it and still counts, or is a remark. The line of `address` is written anew at its end,
+ * or put there if there are not enough without it: nobody reads more than DISC_MAX_SEEDS, and a
+ * large cluster would write without pause.
+ */
 static void renew(struct el_str old, struct el_str address, int64_t wall_ms, struct el_buf *out)
 {
     struct line line;
     struct el_str s;
+    bool was_there = false;
+    size_t others = 0;
 
     while (el_str_split(&old, '\n', &s)) {
-        bool is_remark = s.n > 0 && s.p[0] == '#';
+        bool is_remark = s.n > 0 && s.p[0] == '#', is_own = is_of(el_str_trim(s), address);
 
-        if (is_remark || (parse(s, wall_ms, &line) && !is_of(el_str_trim(s), address)))
-            el_buf_addf(out, "%.*s\n", EL_STR_ARG(s));
+        was_there = was_there || is_own;
+        if (is_own || (!is_remark && !parse(s, wall_ms, &line)))
+            continue;
+        others += !is_remark;
+        el_buf_addf(out, "%.*s\n", EL_STR_ARG(s));
     }
-    el_buf_addf(out, "%.*s %lld\n", EL_STR_ARG(address), (long long)(wall_ms / 1000));
+    if (was_there || others < DISC_MAX_SEEDS)
+        el_buf_addf(out, "%.*s %lld\n", EL_STR_ARG(address), (long long)(wall_ms / 1000));
 }
 
 static enum el_err write_all(int fd, struct el_str bytes, const char *path, struct el_error *err)
@@ -207,4 +177,139 @@ out:
     el_buf_deinit(&old);
     el_buf_deinit(&name);
     return rc;
+}
+
+/* ---- the thread ---- */
+
+/* *ret_text is what is in it if that has changed since; otherwise *ret_is_new is false. */
+static enum el_err refresh(struct content *c, struct el_buf *ret_text, bool *ret_is_new,
+                           struct el_error *err)
+{
+    struct stat now;
+    bool is_there = stat(c->path, &now) == 0;
+    enum el_err rc;
+
+    *ret_is_new = false;
+    if (is_there && c->has_seen && is_same(&now, &c->seen))
+        return EL_OK;
+    rc = load(c->path, ret_text, err);
+    *ret_is_new = rc == EL_OK;
+    c->has_seen = is_there && rc == EL_OK;
+    if (c->has_seen)
+        c->seen = now;
+    return rc;
+}
+
+static enum el_err announce(struct content *c, int64_t wall_ms, struct el_error *err)
+{
+    bool is_first = c->announced_ms == 0, is_back = wall_ms < c->announced_ms;
+    enum el_err rc;
+    char *own;
+
+    if (wall_ms == 0 || (!is_first && !is_back && wall_ms - c->announced_ms < ANNOUNCE_MS))
+        return EL_OK;
+    disc_watch_lock(&c->watch);
+    own = c->own == NULL ? NULL : el_strndup(c->own, strlen(c->own));
+    disc_watch_unlock(&c->watch);
+    if (own == NULL)
+        return EL_OK;
+    rc = disc_file_announce(c->path, el_str_of(own), wall_ms, err);
+    if (rc == EL_OK)
+        c->announced_ms = wall_ms;
+    free(own);
+    return rc;
+}
+
+/* When it cannot be read, what was in it before counts. */
+static void look(struct disc_watch *w, int64_t wall_ms)
+{
+    struct content *c = EL_ENTRY(w, struct content, watch);
+    struct el_error err = { 0 };
+    struct el_buf text = { 0 };
+    enum el_err written = announce(c, wall_ms, &err), rc;
+    bool is_new;
+
+    rc = refresh(c, &text, &is_new, written == EL_OK ? &err : NULL);
+    disc_watch_lock(w);
+    w->rc = written == EL_OK ? rc : written;
+    w->err = err;
+    if (is_new) {
+        el_buf_deinit(&c->text);
+        c->text = text;
+    }
+    disc_watch_unlock(w);
+    if (!is_new)
+        el_buf_deinit(&text);
+}
+
+static void content_free(struct disc_watch *w)
+{
+    struct content *c = EL_ENTRY(w, struct content, watch);
+
+    el_buf_deinit(&c->text);
+    free(c->path);
+    free(c->own);
+    free(c);
+}
+
+/* ---- the provider ---- */
+
+static enum el_err file_poll(struct disc_provider *p, int64_t wall_ms, struct disc_seeds *seeds,
+                             struct el_error *err)
+{
+    struct content *c = EL_ENTRY(p, struct file, base)->content;
+    struct el_str rest, s;
+    struct line line;
+    enum el_err rc;
+
+    disc_watch_lock(&c->watch);
+    rest = el_buf_str(&c->text);
+    while (el_str_split(&rest, '\n', &s))
+        if (parse(s, wall_ms, &line))
+            disc_seeds_add(seeds, line.address);
+    rc = disc_watch_error_locked(&c->watch, err);
+    disc_watch_ask_locked(&c->watch, wall_ms);
+    disc_watch_unlock(&c->watch);
+    return rc;
+}
+
+static void file_announce(struct disc_provider *p, struct el_str own)
+{
+    struct content *c = EL_ENTRY(p, struct file, base)->content;
+
+    disc_watch_lock(&c->watch);
+    free(c->own);
+    c->own = el_strndup(own.p, own.n);
+    disc_watch_unlock(&c->watch);
+}
+
+static void file_free(struct disc_provider *p)
+{
+    struct file *f = EL_ENTRY(p, struct file, base);
+
+    disc_watch_stop(&f->content->watch);
+    free(f);
+}
+
+enum el_err disc_provider_file(struct el_str path, struct disc_provider **ret, struct el_error *err)
+{
+    struct file *f;
+    enum el_err rc;
+
+    if (path.n == 0)
+        return el_fail(err, EL_ECONF, 0, "a file of addresses without a name");
+    f = el_new(struct file);
+    f->base = (struct disc_provider){
+        .name = "file", .poll = file_poll, .announce = file_announce, .free = file_free
+    };
+    f->content = el_new(struct content);
+    f->content->path = el_strndup(path.p, path.n);
+    disc_watch_init(&f->content->watch, look, content_free);
+    rc = disc_watch_start(&f->content->watch, "file-seeds", err);
+    if (rc != EL_OK) {
+        file_free(&f->base);
+        return rc;
+    }
+    *ret = &f->base;
+    return EL_OK;
 }

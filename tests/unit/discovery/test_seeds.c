@@ -38,16 +38,50 @@ static void write_file(const char *text)
 }
 
 /* The addresses with commas, as they come. */
-static void expect(struct disc_provider *p, int64_t wall_ms, const char *wanted)
+static void ask(struct disc_provider *p, int64_t wall_ms, struct el_buf *ret)
 {
     struct disc_seeds seeds = { 0 };
+
+    el_buf_clear(ret);
+    (void)p->poll(p, wall_ms, &seeds, NULL);
+    for (size_t i = 0; i < seeds.n; i++)
+        el_buf_addf(ret, i > 0 ? ",%s" : "%s", seeds.address[i]);
+    disc_seeds_deinit(&seeds);
+}
+
+static bool is_text(const struct el_buf *b, const char *wanted)
+{
+    return el_str_eq(el_buf_str(b), el_str_of(wanted));
+}
+
+/* A thread that looks tells nobody when it has; a later poll finds what it saw. */
+static void expect(struct disc_provider *p, int64_t wall_ms, const char *wanted)
+{
+    const struct timespec moment = { .tv_nsec = 1000000 };
     struct el_buf text = { 0 };
 
-    assert_int_equal(p->poll(p, wall_ms, &seeds, NULL), EL_OK);
-    for (size_t i = 0; i < seeds.n; i++)
-        el_buf_addf(&text, i > 0 ? ",%s" : "%s", seeds.address[i]);
+    ask(p, wall_ms, &text);
+    for (unsigned i = 0; i < 10000 && !is_text(&text, wanted); i++) {
+        (void)nanosleep(&moment, NULL);
+        ask(p, wall_ms, &text);
+    }
     assert_string_equal(text.n > 0 ? text.p : "", wanted);
     el_buf_deinit(&text);
+}
+
+/* Until a look has failed so. */
+static void expect_error(struct disc_provider *p, enum el_err wanted, struct el_error *ret_err)
+{
+    const struct timespec moment = { .tv_nsec = 1000000 };
+    struct disc_seeds seeds = { 0 };
+    enum el_err rc = p->poll(p, WALL_MS, &seeds, ret_err);
+
+    for (unsigned i = 0; i < 10000 && rc == EL_OK; i++) {
+        (void)nanosleep(&moment, NULL);
+        rc = p->poll(p, WALL_MS, &seeds, ret_err);
+    }
+    assert_int_equal(rc, wanted);
+    assert_int_equal(seeds.n, 0);
     disc_seeds_deinit(&seeds);
 }
 
@@ -123,23 +157,56 @@ static void nodes_write_themselves_into_the_file_and_renew_it(void **state)
     disc_provider_free(p);
 }
 
+static void a_node_whose_address_is_known_is_written_and_renewed(void **state)
+{
+    struct disc_provider *p;
+
+    (void)state;
+    (void)unlink(path);
+    assert_int_equal(disc_provider_file(el_str_of(path), &p, NULL), EL_OK);
+    p->announce(p, EL_STR("a:1"));
+    expect(p, WALL_MS, "a:1");
+    assert_int_equal(disc_file_announce(path, EL_STR("b:1"), WALL_MS + 1000, NULL), EL_OK);
+    expect(p, WALL_MS + 250000, "b:1,a:1"); /* the order says that it has been renewed */
+    expect(p, WALL_MS + 310000, "a:1");
+    disc_provider_free(p);
+}
+
+static void no_more_write_themselves_than_are_read(void **state)
+{
+    struct disc_provider *p;
+    struct el_buf text = { 0 }, wanted = { 0 };
+
+    (void)state;
+    for (unsigned i = 0; i < DISC_MAX_SEEDS; i++)
+        el_buf_addf(&text, "n%u:1 1700000000\n", i);
+    write_file(text.p);
+    assert_int_equal(disc_file_announce(path, EL_STR("late:1"), WALL_MS, NULL), EL_OK);
+    assert_int_equal(disc_file_announce(path, EL_STR("n0:1"), WALL_MS, NULL), EL_OK);
+    for (unsigned i = 1; i < DISC_MAX_SEEDS; i++)
+        el_buf_addf(&wanted, "n%u:1,", i);
+    el_buf_addf(&wanted, "n0:1");
+    assert_int_equal(disc_provider_file(el_str_of(path), &p, NULL), EL_OK);
+    expect(p, WALL_MS, wanted.p);
+    disc_provider_free(p);
+    el_buf_deinit(&text);
+    el_buf_deinit(&wanted);
+}
+
 static void a_file_that_cannot_be_read_is_an_error_that_names_it(void **state)
 {
-    struct disc_seeds seeds = { 0 };
     struct disc_provider *p;
     struct el_error err;
 
     (void)state;
     assert_int_equal(disc_provider_file(el_str_of(dir), &p, NULL), EL_OK);
-    assert_int_equal(p->poll(p, WALL_MS, &seeds, &err), EL_ESYS);
+    expect_error(p, EL_ESYS, &err);
     assert_non_null(strstr(err.text, dir));
-    assert_int_equal(seeds.n, 0);
     disc_provider_free(p);
 }
 
 static void a_file_that_is_too_long_is_an_error_and_not_cut(void **state)
 {
-    struct disc_seeds seeds = { 0 };
     struct disc_provider *p;
     struct el_buf text = { 0 };
 
@@ -148,8 +215,7 @@ static void a_file_that_is_too_long_is_an_error_and_not_cut(void **state)
         el_buf_addf(&text, "a:1234\n");
     write_file(text.p);
     assert_int_equal(disc_provider_file(el_str_of(path), &p, NULL), EL_OK);
-    assert_int_equal(p->poll(p, WALL_MS, &seeds, NULL), EL_ECONF);
-    assert_int_equal(seeds.n, 0);
+    expect_error(p, EL_ECONF, NULL);
     assert_int_equal(disc_file_announce(path, EL_STR("b:1"), WALL_MS, NULL), EL_ECONF);
     disc_provider_free(p);
     el_buf_deinit(&text);
@@ -157,22 +223,12 @@ static void a_file_that_is_too_long_is_an_error_and_not_cut(void **state)
 
 static void names_are_looked_up_on_a_thread_and_keep_their_port(void **state)
 {
-    struct disc_seeds seeds = { 0 };
     struct disc_provider *p;
-    struct timespec moment = { .tv_nsec = 5000000 };
 
     (void)state;
     assert_int_equal(disc_provider_dns(EL_STR("127.0.0.1:9000,[::1]:9001"), &p, NULL), EL_OK);
-    /* The thread tells nobody when it has looked; the next poll finds it. */
-    for (unsigned i = 0; i < 2000 && seeds.n < 2; i++) {
-        disc_seeds_deinit(&seeds);
-        (void)p->poll(p, WALL_MS, &seeds, NULL);
-        (void)nanosleep(&moment, NULL);
-    }
-    assert_int_equal(seeds.n, 2);
-    assert_string_equal(seeds.address[0], "127.0.0.1:9000");
-    assert_string_equal(seeds.address[1], "[::1]:9001");
-    disc_seeds_deinit(&seeds);
+    expect(p, WALL_MS, "127.0.0.1:9000,[::1]:9001");
+    expect(p, WALL_MS + 31000, "127.0.0.1:9000,[::1]:9001");
     disc_provider_free(p);
 }
 
@@ -205,6 +261,8 @@ int main(void)
         cmocka_unit_test(a_file_is_read_again_when_it_changes),
         cmocka_unit_test(lines_with_a_time_are_over_after_it),
         cmocka_unit_test(nodes_write_themselves_into_the_file_and_renew_it),
+        cmocka_unit_test(a_node_whose_address_is_known_is_written_and_renewed),
+        cmocka_unit_test(no_more_write_themselves_than_are_read),
         cmocka_unit_test(a_file_that_cannot_be_read_is_an_error_that_names_it),
         cmocka_unit_test(a_file_that_is_too_long_is_an_error_and_not_cut),
         cmocka_unit_test(names_are_looked_up_on_a_thread_and_keep_their_port),
