@@ -13,7 +13,7 @@
  */
 #pragma once
 
-#include "common/base.h"
+#include "common/str.h"
 
 #define P2P_VERSION_BYTES 16u
 #define P2P_GROUP_CHUNKS  64u
@@ -27,6 +27,11 @@ struct p2p_group {
     uint8_t version[P2P_VERSION_BYTES];
     uint32_t number;
 };
+
+/* By what the tracker is found (disc_rendezvous): that of a group, and that of a URL. */
+#define P2P_TRACKER_KEY_BYTES 16u
+void p2p_group_key(const struct p2p_group *g, uint8_t ret[P2P_TRACKER_KEY_BYTES]);
+void p2p_url_key(struct el_str url, uint8_t ret[P2P_TRACKER_KEY_BYTES]);
 
 /* ---- blocks of a group ---- */
 
@@ -162,3 +167,8 @@ struct p2p_located {
     uint32_t again_ms; /* ask again then, and at once when a run ended, a cut-off one too, or
                           when nothing that is wanted is on its way */
 };
+
+#define P2P_MAX_AGAIN_MS 60000u
+
+/* To a question about a group of so many blocks: the same, and no block is in two leases. */
+bool p2p_located_is_fine(const struct p2p_located *l, uint32_t blocks);

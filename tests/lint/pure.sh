@@ -8,7 +8,7 @@ shift
 [ $# -gt 0 ] || set -- common/bytes common/chunk_id common/url cache/policy cache/l2_map cache/l2_health cache/l2_record \
     p2p/wire p2p/wire_reader p2p/payload p2p/manifest p2p/proof p2p/bandwidth \
     p2p/table p2p/track p2p/tracker p2p/tracker_group p2p/tracker_lease p2p/tracker_locate p2p/tracker_name \
-    p2p/tracker_pace p2p/tracker_record \
+    p2p/tracker_pace p2p/tracker_record p2p/tracker_wire \
     discovery/card discovery/gossip_wire discovery/hear discovery/members discovery/probe discovery/rendezvous \
     discovery/roster discovery/rumours discovery/suspect discovery/sync \
     cache/l2_region cache/sketch storage/checksum storage/governor proxy/fresh proxy/range proxy/multi proxy/vary proxy/route proxy/guard \
