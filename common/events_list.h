@@ -71,3 +71,6 @@ EL_EVENT(EV_KEYS_BAD, "origin.keys_bad",
          "the file with the node's own key cannot be used; the key before stays in use")
 EL_EVENT(EV_REGION, "origin.region", "a bucket is in another region than the configured one")
 EL_EVENT(EV_SLOWDOWN, "origin.slowdown", "the origin asked for fewer requests (429, 503)")
+EL_EVENT(
+    EV_P2P_REFUSED, "p2p.refused",
+    "a handshake with another node failed (wrong secret, wrong proof, another cluster, garbage), and why; at most once a second on each thread")

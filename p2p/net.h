@@ -136,7 +136,7 @@ void p2p_link_set_arg(struct p2p_link *link, void *arg);
 const struct p2p_peer *p2p_link_peer(const struct p2p_link *link);
 
 /* Whole frames, in peer->version, at least one. Takes *frames, which is empty afterwards. False:
- * the queue is full, *frames is untouched. Not before up(). */
+ * the queue is full or the link ends, *frames is untouched. Not before up(). */
 bool p2p_link_send(struct p2p_link *link, struct el_buf *frames);
 
 /* A Response. Borrowed from p2p_link_send_block() until on_sent(). */
@@ -154,10 +154,10 @@ struct p2p_out_block {
     enum el_err result;
     /* net's own */
     struct el_list link;
-    struct p2p_link *to;
+    bool is_recalled;
 };
 
-/* False: the queue is full, and on_sent() does not come. */
+/* False: the queue is full or the link ends, and on_sent() does not come. */
 bool p2p_link_send_block(struct p2p_link *link, struct p2p_out_block *b);
 /* If it is not begun it comes back with EL_ECANCELED, else as if nobody had asked. */
 void p2p_link_cancel_block(struct p2p_link *link, struct p2p_out_block *b);
@@ -177,6 +177,6 @@ void p2p_link_stats(struct p2p_link *link, struct p2p_link_stats *ret);
 
 /*
  * The link ends: what is queued is not sent any more. With an error in `why` the peer is told its
- * code and text if that can be done at once. down() comes with it.
+ * code and text if that can be done at once. Then comes down(), and no up() or frame() before it.
  */
 void p2p_link_close(struct p2p_link *link, const struct el_error *why);
