@@ -309,9 +309,7 @@ void p2p_swarm_have(struct p2p_download *d, uint64_t now, uint64_t block)
     p2p_blockset_add(&g->here, b);
     p2p_blockset_remove(&g->mine, b);
     d->moved_at = now;
-    /* It came another way. */
-    if (p2p_blockset_has(&g->asked, b))
-        p2p_sw_take_back(g, b);
+    p2p_sw_take_back(g, b);
     if (p2p_blockset_chunk(&g->here, b / P2P_CHUNK_BLOCKS) == 0xffff ||
         p2p_blockset_count(&g->here) == g->blocks)
         g->must_follow = true;
@@ -353,8 +351,7 @@ void p2p_swarm_distrust_chunk(struct p2p_download *d, uint64_t now, uint32_t chu
     g = open_group(d, k);
     for (unsigned b = first; b < first + P2P_CHUNK_BLOCKS && b < g->blocks; b++) {
         p2p_blockset_add(&g->barred, b);
-        if (p2p_blockset_has(&g->asked, b))
-            p2p_sw_take_back(g, b);
+        p2p_sw_take_back(g, b);
     }
     g->must_follow = true;
     p2p_sw_dirty(g);
@@ -388,23 +385,43 @@ void p2p_swarm_on_have(struct p2p_swarm *s, uint64_t now, uint64_t node,
     p2p_sw_has(g, nb, chunk->index % P2P_GROUP_CHUNKS, have->bitmap);
 }
 
+void p2p_swarm_on_begun(struct p2p_swarm *s, uint64_t now, uint64_t node,
+                        const struct el_chunk_id *chunk)
+{
+    struct p2p_sw_group *g;
+    struct p2p_sw_neighbour *nb = find(s, node, chunk, &g);
+    unsigned owed, first = first_of(chunk);
+
+    s->now = now;
+    s->hears_begun = true;
+    if (nb == NULL || first >= g->blocks)
+        return;
+    /* Its number stands behind its data; but no link owes two blocks of a chunk. */
+    owed = p2p_blockset_chunk(&nb->owed, chunk->index % P2P_GROUP_CHUNKS);
+    if (owed != 0 && (owed & (owed - 1)) == 0)
+        p2p_sw_begun(g, nb, first + (unsigned)__builtin_ctz(owed));
+}
+
 void p2p_swarm_on_block(struct p2p_swarm *s, uint64_t now, uint64_t node,
                         const struct el_chunk_id *chunk, uint64_t block_of_chunk)
 {
     struct p2p_sw_group *g;
     struct p2p_sw_neighbour *nb = find(s, node, chunk, &g);
     unsigned b = first_of(chunk) + (unsigned)block_of_chunk;
+    bool has_begun;
 
     s->now = now;
     if (nb == NULL || block_of_chunk >= P2P_CHUNK_BLOCKS || b >= g->blocks)
         return;
+    has_begun = p2p_blockset_has(&g->begun, b);
     if (!p2p_sw_settle(g, nb, b))
         return;
     if (p2p_blockset_has(&g->here, b))
         s->stats.twice++;
     nb->useful_at = now;
     g->d->hedges = 0;
-    p2p_sw_peer_gave(s, nb->peer, (uint32_t)now - g->asked_at[b]);
+    p2p_sw_peer_gave(s, nb->peer, (uint32_t)now - g->asked_at[b],
+                     (uint32_t)now - (has_begun ? g->begun_at : g->asked_at)[b]);
 }
 
 /* Of all that it takes part in. */

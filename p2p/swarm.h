@@ -6,12 +6,14 @@
  *   what happened:  _want _have _on_have _on_block _on_located ...    then, until it has no more:
  *   what to do:     p2p_swarm_next() -> struct p2p_move               and a timer for _due_ms()
  *
- * 1. A block is asked of at most one peer at a time, once on a link (payload.h), and never while
- *    this node reads it from the origin. One exception: a hedge, which is counted.
+ * 1. A node asks many neighbours at once, each for another block, and when enough blocks have begun
+ *    to come it takes the rest back (CANCEL): so blocks come from whoever is free, and nobody has
+ *    to know how busy others are. This wants _on_begun(). A block is asked of one peer, and only
+ *    when that takes long of another too; once on a link (payload.h); and not while this node
+ *    reads it from the origin, but for a hedge, which is counted.
  * 2. A block counts as here only when _have() says so: then it was verified.
  * 3. What is asked for goes out rarest first, equals at random; blocks that a local reader waits
- *    for go before all others. A block that waits at a busy sender while others have it is taken
- *    back (CANCEL, then its Ack) and asked of another.
+ *    for go before all others.
  * 4. A download never hangs as long as the origin answers: no tracker, no peers or no progress end
  *    in a FETCH, after a delay that is different on each node.
  * 5. Its memory: groups of 1024 blocks that are wanted and not whole, times the neighbours.
@@ -34,7 +36,7 @@ struct p2p_download; /* one object version that this node is fetching */
 struct p2p_swarm_conf {
     struct el_rng rng;
     uint64_t self;      /* this node; takers of that name are passed over */
-    unsigned k;         /* peers that are asked for blocks of a download at a time; 0: 10 */
+    unsigned k;         /* blocks of a group that come from peers at a time, at most; 0: 10 */
     unsigned max_peers; /* neighbours that are followed at a time, per group; 0: 24 */
 };
 
@@ -88,6 +90,12 @@ void p2p_swarm_lost(struct p2p_download *d, uint64_t now, uint64_t block);
 
 void p2p_swarm_on_have(struct p2p_swarm *s, uint64_t now, uint64_t node,
                        const struct el_chunk_id *chunk, const struct p2p_have *have);
+/*
+ * The head of a Response of this chunk has come: the block is on its way. (Where place() of net.h
+ * is called: one message to the engine.)
+ */
+void p2p_swarm_on_begun(struct p2p_swarm *s, uint64_t now, uint64_t node,
+                        const struct el_chunk_id *chunk);
 /* A Response came, and its hash is that of the manifest. _have() is called besides. */
 void p2p_swarm_on_block(struct p2p_swarm *s, uint64_t now, uint64_t node,
                         const struct el_chunk_id *chunk, uint64_t block_of_chunk);

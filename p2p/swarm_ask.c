@@ -1,85 +1,133 @@
 /* SPDX-License-Identifier: MIT */
-/* Choice of swarm.h: which block is asked of whom, and what is taken back to ask another. */
+/*
+ * Choice of swarm.h: which block is asked of whom, and what is taken back.
+ *
+ * Nobody knows how long the queues of others are. So a node asks many neighbours at once, each for
+ * another block, and as soon as enough of them have begun to send, it takes the rest back, and asks
+ * again when one is there: whoever is free gives to whoever lacks, as if somebody matched them.
+ */
 #include "p2p/swarm_in.h"
 
-/* Blocks that one link may owe: one that comes, one that waits behind it. */
+/* Blocks that one link may owe: the sender has a choice, and its link no gap. */
 #define DEPTH 2u
+/*
+ * Blocks that come at a time, and while a run is read from the origin: more of them would make each
+ * one slower, and it can only be passed on when it is whole. One that takes far longer than blocks
+ * take does not count, up to conf.k in all.
+ */
+#define AT_A_TIME         3u
+#define BESIDE_THE_ORIGIN 2u
+/* Who waits for so many times what blocks take, and so long, may wait in another queue as well. */
+#define QUEUES     3u
+#define LATE_WAITS 2.0
+#define LATE_MS    50u
 /* From the foremost waiting reader on, so many blocks go before rarer ones. */
 #define URGENT_BLOCKS 2u
 /* A block that takes longer than this, and than so many times what blocks take, times out. */
 #define TIMEOUT_MS     2000u
 #define MAX_TIMEOUT_MS 20000u
 #define TIMEOUT_WAITS  4.0
-/* Ack of a Cancel; then the block is asked of others, whatever that link still brings. */
-#define ACK_MS 1000u
 
+/* All blocks of the chunks that have one of these. */
+static uint64_t whole_chunks(uint64_t blocks)
+{
+    uint64_t chunks = 0;
+
+    for (unsigned c = 0; c < 64; c += P2P_CHUNK_BLOCKS)
+        if ((blocks >> c & 0xffff) != 0)
+            chunks |= (uint64_t)0xffff << c;
+    return chunks;
+}
+
+/* What this neighbour could be asked for; no link owes two blocks of a chunk (_on_begun). */
 static uint64_t candidates(const struct p2p_sw_group *g, const struct p2p_sw_neighbour *nb,
                            unsigned i)
 {
-    return nb->has.w[i] & p2p_sw_open_word(g, i) & ~(g->barred.w[i] | nb->owed.w[i]);
+    return nb->has.w[i] & g->want.w[i] &
+           ~(g->here.w[i] | g->mine.w[i] | g->begun.w[i] | g->barred.w[i]) &
+           ~whole_chunks(nb->owed.w[i]);
 }
 
-/* P2P_GROUP_BLOCKS: none of the urgent ones. */
-static unsigned pick_urgent(const struct p2p_sw_group *g, const struct p2p_sw_neighbour *nb)
+static unsigned queues_of(const struct p2p_sw_group *g, unsigned block)
 {
-    uint64_t base = (uint64_t)g->number * P2P_GROUP_BLOCKS, urgent = g->d->urgent;
-
-    if (urgent == P2P_NO_BLOCK)
-        return P2P_GROUP_BLOCKS;
-    for (uint64_t n = urgent; n < urgent + URGENT_BLOCKS; n++) {
-        unsigned b;
-
-        if (n < base || n >= base + g->blocks)
-            continue;
-        b = (unsigned)(n - base);
-        if ((candidates(g, nb, b / 64) >> b % 64 & 1) != 0)
-            return b;
-    }
-    return P2P_GROUP_BLOCKS;
+    return (unsigned)__builtin_popcount(g->asked_of[block]);
 }
 
-/* One that the fewest neighbours have; which of those, by lot. P2P_GROUP_BLOCKS: none. */
-static unsigned pick_rarest(struct p2p_sw_group *g, const struct p2p_sw_neighbour *nb)
+static bool is_late(const struct p2p_swarm *s, uint32_t since, double usual_ms)
 {
-    unsigned best = P2P_GROUP_BLOCKS, least = UINT8_MAX + 1u, equals = 0;
+    uint32_t waited = (uint32_t)s->now - since;
+
+    return waited > LATE_MS && waited > LATE_WAITS * usual_ms;
+}
+
+/* While a Cancel is out the block may be on its way all the same. */
+static bool may_queue(const struct p2p_sw_group *g, unsigned block)
+{
+    const struct p2p_swarm *s = g->d->s;
+    unsigned n = g->owing[block];
+
+    return n == 0 || (s->hears_begun && n < QUEUES && is_late(s, g->asked_at[block], s->wait));
+}
+
+static bool is_urgent(const struct p2p_sw_group *g, unsigned block)
+{
+    uint64_t n = p2p_sw_number(g, block);
+
+    return n >= g->d->urgent && n - g->d->urgent < URGENT_BLOCKS;
+}
+
+/* Less is better: what waits in fewer queues, then what fewer have. */
+static unsigned rank(const struct p2p_sw_group *g, unsigned block)
+{
+    return is_urgent(g, block) ? queues_of(g, block)
+                               : (queues_of(g, block) + 1) * 256 + g->holders[block];
+}
+
+/* P2P_GROUP_BLOCKS: none. Of equals one by lot. */
+static unsigned pick(struct p2p_sw_group *g, const struct p2p_sw_neighbour *nb)
+{
+    unsigned best = P2P_GROUP_BLOCKS, least = UINT32_MAX, equals = 0;
 
     for (unsigned i = 0; i < EL_COUNT(nb->has.w); i++)
         for (uint64_t w = candidates(g, nb, i); w != 0; w &= w - 1) {
-            unsigned b = i * 64 + (unsigned)__builtin_ctzll(w);
+            unsigned b = i * 64 + (unsigned)__builtin_ctzll(w), r = rank(g, b);
 
-            if (g->holders[b] > least)
+            if (r > least || !may_queue(g, b))
                 continue;
-            if (g->holders[b] < least)
+            if (r < least)
                 equals = 0;
-            least = g->holders[b];
+            least = r;
             if (el_rng_below(&g->d->s->rng, ++equals) == 0)
                 best = b;
         }
     return best;
 }
 
-static void request(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block)
+static void move_blocks(struct p2p_sw_group *g, enum p2p_move_kind kind,
+                        const struct p2p_sw_neighbour *nb, unsigned block)
 {
-    struct p2p_swarm *s = g->d->s;
-    struct p2p_move m = { .kind = P2P_MOVE_REQUEST,
+    struct p2p_move m = { .kind = kind,
                           .node = nb->peer->node,
                           .blocks = { block % P2P_CHUNK_BLOCKS, 1 } };
 
     p2p_sw_chunk_of(g, block, &m.chunk);
-    p2p_sw_push(s, &m);
+    p2p_sw_push(g->d->s, &m);
+}
+
+static void request(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block)
+{
+    struct p2p_swarm *s = g->d->s;
+
+    move_blocks(g, P2P_MOVE_REQUEST, nb, block);
+    if (g->asked_of[block] == 0)
+        g->asked_at[block] = (uint32_t)s->now;
     p2p_blockset_add(&g->asked, block);
     p2p_blockset_add(&nb->owed, block);
-    g->asked_of[block] = (uint8_t)(nb - g->nb);
-    g->asked_at[block] = (uint32_t)s->now;
+    g->owing[block]++;
+    g->asked_of[block] |= (uint32_t)1 << (nb - g->nb);
     nb->awaited++;
     if (nb->peer->awaited++ == 0)
         nb->peer->last_at = s->now;
-}
-
-static bool has_place(const struct p2p_sw_group *g, const struct p2p_sw_neighbour *nb)
-{
-    return nb->peer != NULL && nb->peer->awaited < DEPTH &&
-           p2p_sw_peer_may_be_asked(g->d->s, nb->peer);
 }
 
 /* False: there is nothing to ask of it now. */
@@ -87,31 +135,20 @@ static bool ask_one(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb)
 {
     unsigned block;
 
-    if (!has_place(g, nb))
+    if (nb->peer->awaited >= DEPTH || !p2p_sw_peer_may_be_asked(g->d->s, nb->peer))
         return false;
-    block = pick_urgent(g, nb);
-    if (block == P2P_GROUP_BLOCKS)
-        block = pick_rarest(g, nb);
+    block = pick(g, nb);
     if (block == P2P_GROUP_BLOCKS)
         return false;
     request(g, nb, block);
     return true;
 }
 
-static unsigned count_askees(const struct p2p_sw_group *g)
-{
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < P2P_SW_NEIGHBOURS; i++)
-        n += g->nb[i].awaited > 0;
-    return n;
-}
-
 /*
  * The neighbour to ask next: of those that may have something the one that owes least; then the
- * same zone, then by lot, where a faster one has the better chance. NULL: nobody.
+ * same zone and the faster ones, with some luck. NULL: nobody.
  */
-static struct p2p_sw_neighbour *best_neighbour(struct p2p_sw_group *g, bool newcomers)
+static struct p2p_sw_neighbour *best_neighbour(struct p2p_sw_group *g)
 {
     struct p2p_sw_neighbour *best = NULL;
     double best_score = -1;
@@ -120,7 +157,7 @@ static struct p2p_sw_neighbour *best_neighbour(struct p2p_sw_group *g, bool newc
         struct p2p_sw_neighbour *nb = &g->nb[i];
         double score;
 
-        if (!nb->may_help || nb->peer == NULL || (nb->awaited == 0 && !newcomers))
+        if (!nb->may_help || nb->peer == NULL)
             continue;
         score = el_rng_unit(&g->d->s->rng) * (1.0 + nb->peer->rate) *
                 (nb->peer->same_zone ? 2.0 : 1.0) / (1.0 + 8.0 * nb->awaited);
@@ -132,77 +169,117 @@ static struct p2p_sw_neighbour *best_neighbour(struct p2p_sw_group *g, bool newc
     return best;
 }
 
+/* No more than so many should come at a time. */
+static bool is_served(const struct p2p_sw_group *g)
+{
+    unsigned all = p2p_blockset_count(&g->begun), n = 0, b;
+    unsigned most = g->n_runs > 0 ? BESIDE_THE_ORIGIN : AT_A_TIME;
+
+    if (all < most)
+        return false;
+    for (b = p2p_blockset_next(&g->begun, 0); b < P2P_GROUP_BLOCKS;
+         b = p2p_blockset_next(&g->begun, b + 1))
+        n += !is_late(g->d->s, g->begun_at[b], g->d->s->took);
+    return n >= most || all >= g->d->s->conf.k;
+}
+
+/* What has not begun is taken out of its queue: whoever it waits for is free for others. */
+static void withdraw(struct p2p_sw_group *g)
+{
+    unsigned b;
+
+    for (b = p2p_blockset_next(&g->asked, 0); b < P2P_GROUP_BLOCKS;
+         b = p2p_blockset_next(&g->asked, b + 1))
+        if (!p2p_blockset_has(&g->begun, b) && !is_urgent(g, b))
+            p2p_sw_take_back(g, b);
+}
+
 void p2p_sw_ask(struct p2p_sw_group *g)
 {
-    unsigned askees = count_askees(g);
+    struct p2p_sw_neighbour *nb;
 
-    for (;;) {
-        struct p2p_sw_neighbour *nb = best_neighbour(g, askees < g->d->s->conf.k);
-
-        if (nb == NULL)
-            return;
-        if (nb->awaited == 0)
-            askees++;
-        if (ask_one(g, nb))
-            continue;
-        if (nb->awaited == 0)
-            askees--;
-        nb->may_help = false;
+    if (is_served(g)) {
+        withdraw(g);
+        return;
     }
+    while ((nb = best_neighbour(g)) != NULL)
+        if (!ask_one(g, nb))
+            nb->may_help = false;
 }
 
 /* ---- the end of a question ---- */
 
+static void wake_holders(struct p2p_sw_group *g, unsigned block)
+{
+    for (unsigned i = 0; i < P2P_SW_NEIGHBOURS; i++)
+        if (g->nb[i].peer != NULL && p2p_blockset_has(&g->nb[i].has, block))
+            g->nb[i].may_help = true;
+    p2p_sw_dirty(g);
+}
+
+/* Not asked of this neighbour any more, whatever its link still owes. */
+static void unask(struct p2p_sw_group *g, const struct p2p_sw_neighbour *nb, unsigned block)
+{
+    unsigned i = (unsigned)(nb - g->nb);
+
+    g->asked_of[block] &= ~((uint32_t)1 << i);
+    if (p2p_blockset_has(&g->begun, block) && g->begun_by[block] == i)
+        p2p_blockset_remove(&g->begun, block);
+    if (g->asked_of[block] == 0)
+        p2p_blockset_remove(&g->asked, block);
+}
+
 bool p2p_sw_settle(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block)
 {
-    unsigned askees;
+    bool was_asked;
 
     if (!p2p_blockset_has(&nb->owed, block))
         return false;
-    askees = nb->awaited == 1 ? count_askees(g) : 0;
+    was_asked = (g->asked_of[block] >> (nb - g->nb) & 1) != 0;
     p2p_blockset_remove(&nb->owed, block);
+    g->owing[block]--;
     nb->awaited--;
     nb->peer->awaited--;
-    if (p2p_blockset_has(&g->asked, block) && g->asked_of[block] == nb - g->nb) {
-        p2p_blockset_remove(&g->asked, block);
-        p2p_blockset_remove(&g->taken_back, block);
-    }
+    unask(g, nb, block);
     nb->may_help = true;
-    /* One that was not asked because k others were may be now. */
-    if (askees >= g->d->s->conf.k)
-        p2p_sw_wake(g);
     p2p_sw_dirty(g);
+    if (was_asked && !p2p_blockset_has(&g->here, block))
+        wake_holders(g, block);
     return true;
+}
+
+static void take_back_from(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block)
+{
+    move_blocks(g, P2P_MOVE_CANCEL, nb, block);
+    unask(g, nb, block);
 }
 
 void p2p_sw_take_back(struct p2p_sw_group *g, unsigned block)
 {
-    struct p2p_sw_neighbour *nb = &g->nb[g->asked_of[block]];
-    struct p2p_move m = { .kind = P2P_MOVE_CANCEL,
-                          .node = nb->peer->node,
-                          .blocks = { block % P2P_CHUNK_BLOCKS, 1 } };
-
-    if (p2p_blockset_has(&g->taken_back, block))
-        return;
-    p2p_blockset_add(&g->taken_back, block);
-    p2p_sw_chunk_of(g, block, &m.chunk);
-    p2p_sw_push(g->d->s, &m);
+    while (g->asked_of[block] != 0)
+        take_back_from(g, &g->nb[__builtin_ctz(g->asked_of[block])], block);
 }
 
-/*
- * All who lack a block ask the only one who has it, and it gives it to them one by one. With each
- * new holder a fair part of those who still wait goes over to it: one of as many as there are
- * holders.
- */
-void p2p_sw_maybe_move(struct p2p_sw_group *g, unsigned block)
+void p2p_sw_begun(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block)
 {
-    struct p2p_swarm *s = g->d->s;
+    unsigned i = (unsigned)(nb - g->nb);
+    uint32_t others;
 
-    if (p2p_blockset_has(&g->taken_back, block) || el_rng_below(&s->rng, g->holders[block]) != 0)
+    /* Two at the same moment: one comes for nothing. */
+    if (p2p_blockset_has(&g->begun, block) || p2p_blockset_has(&g->here, block))
         return;
-    p2p_sw_take_back(g, block);
-    s->stats.stolen++;
+    others = g->asked_of[block] & ~((uint32_t)1 << i);
+    for (; others != 0; others &= others - 1)
+        take_back_from(g, &g->nb[__builtin_ctz(others)], block);
+    g->asked_of[block] = (uint32_t)1 << i;
+    p2p_blockset_add(&g->asked, block);
+    p2p_blockset_add(&g->begun, block);
+    g->begun_by[block] = (uint8_t)i;
+    g->begun_at[block] = (uint32_t)g->d->s->now;
+    p2p_sw_dirty(g);
 }
+
+/* ---- what does not come ---- */
 
 static uint64_t timeout_of(const struct p2p_swarm *s)
 {
@@ -211,27 +288,23 @@ static uint64_t timeout_of(const struct p2p_swarm *s)
     return ms < TIMEOUT_MS ? TIMEOUT_MS : el_min_u64(ms, MAX_TIMEOUT_MS);
 }
 
-/* The link owes it still, but the block may be asked of others now. */
-static void give_up(struct p2p_sw_group *g, unsigned block)
-{
-    p2p_blockset_remove(&g->asked, block);
-    p2p_blockset_remove(&g->taken_back, block);
-    p2p_sw_wake(g);
-}
-
+/* Whoever has given nothing at all since it was asked is slow; the others are only busy. */
 static void check_late(struct p2p_sw_group *g, unsigned block)
 {
     struct p2p_swarm *s = g->d->s;
-    struct p2p_sw_peer *p = g->nb[g->asked_of[block]].peer;
-    uint32_t waited = (uint32_t)s->now - g->asked_at[block];
     uint64_t timeout = timeout_of(s);
+    bool begun = p2p_blockset_has(&g->begun, block);
 
-    if (waited > timeout + ACK_MS) {
-        p2p_sw_peer_was_slow(s, p);
-        give_up(g, block);
-    } else if (waited > timeout) {
-        p2p_sw_take_back(g, block);
+    if ((uint32_t)s->now - g->asked_at[block] <= timeout)
+        return;
+    for (uint32_t of = g->asked_of[block]; of != 0; of &= of - 1) {
+        struct p2p_sw_peer *p = g->nb[__builtin_ctz(of)].peer;
+
+        if (begun || s->now - p->last_at > timeout)
+            p2p_sw_peer_was_slow(s, p);
     }
+    p2p_sw_take_back(g, block);
+    wake_holders(g, block);
 }
 
 void p2p_sw_ask_tick(struct p2p_sw_group *g)
@@ -247,16 +320,16 @@ void p2p_sw_ask_tick(struct p2p_sw_group *g)
 
 void p2p_sw_disbelieve(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb)
 {
-    unsigned b;
+    unsigned b, i = (unsigned)(nb - g->nb);
 
     for (b = p2p_blockset_next(&nb->has, 0); b < P2P_GROUP_BLOCKS;
          b = p2p_blockset_next(&nb->has, b + 1))
         p2p_sw_has_not(g, nb, b);
-    for (b = p2p_blockset_next(&g->asked, 0); b < P2P_GROUP_BLOCKS;
-         b = p2p_blockset_next(&g->asked, b + 1)) {
-        if (g->asked_of[b] != nb - g->nb)
+    for (b = p2p_blockset_next(&nb->owed, 0); b < P2P_GROUP_BLOCKS;
+         b = p2p_blockset_next(&nb->owed, b + 1)) {
+        if ((g->asked_of[b] >> i & 1) == 0)
             continue;
-        p2p_sw_take_back(g, b);
-        give_up(g, b);
+        take_back_from(g, nb, b);
+        wake_holders(g, b);
     }
 }

@@ -35,8 +35,6 @@ static void add_block(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsig
 {
     p2p_blockset_add(&nb->has, block);
     g->holders[block]++;
-    if (p2p_blockset_has(&g->asked, block))
-        p2p_sw_maybe_move(g, block);
 }
 
 void p2p_sw_has_not(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block)

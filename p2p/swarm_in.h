@@ -9,9 +9,11 @@
  *   swarm_runs.c    the tracker and the origin: questions, leases held, hedges
  *
  * Invariants of a group, for each of its blocks:
- * 1. `here', `asked' and `mine' exclude each other, but for a hedge (mine and asked).
- * 2. asked: exactly one neighbour (asked_of) has the bit in `owed'; `taken_back': a Cancel is out.
- * 3. owed without asked: the link owes a last word, the block may be asked of others meanwhile.
+ * 1. `asked': asked_of[b] is not 0. A bit of it is a neighbour of which the block was asked and not
+ *    taken back; it has the block in `owed'. Owed alone: the link owes a last word (a Cancel is
+ * out).
+ * 2. `begun': the block comes from begun_by[b], which is the only one that it is asked of.
+ * 3. `here', `asked' and `mine' exclude each other, but for a hedge (mine and asked).
  * 4. holders[b] is how many neighbours have b in `has'.
  */
 #pragma once
@@ -67,10 +69,12 @@ struct p2p_sw_group {
     struct p2p_download *d;
     uint32_t number;
     unsigned blocks; /* 1 to 1024 */
-    struct p2p_blockset here, want, asked, taken_back, mine, barred, coming;
-    uint8_t asked_of[P2P_GROUP_BLOCKS];
+    struct p2p_blockset here, want, asked, begun, mine, barred, coming;
+    uint32_t asked_of[P2P_GROUP_BLOCKS]; /* bits of nb */
+    uint8_t begun_by[P2P_GROUP_BLOCKS];
+    uint8_t owing[P2P_GROUP_BLOCKS]; /* links that owe it */
     uint8_t holders[P2P_GROUP_BLOCKS];
-    uint32_t asked_at[P2P_GROUP_BLOCKS]; /* low bits of the clock */
+    uint32_t asked_at[P2P_GROUP_BLOCKS], begun_at[P2P_GROUP_BLOCKS]; /* low bits of the clock */
     struct p2p_sw_neighbour nb[P2P_SW_NEIGHBOURS];
     bool must_follow; /* chunks or neighbours are new */
     struct el_list runs;
@@ -120,13 +124,14 @@ struct p2p_swarm {
     uint64_t now;
     struct el_list buckets[P2P_SW_BUCKETS];
     unsigned n_peers;
+    bool hears_begun; /* the engine says when a block begins */
     struct el_list downloads, dirty;
     struct p2p_move *queue; /* a ring that grows */
     size_t queue_size, queue_first, queue_n;
     struct p2p_locate locate; /* of the last move */
     struct el_list farewells; /* questions of downloads that are closed */
     uint32_t next_run;
-    double wait; /* ms from question to block, decayed */
+    double wait, took; /* ms from question to block, and from its first byte to its last; decayed */
     uint64_t ticked_at;
     struct p2p_swarm_stats stats;
 };
@@ -150,7 +155,8 @@ struct p2p_sw_peer *p2p_sw_peer_get(struct p2p_swarm *s, uint64_t node);
 void p2p_sw_peers_free(struct p2p_swarm *s);
 void p2p_sw_peer_connect(struct p2p_swarm *s, struct p2p_sw_peer *p);
 bool p2p_sw_peer_may_be_asked(const struct p2p_swarm *s, const struct p2p_sw_peer *p);
-void p2p_sw_peer_gave(struct p2p_swarm *s, struct p2p_sw_peer *p, uint64_t waited_ms);
+void p2p_sw_peer_gave(struct p2p_swarm *s, struct p2p_sw_peer *p, uint32_t waited_ms,
+                      uint32_t took_ms);
 void p2p_sw_peer_was_slow(struct p2p_swarm *s, struct p2p_sw_peer *p);
 void p2p_sw_peer_cool(struct p2p_swarm *s, struct p2p_sw_peer *p, uint64_t ms);
 /* Until when it is left alone. */
@@ -180,9 +186,9 @@ static inline uint64_t p2p_sw_open_word(const struct p2p_sw_group *g, unsigned i
 void p2p_sw_ask(struct p2p_sw_group *g);
 /* The last word about a block that this neighbour owed; false: it did not. */
 bool p2p_sw_settle(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block);
+/* From all that it was asked of. */
 void p2p_sw_take_back(struct p2p_sw_group *g, unsigned block);
-/* Somebody else has the block now. */
-void p2p_sw_maybe_move(struct p2p_sw_group *g, unsigned block);
+void p2p_sw_begun(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block);
 void p2p_sw_ask_tick(struct p2p_sw_group *g);
 /* It has lied: nothing that it has counts, and what it owes is asked of others. */
 void p2p_sw_disbelieve(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb);

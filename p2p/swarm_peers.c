@@ -89,7 +89,13 @@ bool p2p_sw_peer_may_be_asked(const struct p2p_swarm *s, const struct p2p_sw_pee
     return p->is_up && s->now >= p->cool_until && s->now >= p->quarantined_until;
 }
 
-void p2p_sw_peer_gave(struct p2p_swarm *s, struct p2p_sw_peer *p, uint64_t waited_ms)
+static void average(double *avg, double x)
+{
+    *avg = *avg == 0 ? x : *avg * 0.95 + x * 0.05;
+}
+
+void p2p_sw_peer_gave(struct p2p_swarm *s, struct p2p_sw_peer *p, uint32_t waited_ms,
+                      uint32_t took_ms)
 {
     double took = (double)(s->now - p->last_at) + 0.5, rate = (double)P2P_MAX_BLOCK / took;
 
@@ -98,7 +104,8 @@ void p2p_sw_peer_gave(struct p2p_swarm *s, struct p2p_sw_peer *p, uint64_t waite
     p->blocks++;
     p->slow = 0;
     p->failures = 0;
-    s->wait = s->wait == 0 ? (double)waited_ms : s->wait * 0.95 + (double)waited_ms * 0.05;
+    average(&s->wait, waited_ms);
+    average(&s->took, took_ms);
     s->stats.blocks_peers++;
 }
 

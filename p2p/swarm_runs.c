@@ -3,8 +3,9 @@
 #include "p2p/swarm_in.h"
 
 /* Runs of a group that this node reads at a time, and those of which the tracker has to hear. */
-#define MAX_RUNS  16u
-#define MAX_ENDED (P2P_MAX_RUNS - MAX_RUNS)
+#define MAX_RUNS    16u
+#define SHARED_RUNS 8u /* divided by how many others take part */
+#define MAX_ENDED   (P2P_MAX_RUNS - MAX_RUNS)
 /* Runs without a lease at a time, where there is no tracker: the gap between two is filled. */
 #define OWN_RUNS 2u
 /* Questions in a row that fail before there is no tracker, and when the next one goes out. */
@@ -16,6 +17,7 @@
 /* A lease of somebody else that brings nothing lapses at the tracker first. */
 #define COMING_PATIENCE_MS (P2P_LEASE_TTL_MS + 2000u)
 #define LEAST_PATIENCE_MS  50u
+#define BUSY_PATIENCE_MS   15000u
 #define FAILED_MS          500u
 #define MAX_FAILED_MS      30000u
 
@@ -224,15 +226,29 @@ static bool is_exact_here(const struct p2p_sw_group *g)
     return true;
 }
 
+/* The more take part, the fewer runs each: blocks that one node reads wait for its one uplink. */
+static unsigned most_runs(const struct p2p_sw_group *g)
+{
+    unsigned others = 0;
+
+    for (unsigned i = 0; i < P2P_SW_NEIGHBOURS; i++)
+        others += g->nb[i].peer != NULL && g->nb[i].is_taking;
+    if (others == 0)
+        return g->is_located ? MAX_RUNS : 1;
+    return others < SHARED_RUNS ? SHARED_RUNS / others : 1;
+}
+
 static uint8_t runs_wanted(const struct p2p_sw_group *g)
 {
     const struct p2p_download *d = g->d;
 
-    if (d->reach == P2P_REACH_NONE || d->s->now < d->origin_at || g->n_runs >= MAX_RUNS)
+    unsigned most = most_runs(g);
+
+    if (d->reach == P2P_REACH_NONE || d->s->now < d->origin_at || g->n_runs >= most)
         return 0;
     if (d->reach == P2P_REACH_EXACT)
         return g->n_runs == 0 && is_exact_here(g);
-    return (uint8_t)(MAX_RUNS - g->n_runs);
+    return (uint8_t)(most - g->n_runs);
 }
 
 /* All that is wanted; or, where only one range can be read, that. */
@@ -491,15 +507,18 @@ static struct p2p_sw_group *foremost(const struct p2p_download *d, unsigned *ret
     return best;
 }
 
+/* A reader that waits while other blocks come has much patience, if somebody has its block. */
 static bool is_stalled(const struct p2p_download *d, const struct p2p_sw_group *g, unsigned block)
 {
-    uint64_t now = d->s->now, since = d->moved_at, patience = d->patience >> d->hedges;
+    uint64_t now = d->s->now, patience = el_max_u64(d->patience >> d->hedges, LEAST_PATIENCE_MS);
 
-    if (p2p_sw_number(g, block) == d->urgent)
-        since = d->urgent_at;
     if (p2p_blockset_has(&g->coming, block))
         patience = el_max_u64(patience, COMING_PATIENCE_MS);
-    return now - since > el_max_u64(patience, LEAST_PATIENCE_MS);
+    if (now - d->moved_at > patience)
+        return true;
+    if (g->holders[block] > 0)
+        patience = el_max_u64(patience, BUSY_PATIENCE_MS);
+    return p2p_sw_number(g, block) == d->urgent && now - d->urgent_at > patience;
 }
 
 void p2p_sw_hedge(struct p2p_download *d)

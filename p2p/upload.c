@@ -3,15 +3,18 @@
 
 #include "common/list.h"
 
-#define DEFAULT_SLOTS  4u
+#define DEFAULT_SLOTS  3u
 #define DEFAULT_MOST   32u
 #define DEFAULT_OLD_MS 250u
 #define DEFAULT_QUEUE  64u
 /* A peer that has had nothing from here for so long is a newcomer. */
 #define NEWCOMER_MS 10000u
 /* A send that takes so many times what it should does not count. */
-#define OLD_FACTOR 2u
+#define OLD_FACTOR 1u
 #define LEAST_OLD  5u
+/* Who waits longer than so many blocks take to go out, and so long, is served before all others. */
+#define PATIENCE    16u
+#define PATIENCE_MS 500u
 /* Direct-mapped and lossy: two blocks of one place only spread a little worse. */
 #define COUNTS 1024u
 
@@ -240,11 +243,21 @@ static unsigned count_running(struct p2p_upload *u, uint64_t now, bool *ret_newc
     return n;
 }
 
+static bool is_overdue(const struct p2p_upload *u, const struct ask *a)
+{
+    uint64_t waited = u->now - a->since;
+
+    return waited > PATIENCE_MS && waited > u->step_ms16 * PATIENCE / 16;
+}
+
 /* The ask of this peer whose block has gone out least often; the oldest of equals. */
 static struct ask *best_of(struct p2p_upload *u, struct peer *p, uint32_t *ret_count)
 {
     struct el_list *it, *tmp;
     struct ask *best = NULL;
+
+    if (p->n_waiting > 0 && is_overdue(u, EL_ENTRY(p->waiting.next, struct ask, in_peer)))
+        return EL_ENTRY(p->waiting.next, struct ask, in_peer);
 
     EL_LIST_EACH (it, tmp, &p->waiting) {
         struct ask *a = EL_ENTRY(it, struct ask, in_peer);
@@ -262,14 +275,16 @@ struct choice {
     struct peer *peer;
     struct ask *ask;
     uint32_t count;
-    bool is_newcomer;
+    bool is_newcomer, is_overdue;
 };
 
 static bool is_better(const struct choice *a, const struct choice *b)
 {
     if (b->ask == NULL || a->is_newcomer != b->is_newcomer)
         return b->ask == NULL || a->is_newcomer;
-    if (a->count != b->count)
+    if (a->is_overdue != b->is_overdue)
+        return a->is_overdue;
+    if (a->count != b->count && !a->is_overdue)
         return a->count < b->count;
     return a->ask->since < b->ask->since;
 }
@@ -286,6 +301,7 @@ static struct choice choose(struct p2p_upload *u, uint64_t now, bool newcomers)
             continue;
         c.is_newcomer = newcomers && is_newcomer(c.peer, now);
         c.ask = best_of(u, c.peer, &c.count);
+        c.is_overdue = c.ask != NULL && is_overdue(u, c.ask);
         if (c.ask != NULL && is_better(&c, &best))
             best = c;
     }

@@ -11,7 +11,8 @@
  * on.
  *
  * Next is a block that has gone out least often from here (the more nodes have it the better it
- * spreads without us); among equals the peer that has waited longest.
+ * spreads without us); among equals the peer that has waited longest; but who has waited for very
+ * long goes first.
  *
  * A send runs until the kernel has taken its last byte: the socket's own queue should be short
  * (TCP_NOTSENT_LOWAT), or what is counted as sent is not.
@@ -26,7 +27,7 @@
 struct p2p_upload;
 
 struct p2p_upload_conf {
-    unsigned slots;  /* 0: 4 */
+    unsigned slots;  /* 0: 3 */
     unsigned most;   /* 0: 32 */
     uint32_t old_ms; /* 0: 250 */
     unsigned queue;  /* blocks that one peer may have asked for; 0: 64 */
