@@ -87,6 +87,7 @@ enum el_err cache_open(const struct cache_conf *conf, struct cache **ret_cache,
         EL_ASSERT(pthread_mutex_init(&c->shards[i].mtx, NULL) == 0);
         el_list_init(&c->shards[i].lru);
     }
+    cache_ids_init(c);
     c->pins = cache_pins_new();
     register_metrics(c);
     rc = conf->disk != NULL ? cache_l2_open(conf->disk, c, &c->l2, err) : EL_OK;
@@ -111,6 +112,7 @@ static void close_shard(struct cache_shard *s)
                 struct cache_object *o = EL_ENTRY(l, struct cache_object, link);
 
                 o->in_index = false;
+                o->is_dead = true; /* it is not lost: nobody is left to be told */
                 cache_object_unref(o);
             }
             free(e);
@@ -130,6 +132,7 @@ void cache_close(struct cache *c)
     cache_l2_close(c->l2);
     for (size_t i = 0; i < CACHE_SHARDS; i++)
         close_shard(&c->shards[i]);
+    cache_ids_deinit(c);
     cache_pins_free(c->pins);
     cache_arena_close(c->arena);
     EL_ASSERT(pthread_mutex_destroy(&c->starved_mtx) == 0);

@@ -248,6 +248,8 @@ struct cache_waiter {
     struct el_str url; /* borrowed while waiting */
     bool stored;       /* in the message: look up again; otherwise ask the origin yourself */
 
+    bool is_asked; /* by cache_load(): it waits for the finder, which may take its time */
+
     bool by_id; /* the cache's: it waits for a version, not for a url */
     struct cache_object_id id;
 };

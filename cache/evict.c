@@ -161,10 +161,19 @@ static void forget_chunk_locked(struct cache_chunk *c)
     free(c);
 }
 
-static void evict_block_locked(struct cache_object *o, uint64_t block)
+/* A chunk of which something is nowhere any more; told once no lock is held. */
+struct loss {
+    bool is_one;
+    struct cache_object_id id;
+    uint64_t chunk;
+};
+
+static void evict_block_locked(struct cache_object *o, uint64_t block, struct loss *loss)
 {
     const struct cache_block *b = cache_block_find_locked(o, block);
 
+    if (o->has_id && cache_block_is_whole(o, block, b) && !cache_disk_has_locked(o, block))
+        *loss = (struct loss){ true, o->id, block / CACHE_CHUNK_BLOCKS };
     el_counter_add(o->cache->count.evicted_blocks, 1);
     el_counter_add(o->cache->count.evicted_bytes, b->hi - b->lo);
     cache_block_drop_locked(o, block);
@@ -213,7 +222,8 @@ static struct cache_object *leave_index_locked(struct cache_object *o)
 
 /* *ret_slab: a slab of short pieces that the chunk had a part of, or NO_SLAB. */
 static struct cache_object *evict_chunk_locked(struct cache_chunk *c, enum degree degree,
-                                               uint32_t *ret_slab, struct last_offers *offers)
+                                               uint32_t *ret_slab, struct last_offers *offers,
+                                               struct loss *loss)
 {
     struct cache_object *o = c->object;
 
@@ -229,10 +239,16 @@ static struct cache_object *evict_chunk_locked(struct cache_chunk *c, enum degre
         }
         if (!c->blocks[i]->slot.is_big)
             *ret_slab = c->blocks[i]->slot.slab;
-        evict_block_locked(o, block);
+        evict_block_locked(o, block, loss);
     }
     forget_chunk_locked(c);
     return leave_index_locked(o);
+}
+
+static void tell_loss(struct cache *c, const struct loss *loss)
+{
+    if (loss->is_one)
+        cache_tell_lost(c, &loss->id, loss->chunk);
 }
 
 static void evict_mate(struct cache *c, const struct cache_owner *owner, uint32_t slab)
@@ -240,6 +256,7 @@ static void evict_mate(struct cache *c, const struct cache_owner *owner, uint32_
     struct cache_shard *s = &c->shards[owner->hash % CACHE_SHARDS];
     uint64_t now_ms = el_clock_mono_ms(c->conf.clock);
     struct cache_object *o, *left = NULL;
+    struct loss loss = { 0 };
 
     cache_shard_lock(s);
     o = cache_index_owner_locked(s, owner, slab);
@@ -249,12 +266,13 @@ static void evict_mate(struct cache *c, const struct cache_owner *owner, uint32_
 
         if (cache_heat_class(per_hour) != CACHE_HOT && !o->is_pinned &&
             block_may_leave_locked(chunk, owner->block % CACHE_CHUNK_BLOCKS, SPARE)) {
-            evict_block_locked(o, owner->block);
+            evict_block_locked(o, owner->block, &loss);
             left = leave_index_locked(o);
         }
     }
     cache_shard_unlock(s);
     cache_object_unref(left);
+    tell_loss(c, &loss);
 }
 
 static void evict_mates(struct cache *c, uint32_t slab)
@@ -271,6 +289,7 @@ static bool evict_one(struct cache *c, bool with_mates)
 {
     struct last_offers offers = { .n = 0 };
     struct cache_object *left = NULL;
+    struct loss loss = { 0 };
     uint32_t slab = NO_SLAB;
     struct cache_chunk *chunk;
     enum degree degree = SPARE;
@@ -283,9 +302,10 @@ static bool evict_one(struct cache *c, bool with_mates)
     cache_shard_lock(t.shard);
     chunk = still_there_locked(&t);
     if (chunk != NULL)
-        left = evict_chunk_locked(chunk, degree, &slab, &offers);
+        left = evict_chunk_locked(chunk, degree, &slab, &offers, &loss);
     cache_shard_unlock(t.shard);
     cache_object_unref(left);
+    tell_loss(c, &loss);
     make_offers(&offers);
     if (with_mates && slab != NO_SLAB)
         evict_mates(c, slab);

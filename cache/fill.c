@@ -152,9 +152,20 @@ static bool is_coming_locked(struct cache_object *o, uint64_t position,
     return false;
 }
 
+/* The first byte that the reader lacks: of who wants whole blocks, the rest of one may be coming.
+ */
+static uint64_t lacked_locked(const struct cache_reader *r)
+{
+    uint64_t off = r->position % CACHE_BLOCK_BYTES;
+    const struct cache_block *b =
+        cache_block_find_locked(r->object, r->position / CACHE_BLOCK_BYTES);
+
+    return b != NULL && b->lo <= off && b->hi > off ? r->position - off + b->hi : r->position;
+}
+
 bool cache_fill_is_coming_locked(const struct cache_reader *r)
 {
-    return is_coming_locked(r->object, r->position, r->ticket);
+    return is_coming_locked(r->object, lacked_locked(r), r->ticket);
 }
 
 void cache_fill_wait_for_locked(const struct cache_reader *r)

@@ -131,6 +131,13 @@ struct cache_object *cache_index_owner_locked(struct cache_shard *s,
     return NULL;
 }
 
+static void leave_locked(struct cache_object *o)
+{
+    o->in_index = false;
+    el_list_remove(&o->link);
+    cache_ids_remove_locked(o);
+}
+
 bool cache_index_remove_locked(struct cache_object *o)
 {
     struct cache_entry *e;
@@ -138,8 +145,7 @@ bool cache_index_remove_locked(struct cache_object *o)
     o->wants_index = false;
     if (!o->in_index)
         return false;
-    o->in_index = false;
-    el_list_remove(&o->link);
+    leave_locked(o);
     e = entry_find_locked(o->shard, o->hash, cache_object_url(o));
     entry_put_locked(o->shard, e);
     return true;
@@ -168,13 +174,13 @@ bool cache_index_add_locked(struct cache_object *o, struct cache_object *ret_rep
             continue;
         if (old->is_pinned && is_same_variant(old, o) && !o->is_whole_only)
             (void)cache_object_pin_locked(o, old->length); /* one that is too long is just kept */
-        old->in_index = false;
-        el_list_remove(&old->link);
+        leave_locked(old);
         ret_replaced[(*ret_n)++] = old;
     }
     el_list_prepend(&e->objects, &o->link);
     o->in_index = true;
     (void)cache_object_ref(o);
+    cache_ids_add_locked(o);
     return true;
 }
 
@@ -267,21 +273,6 @@ bool cache_index_by_prefix(struct cache_shard *s, struct el_str prefix, size_t *
 
 /* ---- what comes from a disk ---- */
 
-struct cache_object *cache_index_find(struct cache *c, struct el_str url,
-                                      const struct cache_object_id *id)
-{
-    struct cache_object *found[CACHE_MAX_VARIANTS], *match = NULL;
-    size_t n = cache_lookup(c, url, found);
-
-    for (size_t i = 0; i < n; i++) {
-        if (match == NULL && memcmp(&found[i]->id, id, sizeof(*id)) == 0)
-            match = found[i];
-        else
-            cache_object_unref(found[i]);
-    }
-    return match;
-}
-
 static bool has_variant_locked(struct cache_object *o)
 {
     struct cache_entry *e = entry_find_locked(o->shard, o->hash, cache_object_url(o));
@@ -309,52 +300,7 @@ void cache_index_add_loaded(struct cache_object *o)
         cache_object_unref(replaced[--n]); /* more variants than are kept: on disk it stays */
 }
 
-bool cache_load(struct cache *c, struct el_str url, struct cache_waiter *w)
-{
-    uint64_t hash = el_str_hash(url);
-    struct cache_shard *s = shard_of(c, hash);
-    struct cache_entry *e;
-    bool begins, waits;
-
-    if (c->l2 == NULL || !cache_l2_knows(c->l2, url))
-        return false;
-    cache_shard_lock(s);
-    e = entry_get_locked(s, hash, url);
-    waits = !e->in_flight; /* otherwise the origin's answer is on its way */
-    begins = waits && !e->is_loading;
-    e->is_loading |= begins;
-    if (waits) {
-        w->url = url;
-        w->stored = true;
-        el_list_append(&e->load_waiters, &w->link);
-    }
-    cache_shard_unlock(s);
-    if (begins)
-        cache_l2_load(c->l2, url);
-    return waits;
-}
-
-void cache_loaded(struct cache *c, struct el_str url)
-{
-    uint64_t hash = el_str_hash(url);
-    struct cache_shard *s = shard_of(c, hash);
-    struct cache_entry *e;
-    struct el_list *l;
-
-    cache_shard_lock(s);
-    e = entry_find_locked(s, hash, url);
-    EL_ASSERT(e != NULL && e->is_loading);
-    e->is_loading = false;
-    while ((l = el_list_pop(&e->load_waiters)) != NULL) {
-        struct cache_waiter *w = EL_ENTRY(l, struct cache_waiter, link);
-
-        el_msgq_post(w->queue, &w->msg);
-    }
-    entry_put_locked(s, e);
-    cache_shard_unlock(s);
-}
-
-/* ---- flights ---- */
+/* ---- urls that cannot be shared ---- */
 
 /* The low bits chose the shard. Another url in the same place is forgotten early, which costs it a
  * flight. */
@@ -369,6 +315,116 @@ static bool is_solo_locked(struct cache *c, struct cache_shard *s, uint64_t hash
 
     return solo->hash == hash && solo->until_ms > el_clock_mono_ms(c->conf.clock);
 }
+
+/* ---- what others may know: the disk, the finder ---- */
+
+/* Whether it is the finder's turn: nothing is known of the url, and it may be shared. */
+static bool may_ask(struct cache *c, struct el_str url)
+{
+    uint64_t hash = el_str_hash(url);
+    struct cache_shard *s = shard_of(c, hash);
+    const struct cache_entry *e;
+    bool may;
+
+    if (c->conf.finder == NULL || c->conf.memory_bytes == 0)
+        return false;
+    cache_shard_lock(s);
+    e = entry_find_locked(s, hash, url);
+    may = !is_solo_locked(c, s, hash) && (e == NULL || el_list_empty(&e->objects));
+    cache_shard_unlock(s);
+    return may;
+}
+
+static bool ask_finder(struct cache *c, struct el_str url)
+{
+    return c->conf.finder->ops->find(c->conf.finder, url);
+}
+
+/* False: the origin's answer is on its way; it is waited for elsewhere. */
+static bool join_load(struct cache *c, struct el_str url, bool is_on_disk, struct cache_waiter *w,
+                      bool *ret_begins)
+{
+    uint64_t hash = el_str_hash(url);
+    struct cache_shard *s = shard_of(c, hash);
+    struct cache_entry *e;
+    bool waits;
+
+    cache_shard_lock(s);
+    e = entry_get_locked(s, hash, url);
+    waits = !e->in_flight;
+    *ret_begins = waits && !e->is_loading;
+    e->is_loading |= waits;
+    if (*ret_begins)
+        e->is_asked = !is_on_disk;
+    if (waits) {
+        w->url = url;
+        w->by_id = false;
+        w->stored = true;
+        w->is_asked = e->is_asked;
+        el_list_append(&e->load_waiters, &w->link);
+    }
+    cache_shard_unlock(s);
+    return waits;
+}
+
+/* Tells all who wait, but for one that knows; whether there was another one. */
+static bool end_load(struct cache *c, struct el_str url, struct cache_waiter *but)
+{
+    uint64_t hash = el_str_hash(url);
+    struct cache_shard *s = shard_of(c, hash);
+    struct cache_entry *e;
+    struct el_list *l;
+    bool was_waited_for = false;
+
+    cache_shard_lock(s);
+    e = entry_find_locked(s, hash, url);
+    EL_ASSERT(e != NULL && e->is_loading);
+    e->is_loading = false;
+    while ((l = el_list_pop(&e->load_waiters)) != NULL) {
+        struct cache_waiter *w = EL_ENTRY(l, struct cache_waiter, link);
+
+        if (w == but)
+            continue;
+        was_waited_for = true;
+        el_msgq_post(w->queue, &w->msg);
+    }
+    entry_put_locked(s, e);
+    cache_shard_unlock(s);
+    return was_waited_for;
+}
+
+bool cache_load(struct cache *c, struct el_str url, struct cache_waiter *w)
+{
+    bool is_on_disk = c->l2 != NULL && cache_l2_knows(c->l2, url), begins;
+
+    if ((!is_on_disk && !may_ask(c, url)) || !join_load(c, url, is_on_disk, w, &begins))
+        return false;
+    if (!begins)
+        return true;
+    if (is_on_disk) {
+        cache_l2_load(c->l2, url);
+        return true;
+    }
+    if (ask_finder(c, url))
+        return true;
+    (void)end_load(c, url, w); /* the others look again, and find what we do */
+    w->url.n = 0;
+    return false;
+}
+
+void cache_loaded(struct cache *c, struct el_str url)
+{
+    /* Who waits for the load goes on waiting for the finder. */
+    if (!may_ask(c, url) || !ask_finder(c, url))
+        (void)end_load(c, url, NULL);
+}
+
+bool cache_found(struct cache *c, struct el_str url)
+{
+    return end_load(c, url, NULL);
+}
+
+/* ---- flights ---- */
 
 enum cache_flight cache_flight_join(struct cache *c, struct el_str url, struct cache_waiter *w)
 {
@@ -388,6 +444,7 @@ enum cache_flight cache_flight_join(struct cache *c, struct el_str url, struct c
         flight = CACHE_FLIGHT_LEAD;
     } else {
         w->url = url;
+        w->by_id = false;
         w->stored = false;
         el_list_append(&e->waiters, &w->link);
     }
@@ -416,6 +473,8 @@ void cache_flight_land(struct cache *c, struct el_str url, bool stored, uint64_t
     }
     entry_put_locked(s, e);
     cache_shard_unlock(s);
+    if (c->conf.finder != NULL && c->conf.finder->ops->landed != NULL)
+        c->conf.finder->ops->landed(c->conf.finder, url, stored);
 }
 
 void cache_flight_leave(struct cache *c, struct cache_waiter *w)
@@ -423,7 +482,9 @@ void cache_flight_leave(struct cache *c, struct cache_waiter *w)
     struct cache_shard *s;
 
     /* A waiter that never waited has no url. */
-    if (w->url.n > 0) {
+    if (w->by_id) {
+        cache_version_leave(c, w);
+    } else if (w->url.n > 0) {
         s = shard_of(c, el_str_hash(w->url));
         cache_shard_lock(s);
         el_list_remove(&w->link);

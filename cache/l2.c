@@ -390,6 +390,21 @@ enum el_err cache_l2_open(const struct cache_disk_conf *conf, struct cache *c,
     return EL_OK;
 }
 
+void l2_task_begin(struct cache_l2 *l2)
+{
+    EL_ASSERT(pthread_mutex_lock(&l2->loads_mtx) == 0);
+    l2->n_tasks++;
+    EL_ASSERT(pthread_mutex_unlock(&l2->loads_mtx) == 0);
+}
+
+void l2_task_end(struct cache_l2 *l2)
+{
+    EL_ASSERT(pthread_mutex_lock(&l2->loads_mtx) == 0);
+    if (--l2->n_tasks == 0)
+        EL_ASSERT(pthread_cond_broadcast(&l2->loads_done) == 0);
+    EL_ASSERT(pthread_mutex_unlock(&l2->loads_mtx) == 0);
+}
+
 void cache_l2_close(struct cache_l2 *l2)
 {
     if (l2 == NULL)
@@ -435,6 +450,11 @@ static bool loads_are_stuck(struct cache_l2 *l2)
            l2_now_ms() - atomic_load(&l2->loads_moved_ms) > l2->conf.read_deadline_ms;
 }
 
+static bool is_well(struct l2_store *s)
+{
+    return is_ready(s) && atomic_load(&s->state) == L2_OK;
+}
+
 bool cache_l2_knows(struct cache_l2 *l2, struct el_str url)
 {
     uint64_t hash = cache_url_hash(url);
@@ -442,12 +462,19 @@ bool cache_l2_knows(struct cache_l2 *l2, struct el_str url)
     if (loads_are_stuck(l2))
         return false;
     for (size_t i = 0; i < l2->n_stores; i++) {
-        struct l2_store *s = l2->stores[i];
-
-        if (is_ready(s) && atomic_load(&s->state) == L2_OK && l2_known_has(s->known, hash))
+        if (is_well(l2->stores[i]) && l2_known_has(l2->stores[i]->known, hash))
             return true;
     }
     return false;
+}
+
+bool cache_l2_answers(struct cache_l2 *l2)
+{
+    bool is_any_well = false;
+
+    for (size_t i = 0; i < l2->n_stores; i++)
+        is_any_well |= is_well(l2->stores[i]);
+    return is_any_well && !loads_are_stuck(l2);
 }
 
 /* ---- words to a store: a message each, with what it is about; they come after its load ---- */
@@ -459,7 +486,6 @@ struct l2_word {
     struct cache_object *object; /* referenced; or NULL */
     struct cache_touches *touches;
     uint64_t url_hash;
-    char *url; /* owned */
 };
 
 static void tell(struct l2_store *s, struct l2_word *w, void (*on_word)(struct el_msg *))
@@ -472,7 +498,6 @@ static void tell(struct l2_store *s, struct l2_word *w, void (*on_word)(struct e
 static void free_word(struct l2_word *w)
 {
     cache_object_unref(w->object);
-    free(w->url);
     free(w);
 }
 
@@ -523,9 +548,9 @@ void cache_l2_forget(struct cache_l2 *l2, struct cache_object *o)
     }
 }
 
-void l2_forget_object(struct l2_store *s, struct el_str url, struct l2_object *o)
+void l2_forget_object(struct l2_store *s, struct l2_object *o)
 {
-    struct cache_object *loaded = cache_index_find(s->l2->cache, url, &o->id);
+    struct cache_object *loaded = cache_find_version(s->l2->cache, &o->id);
 
     l2_remove_object(s, o);
     if (loaded != NULL)
@@ -540,7 +565,7 @@ static void on_forget_url(struct el_msg *m)
 
     for (o = l2_map_url(w->store->map, w->url_hash, NULL); o != NULL; o = next) {
         next = l2_map_url(w->store->map, w->url_hash, o);
-        l2_forget_object(w->store, el_str_of(w->url), o);
+        l2_forget_object(w->store, o);
     }
     free_word(w);
 }
@@ -555,7 +580,6 @@ bool cache_l2_forget_url(struct cache_l2 *l2, struct el_str url)
 
         was_known |= l2_known_forget(l2->stores[i]->known, hash);
         w->url_hash = hash;
-        w->url = el_strndup(url.p, url.n);
         tell(l2->stores[i], w, on_forget_url);
     }
     return was_known;

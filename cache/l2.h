@@ -42,8 +42,14 @@ struct cache_source *cache_l2_source(struct cache_l2 *l2);
 bool cache_l2_has_url(struct cache_l2 *l2, struct el_str url);
 /* Whether something of the url is on disk and not in memory yet; then load() is worth it. */
 bool cache_l2_knows(struct cache_l2 *l2, struct el_str url);
-/* Publishes what the disk has of the url, then cache_l2_loaded() of the cache is called. */
+/* Publishes what the disk has of the url, then cache_loaded() of the cache is called. */
 void cache_l2_load(struct cache_l2 *l2, struct el_str url);
+/* Whether a store is well enough to be asked what it has. */
+bool cache_l2_answers(struct cache_l2 *l2);
+/* Publishes the version if the disk has it, then cache_version_loaded() is called. */
+void cache_l2_load_version(struct cache_l2 *l2, const struct cache_object_id *id);
+/* Goes through what is on disk; at the end posts the message of the walk. */
+void cache_l2_walk(struct cache_l2 *l2, struct cache_walk *w);
 
 /*
  * The block is complete in memory and has its digest. It may be written, or not; then

@@ -57,6 +57,7 @@ void l2_remove_block(struct l2_store *s, struct l2_chunk *c, unsigned block)
 
         l2_map_region_remove(s->map, at.region, c, block);
         l2_chunk_block_remove(c, block);
+        cache_disk_lost(s->l2->cache, &c->object->id, c->chunk, (uint16_t)(1u << block));
         if (l2_region_drop(s->regions, at.region, at.bytes, c->object->is_pinned))
             l2_note_leaving(s, at.region);
         l2_note_dirty(s, c);
@@ -101,6 +102,7 @@ static void evict_piece(void *arg, struct l2_chunk *c, unsigned block)
 
     l2_map_region_remove(s->map, l2_chunk_block(c, block)->region, c, block);
     l2_chunk_block_remove(c, block);
+    cache_disk_lost(s->l2->cache, &c->object->id, c->chunk, (uint16_t)(1u << block));
     l2_note_dirty(s, c);
     if (c->n > 0)
         return;

@@ -5,6 +5,8 @@
  *
  *   cache_l2_load(url) -> store 0: for each object of that url: get its record -> publish
  *                      -> store 1 ... -> cache_loaded()
+ *
+ * cache_l2_load_version(id) is the same for one object whose url nobody knows yet.
  */
 #include "cache/l2_store.h"
 #include "common/bytes.h"
@@ -276,30 +278,29 @@ void l2_load_store(struct l2_store *s)
     l2_scrub_start(s);
 }
 
-/* ---- one url ---- */
+/* ---- one url, or one version ---- */
 
 struct l2_load {
     uint32_t magic;
     struct el_msg msg;
     struct cache_l2 *l2;
-    char *url; /* owned */
+    char *url; /* owned; NULL: it is for the version */
     uint64_t url_hash;
+    struct cache_object_id version;
     size_t store; /* whose turn it is */
     struct cache_object_id ids[MAX_OBJECTS];
     size_t n, next;
     struct l2_get get;
 };
 
-static struct el_str url_of(const struct l2_load *l)
-{
-    return el_str_of(l->url);
-}
-
 static void finish_load(struct l2_load *l)
 {
     struct cache_l2 *l2 = l->l2;
 
-    cache_loaded(l2->cache, url_of(l));
+    if (l->url != NULL)
+        cache_loaded(l2->cache, el_str_of(l->url));
+    else
+        cache_version_loaded(l2->cache, &l->version);
     el_buf_deinit(&l->get.key);
     el_buf_deinit(&l->get.value);
     free(l->url);
@@ -367,7 +368,7 @@ static void on_got(struct el_msg *m)
             el_log_error(EL_WARN, EV_DISK_MISMATCH, &err);
             l2_remove_object(s, o);
         } else {
-            if (el_str_eq(r.url, url_of(l)))
+            if (l->url == NULL || el_str_eq(r.url, el_str_of(l->url)))
                 publish(l, o, &r);
             cache_meta_unref(r.meta);
         }
@@ -399,7 +400,7 @@ static void next_object(struct l2_load *l)
 
         if (here == NULL)
             continue;
-        o = cache_index_find(l->l2->cache, url_of(l), id);
+        o = cache_find_version(l->l2->cache, id);
         if (o == NULL) {
             get_record(l, id);
             return;
@@ -418,28 +419,53 @@ static void on_turn(struct el_msg *m)
 
     EL_ASSERT(l->magic == LOAD_MAGIC);
     l->n = l->next = 0;
-    while (l->n < MAX_OBJECTS && (o = l2_map_url(s->map, l->url_hash, o)) != NULL)
+    if (l->url == NULL)
+        l->ids[l->n++] = l->version;
+    while (l->url != NULL && l->n < MAX_OBJECTS && (o = l2_map_url(s->map, l->url_hash, o)) != NULL)
         l->ids[l->n++] = o->id;
     next_object(l);
 }
 
-void cache_l2_load(struct cache_l2 *l2, struct el_str url)
+static struct l2_load *new_load(struct cache_l2 *l2)
 {
     struct l2_load *l = el_new(struct l2_load);
 
     l->magic = LOAD_MAGIC;
     l->l2 = l2;
-    l->url = el_strndup(url.p, url.n);
-    l->url_hash = cache_url_hash(url);
     el_buf_init(&l->get.key);
     el_buf_init(&l->get.value);
     el_msg_init(&l->msg, on_turn);
     el_msg_init(&l->get.msg, on_got);
+    return l;
+}
+
+/* Takes l. */
+static void start_load(struct l2_load *l)
+{
+    struct cache_l2 *l2 = l->l2;
+
     EL_ASSERT(pthread_mutex_lock(&l2->loads_mtx) == 0);
     if (l2->n_loads++ == 0)
         atomic_store(&l2->loads_moved_ms, l2_now_ms());
     EL_ASSERT(pthread_mutex_unlock(&l2->loads_mtx) == 0);
     el_ring_post(l2->stores[0]->ring, &l->msg);
+}
+
+void cache_l2_load(struct cache_l2 *l2, struct el_str url)
+{
+    struct l2_load *l = new_load(l2);
+
+    l->url = el_strndup(url.p, url.n);
+    l->url_hash = cache_url_hash(url);
+    start_load(l);
+}
+
+void cache_l2_load_version(struct cache_l2 *l2, const struct cache_object_id *id)
+{
+    struct l2_load *l = new_load(l2);
+
+    l->version = *id;
+    start_load(l);
 }
 
 /* ---- the end ---- */

@@ -16,23 +16,6 @@
 #define MAX_OBJECTS 16   /* of one url in a store */
 #define SCAN_STEP   1024 /* records of the index at a time */
 
-/* ---- how long the tier has to live ---- */
-
-static void begin_task(struct cache_l2 *l2)
-{
-    EL_ASSERT(pthread_mutex_lock(&l2->loads_mtx) == 0);
-    l2->n_tasks++;
-    EL_ASSERT(pthread_mutex_unlock(&l2->loads_mtx) == 0);
-}
-
-static void end_task(struct cache_l2 *l2)
-{
-    EL_ASSERT(pthread_mutex_lock(&l2->loads_mtx) == 0);
-    if (--l2->n_tasks == 0)
-        EL_ASSERT(pthread_cond_broadcast(&l2->loads_done) == 0);
-    EL_ASSERT(pthread_mutex_unlock(&l2->loads_mtx) == 0);
-}
-
 /* ---- a visit to every object of a url ---- */
 
 struct l2_visit {
@@ -62,7 +45,7 @@ static void end_visit(struct l2_visit *v)
     free(v->url);
     v->magic = 0;
     free(v);
-    end_task(l2);
+    l2_task_end(l2);
 }
 
 /* What is on its way to the index is newer than what is there. */
@@ -165,7 +148,7 @@ static struct l2_visit *new_visit(struct cache_l2 *l2, struct el_str url, void *
 /* Takes v. */
 static void start_visit(struct l2_visit *v)
 {
-    begin_task(v->l2);
+    l2_task_begin(v->l2);
     el_ring_post(v->l2->stores[0]->ring, &v->msg);
 }
 
@@ -261,7 +244,7 @@ static bool set_pinned(struct l2_store *s, struct l2_object *o, bool is_pinned)
 /* One that a load has just published is told as well. */
 static void tell_memory(struct l2_visit *v, const struct cache_object_id *id)
 {
-    struct cache_object *o = cache_index_find(v->l2->cache, el_str_of(v->url), id);
+    struct cache_object *o = cache_find_version(v->l2->cache, id);
 
     if (o == NULL)
         return;
@@ -376,7 +359,7 @@ static void end_purge(struct l2_purge *p)
     free(p->text);
     p->magic = 0;
     free(p);
-    end_task(l2);
+    l2_task_end(l2);
 }
 
 static void next_of_purge(struct l2_purge *p)
@@ -401,10 +384,10 @@ static void note_gone(struct l2_purge *p, const struct cache_object_id *id)
     p->gone[p->n_gone++] = *id;
 }
 
-static void purge_one(struct l2_purge *p, struct el_str url, struct l2_object *o)
+static void purge_one(struct l2_purge *p, struct l2_object *o)
 {
     note_gone(p, &o->id);
-    l2_forget_object(p->l2->stores[p->store], url, o);
+    l2_forget_object(p->l2->stores[p->store], o);
 }
 
 static void purge_url(struct l2_purge *p)
@@ -415,7 +398,7 @@ static void purge_url(struct l2_purge *p)
 
     for (o = l2_map_url(s->map, hash, NULL); o != NULL; o = next) {
         next = l2_map_url(s->map, hash, o);
-        purge_one(p, el_str_of(p->text), o);
+        purge_one(p, o);
     }
 }
 
@@ -447,7 +430,7 @@ static void purge_matches(struct l2_purge *p)
         struct l2_object *o = l2_map_object(s->map, &match->id);
 
         if (o != NULL) /* it may have left meanwhile */
-            purge_one(p, el_str_of(match->url), o);
+            purge_one(p, o);
         free(match->url);
     }
     p->n_matches = 0;
@@ -512,6 +495,6 @@ void cache_l2_purge(struct cache_l2 *l2, struct el_str text, bool is_prefix,
     p->scan.arg = p;
     el_msg_init(&p->msg, on_purge);
     el_msg_init(&p->scan.msg, on_scanned);
-    begin_task(l2);
+    l2_task_begin(l2);
     el_ring_post(l2->stores[0]->ring, &p->msg);
 }

@@ -152,13 +152,13 @@ static bool read_blocks(struct el_bytes *in, struct l2_chunk_record *r)
     return r->bitmap != 0 && el_bytes_is_end(in);
 }
 
-static bool read_chunk_key(struct el_str key, struct l2_chunk_record *r)
+bool l2_chunk_key_decode(struct el_str key, struct cache_object_id *ret_object, uint32_t *ret_chunk)
 {
     struct el_bytes in = el_bytes_of(key);
 
-    el_bytes_copy(&in, r->object.v, sizeof(r->object.v));
-    r->chunk = el_bytes_u32(&in);
-    return el_bytes_is_end(&in) && r->chunk < MAX_CHUNK;
+    el_bytes_copy(&in, ret_object->v, sizeof(ret_object->v));
+    *ret_chunk = el_bytes_u32(&in);
+    return el_bytes_is_end(&in) && *ret_chunk < MAX_CHUNK;
 }
 
 enum el_err l2_chunk_decode(struct el_str key, struct el_str value, struct l2_chunk_record *ret,
@@ -172,7 +172,7 @@ enum el_err l2_chunk_decode(struct el_str key, struct el_str value, struct l2_ch
         rc = check_sum(key, value, err);
     if (rc != EL_OK)
         return rc;
-    if (!read_chunk_key(key, &r) || !read_blocks(&in, &r))
+    if (!l2_chunk_key_decode(key, &r.object, &r.chunk) || !read_blocks(&in, &r))
         return refuse(err, "no chunk is like that");
     *ret = r;
     return EL_OK;

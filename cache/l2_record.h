@@ -26,6 +26,8 @@ struct l2_chunk_record {
 
 void l2_chunk_key(const struct cache_object_id *object, uint32_t chunk,
                   uint8_t ret[L2_CHUNK_KEY_BYTES]);
+bool l2_chunk_key_decode(struct el_str key, struct cache_object_id *ret_object,
+                         uint32_t *ret_chunk);
 /* Appends the value to out. */
 void l2_chunk_encode(const struct l2_chunk_record *r, struct el_buf *out);
 enum el_err l2_chunk_decode(struct el_str key, struct el_str value, struct l2_chunk_record *ret,

@@ -112,7 +112,7 @@ struct cache_l2 {
     pthread_mutex_t fills_mtx; /* a fill's data points to a live l2_read while this is held */
     pthread_mutex_t loads_mtx;
     pthread_cond_t loads_done;
-    unsigned n_tasks;                /* of operators; under loads_mtx */
+    unsigned n_tasks;                /* of operators, and walks; under loads_mtx */
     _Atomic unsigned n_loads;        /* written under loads_mtx */
     _Atomic uint64_t loads_moved_ms; /* when one last began after a pause, or ended */
     uint64_t waiting_bytes; /* immutable: what may be offered to a store and not written yet */
@@ -137,7 +137,10 @@ uint64_t l2_heat_key(const struct cache_object_id *id, uint64_t chunk);
 enum el_err l2_store_set_size(struct l2_store *s, struct el_error *err);
 
 /* The object is removed; one that a load has just published is killed as well: it began before. */
-void l2_forget_object(struct l2_store *s, struct el_str url, struct l2_object *o);
+void l2_forget_object(struct l2_store *s, struct l2_object *o);
+/* The tier is not closed in between. */
+void l2_task_begin(struct cache_l2 *l2);
+void l2_task_end(struct cache_l2 *l2);
 
 /* ---- l2_operate.c ---- */
 

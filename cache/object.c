@@ -328,12 +328,45 @@ void cache_disk_add(struct cache_object *o, uint64_t chunk, uint16_t bits)
     cache_shard_unlock(o->shard);
 }
 
+/* Whether one of those blocks is not whole in memory. */
+static bool lacks_block_locked(struct cache_object *o, uint64_t chunk, uint16_t bits)
+{
+    for (unsigned i = 0; i < CACHE_CHUNK_BLOCKS; i++) {
+        uint64_t block = chunk * CACHE_CHUNK_BLOCKS + i;
+        const struct cache_block *b = cache_block_find_locked(o, block);
+
+        if ((bits >> i & 1) != 0 && (b == NULL || !cache_block_is_whole(o, block, b)))
+            return true;
+    }
+    return false;
+}
+
 void cache_disk_remove(struct cache_object *o, uint64_t chunk, uint16_t bits)
 {
+    bool is_lost;
+
     cache_shard_lock(o->shard);
-    if (chunk < o->n_disk)
+    bits &= chunk < o->n_disk ? o->disk[chunk] : 0;
+    if (bits != 0) {
         o->disk[chunk] &= (uint16_t)~bits;
+        o->gaps++;
+    }
+    is_lost = lacks_block_locked(o, chunk, bits);
     cache_shard_unlock(o->shard);
+    if (is_lost)
+        cache_tell_lost(o->cache, &o->id, chunk);
+}
+
+void cache_disk_lost(struct cache *c, const struct cache_object_id *id, uint64_t chunk,
+                     uint16_t bits)
+{
+    struct cache_object *o = cache_find_version(c, id);
+
+    if (o != NULL)
+        cache_disk_remove(o, chunk, bits);
+    else
+        cache_tell_lost(c, id, chunk);
+    cache_object_unref(o);
 }
 
 /* ---- pins ---- */
@@ -455,6 +488,38 @@ static void chunks_free_locked(struct cache_object *o)
     chunk_free_locked(o, o->first);
 }
 
+/* The first chunk from the block's on that has something that the disk has not. */
+static bool find_loss_locked(struct cache_object *o, uint64_t *block)
+{
+    uint64_t end = (o->length + CACHE_BLOCK_BYTES - 1) / CACHE_BLOCK_BYTES;
+
+    while ((*block = cache_object_next_block_locked(o, *block, end)) < end) {
+        const struct cache_block *b = cache_block_find_locked(o, *block);
+
+        if (cache_block_is_whole(o, *block, b) && !cache_disk_has_locked(o, *block))
+            return true;
+        ++*block;
+    }
+    return false;
+}
+
+/* The last reference is gone, and what the object still has goes with it: it was never published,
+ * or made room for other variants. That it is dead has been told. */
+static void tell_losses(struct cache_object *o)
+{
+    uint64_t block = 0;
+    bool is_one = o->has_id && !o->is_dead && o->cache->conf.listener != NULL;
+
+    while (is_one) {
+        cache_shard_lock(o->shard);
+        is_one = find_loss_locked(o, &block);
+        cache_shard_unlock(o->shard);
+        if (is_one)
+            cache_tell_lost(o->cache, &o->id, block / CACHE_CHUNK_BLOCKS);
+        block = (block / CACHE_CHUNK_BLOCKS + 1) * CACHE_CHUNK_BLOCKS;
+    }
+}
+
 void cache_object_unref(struct cache_object *o)
 {
     struct cache *c;
@@ -463,6 +528,7 @@ void cache_object_unref(struct cache_object *o)
         return;
     EL_ASSERT(el_list_empty(&o->fills) && el_list_empty(&o->readers) && !o->in_index);
     c = o->cache;
+    tell_losses(o);
     cache_object_unpin(o);
     cache_shard_lock(o->shard);
     chunks_free_locked(o);

@@ -14,7 +14,7 @@
  * 3. A chunk is in its shard's LRU list as long as it exists. Chunk 0 exists as long as its object.
  * 4. An object in the index holds one reference of the index's.
  *
- * Lock order: shard -> arena, shard -> pins, shard -> message queue. Never two shards.
+ * Lock order: shard -> arena, shard -> pins, shard -> ids -> message queue. Never two shards.
  */
 #pragma once
 
@@ -74,7 +74,8 @@ struct cache_object {
     struct cache_object_id id; /* zeroed while nobody needs it: has_id */
     bool has_id;               /* immutable; the id is as well then */
     /* under the shard's mutex */
-    struct el_list link; /* in its entry */
+    struct el_list link;             /* in its entry */
+    struct cache_object *next_by_id; /* under the lock of its ids; while it is in the index */
     struct cache_meta *meta;
     uint64_t length;
     bool in_index, wants_index, is_dead, is_whole_only; /* whole only: parts of it are of no use */
@@ -101,7 +102,8 @@ struct cache_entry {
     struct el_list waiters;
     struct el_list load_waiters;
     bool in_flight;
-    bool is_loading; /* the disk is asked what it has */
+    bool is_loading; /* the disk is asked what it has, */
+    bool is_asked;   /* or the finder */
     size_t url_n;
     char url[];
 };
@@ -120,6 +122,16 @@ struct cache_shard {
     struct el_list lru;                   /* of cache_chunk */
     struct cache_touches *touches;        /* not handed to the SSD tier yet; or NULL */
     uint64_t n_objects, n_chunks, n_blocks, pinned_bytes;
+};
+
+/* Versions that lookups find, by id, and those that are being loaded from disk by id. */
+#define CACHE_ID_SHARDS 64
+
+struct cache_ids {
+    pthread_mutex_t mtx; /* leaf, but for message queues */
+    struct cache_object **buckets;
+    size_t n_buckets, n;
+    struct el_list loads; /* of cache_version_load */
 };
 
 struct cache_fill {
@@ -161,6 +173,7 @@ struct cache {
     _Atomic uint64_t n_wide; /* such fills that run */
     uint64_t whole_limit;    /* longest object that is kept as a whole */
     struct cache_shard shards[CACHE_SHARDS];
+    struct cache_ids ids[CACHE_ID_SHARDS];
     _Atomic uint64_t moment;
     _Atomic bool is_evicting; /* above the upper watermark, not yet below the lower one */
     pthread_mutex_t starved_mtx;
@@ -212,6 +225,9 @@ uint64_t cache_disk_next_locked(const struct cache_object *o, uint64_t block, ui
 /* Of the chunk these blocks, besides what is known, or no longer. No lock is held. */
 void cache_disk_add(struct cache_object *o, uint64_t chunk, uint16_t bits);
 void cache_disk_remove(struct cache_object *o, uint64_t chunk, uint16_t bits);
+/* The same of a version that may not be in memory at all. */
+void cache_disk_lost(struct cache *c, const struct cache_object_id *id, uint64_t chunk,
+                     uint16_t bits);
 
 /* Of an object whose parts are of use. False: too much is pinned; `spare` as in pins.h. */
 bool cache_object_pin_locked(struct cache_object *o, uint64_t spare);
@@ -248,9 +264,6 @@ struct cache_object *cache_index_owner_locked(struct cache_shard *s,
 bool cache_index_add_locked(struct cache_object *o, struct cache_object *ret_replaced[],
                             size_t *ret_n);
 
-/* The object of that id that lookups find, referenced; NULL: none. */
-struct cache_object *cache_index_find(struct cache *c, struct el_str url,
-                                      const struct cache_object_id *id);
 /* References on objects, collected. */
 struct cache_found {
     struct cache_object **v; /* owned */
@@ -264,8 +277,20 @@ bool cache_index_by_prefix(struct cache_shard *s, struct el_str prefix, size_t *
 /* Publishes what was read from a disk, unless the url was invalidated meanwhile or memory has that
  * variant. */
 void cache_index_add_loaded(struct cache_object *o);
-/* The load of the url is over. */
+/* The disk has said what it has of the url. */
 void cache_loaded(struct cache *c, struct el_str url);
+
+/* ---- version.c ---- */
+
+void cache_ids_init(struct cache *c);
+void cache_ids_deinit(struct cache *c);
+/* It comes into the index; or leaves. The shard's mutex is held. Without an id nothing happens. */
+void cache_ids_add_locked(struct cache_object *o);
+void cache_ids_remove_locked(struct cache_object *o);
+/* Whoever waits for a version by its id does not any more. */
+void cache_version_leave(struct cache *c, struct cache_waiter *w);
+/* The disk has said what it has of the version. */
+void cache_version_loaded(struct cache *c, const struct cache_object_id *id);
 
 /* ---- fill.c ---- */
 

@@ -579,7 +579,9 @@ static void on_waited(struct proxy_timer *tm)
 
 static void wait_for_leader(struct proxy_req *r)
 {
-    proxy_timer_start(r->thread, &r->wait_timer, r->is_loading ? LOAD_WAIT_MS : WAIT_MS, on_waited);
+    bool is_for_disk = r->is_loading && !r->waiter.is_asked;
+
+    proxy_timer_start(r->thread, &r->wait_timer, is_for_disk ? LOAD_WAIT_MS : WAIT_MS, on_waited);
 }
 
 /* ---- TUNNEL ---- */

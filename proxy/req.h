@@ -124,7 +124,7 @@ struct proxy_req {
     bool leads;    /* a flight is ours to land */
     bool is_alone; /* waited in vain, or the answer is known not to be shareable: no more flights */
     bool collapsed;              /* waited for another's answer */
-    bool is_loading, was_loaded; /* waits for the disk to say what it has of the url; once */
+    bool is_loading, was_loaded; /* waits for the disk, or other nodes, to say what they have; once */
     bool is_to_refresh;          /* stale, and served while the origin is asked about it */
 
     /* ASK */

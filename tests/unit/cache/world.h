@@ -32,6 +32,10 @@ struct client {
     unsigned wakes;
 };
 
+/* Of the caches that are opened from now on. */
+static struct cache_listener *world_listener;
+static struct cache_finder *world_finder;
+
 static struct world *world_of_clock(struct el_clock *c)
 {
     return EL_ENTRY(c, struct world, clock);
@@ -91,6 +95,8 @@ static void world_open_with(struct world *w, uint64_t memory, const struct cache
         .huge_pages = true,
         .disk = disk,
         .source = &w->source,
+        .listener = world_listener,
+        .finder = world_finder,
         .clock = &w->clock,
         .metrics = w->metrics,
     };
