@@ -64,7 +64,7 @@ struct disc_suspicion {
     uint32_t slot;
     unsigned n_accusers;
     uint64_t start_ms, due_ms;
-    uint64_t accuser[MAX_ACCUSERS];
+    uint64_t accuser[MAX_ACCUSERS - 1]; /* the last to count is asked for by nobody */
 };
 
 struct disc_seed {

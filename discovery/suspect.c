@@ -5,6 +5,8 @@
  */
 #include "discovery/members_in.h"
 
+#define FEW 64u /* suspicions whose memory is kept */
+
 uint64_t disc_tenfolds(uint32_t n)
 {
     uint64_t bits = 0;
@@ -51,7 +53,7 @@ static struct disc_suspicion *add(struct disc_members *m, uint32_t slot)
     struct disc_suspicion *s;
 
     if (m->n_suspicions == m->suspicions_cap) {
-        m->suspicions_cap = m->suspicions_cap == 0 ? 8 : m->suspicions_cap * 2;
+        m->suspicions_cap += 8 + m->suspicions_cap / 4;
         m->suspicion = reallocarray(m->suspicion, m->suspicions_cap, sizeof(*m->suspicion));
         EL_ASSERT(m->suspicion != NULL); /* DISC_MAX_MEMBERS bounds it */
     }
@@ -69,7 +71,9 @@ static bool accuse(struct disc_suspicion *s, uint64_t accuser)
     for (unsigned i = 0; i < s->n_accusers; i++)
         if (s->accuser[i] == accuser)
             return false;
-    s->accuser[s->n_accusers++] = accuser;
+    if (s->n_accusers < MAX_ACCUSERS - 1)
+        s->accuser[s->n_accusers] = accuser;
+    s->n_accusers++;
     return true;
 }
 
@@ -116,6 +120,11 @@ void disc_suspicion_end(struct disc_members *m, uint32_t slot)
     disc_roster_at(&m->roster, last->slot)->suspicion = place;
     m->suspicion[place - 1] = *last;
     r->suspicion = 0;
+    if (m->n_suspicions == 0 && m->suspicions_cap > FEW) {
+        free(m->suspicion); /* half a large cluster was, for once */
+        m->suspicion = NULL;
+        m->suspicions_cap = 0;
+    }
 }
 
 void disc_die(struct disc_members *m, uint32_t slot)
