@@ -24,8 +24,7 @@ void p2p_group_key(const struct p2p_group *g, uint8_t ret[P2P_TRACKER_KEY_BYTES]
 
 static bool is_in_chunk(unsigned first, unsigned count)
 {
-    return count >= 1 && count <= P2P_RUN_BLOCKS &&
-           first % P2P_RUN_BLOCKS + count <= P2P_RUN_BLOCKS;
+    return count <= P2P_RUN_BLOCKS && first % P2P_RUN_BLOCKS + count <= P2P_RUN_BLOCKS;
 }
 
 static bool is_end(const struct p2p_lease_end *e, uint32_t blocks)
@@ -77,7 +76,7 @@ static bool are_leases(const struct p2p_located *l, uint32_t blocks)
     for (size_t i = 0; i < l->n_leases; i++) {
         const struct p2p_lease *e = &l->leases[i];
 
-        if (e->id == 0 || e->id >= P2P_LEASE_OWN || e->ttl_ms == 0 ||
+        if (e->id == 0 || e->id >= P2P_LEASE_OWN || e->ttl_ms == 0 || e->count == 0 ||
             !is_in_chunk(e->first, e->count) || (uint32_t)e->first + e->count > blocks)
             return false;
         for (unsigned b = e->first; b < (unsigned)e->first + e->count; b++) {

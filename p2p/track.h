@@ -104,7 +104,7 @@ static inline unsigned p2p_blockset_chunk(const struct p2p_blockset *s, unsigned
 struct p2p_lease_end {
     uint32_t id;
     uint16_t first; /* as granted */
-    uint8_t count;  /* as granted, or less after a cut */
+    uint8_t count;  /* as granted, or less after a cut: also none */
     uint8_t done;   /* blocks read, from the first */
     bool ok;
 };
@@ -112,6 +112,7 @@ struct p2p_lease_end {
 /*
  * Ids from here on are never given by a tracker: a node numbers the runs so that it reads without a
  * lease (no tracker, hedge) and reports all the same, and nobody else is given the same blocks.
+ * They are never cut: a hedge goes on whoever has the lease.
  */
 #define P2P_LEASE_OWN 0x80000000u
 

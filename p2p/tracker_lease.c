@@ -233,8 +233,11 @@ void p2p_runs_lapse(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now)
 
 /* ---- what holders say ---- */
 
+/* Not one that its holder reads in spite of leases. */
 static void cut(struct p2p_located *ret, uint32_t id, unsigned count)
 {
+    if (id >= P2P_LEASE_OWN)
+        return;
     ret->cuts[ret->n_cuts++] = (struct p2p_lease_cut){ id, (uint8_t)count };
 }
 

@@ -469,6 +469,30 @@ static void a_run_that_nobody_granted_keeps_others_from_its_blocks(void **state)
     assert_int_equal(ask_run(k, 2, &b).first, 10);
 }
 
+/* What it reads although somebody has the lease for it: that one does not bring it. */
+static void a_hedge_is_not_cut(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate a = question(16), b = question(16);
+
+    ask_run(k, 1, &a);
+    question_run(&b, &(struct p2p_lease){ P2P_LEASE_OWN + 1, 4, 4, 0 }, 1, true);
+    assert_int_equal(ask(k, 2, &b)->n_cuts, 0);
+    assert_int_equal(tracker_stats(k).runs, 1);
+}
+
+static void a_run_that_was_cut_to_nothing_may_be_spoken_of(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate l = question(16);
+
+    l.leases = 0;
+    l.ended[l.n_ended++] = (struct p2p_lease_end){ .id = 5, .first = 8, .ok = true };
+    ask(k, 1, &l);
+    assert_int_equal(tracker_stats(k).runs, 0);
+    assert_int_equal(k->located.n_cuts, 0);
+}
+
 static void ids_of_leases_are_never_those_of_runs_of_ones_own(void **state)
 {
     struct tracker *k = *state;
@@ -513,6 +537,8 @@ int main(void)
         TEST(a_new_tracker_adopts_the_runs_that_it_is_told_of),
         TEST(of_two_runs_over_the_same_blocks_the_later_told_is_cut),
         TEST(a_run_that_nobody_granted_keeps_others_from_its_blocks),
+        TEST(a_hedge_is_not_cut),
+        TEST(a_run_that_was_cut_to_nothing_may_be_spoken_of),
         TEST(ids_of_leases_are_never_those_of_runs_of_ones_own),
 #undef TEST
     };

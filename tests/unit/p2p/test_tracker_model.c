@@ -11,7 +11,7 @@
 
 #define NODES   12u
 #define STEP_MS 50u
-#define SEEDS   100u
+#define SEEDS   60u
 
 struct run {
     struct p2p_lease lease;

@@ -144,7 +144,7 @@ static void questions_that_nobody_would_ask_are_refused(void **state)
     assert_int_equal(with_byte(33, 1), EL_EPROTO); /* block 120 */
     assert_int_equal(with_byte(57, 33), EL_EPROTO);
     assert_int_equal(with_byte(63, 15), EL_EPROTO); /* into the next chunk */
-    assert_int_equal(with_byte(64, 0), EL_EPROTO);
+    assert_int_equal(with_byte(64, 0), EL_EPROTO);  /* 5 blocks of none were read */
     assert_int_equal(with_byte(64, 17), EL_EPROTO);
     assert_int_equal(with_byte(65, 16), EL_OK);
     assert_int_equal(with_byte(65, 17), EL_EPROTO);
