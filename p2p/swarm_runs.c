@@ -137,6 +137,12 @@ static void count_reads(struct p2p_swarm *s, enum p2p_reason reason, unsigned n)
     }
 }
 
+/* One that reads its last block makes room for the next: the origin shall not idle in between. */
+static bool ends_soon(const struct p2p_sw_run *r)
+{
+    return r->count > 1 && r->done + 1 >= r->count;
+}
+
 static void progress(struct p2p_sw_group *g, struct p2p_sw_run *r, unsigned done)
 {
     struct p2p_download *d = g->d;
@@ -153,6 +159,10 @@ static void progress(struct p2p_sw_group *g, struct p2p_sw_run *r, unsigned done
     d->origin_failures = 0;
     if (r->reason == P2P_REASON_LEASE)
         d->hedges = 0;
+    if (r->done < r->count && ends_soon(r)) {
+        g->locate_at = d->s->now;
+        p2p_sw_dirty(g);
+    }
 }
 
 void p2p_swarm_on_run_progress(struct p2p_download *d, uint64_t now, uint32_t run, unsigned done)
@@ -238,17 +248,28 @@ static unsigned most_runs(const struct p2p_sw_group *g)
     return others < SHARED_RUNS ? SHARED_RUNS / others : 1;
 }
 
+static unsigned runs_that_last(const struct p2p_sw_group *g)
+{
+    unsigned n = 0;
+
+    for (struct el_list *it = g->runs.next; it != &g->runs; it = it->next)
+        n += !ends_soon(EL_ENTRY(it, const struct p2p_sw_run, in_group));
+    return n;
+}
+
 static uint8_t runs_wanted(const struct p2p_sw_group *g)
 {
     const struct p2p_download *d = g->d;
 
     unsigned most = most_runs(g);
 
-    if (d->reach == P2P_REACH_NONE || d->s->now < d->origin_at || g->n_runs >= most)
+    unsigned n = runs_that_last(g);
+
+    if (d->reach == P2P_REACH_NONE || d->s->now < d->origin_at || n >= most)
         return 0;
     if (d->reach == P2P_REACH_EXACT)
         return g->n_runs == 0 && is_exact_here(g);
-    return (uint8_t)(most - g->n_runs);
+    return (uint8_t)(most - n);
 }
 
 /* All that is wanted; or, where only one range can be read, that. */
