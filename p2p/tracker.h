@@ -15,7 +15,8 @@
  * 3. Nobody waits for a record longer than P2P_FIND_WAIT_MS.
  * 4. It knows only what it was told, and forgets what is not said again: a tracker that begins
  *    empty is told all by the next questions, one that no longer is a tracker need not be told.
- * 5. Memory is bounded by the limits below. What is given up first was asked for longest ago.
+ * 5. Memory is bounded by the limits below; docs/peers.md has what each costs. What is given up
+ * first was asked for longest ago.
  *
  * All times are ms of one monotonic clock that never goes back. Thread: one.
  */
@@ -47,15 +48,14 @@
 #define P2P_MAX_VARIANTS   8u
 #define P2P_MAX_INTERESTED 64u /* nodes of a URL that are told of a change by name */
 
+/* 0: the default. */
 struct p2p_tracker_limits {
-    size_t groups;       /* 0: 65536, of 104 bytes */
-    size_t holders;      /* of all groups together. 0: 262144, of 32 bytes, in arrays up to twice
-                            as long */
-    size_t takers;       /* of them, those that take: at most 32768. 0: 16384, of 320 bytes, and for
-                            each group that has some 3.5 KiB */
-    size_t urls;         /* 0: 65536 */
-    size_t record_bytes; /* of all URLs together. 0: 64 MiB */
-    size_t waiters;      /* of all URLs together. 0: 65536, of 48 bytes */
+    size_t groups;       /* 65536 */
+    size_t holders;      /* of all groups together: 262144 */
+    size_t takers;       /* of them, those that take: 16384, at most 32768 */
+    size_t urls;         /* 65536 */
+    size_t record_bytes; /* of all URLs together: 64 MiB */
+    size_t waiters;      /* of all URLs together: 65536 */
 };
 
 struct p2p_tracker_conf {

@@ -29,18 +29,37 @@ void p2p_chunks_blocks(uint64_t chunks, uint32_t blocks, struct p2p_blockset *re
     }
 }
 
+/* Bit i: the 16 bits of chunk i, of four, are not all 0. Called for each of hundreds of takers. */
+static uint64_t not_empty(uint64_t w)
+{
+    const uint64_t low = 0x7fff7fff7fff7fffu;
+    uint64_t top = (((w & low) + low) | w) & ~low; /* the top bit of each that is not 0 */
+
+    /* Bits 0, 16, 32, 48 to 48, 49, 50, 51. */
+    return (top >> 15) * 0x0001000200040008u >> 48 & 0xf;
+}
+
+/* The 64 blocks from `first` on, as far as the group has them. */
+static uint64_t all_of_word(unsigned first, uint32_t blocks)
+{
+    if (first >= blocks)
+        return 0;
+    return blocks - first >= 64 ? UINT64_MAX : ((uint64_t)1 << (blocks - first)) - 1;
+}
+
 void p2p_blocks_chunks(const struct p2p_blockset *s, uint32_t blocks, uint64_t *ret_whole,
                        uint64_t *ret_part)
 {
-    *ret_whole = 0;
-    *ret_part = 0;
-    for (unsigned chunk = 0; chunk < P2P_GROUP_CHUNKS; chunk++) {
-        unsigned here = p2p_blockset_chunk(s, chunk);
+    uint64_t whole = 0, any = 0;
 
-        if (here == 0)
-            continue;
-        *(here == all_of_chunk(chunk, blocks) ? ret_whole : ret_part) |= (uint64_t)1 << chunk;
+    for (unsigned i = 0; i < EL_COUNT(s->w); i++) {
+        uint64_t all = all_of_word(i * 64, blocks);
+
+        any |= not_empty(s->w[i]) << i * 4;
+        whole |= (not_empty(all) & ~not_empty(s->w[i] ^ all)) << i * 4;
     }
+    *ret_whole = whole;
+    *ret_part = any & ~whole;
 }
 
 /* ---- who has what ---- */

@@ -58,6 +58,48 @@ static struct p2p_locate farewell(uint32_t blocks)
     return (struct p2p_locate){ .group = tracker_group(0), .blocks = blocks, .leaves = true };
 }
 
+/* ---- chunks ---- */
+
+static unsigned in_chunk(const struct p2p_blockset *s, unsigned chunk, uint32_t blocks,
+                         unsigned *ret_all)
+{
+    unsigned n = 0;
+
+    *ret_all = 0;
+    for (unsigned b = chunk * 16; b < chunk * 16 + 16 && b < blocks; b++) {
+        n += p2p_blockset_has(s, b);
+        *ret_all += 1;
+    }
+    return n;
+}
+
+static void a_chunk_is_there_whole_in_part_or_not_at_all(void **state)
+{
+    struct el_rng rng;
+
+    (void)state;
+    el_rng_seed(&rng, 1);
+    for (unsigned round = 0; round < 2000; round++) {
+        uint32_t blocks = 1 + (uint32_t)el_rng_below(&rng, P2P_GROUP_BLOCKS);
+        struct p2p_blockset s = { 0 };
+        uint64_t whole, part;
+
+        for (unsigned i = 0; i < 40; i++) {
+            unsigned b = (unsigned)el_rng_below(&rng, blocks), n = 1u << el_rng_below(&rng, 7);
+
+            for (unsigned end = b + n; b < end && b < blocks; b++)
+                p2p_blockset_add(&s, b);
+        }
+        p2p_blocks_chunks(&s, blocks, &whole, &part);
+        for (unsigned chunk = 0; chunk < P2P_GROUP_CHUNKS; chunk++) {
+            unsigned all, n = in_chunk(&s, chunk, blocks, &all);
+
+            assert_int_equal(whole >> chunk & 1, all > 0 && n == all);
+            assert_int_equal(part >> chunk & 1, n > 0 && n < all);
+        }
+    }
+}
+
 /* ---- who has what ---- */
 
 static void what_is_announced_is_taken_from_there(void **state)
@@ -474,17 +516,17 @@ static void a_group_of_another_length_is_not_the_same(void **state)
 static void what_it_costs_is_what_is_documented(void **state)
 {
     (void)state;
-    assert_true(sizeof(struct p2p_tgroup) <= 144);
+    assert_true(sizeof(struct p2p_tgroup) <= 100);
     assert_int_equal(sizeof(struct p2p_holder), 32);
-    assert_true(sizeof(struct p2p_taking) <= 320);
-    assert_true(sizeof(struct p2p_flight) <= 3584);
-    assert_true(sizeof(struct p2p_run) <= 88);
+    assert_true(sizeof(struct p2p_taking) <= 300);
+    assert_true(sizeof(struct p2p_flight) <= 3072);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        TEST(a_chunk_is_there_whole_in_part_or_not_at_all),
         TEST(what_is_announced_is_taken_from_there),
         TEST(what_is_taken_back_is_read_again),
         TEST(two_who_have_the_same_are_both_needed_to_lose_it),
