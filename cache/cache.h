@@ -195,6 +195,9 @@ bool cache_object_has(struct cache_object *o, uint64_t first, uint64_t end);
 /* Which of the n blocks from the first one on are whole, in memory or on disk, now: (n + 63) / 64
  * words, the lowest bit of the first one is first_block. */
 void cache_object_map(struct cache_object *o, uint64_t first_block, size_t n, uint64_t *ret_bits);
+/* The same of blocks that are not whole, and that a fill of a source in order, a run or not, has in
+ * hand or is on its way to. n <= 64. */
+uint64_t cache_object_coming(struct cache_object *o, uint64_t first_block, size_t n);
 /* Of a block that is whole in memory. False: it is not. */
 bool cache_object_digest(struct cache_object *o, uint64_t block, struct el_digest *ret);
 

@@ -677,6 +677,32 @@ void cache_object_map(struct cache_object *o, uint64_t first_block, size_t n, ui
     }
 }
 
+/* A fill that goes on to where nobody knows brings what there is. */
+static bool brings(const struct cache_fill *f, uint64_t block)
+{
+    uint64_t first = block * CACHE_BLOCK_BYTES;
+
+    return !cache_fill_is_wide(f) && f->position < first + CACHE_BLOCK_BYTES && first < f->end;
+}
+
+uint64_t cache_object_coming(struct cache_object *o, uint64_t first_block, size_t n)
+{
+    struct el_list *it, *tmp;
+    uint64_t bits = 0;
+
+    EL_ASSERT(n <= 64);
+    cache_shard_lock(o->shard);
+    EL_LIST_EACH (it, tmp, &o->fills) {
+        for (size_t i = 0; i < n; i++) {
+            if (brings(EL_ENTRY(it, struct cache_fill, link), first_block + i))
+                bits |= (uint64_t)1 << i;
+        }
+    }
+    bits &= ~map_locked(o, first_block, n);
+    cache_shard_unlock(o->shard);
+    return bits;
+}
+
 bool cache_object_digest(struct cache_object *o, uint64_t block, struct el_digest *ret)
 {
     const struct cache_block *b;

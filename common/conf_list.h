@@ -14,6 +14,10 @@ EL_CONF_STR(general, node_id, "", 0, "ELIOP2P_NODE_ID", "name of this node in lo
 EL_CONF_ENUM(general, log_level, 2, "error|warn|info|debug", 1, "ELIOP2P_LOG_LEVEL", "lines below this level are not written")
 EL_CONF_ENUM(general, log_format, 0, "text|json", 1, NULL, "form of a log line")
 EL_CONF_STR(general, bind_address, "127.0.0.1", 0, "ELIOP2P_BIND_ADDRESS", "address the listeners bind to unless they have their own; 0.0.0.0 serves other machines")
+EL_CONF_STR(general, state_dir, "/var/lib/eliop2p", 0, NULL, "where the node keeps what makes it itself: its key, and what it knows of the hashes of blocks; only used in a cluster")
+EL_CONF_STR(general, cluster, "", 0, NULL, "name of the cluster: nodes of another one are refused")
+EL_CONF_STR(general, zone, "", 0, NULL, "where this node is, a rack or a zone: peers of the same one are preferred")
+EL_CONF_BOOL(general, insecure, 0, 0, NULL, "without p2p.cluster_secret_file: serve other machines all the same, whoever they are")
 
 EL_CONF_INT(cache, memory_cache_size_mb, 4096, 0, 1048576, 0, "ELIOP2P_CACHE_MEMORY_SIZE", "memory tier, MiB: blocks, objects and heads together; 0 turns it off")
 EL_CONF_INT(cache, chunk_size_mb, 16, 16, 16, 0, "ELIOP2P_CACHE_CHUNK_SIZE", "chunk size, MiB: fixed, other values are refused")
@@ -35,6 +39,20 @@ EL_CONF_INT(cache, disk_write_mb, 64, 1, 4096, 0, NULL, "of each directory, MiB 
 EL_CONF_INT(cache, disk_commit_ms, 1000, 10, 60000, 0, NULL, "what was written is in the durable index after so long")
 EL_CONF_INT(cache, disk_read_deadline_ms, 1000, 10, 60000, 0, NULL, "a read from disk that takes longer is given up, and somebody else asked")
 EL_CONF_INT(cache, scrub_mb_s, 16, 0, 10000, 0, NULL, "of each directory, MiB a second read and verified in the background; 0: none")
+
+EL_CONF_BOOL(p2p, enable, 1, 0, NULL, "get blocks from other nodes and give them; a node that has neither seeds nor a cluster secret is alone all the same, and opens no port")
+EL_CONF_INT(p2p, listen_port, 9000, 0, 65535, 0, "ELIOP2P_P2P_PORT", "port for other nodes; 0: any free one")
+EL_CONF_STR(p2p, bind_address, "", 0, NULL, "address of that port; empty: general.bind_address, and without p2p.cluster_secret_file and general.insecure only the loopback interface")
+EL_CONF_STR(p2p, advertise_address, "", 0, NULL, "address under which other nodes reach this one; empty: the one it is bound to, or the first of the machine")
+EL_CONF_STR(p2p, cluster_secret_file, "", 0, NULL, "file with the secret of the cluster, 16 bytes or more: links are TLS 1.3 with it, and who does not know it is refused; empty: links are plain")
+EL_CONF_INT(p2p, max_peers, 50, 1, 1000, 0, "ELIOP2P_MAX_PEERS", "links for blocks at a time")
+EL_CONF_INT(p2p, k_selection, 5, 5, 10, 0, NULL, "peers that an object is fetched from at least, if so many have it; up to 10 when that is faster")
+EL_CONF_INT(p2p, upload_limit_mbps, 0, 0, 1000000, 1, NULL, "Mbit/s that this node gives to others, all links together; 0: no limit")
+EL_CONF_INT(p2p, download_limit_mbps, 0, 0, 1000000, 1, NULL, "Mbit/s that it takes from them; 0: no limit")
+
+EL_CONF_ENUM(discovery, mode, 0, "auto|gossip|static|dns|file", 0, NULL, "where other nodes are found at first; afterwards they tell each other. auto, gossip: whatever is given of seeds and file; static: the seeds as they are; dns: the seeds, each of which may stand for many addresses; file: the file. auto without seeds, file and cluster secret: the node is alone")
+EL_CONF_STR(discovery, seeds, "", 0, NULL, "HOST:PORT of other nodes, comma separated; a name may stand for many addresses")
+EL_CONF_STR(discovery, file, "", 0, NULL, "a file that nodes share: each writes its own address into it, and finds others there")
 
 EL_CONF_INT(proxy, listen_port, 8080, 0, 65535, 0, "ELIOP2P_PROXY_PORT", "proxy and gateway port; 0: any free one")
 EL_CONF_STR(proxy, bind_address, "", 0, "ELIOP2P_PROXY_BIND", "address of the proxy listener; empty: general.bind_address")

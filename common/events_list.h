@@ -74,3 +74,30 @@ EL_EVENT(EV_SLOWDOWN, "origin.slowdown", "the origin asked for fewer requests (4
 EL_EVENT(
     EV_P2P_REFUSED, "p2p.refused",
     "a handshake with another node failed (wrong secret, wrong proof, another cluster, garbage), and why; at most once a second on each thread")
+EL_EVENT(EV_P2P_START, "p2p.start", "the node listens for others; its id, port and address")
+EL_EVENT(EV_SECRET_READABLE, "p2p.secret_readable",
+         "others than its owner may read p2p.cluster_secret_file: chmod 600")
+EL_EVENT(EV_SEEDS, "p2p.seeds", "where other nodes may be found could not be read")
+EL_EVENT(EV_PEER_JOINED, "peer.joined", "a node is there, for the first time or again")
+EL_EVENT(EV_PEER_SUSPECTED, "peer.suspected", "a node did not answer; it still counts as a member")
+EL_EVENT(EV_PEER_TRUSTED, "peer.trusted", "a node that was suspected has answered")
+EL_EVENT(EV_PEER_DEAD, "peer.dead", "a node is taken for dead: nobody heard of it in time")
+EL_EVENT(EV_PEER_LEFT, "peer.left", "a node has said good-bye")
+EL_EVENT(EV_PEER_CONFLICT, "peer.conflict",
+         "another process has the key of this node, a copied state directory, say; it counts as the "
+         "member")
+EL_EVENT(EV_PEER_UNREACHABLE, "peer.unreachable", "an attempt to connect to a node failed")
+EL_EVENT(EV_PEER_LINK_LOST, "peer.link_lost", "a link to a node broke")
+EL_EVENT(EV_PEER_MALFORMED, "peer.malformed",
+         "a node sent what no node sends; its link is closed")
+EL_EVENT(EV_PEER_BLAMED, "peer.blamed",
+         "a node sent a block that is not what its manifest says; it is asked nothing for a while")
+EL_EVENT(EV_CHUNK_DISTRUSTED, "p2p.distrusted",
+         "two signed manifests of a chunk contradict each other: it is not taken from peers")
+EL_EVENT(EV_RECORD_REFUSED, "p2p.record_refused",
+         "what another node says of a URL was not believed, or came too late")
+EL_EVENT(EV_MANIFESTS_LOST, "p2p.manifests_lost",
+         "hashes of blocks could not be written to general.state_dir; after a restart these blocks "
+         "are not given to others")
+EL_EVENT(EV_RUN_FAILED, "p2p.run_failed",
+         "the origin did not give the blocks that this node was to read for all")

@@ -146,7 +146,8 @@ static bool add_piece(struct el_buf *out, struct el_str s)
 
 static unsigned flags_of(const struct cache_meta *m)
 {
-    return (m->has_strong_validator ? HAS_STRONG_VALIDATOR : 0u) | (m->is_public ? IS_PUBLIC : 0u) |
+    return (m->has_strong_validator ? HAS_STRONG_VALIDATOR : 0u) |
+           (m->is_public && !m->by_node ? IS_PUBLIC : 0u) |
            (m->from_object_store ? FROM_OBJECT_STORE : 0u) |
            (m->must_revalidate ? MUST_REVALIDATE : 0u) |
            (m->always_revalidate ? ALWAYS_REVALIDATE : 0u);
@@ -189,6 +190,13 @@ static void add_chunk(struct el_buf *out, const struct p2p_manifest *m)
     }
     if (p2p_manifest_is_whole(m))
         el_buf_add(out, m->tree.b, sizeof(m->tree.b));
+}
+
+enum el_err p2p_object_add(struct el_buf *out, const struct p2p_manifest *m, struct el_error *err)
+{
+    if (!is_object(m) || !add_object(out, m))
+        return el_fail(err, EL_EINVAL, 0, "an object that no peer would take");
+    return EL_OK;
 }
 
 enum el_err p2p_manifest_seal(struct p2p_manifest *m, struct el_error *err)
@@ -427,6 +435,18 @@ enum el_err p2p_manifest_decode(const struct p2p_frame *f, struct p2p_manifest *
     else
         p2p_manifest_deinit(&m);
     return rc;
+}
+
+enum el_err p2p_object_decode(struct el_str bytes, struct p2p_manifest *ret, struct el_error *err)
+{
+    struct el_bytes in = el_bytes_of(bytes);
+
+    *ret = (struct p2p_manifest){ .has_object = true };
+    if (!read_object(&in, ret) || !el_bytes_is_end(&in)) {
+        p2p_manifest_deinit(ret);
+        return el_fail(err, EL_EPROTO, 0, "malformed object");
+    }
+    return EL_OK;
 }
 
 void p2p_manifest_deinit(struct p2p_manifest *m)

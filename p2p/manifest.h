@@ -59,6 +59,13 @@ void p2p_manifest_sign(struct p2p_manifest *m, const struct el_key *key);
 /* Sealed and signed. */
 void p2p_manifest_add(struct el_buf *out, uint32_t version, const struct p2p_manifest *m);
 
+/*
+ * The object part alone: url, length and meta of m. EL_EINVAL: it is too long, or no object is like
+ * that. Decoded, m has nothing else, and wants p2p_manifest_deinit().
+ */
+enum el_err p2p_object_add(struct el_buf *out, const struct p2p_manifest *m, struct el_error *err);
+enum el_err p2p_object_decode(struct el_str bytes, struct p2p_manifest *ret, struct el_error *err);
+
 /* EL_EPROTO: no manifest is like that. EL_ESIGNATURE: it is not signed by its key. */
 enum el_err p2p_manifest_decode(const struct p2p_frame *f, struct p2p_manifest *ret,
                                 struct el_error *err);

@@ -22,7 +22,6 @@ struct p2p_swarm *p2p_swarm_new(const struct p2p_swarm_conf *conf, uint64_t now)
     el_list_init(&s->downloads);
     el_list_init(&s->dirty);
     el_list_init(&s->farewells);
-    el_list_init(&s->debts);
     return s;
 }
 
@@ -222,8 +221,6 @@ void p2p_swarm_free(struct p2p_swarm *s)
         free_download(EL_ENTRY(s->downloads.next, struct p2p_download, in_swarm));
     while (!el_list_empty(&s->farewells))
         free(EL_ENTRY(el_list_pop(&s->farewells), struct p2p_sw_farewell, in_swarm));
-    while (!el_list_empty(&s->debts))
-        free(EL_ENTRY(el_list_pop(&s->debts), struct p2p_sw_debt, in_swarm));
     p2p_sw_peers_free(s);
     free(s->queue);
     free(s);
@@ -295,6 +292,22 @@ void p2p_swarm_set_reach(struct p2p_download *d, uint64_t now, enum p2p_reach re
     d->reach = reach;
     d->reach_first = first;
     d->reach_end = end;
+}
+
+bool p2p_swarm_adopt(struct p2p_download *d, uint64_t now, uint64_t first, unsigned count,
+                     uint32_t *ret_run)
+{
+    uint32_t number = (uint32_t)(first / P2P_GROUP_BLOCKS);
+
+    d->s->now = now;
+    EL_ASSERT(count > 0 && first + count <= d->blocks &&
+              first / P2P_CHUNK_BLOCKS == (first + count - 1) / P2P_CHUNK_BLOCKS);
+    if (is_whole(d, number))
+        return false;
+    if (d->groups[number] == NULL)
+        (void)open_group(d, number);
+    return p2p_sw_run_adopt(d->groups[number], (unsigned)(first % P2P_GROUP_BLOCKS), count,
+                            ret_run);
 }
 
 /* A read-ahead that is told twice changes nothing. */
@@ -370,11 +383,6 @@ static struct p2p_sw_neighbour *find(struct p2p_swarm *s, uint64_t node,
     return *ret == NULL ? NULL : p2p_sw_neighbour_of(*ret, node);
 }
 
-static struct p2p_blocks one_block(uint64_t block_of_chunk)
-{
-    return (struct p2p_blocks){ (uint32_t)block_of_chunk, 1 };
-}
-
 static unsigned first_of(const struct el_chunk_id *chunk)
 {
     return chunk->index % P2P_GROUP_CHUNKS * P2P_CHUNK_BLOCKS;
@@ -419,7 +427,6 @@ void p2p_swarm_on_block(struct p2p_swarm *s, uint64_t now, uint64_t node,
     bool has_begun;
 
     s->now = now;
-    p2p_sw_debts_paid(s, node, chunk, one_block(block_of_chunk));
     if (nb == NULL || block_of_chunk >= P2P_CHUNK_BLOCKS || b >= g->blocks)
         return;
     has_begun = p2p_blockset_has(&g->begun, b);
@@ -463,7 +470,6 @@ void p2p_swarm_on_bad(struct p2p_swarm *s, uint64_t now, uint64_t node,
                                        .chunk = *chunk,
                                        .blocks = { (uint32_t)block_of_chunk, 1 },
                                        .until = p2p_sw_peer_lied(s, p) });
-    p2p_sw_debts_paid(s, node, chunk, one_block(block_of_chunk));
     if (nb == NULL || block_of_chunk >= P2P_CHUNK_BLOCKS || b >= g->blocks)
         return;
     (void)p2p_sw_settle(g, nb, b);
@@ -478,7 +484,6 @@ void p2p_swarm_on_dropped(struct p2p_swarm *s, uint64_t now, uint64_t node,
     unsigned b = first_of(chunk) + (unsigned)block_of_chunk;
 
     s->now = now;
-    p2p_sw_debts_paid(s, node, chunk, one_block(block_of_chunk));
     if (nb == NULL || block_of_chunk >= P2P_CHUNK_BLOCKS || b >= g->blocks)
         return;
     if (p2p_sw_settle(g, nb, b))
@@ -509,7 +514,6 @@ void p2p_swarm_on_cancelled(struct p2p_swarm *s, uint64_t now, uint64_t node,
     struct p2p_sw_neighbour *nb = find(s, node, chunk, &g);
 
     s->now = now;
-    p2p_sw_debts_paid(s, node, chunk, blocks);
     if (nb != NULL)
         settle_all(g, nb, chunk, blocks, false);
 }
@@ -523,7 +527,6 @@ void p2p_swarm_on_refusal(struct p2p_swarm *s, uint64_t now, uint64_t node,
     bool overloaded = p2p_error_code(code) == EL_EOVERLOAD;
 
     s->now = now;
-    p2p_sw_debts_paid(s, node, chunk, blocks);
     if (nb == NULL)
         return;
     s->stats.refused++;

@@ -125,6 +125,13 @@ void p2p_swarm_on_locate_failed(struct p2p_download *d, uint64_t now, uint32_t g
 
 /* The first `done` blocks of the run have been read. (_have() is called besides.) */
 void p2p_swarm_on_run_progress(struct p2p_download *d, uint64_t now, uint32_t run, unsigned done);
+/*
+ * These blocks, of one chunk, are already being read from the origin here: the tracker is told as
+ * soon as it can be, so that nobody else reads them. As a run of a FETCH from now on, but that no
+ * STOP is heeded. False: it is not taken up.
+ */
+bool p2p_swarm_adopt(struct p2p_download *d, uint64_t now, uint64_t first, unsigned count,
+                     uint32_t *ret_run);
 /* It is over: whole, stopped (both ok) or failed. The run's number means nothing after that. */
 void p2p_swarm_on_run_over(struct p2p_download *d, uint64_t now, uint32_t run, unsigned done,
                            bool ok);

@@ -169,18 +169,18 @@ static struct p2p_sw_neighbour *best_neighbour(struct p2p_sw_group *g)
     return best;
 }
 
-/* How many blocks more should come at a time. */
-static unsigned lacking(const struct p2p_sw_group *g)
+/* No more than so many should come at a time. */
+static bool is_served(const struct p2p_sw_group *g)
 {
     unsigned all = p2p_blockset_count(&g->begun), n = 0, b;
     unsigned most = g->n_runs > 0 ? BESIDE_THE_ORIGIN : AT_A_TIME;
 
-    if (all >= g->d->s->conf.k)
-        return 0;
+    if (all < most)
+        return false;
     for (b = p2p_blockset_next(&g->begun, 0); b < P2P_GROUP_BLOCKS;
          b = p2p_blockset_next(&g->begun, b + 1))
         n += !is_late(g->d->s, g->begun_at[b], g->d->s->took);
-    return n < most ? most - n : 0;
+    return n >= most || all >= g->d->s->conf.k;
 }
 
 /* What has not begun is taken out of its queue: whoever it waits for is free for others. */
@@ -198,7 +198,7 @@ void p2p_sw_ask(struct p2p_sw_group *g)
 {
     struct p2p_sw_neighbour *nb;
 
-    if (g->d->s->hears_begun && lacking(g) == 0) {
+    if (is_served(g)) {
         withdraw(g);
         return;
     }

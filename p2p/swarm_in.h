@@ -114,15 +114,6 @@ struct p2p_sw_farewell {
     struct p2p_locate locate;
 };
 
-/* A block that a link still owes to a download or neighbour that is gone: until its last word it
- * may not be asked for on that link again. */
-struct p2p_sw_debt {
-    struct el_list in_swarm;
-    uint64_t node;
-    struct el_chunk_id chunk;
-    unsigned block; /* of the chunk */
-};
-
 #define P2P_SW_BUCKETS 64u
 /* How often what waits is looked at. */
 #define P2P_SW_TICK_MS 100u
@@ -139,7 +130,6 @@ struct p2p_swarm {
     size_t queue_size, queue_first, queue_n;
     struct p2p_locate locate; /* of the last move */
     struct el_list farewells; /* questions of downloads that are closed */
-    struct el_list debts;
     uint32_t next_run;
     double wait, took; /* ms from question to block, and from its first byte to its last; decayed */
     uint64_t ticked_at;
@@ -177,9 +167,6 @@ uint64_t p2p_sw_peer_lied(struct p2p_swarm *s, struct p2p_sw_peer *p);
 struct p2p_sw_neighbour *p2p_sw_neighbour_of(struct p2p_sw_group *g, uint64_t node);
 void p2p_sw_takers(struct p2p_sw_group *g, const struct p2p_taker *takers, size_t n);
 void p2p_sw_neighbour_drop(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb);
-/* The last word about these (none: all) has come; chunk NULL: the link is gone. */
-void p2p_sw_debts_paid(struct p2p_swarm *s, uint64_t node, const struct el_chunk_id *chunk,
-                       struct p2p_blocks blocks);
 /* What it has of a chunk, by its own word. */
 void p2p_sw_has(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned chunk,
                 unsigned bitmap);
@@ -209,6 +196,8 @@ void p2p_sw_disbelieve(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb);
 /* ---- swarm_runs.c ---- */
 
 void p2p_sw_runs_free(struct p2p_sw_group *g);
+/* False: somebody else is to bring some of it, or there are too many. */
+bool p2p_sw_run_adopt(struct p2p_sw_group *g, unsigned first, unsigned count, uint32_t *ret_run);
 /* Asks the tracker, or the origin where there is none. */
 void p2p_sw_runs(struct p2p_sw_group *g);
 void p2p_sw_locate_fill(struct p2p_sw_group *g, struct p2p_locate *ret);

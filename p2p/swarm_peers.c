@@ -177,7 +177,6 @@ void p2p_swarm_peer_down(struct p2p_swarm *s, uint64_t now, uint64_t node)
         now + jitter(s, el_min_u64((uint64_t)RETRY_MS << (p->failures < 8 ? p->failures : 8),
                                    MAX_RETRY_MS));
     p->failures++;
-    p2p_sw_debts_paid(s, node, NULL, (struct p2p_blocks){ 0 });
     for (it = s->downloads.next; it != &s->downloads; it = it->next) {
         struct p2p_download *d = EL_ENTRY(it, struct p2p_download, in_swarm);
 

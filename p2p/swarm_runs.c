@@ -65,30 +65,52 @@ static struct p2p_sw_run *run_by_number(const struct p2p_download *d, uint32_t n
     return NULL;
 }
 
-static void start_run(struct p2p_sw_group *g, unsigned first, unsigned count, uint32_t lease,
-                      enum p2p_reason reason)
+static struct p2p_sw_run *new_run(struct p2p_sw_group *g, unsigned first, unsigned count)
 {
     struct p2p_swarm *s = g->d->s;
     struct p2p_sw_run *r = el_new(struct p2p_sw_run);
 
     s->next_run = (s->next_run + 1) % P2P_LEASE_OWN;
     r->number = s->next_run;
-    r->id = reason == P2P_REASON_LEASE ? lease : (P2P_LEASE_OWN | r->number);
+    r->id = P2P_LEASE_OWN | r->number;
     r->first = (uint16_t)first;
     r->count = (uint8_t)count;
-    r->reason = reason;
     r->moved_at = s->now;
     el_list_append(&g->runs, &r->in_group);
     g->n_runs++;
     for (unsigned b = first; b < first + count; b++)
         if (!p2p_blockset_has(&g->here, b))
             p2p_blockset_add(&g->mine, b);
-    p2p_sw_push(s, &(struct p2p_move){ .kind = P2P_MOVE_FETCH,
-                                       .download = g->d,
-                                       .run = r->number,
-                                       .first = p2p_sw_number(g, first),
-                                       .count = count,
-                                       .reason = reason });
+    return r;
+}
+
+static void start_run(struct p2p_sw_group *g, unsigned first, unsigned count, uint32_t lease,
+                      enum p2p_reason reason)
+{
+    struct p2p_sw_run *r = new_run(g, first, count);
+
+    r->reason = reason;
+    if (reason == P2P_REASON_LEASE)
+        r->id = lease;
+    p2p_sw_push(g->d->s, &(struct p2p_move){ .kind = P2P_MOVE_FETCH,
+                                             .download = g->d,
+                                             .run = r->number,
+                                             .first = p2p_sw_number(g, first),
+                                             .count = count,
+                                             .reason = reason });
+}
+
+bool p2p_sw_run_adopt(struct p2p_sw_group *g, unsigned first, unsigned count, uint32_t *ret_run)
+{
+    for (unsigned b = first; b < first + count; b++)
+        if (p2p_blockset_has(&g->mine, b) || p2p_blockset_has(&g->asked, b))
+            return false;
+    if (g->n_runs >= MAX_RUNS)
+        return false;
+    *ret_run = new_run(g, first, count)->number;
+    g->locate_at = g->d->s->now;
+    p2p_sw_dirty(g);
+    return true;
 }
 
 static void note_end(struct p2p_sw_group *g, const struct p2p_lease_end *e)
@@ -137,12 +159,6 @@ static void count_reads(struct p2p_swarm *s, enum p2p_reason reason, unsigned n)
     }
 }
 
-/* One that reads its last block makes room for the next: the origin shall not idle in between. */
-static bool ends_soon(const struct p2p_sw_run *r)
-{
-    return r->count > 1 && r->done + 1 >= r->count;
-}
-
 static void progress(struct p2p_sw_group *g, struct p2p_sw_run *r, unsigned done)
 {
     struct p2p_download *d = g->d;
@@ -159,10 +175,6 @@ static void progress(struct p2p_sw_group *g, struct p2p_sw_run *r, unsigned done
     d->origin_failures = 0;
     if (r->reason == P2P_REASON_LEASE)
         d->hedges = 0;
-    if (r->done < r->count && ends_soon(r)) {
-        g->locate_at = d->s->now;
-        p2p_sw_dirty(g);
-    }
 }
 
 void p2p_swarm_on_run_progress(struct p2p_download *d, uint64_t now, uint32_t run, unsigned done)
@@ -248,28 +260,17 @@ static unsigned most_runs(const struct p2p_sw_group *g)
     return others < SHARED_RUNS ? SHARED_RUNS / others : 1;
 }
 
-static unsigned runs_that_last(const struct p2p_sw_group *g)
-{
-    unsigned n = 0;
-
-    for (struct el_list *it = g->runs.next; it != &g->runs; it = it->next)
-        n += !ends_soon(EL_ENTRY(it, const struct p2p_sw_run, in_group));
-    return n;
-}
-
 static uint8_t runs_wanted(const struct p2p_sw_group *g)
 {
     const struct p2p_download *d = g->d;
 
     unsigned most = most_runs(g);
 
-    unsigned n = runs_that_last(g);
-
-    if (d->reach == P2P_REACH_NONE || d->s->now < d->origin_at || n >= most)
+    if (d->reach == P2P_REACH_NONE || d->s->now < d->origin_at || g->n_runs >= most)
         return 0;
     if (d->reach == P2P_REACH_EXACT)
         return g->n_runs == 0 && is_exact_here(g);
-    return (uint8_t)(most - n);
+    return (uint8_t)(most - g->n_runs);
 }
 
 /* All that is wanted; or, where only one range can be read, that. */
@@ -302,7 +303,7 @@ static void fill_runs(struct p2p_sw_group *g, struct p2p_locate *ret)
 
 void p2p_sw_locate_fill(struct p2p_sw_group *g, struct p2p_locate *ret)
 {
-    *ret = (struct p2p_locate){ .blocks = g->blocks, .have = g->here, .again = g->is_located };
+    *ret = (struct p2p_locate){ .blocks = g->blocks, .have = g->here };
     memcpy(ret->group.version, g->d->version, P2P_VERSION_BYTES);
     ret->group.number = g->number;
     ret->leaves = !lacks(g) && g->n_runs == 0;

@@ -25,6 +25,8 @@ struct command {
 static const struct command commands[] = {
     { "status", "GET", "/api/v1/status", WANTS_NOTHING, proxy_cli_print_status, "status",
       "what the node is doing, and how full its tiers are" },
+    { "peers", "GET", "/api/v1/peers", WANTS_NOTHING, proxy_cli_print_peers, "peers",
+      "which other nodes are there, and what they gave" },
     { "stat", "GET", CACHE "stat", WANTS_URL, proxy_cli_print_stat, "stat URL",
       "what is cached of URL: how much, where, how hot" },
     { "explain", "GET", "/api/v1/explain", WANTS_REQUEST, proxy_cli_print_explain,

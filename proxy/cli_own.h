@@ -31,5 +31,6 @@ void proxy_cli_print_pin(const json_t *root, FILE *out);
 void proxy_cli_print_explain(const json_t *root, FILE *out);
 void proxy_cli_print_operation(const json_t *root, FILE *out);
 void proxy_cli_print_status(const json_t *root, FILE *out);
+void proxy_cli_print_peers(const json_t *root, FILE *out);
 /* Bytes that could drive a terminal are shown as '?'. */
 void proxy_cli_print_text(const char *text, FILE *out);

@@ -294,6 +294,41 @@ void proxy_cli_print_status(const json_t *root, FILE *out)
                   number(root, "origin.errors"), bytes_of(number(root, "origin.bytes")).text);
 }
 
+/* ---- peers ---- */
+
+static void print_peer(const json_t *p, FILE *out)
+{
+    const char *id = text(p, "node_id"), *peer_name = text(p, "name");
+
+    name(peer_name[0] != '\0' ? peer_name : "-", out);
+    (void)fprintf(out, "%.16s %s %s:%" PRIu64, id, text(p, "state"), text(p, "address"),
+                  number(p, "p2p_port"));
+    if (is_true(p, "self"))
+        (void)fprintf(out, ", this node");
+    if (text(p, "zone")[0] != '\0')
+        (void)fprintf(out, ", zone %s", text(p, "zone"));
+    if (is_true(p, "linked"))
+        (void)fprintf(out, ", linked");
+    if (number(p, "blocks") > 0)
+        (void)fprintf(out, ", gave %" PRIu64 " blocks at %s/s", number(p, "blocks"),
+                      bytes_of(number(p, "rate_bytes_s")).text);
+    if (number(p, "bad_blocks") > 0)
+        (void)fprintf(out, ", %" PRIu64 " WRONG", number(p, "bad_blocks"));
+    if (is_true(p, "quarantined"))
+        (void)fprintf(out, ", IN QUARANTINE");
+    (void)fputc('\n', out);
+}
+
+void proxy_cli_print_peers(const json_t *root, FILE *out)
+{
+    const json_t *peers = at(root, "peers");
+
+    for (size_t i = 0; i < json_array_size(peers); i++)
+        print_peer(json_array_get(peers, i), out);
+    if (json_array_size(peers) == 0)
+        text_line("peers", "none: this node is alone", out);
+}
+
 /* ---- explain ---- */
 
 static void print_policy(const json_t *root, FILE *out)

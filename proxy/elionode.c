@@ -3,8 +3,9 @@
  * elionode: the node. The main thread owns its life and nothing else: it builds the parts from the
  * bottom up, waits for signals, and takes them down again in reverse. A request never comes here.
  *
- *   metrics -> storage (the origin) -> cache (which is given storage as its source)
- *           -> node API -> proxy, which takes requests from now on
+ *   metrics -> storage (the origin) -> p2p, whose last resort that is -> cache (which is given one
+ *           of them as its source) -> node API -> p2p runs -> proxy, which takes requests from now
+ * on
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -19,8 +20,10 @@
 #include "cache/cache.h"
 #include "common/clock.h"
 #include "common/conf.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "p2p/p2p.h"
 #include "proxy/cli.h"
 #include "proxy/guard.h"
 #include "proxy/nodeapi.h"
@@ -60,6 +63,8 @@ struct node {
     struct el_metrics *metrics;
     struct store_signer *signer; /* NULL: the node signs nothing */
     struct storage *storage;
+    struct p2p *p2p; /* NULL: the node is alone */
+    struct el_buf cluster_secret;
     struct cache *cache;
     struct proxy_tokens *tokens; /* until the node API has them */
     struct proxy_nodeapi *api;
@@ -250,6 +255,94 @@ static enum el_err start_storage(struct node *n, struct el_error *err)
     return storage_start(&conf, &n->storage, err);
 }
 
+/* ---- other nodes ---- */
+
+#define MAX_SECRET_BYTES 4096u
+#define MIN_SECRET_BYTES 16u
+
+static bool has_company(const struct el_conf *c)
+{
+    return c->p2p_enable && (c->discovery_mode != 0 || c->discovery_seeds[0] != '\0' ||
+                             c->discovery_file[0] != '\0' || c->p2p_cluster_secret_file[0] != '\0');
+}
+
+static enum el_err read_cluster_secret(struct node *n, struct el_error *err)
+{
+    const char *path = n->conf->p2p_cluster_secret_file;
+    struct el_str secret;
+    mode_t mode;
+    enum el_err rc;
+
+    if (path[0] == '\0')
+        return EL_OK;
+    rc = el_file_read("p2p.cluster_secret_file", path, MAX_SECRET_BYTES, &n->cluster_secret, &mode,
+                      err);
+    if (rc != EL_OK)
+        return rc;
+    secret = el_str_trim(el_buf_str(&n->cluster_secret));
+    if (secret.n < MIN_SECRET_BYTES)
+        return el_fail(err, EL_ECONF, 0, "p2p.cluster_secret_file %s has fewer than %u bytes", path,
+                       MIN_SECRET_BYTES);
+    if ((mode & 077) != 0)
+        el_log(EL_WARN, EV_SECRET_READABLE, "key=p2p.cluster_secret_file path=%s",
+               EL_LOG_Q(el_str_of(path)));
+    return EL_OK;
+}
+
+/* Without a secret whoever reaches the port may read what is cached. */
+static const char *p2p_address(const struct el_conf *c)
+{
+    const char *address = or_general(c, c->p2p_bind_address);
+
+    return c->p2p_cluster_secret_file[0] != '\0' || c->general_insecure || is_loopback(address)
+               ? address
+               : "127.0.0.1";
+}
+
+static enum el_err make_p2p(struct node *n, struct el_error *err)
+{
+    static const char *const modes[] = { "auto", "gossip", "static", "dns", "file" };
+    const struct el_conf *c = n->conf;
+    char node_id[HOST_NAME_MAX + 1];
+    struct p2p_conf conf = {
+        .state_dir = c->general_state_dir,
+        .name = node_id,
+        .cluster = c->general_cluster,
+        .zone = c->general_zone,
+        .bind_address = p2p_address(c),
+        .advertise_address = c->p2p_advertise_address,
+        .port = (uint16_t)c->p2p_listen_port,
+        .mode = modes[c->discovery_mode],
+        .seeds = c->discovery_seeds,
+        .file = c->discovery_file,
+        .max_peers = (unsigned)c->p2p_max_peers,
+        .k = (unsigned)c->p2p_k_selection,
+        .upload_bps = c->p2p_upload_limit_mbps * 125000,
+        .download_bps = c->p2p_download_limit_mbps * 125000,
+        .max_chunks = 65536,
+        .origin = storage_source(n->storage),
+        .clock = n->clock,
+        .metrics = n->metrics,
+    };
+    enum el_err rc;
+
+    if (!has_company(c))
+        return EL_OK;
+    read_node_id(c, node_id);
+    rc = read_cluster_secret(n, err);
+    if (rc != EL_OK)
+        return rc;
+    conf.secret = el_str_trim(el_buf_str(&n->cluster_secret));
+    return p2p_new(&conf, &n->p2p, err);
+}
+
+static enum el_err run_p2p(struct node *n, struct el_error *err)
+{
+    if (n->p2p == NULL)
+        return EL_OK;
+    return p2p_run(n->p2p, n->cache, proxy_nodeapi_port(n->api), err);
+}
+
 /* Splits the list in place. */
 static size_t split_dirs(char *list, const char *dirs[CACHE_MAX_STORES])
 {
@@ -299,7 +392,9 @@ static enum el_err open_cache(struct node *n, struct el_error *err)
                      .heat = c->cache_weight_heat },
         .huge_pages = c->cache_huge_pages,
         .disk = has_disk ? &disk : NULL,
-        .source = storage_source(n->storage),
+        .source = n->p2p != NULL ? p2p_source(n->p2p) : storage_source(n->storage),
+        .listener = n->p2p != NULL ? p2p_listener(n->p2p) : NULL,
+        .finder = n->p2p != NULL ? p2p_finder(n->p2p) : NULL,
         .clock = n->clock,
         .metrics = n->metrics,
     };
@@ -320,6 +415,7 @@ static enum el_err start_api(struct node *n, struct el_error *err)
         .tokens = n->tokens,
         .cache = n->cache,
         .storage = n->storage,
+        .p2p = n->p2p,
         .clock = n->clock,
         .metrics = n->metrics,
     };
@@ -345,6 +441,7 @@ static enum el_err start_proxy(struct node *n, struct el_error *err)
         .metrics = n->metrics,
         .address_allowed = address_allowed,
         .arg = n,
+        .first_bytes = n->p2p != NULL ? CACHE_CHUNK_BYTES : 0, /* the rest is leased to others */
     };
 
     atomic_store(&n->own_ports[LISTENER_API], proxy_nodeapi_port(n->api));
@@ -377,9 +474,13 @@ static enum el_err start(struct node *n, struct el_error *err)
     if (rc == EL_OK)
         rc = start_storage(n, err);
     if (rc == EL_OK)
+        rc = make_p2p(n, err);
+    if (rc == EL_OK)
         rc = open_cache(n, err);
     if (rc == EL_OK)
         rc = start_api(n, err);
+    if (rc == EL_OK)
+        rc = run_p2p(n, err);
     if (rc == EL_OK)
         rc = start_proxy(n, err);
     if (rc != EL_OK)
@@ -400,9 +501,15 @@ static void stop(struct node *n)
     }
     proxy_stop(n->proxy);
     proxy_nodeapi_stop(n->api);
+    if (n->p2p != NULL)
+        p2p_stop(n->p2p);
     storage_stop(n->storage);
     store_signer_free(n->signer);
     cache_close(n->cache);
+    p2p_free(n->p2p);
+    if (n->cluster_secret.n > 0)
+        explicit_bzero(n->cluster_secret.p, n->cluster_secret.n);
+    el_buf_deinit(&n->cluster_secret);
     el_metrics_free(n->metrics);
     free_guards(atomic_load(&n->guard));
     for (size_t i = 0; i < LISTENERS; i++)

@@ -317,14 +317,29 @@ static void get_status(void *arg, const struct el_http_call_in *in, struct el_ht
     el_json_add_str(root, "node_id", el_str_of(api->node_id));
     el_json_add_str(root, "version", EL_STR(ELIO_VERSION));
     el_json_add_bool(root, "ready", atomic_load(&api->is_ready));
-    el_json_add_str(root, "mode", EL_STR("standalone"));
+    el_json_add_str(root, "mode", api->conf.p2p != NULL ? EL_STR("gossip") : EL_STR("standalone"));
     el_json_add_str(root, "started_at", el_str_of(started_at));
     el_json_add_u64(root, "uptime_ms", el_clock_mono_ms(api->conf.clock) - api->started_ms);
     add_proxy(api, root);
     add_cache(api, root);
     add_origin(api, root);
+    if (api->conf.p2p != NULL)
+        p2p_status(api->conf.p2p, root);
     add_process(root);
     add_events(root);
+    el_http_reply_json(out, 200, root);
+}
+
+static void get_peers(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    struct proxy_nodeapi *api = (struct proxy_nodeapi *)arg;
+    json_t *root = el_json_new();
+
+    (void)in;
+    if (api->conf.p2p != NULL)
+        p2p_status(api->conf.p2p, root);
+    else
+        (void)el_json_child_list(root, "peers");
     el_http_reply_json(out, 200, root);
 }
 
@@ -333,6 +348,7 @@ static const struct el_http_route routes[] = {
     { "GET", "/readyz", get_readyz, PROXY_ROLE_NONE },
     { "GET", "/metrics", get_metrics, PROXY_ROLE_READER },
     { "GET", "/api/v1/status", get_status, PROXY_ROLE_READER },
+    { "GET", "/api/v1/peers", get_peers, PROXY_ROLE_READER },
     { "GET", "/api/v1/explain", proxy_explain_get, PROXY_ROLE_READER },
     { "GET", "/api/v1/cache/stat", proxy_operate_stat, PROXY_ROLE_READER },
     { "POST", "/api/v1/cache/purge", proxy_operate_purge, PROXY_ROLE_OPERATOR },

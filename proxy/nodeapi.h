@@ -14,6 +14,7 @@
 
 #include "cache/cache.h"
 #include "common/clock.h"
+#include "p2p/p2p.h"
 #include "proxy/access.h"
 #include "proxy/proxy.h"
 #include "storage/storage.h"
@@ -28,6 +29,7 @@ struct proxy_nodeapi_conf {
     /* Borrowed until proxy_nodeapi_stop(). */
     struct cache *cache;
     struct storage *storage;
+    struct p2p *p2p; /* NULL: the node is alone */
     struct el_clock *clock;
     struct el_metrics *metrics;
 };

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * arrive: blocks that come in. What was asked for is *expected*: a net thread that sees a block
+ * begin takes room for it from the cache, so that it is received where it belongs; when it is
+ * there the engine holds it against the manifest, and only then anybody can read it.
+ *
+ * Which of several blocks of a chunk arrives is known at its end only. It goes to the room of the
+ * one that was asked for first, which is nearly always right; when it is not, it is copied.
+ */
+#include "common/log.h"
+#include "p2p/engine.h"
+
+struct expect {
+    struct el_list link; /* in its remote's expects, or arrived */
+    struct el_chunk_id chunk;
+    uint32_t block;
+    struct cache_fill *fill; /* a reference; NULL: it is not wanted any more */
+    bool is_placed;          /* the room is taken, and somebody writes there */
+    bool is_needless;        /* it is here by now, or somebody else brings it */
+    struct cache_room room;
+    /* arrived */
+    bool has_room;
+    bool was_put_off; /* once: its manifest may be in the queue behind it */
+    struct el_digest hash;
+};
+
+static void lock(struct p2p_remote *r)
+{
+    EL_ASSERT(pthread_mutex_lock(&r->mtx) == 0);
+}
+
+static void unlock(struct p2p_remote *r)
+{
+    EL_ASSERT(pthread_mutex_unlock(&r->mtx) == 0);
+}
+
+static void expect_free(struct expect *x)
+{
+    cache_fill_unref(x->fill);
+    free(x);
+}
+
+static uint64_t number_of(const struct expect *x)
+{
+    return (uint64_t)x->chunk.index * CACHE_CHUNK_BLOCKS + x->block;
+}
+
+void p2p_arrive_expect(struct p2p_remote *r, const struct el_chunk_id *chunk, uint32_t block,
+                       struct cache_fill *fill)
+{
+    struct expect *x = el_new(struct expect);
+
+    x->chunk = *chunk;
+    x->block = block;
+    x->fill = fill != NULL ? cache_fill_ref(fill) : NULL;
+    lock(r);
+    el_list_append(&r->expects, &x->link);
+    unlock(r);
+}
+
+void p2p_arrive_forget(struct p2p_remote *r, const struct el_chunk_id *chunk,
+                       struct p2p_blocks blocks)
+{
+    struct el_list *it, *tmp, gone;
+
+    el_list_init(&gone);
+    lock(r);
+    EL_LIST_EACH (it, tmp, &r->expects) {
+        struct expect *x = EL_ENTRY(it, struct expect, link);
+        bool is_named = blocks.count == 0 ||
+                        (x->block >= blocks.first && x->block < blocks.first + blocks.count);
+
+        if (!x->is_placed && is_named && el_chunk_id_eq(&x->chunk, chunk)) {
+            el_list_remove(&x->link);
+            el_list_append(&gone, &x->link);
+        }
+    }
+    unlock(r);
+    while ((it = el_list_pop(&gone)) != NULL)
+        expect_free(EL_ENTRY(it, struct expect, link));
+}
+
+/* ---- on a net thread ---- */
+
+static bool take_room(struct expect *x)
+{
+    enum cache_take take = CACHE_TAKE_WAIT;
+
+    if (x->fill != NULL)
+        take = cache_fill_take_at(x->fill, number_of(x), &x->room);
+    x->is_placed = take == CACHE_TAKE_ROOM;
+    x->is_needless = take == CACHE_TAKE_OVER;
+    return x->is_placed;
+}
+
+static bool is_of(const struct expect *x, const struct el_chunk_id *chunk)
+{
+    return !x->is_placed && el_chunk_id_eq(&x->chunk, chunk);
+}
+
+void *p2p_arrive_place(void *arg, struct p2p_link *link, const struct el_chunk_id *chunk,
+                       uint32_t n)
+{
+    struct p2p_remote *r = p2p_link_arg(link);
+    struct el_list *it, *tmp;
+    void *mem = NULL;
+
+    (void)arg;
+    if (r == NULL)
+        return NULL; /* nothing was asked for yet */
+    lock(r);
+    EL_LIST_EACH (it, tmp, &r->expects) {
+        struct expect *x = EL_ENTRY(it, struct expect, link);
+
+        if (!is_of(x, chunk))
+            continue;
+        if (take_room(x)) {
+            if (x->room.bytes == n) {
+                mem = x->room.mem;
+                break;
+            }
+            x->is_placed = false;
+            cache_fill_give_back(x->fill, &x->room);
+        }
+    }
+    unlock(r);
+    return mem;
+}
+
+static struct expect *find_room(struct p2p_remote *r, const void *mem)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &r->expects) {
+        struct expect *x = EL_ENTRY(it, struct expect, link);
+
+        if (x->is_placed && x->room.mem == mem)
+            return x;
+    }
+    return NULL;
+}
+
+static struct expect *find_block(struct p2p_remote *r, const struct p2p_frame *f)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &r->expects) {
+        struct expect *x = EL_ENTRY(it, struct expect, link);
+
+        if (x->block == f->sequence && el_chunk_id_eq(&x->chunk, &f->chunk))
+            return x;
+    }
+    return NULL;
+}
+
+/* It went to the room of another one. */
+static void move_over(struct expect *from, struct expect *to)
+{
+    if (to != NULL && !to->is_placed && take_room(to)) {
+        if (to->room.bytes == from->room.bytes) {
+            memcpy(to->room.mem, from->room.mem, to->room.bytes);
+        } else {
+            to->is_placed = false;
+            cache_fill_give_back(to->fill, &to->room);
+        }
+    }
+    from->is_placed = false;
+    cache_fill_give_back(from->fill, &from->room);
+}
+
+void p2p_arrive_block(void *arg, struct p2p_link *link, const struct p2p_frame *f)
+{
+    struct p2p_remote *r = p2p_link_arg(link);
+    struct expect *placed, *x;
+
+    (void)arg;
+    if (r == NULL)
+        return;
+    lock(r);
+    placed = f->data.p != NULL ? find_room(r, f->data.p) : NULL;
+    x = find_block(r, f);
+    if (placed != NULL && placed != x)
+        move_over(placed, x);
+    if (x != NULL) {
+        x->has_room = x->is_placed;
+        x->hash = f->hash;
+        el_list_remove(&x->link);
+        el_list_append(&r->arrived, &x->link);
+        el_msgq_post(r->p->queue, &r->msg);
+    }
+    unlock(r);
+}
+
+void p2p_arrive_unplaced(void *arg, struct p2p_link *link, const struct el_chunk_id *chunk,
+                         void *mem)
+{
+    struct p2p_remote *r = p2p_link_arg(link);
+    struct expect *x;
+
+    (void)arg;
+    (void)chunk;
+    lock(r);
+    x = find_room(r, mem);
+    EL_ASSERT(x != NULL);
+    x->is_placed = false;
+    cache_fill_give_back(x->fill, &x->room);
+    unlock(r);
+}
+
+/* ---- the engine's judgement ---- */
+
+static void put(struct p2p_remote *r, struct expect *x)
+{
+    struct p2p *p = r->p;
+
+    el_counter_add(p->count.blocks_in, 1);
+    el_counter_add(p->count.bytes_in, x->room.bytes);
+    cache_fill_put(x->fill, &x->room, &x->hash);
+    p2p_swarm_on_block(p->swarm, p2p_now(p), r->node->hash, &x->chunk, x->block);
+}
+
+/* It came, and nobody is to blame that it is of no use. */
+static void drop(struct p2p_remote *r, struct expect *x)
+{
+    struct p2p *p = r->p;
+
+    el_counter_add(p->count.dropped, 1);
+    if (x->is_needless)
+        p2p_swarm_on_block(p->swarm, p2p_now(p), r->node->hash, &x->chunk, x->block);
+    else
+        p2p_swarm_on_dropped(p->swarm, p2p_now(p), r->node->hash, &x->chunk, x->block);
+}
+
+/* False: not yet. */
+static bool judge(struct p2p_remote *r, struct expect *x)
+{
+    struct el_digest right;
+    bool is_known = p2p_vouch_hash(r->p->vouch, &x->chunk, x->block, &right), is_right;
+
+    if (!is_known && !x->was_put_off) {
+        x->was_put_off = true;
+        return false;
+    }
+    p2p_fetch_settled(r, &x->chunk, x->block);
+    is_right = is_known && memcmp(&right, &x->hash, sizeof(right)) == 0;
+    if (is_right && x->has_room) {
+        put(r, x);
+        return true;
+    }
+    if (x->has_room)
+        cache_fill_give_back(x->fill, &x->room);
+    if (is_known && !is_right)
+        p2p_swarm_on_bad(r->p->swarm, p2p_now(r->p), r->node->hash, &x->chunk, x->block);
+    else
+        drop(r, x);
+    return true;
+}
+
+static void on_arrived(struct el_msg *m)
+{
+    struct p2p_remote *r = EL_ENTRY(m, struct p2p_remote, msg);
+    struct p2p *p = r->p;
+    struct el_list *l, some, later;
+
+    lock(r);
+    el_list_move(&some, &r->arrived);
+    unlock(r);
+    el_list_init(&later);
+    while ((l = el_list_pop(&some)) != NULL) {
+        struct expect *x = EL_ENTRY(l, struct expect, link);
+
+        if (judge(r, x))
+            expect_free(x);
+        else
+            el_list_append(&later, &x->link);
+    }
+    lock(r);
+    while ((l = el_list_pop(&later)) != NULL) {
+        el_list_append(&r->arrived, l);
+        el_msgq_post(p->queue, &r->msg);
+    }
+    unlock(r);
+    p2p_pump(p);
+}
+
+void p2p_arrive_init(struct p2p_remote *r)
+{
+    EL_ASSERT(pthread_mutex_init(&r->mtx, NULL) == 0);
+    el_list_init(&r->expects);
+    el_list_init(&r->arrived);
+    el_msg_init(&r->msg, on_arrived);
+}
+
+/* The link is down: nothing is placed any more. */
+void p2p_arrive_deinit(struct p2p_remote *r)
+{
+    struct el_list *l;
+
+    el_msgq_cancel(r->p->queue, &r->msg);
+    while ((l = el_list_pop(&r->arrived)) != NULL) {
+        struct expect *x = EL_ENTRY(l, struct expect, link);
+
+        if (x->has_room)
+            cache_fill_give_back(x->fill, &x->room);
+        expect_free(x);
+    }
+    while ((l = el_list_pop(&r->expects)) != NULL) {
+        struct expect *x = EL_ENTRY(l, struct expect, link);
+
+        EL_ASSERT(!x->is_placed);
+        expect_free(x);
+    }
+    EL_ASSERT(pthread_mutex_destroy(&r->mtx) == 0);
+}

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * call: questions to trackers, and those that others put to this one. The tracker for a key is
+ * whoever rendezvous hashing says; when that is this node nothing goes over a link. One that does
+ * not answer in time is passed over for its backups.
+ */
+#include "common/log.h"
+#include "p2p/engine.h"
+#include "p2p/tracker_wire.h"
+
+#define CALL_MAGIC 0x43414c4cu
+
+struct p2p_call {
+    uint32_t magic;
+    struct el_list link;
+    uint32_t sequence;
+    uint64_t node; /* who was asked last */
+    uint64_t due_ms, ms;
+    unsigned attempt;
+    uint8_t key[DISC_KEY_BYTES];
+    uint32_t type;
+    struct el_buf body;
+    p2p_on_answer *on_answer;
+    void *arg;
+    /* From this node's own tracker, or from nobody: told at the next tick, never from inside. */
+    bool is_over;
+    enum el_err code;
+    struct el_buf answer;
+};
+
+/* ---- life ---- */
+
+static void end(struct p2p *p, struct p2p_call *c, struct el_str answer, enum el_err code)
+{
+    el_list_remove(&c->link);
+    if (code != EL_OK)
+        el_counter_add(p->count.calls_failed, 1);
+    c->on_answer(p, c->arg, answer, code);
+    el_buf_deinit(&c->body);
+    el_buf_deinit(&c->answer);
+    c->magic = 0;
+    free(c);
+}
+
+static void end_soon(struct p2p_call *c, enum el_err code)
+{
+    c->is_over = true;
+    c->code = code;
+    c->due_ms = 0;
+}
+
+static struct p2p_call *find(struct p2p *p, uint64_t node, uint32_t sequence)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &p->calls) {
+        struct p2p_call *c = EL_ENTRY(it, struct p2p_call, link);
+
+        if (c->sequence == sequence && c->node == node && !c->is_over)
+            return c;
+    }
+    return NULL;
+}
+
+/* ---- the tracker's side ---- */
+
+static enum el_err locate(struct p2p *p, uint64_t from, struct el_str body, struct el_buf *ret,
+                          struct el_error *err)
+{
+    struct p2p_locate l;
+    struct p2p_located located;
+    enum el_err rc = p2p_locate_decode(body, &l, err);
+
+    if (rc != EL_OK)
+        return rc;
+    if (p2p_tracker_locate(p->tracker, p2p_now(p), from, &l, &located) != EL_OK)
+        return EL_EFULL;
+    p2p_located_put(ret, l.blocks, &located);
+    return EL_OK;
+}
+
+/* EL_EBUSY: the answer comes later. */
+static enum el_err find_url(struct p2p *p, uint64_t from, uint32_t sequence, struct el_str body,
+                            struct el_buf *ret, struct el_error *err)
+{
+    struct p2p_found found;
+    struct el_str url;
+    uint64_t max_age_ms;
+    enum el_err rc = p2p_find_decode(body, &url, &max_age_ms, err);
+
+    if (rc != EL_OK)
+        return rc;
+    p2p_tracker_find(p->tracker, p2p_now(p), from, url, max_age_ms, sequence, &found);
+    if (found.kind == P2P_FOUND_WAIT)
+        return EL_EBUSY;
+    p2p_found_put(ret, &found);
+    return EL_OK;
+}
+
+static enum el_err answer(struct p2p *p, uint64_t from, uint32_t type, uint32_t sequence,
+                          struct el_str body, struct el_buf *ret, struct el_error *err)
+{
+    switch (type) {
+    case P2P_LOCATE:
+        return locate(p, from, body, ret, err);
+    case P2P_FIND:
+        return find_url(p, from, sequence, body, ret, err);
+    default:
+        return el_fail(err, EL_EPROTO, 0, "a question of type %u", type);
+    }
+}
+
+/* Who knows of a URL that has changed is told. */
+static void spread(struct p2p *p, const struct p2p_told *told, struct el_str body)
+{
+    if (!told->everybody) {
+        for (size_t i = 0; i < told->n; i++)
+            p2p_call_say(p, told->nodes[i], P2P_FORGOTTEN, body);
+        return;
+    }
+    for (size_t i = 0; i < p->n_serving; i++)
+        p2p_call_say(p, p->live[i], P2P_FORGOTTEN, body);
+}
+
+static enum el_err forget(struct p2p *p, uint64_t from, struct el_str body, struct el_error *err)
+{
+    struct p2p_told told;
+    struct el_str url;
+    enum el_err rc = p2p_forget_decode(body, &url, err);
+
+    if (rc != EL_OK)
+        return rc;
+    p2p_tracker_forget(p->tracker, p2p_now(p), from, url, &told);
+    spread(p, &told, body);
+    return EL_OK;
+}
+
+static enum el_err forgotten(struct p2p *p, struct el_str body, struct el_error *err)
+{
+    struct el_str url;
+    enum el_err rc = p2p_forget_decode(body, &url, err);
+
+    if (rc == EL_OK)
+        (void)cache_invalidate(p->cache, url);
+    return rc;
+}
+
+static enum el_err record(struct p2p *p, uint64_t from, struct el_str body, struct el_error *err)
+{
+    struct p2p_record r;
+    struct el_error refused;
+    enum el_err rc = p2p_record_decode(body, &r, err);
+
+    if (rc == EL_OK &&
+        p2p_tracker_record(p->tracker, p2p_now(p), from, r.bytes, r.age_ms, &refused) != EL_OK)
+        el_log_error(EL_DEBUG, EV_RECORD_REFUSED, &refused);
+    return rc;
+}
+
+static enum el_err release(struct p2p *p, uint64_t from, struct el_str body, struct el_error *err)
+{
+    enum p2p_release why;
+    struct el_str url;
+    enum el_err rc = p2p_release_decode(body, &url, &why, err);
+
+    if (rc == EL_OK)
+        p2p_tracker_release(p->tracker, p2p_now(p), from, url, why);
+    return rc;
+}
+
+static enum el_err heed(struct p2p *p, uint64_t from, uint32_t type, struct el_str body,
+                        struct el_error *err)
+{
+    switch (type) {
+    case P2P_RECORD:
+        return record(p, from, body, err);
+    case P2P_RELEASE:
+        return release(p, from, body, err);
+    case P2P_FORGET:
+        return forget(p, from, body, err);
+    case P2P_FORGOTTEN:
+        return forgotten(p, body, err);
+    default:
+        return el_fail(err, EL_EPROTO, 0, "a statement of type %u", type);
+    }
+}
+
+/* ---- asking ---- */
+
+static void add_envelope(struct p2p *p, uint64_t node, uint32_t type, uint32_t sequence,
+                         enum p2p_role role, struct el_str body, struct el_buf *ret)
+{
+    const struct p2p_envelope e = { .role = role, .body = body };
+
+    el_buf_init(ret);
+    p2p_envelope_add(ret, p2p_node_version(p, node), type, sequence, &e);
+}
+
+static void ask_self(struct p2p *p, struct p2p_call *c)
+{
+    struct el_error err;
+    enum el_err rc =
+        answer(p, p->self, c->type, c->sequence, el_buf_str(&c->body), &c->answer, &err);
+
+    if (rc != EL_EBUSY)
+        end_soon(c, rc);
+}
+
+/* The next who may know. */
+static void ask_next(struct p2p *p, struct p2p_call *c)
+{
+    struct el_buf frames;
+
+    for (;;) {
+        c->node = p2p_owner(p, c->key, c->attempt++);
+        c->due_ms = p2p_now(p) + c->ms;
+        if (c->node == 0) {
+            end_soon(c, EL_ETIMEOUT);
+            return;
+        }
+        if (c->node == p->self) {
+            ask_self(p, c);
+            return;
+        }
+        add_envelope(p, c->node, c->type, c->sequence, P2P_QUESTION, el_buf_str(&c->body), &frames);
+        if (p2p_node_send(p, c->node, &frames))
+            return;
+    }
+}
+
+void p2p_call_ask(struct p2p *p, const uint8_t key[DISC_KEY_BYTES], uint32_t type,
+                  struct el_buf *body, uint64_t ms, p2p_on_answer *on_answer, void *arg)
+{
+    struct p2p_call *c = el_new(struct p2p_call);
+
+    c->magic = CALL_MAGIC;
+    c->sequence = ++p->next_call;
+    c->ms = ms;
+    c->type = type;
+    memcpy(c->key, key, DISC_KEY_BYTES);
+    c->body = *body;
+    el_buf_init(body);
+    el_buf_init(&c->answer);
+    c->on_answer = on_answer;
+    c->arg = arg;
+    el_list_append(&p->calls, &c->link);
+    el_counter_add(p->count.calls, 1);
+    ask_next(p, c);
+}
+
+void p2p_call_say(struct p2p *p, uint64_t node, uint32_t type, struct el_str body)
+{
+    struct el_buf frames;
+    struct el_error err;
+
+    if (node == p->self) {
+        EL_ASSERT(heed(p, node, type, body, &err) == EL_OK); /* we made it */
+        return;
+    }
+    add_envelope(p, node, type, 0, P2P_STATEMENT, body, &frames);
+    (void)p2p_node_send(p, node, &frames); /* who cannot be reached need not know */
+}
+
+void p2p_call_tell(struct p2p *p, const uint8_t key[DISC_KEY_BYTES], uint32_t type,
+                   struct el_buf *body)
+{
+    uint64_t node = p2p_owner(p, key, 0);
+
+    if (node != 0)
+        p2p_call_say(p, node, type, el_buf_str(body));
+    el_buf_deinit(body);
+}
+
+/* ---- what comes ---- */
+
+static void answer_to(struct p2p *p, uint64_t node, uint32_t type, uint32_t sequence,
+                      struct el_str body)
+{
+    struct el_buf frames;
+
+    add_envelope(p, node, type, sequence, P2P_ANSWER, body, &frames);
+    (void)p2p_node_send(p, node, &frames); /* it asks another one if this does not arrive */
+}
+
+static enum el_err on_question(struct p2p_remote *r, const struct p2p_frame *f,
+                               const struct p2p_envelope *e, struct el_error *err)
+{
+    struct el_buf body, frames;
+    const struct p2p_refusal no_room = { .code = EL_EFULL };
+    enum el_err rc;
+
+    el_buf_init(&body);
+    el_buf_init(&frames);
+    rc = answer(r->p, r->node->hash, f->type, f->sequence, e->body, &body, err);
+    if (rc == EL_OK) {
+        const struct p2p_envelope back = { .role = P2P_ANSWER, .body = el_buf_str(&body) };
+
+        p2p_envelope_add(&frames, p2p_remote_version(r), f->type, f->sequence, &back);
+    } else if (rc == EL_EFULL) {
+        p2p_error_add(&frames, p2p_remote_version(r), NULL, f->sequence, &no_room);
+    }
+    p2p_remote_send(r, &frames);
+    el_buf_deinit(&frames);
+    el_buf_deinit(&body);
+    return rc == EL_EFULL || rc == EL_EBUSY ? EL_OK : rc;
+}
+
+void p2p_call_frame(struct p2p_remote *r, const struct p2p_frame *f)
+{
+    struct p2p *p = r->p;
+    struct p2p_envelope e;
+    struct p2p_call *c;
+    struct el_error err;
+    enum el_err rc = p2p_envelope_decode(f, &e, &err);
+
+    if (rc == EL_OK && e.role == P2P_QUESTION) {
+        rc = on_question(r, f, &e, &err);
+    } else if (rc == EL_OK && e.role == P2P_STATEMENT) {
+        rc = heed(p, r->node->hash, f->type, e.body, &err);
+    } else if (rc == EL_OK) {
+        c = find(p, r->node->hash, f->sequence); /* NULL: it came too late */
+        if (c != NULL && c->type == f->type)
+            end(p, c, e.body, EL_OK);
+    }
+    if (rc != EL_OK) {
+        el_log_error(EL_WARN, EV_PEER_MALFORMED, &err);
+        p2p_link_close(r->link, &err);
+    }
+}
+
+void p2p_call_refused(struct p2p_remote *r, uint32_t sequence)
+{
+    struct p2p_call *c = find(r->p, r->node->hash, sequence);
+
+    if (c != NULL)
+        ask_next(r->p, c);
+}
+
+void p2p_call_link_down(struct p2p *p, uint64_t node)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &p->calls) {
+        struct p2p_call *c = EL_ENTRY(it, struct p2p_call, link);
+
+        if (c->node == node && !c->is_over)
+            c->due_ms = 0; /* the next tick asks another */
+    }
+}
+
+/* ---- time ---- */
+
+static void late_answers(struct p2p *p)
+{
+    struct p2p_found found;
+    uint64_t node, cookie;
+    struct el_buf body;
+    struct p2p_call *c;
+
+    while (p2p_tracker_next_answer(p->tracker, p2p_now(p), &node, &cookie, &found)) {
+        el_buf_init(&body);
+        p2p_found_put(&body, &found);
+        if (node == p->self) {
+            c = find(p, node, (uint32_t)cookie);
+            if (c != NULL) {
+                c->answer = body;
+                el_buf_init(&body);
+                end_soon(c, EL_OK);
+            }
+        } else {
+            answer_to(p, node, P2P_FIND, (uint32_t)cookie, el_buf_str(&body));
+        }
+        el_buf_deinit(&body);
+    }
+}
+
+void p2p_call_tick(struct p2p *p)
+{
+    uint64_t now = p2p_now(p);
+    struct el_list *it, *tmp;
+
+    late_answers(p);
+    EL_LIST_EACH (it, tmp, &p->calls) {
+        struct p2p_call *c = EL_ENTRY(it, struct p2p_call, link);
+
+        if (now < c->due_ms)
+            continue;
+        if (!c->is_over)
+            ask_next(p, c);
+        if (c->is_over)
+            end(p, c, el_buf_str(&c->answer), c->code);
+    }
+}
+
+uint64_t p2p_call_due_ms(const struct p2p *p)
+{
+    uint64_t due = UINT64_MAX;
+
+    for (const struct el_list *it = p->calls.next; it != &p->calls; it = it->next)
+        due = el_min_u64(due, EL_ENTRY(it, struct p2p_call, link)->due_ms);
+    return due;
+}
+
+void p2p_call_stop(struct p2p *p)
+{
+    while (!el_list_empty(&p->calls))
+        end(p, EL_ENTRY(p->calls.next, struct p2p_call, link), (struct el_str){ 0 }, EL_ESHUTDOWN);
+}

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * engine: the parts of the engine and what they share, private to p2p.
+ *
+ *   p2p.c      the thread, its ticks, start and end
+ *   peers.c    links and members: who is there, frames to whom they concern
+ *   call.c     questions to trackers, and those that others put to this one
+ *   fetch.c    the cache's fills as downloads: moves of the swarm carried out
+ *   arrive.c   blocks that come in: memory for them, and their judgement
+ *   give.c     blocks that go out, manifests and Haves
+ *   find.c     object records: what others know of a url; whole chunks that are announced
+ *   status.c   how all that looks from outside
+ *   vouch.h    hashes and who has signed them
+ *
+ * Everything belongs to the engine's thread unless a field says otherwise. Lock order: remote ->
+ * shard of the cache; feeds -> message queue; heard -> message queue.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "discovery/discovery.h"
+#include "p2p/identity.h"
+#include "p2p/net.h"
+#include "p2p/p2p.h"
+#include "p2p/swarm.h"
+#include "p2p/tracker.h"
+#include "p2p/upload.h"
+#include "p2p/vouch.h"
+
+#define P2P_TABLE      256u /* buckets */
+#define P2P_TOLD_TABLE 4096u
+
+/* Another node, by the hash of its id: as long as it is a member or has a link. */
+struct p2p_node {
+    struct p2p_node *next; /* in its bucket */
+    uint64_t hash;
+    struct p2p_remote *asking;   /* the link by which this node asks it; NULL: none is up */
+    struct el_list remotes;      /* all its links that are up */
+    struct p2p_link *connecting; /* NULL: no attempt is running */
+    struct el_buf waiting;       /* frames for when it is up */
+    struct p2p_remote *served;   /* by which it asks us; NULL: it has not */
+};
+
+struct p2p_told_of; /* give.c */
+
+/* A link that is up. */
+struct p2p_remote {
+    struct el_list link_of_node;
+    struct p2p *p;
+    struct p2p_node *node;
+    struct p2p_link *link;
+    struct el_list told;    /* give.c: what it was told of chunks */
+    struct el_list gives;   /* give.c: blocks that are being sent to it */
+    struct el_list loads;   /* give.c: what it asked for that is being loaded from disk */
+    struct el_list cancels; /* fetch.c: Cancels without their Ack */
+    /* arrive.c */
+    struct el_msg msg;
+    pthread_mutex_t mtx;
+    struct el_list expects, arrived; /* under mtx */
+};
+
+/* An attempt to reach somebody: arg of its link until it is up. */
+struct p2p_attempt {
+    struct p2p *p;
+    struct p2p_node *node; /* NULL: only its address is known */
+    char *address;         /* "host:port" as gossip names it; NULL: a node */
+    struct el_buf waiting; /* of an address */
+    struct el_list link;   /* in p->attempts */
+    bool is_up;            /* it has become a remote, or went to somebody known already */
+};
+
+/* A version that is being fetched for readers here. */
+struct p2p_fetch {
+    struct p2p_fetch *next; /* in its bucket */
+    struct p2p *p;
+    struct cache_object *object; /* referenced */
+    struct el_chunk_id id;       /* of chunk 0 */
+    struct p2p_download *download;
+    struct el_list feeds, runs;
+    unsigned n_calls; /* LOCATEs without their answer */
+    bool owes_record; /* its record goes out once the tracker knows what this node reads of it */
+    struct el_error failure;
+};
+
+struct p2p {
+    /* immutable once it runs */
+    struct p2p_identity identity;
+    char name[P2P_MAX_NAME + 1], cluster[P2P_MAX_NAME + 1], zone[P2P_MAX_NAME + 1];
+    char host[DISC_MAX_HOST + 1];
+    uint16_t port, http_port;
+    bool is_tls;
+    uint64_t self;        /* disc_id_hash() of its id */
+    struct p2p_conf conf; /* its strings until it runs */
+    struct cache_source source, *origin;
+    struct cache_listener listener;
+    struct cache_finder finder;
+    struct cache *cache;
+    struct el_clock *clock;
+    struct el_metrics *metrics;
+    struct el_msgq *queue;
+    pthread_t thread;
+    bool has_thread;
+
+    _Atomic bool is_running; /* fills come here, not to the origin */
+    _Atomic bool is_stopping;
+    _Atomic size_t n_live;
+
+    /* the engine's */
+    struct el_rng rng;
+    struct p2p_net *net;
+    bool net_is_closing, net_is_closed;
+    struct el_list attempts;
+    struct p2p_node *nodes[P2P_TABLE];
+    struct disc_cards *cards;
+    struct disc_members *members;
+    struct disc_providers providers;
+    uint64_t seeds_due_ms;
+    uint64_t *live; /* hashes of those who serve, for rendezvous */
+    size_t n_serving, live_cap;
+    uint64_t live_version;
+    struct p2p_swarm *swarm;
+    struct p2p_upload *upload;
+    struct p2p_tracker *tracker;
+    struct p2p_vouch *vouch;
+    struct p2p_fetch *fetches[P2P_TABLE];
+    size_t n_fetches;
+    struct el_list calls;
+    uint32_t next_call;
+    uint64_t look_due_ms, status_due_ms;
+    struct el_msg stop;
+    uint64_t stop_due_ms; /* when the good-byes have had their time; 0: it does not stop */
+    struct p2p_told_of *told[P2P_TOLD_TABLE]; /* give.c: by chunk */
+    size_t n_gives;
+    struct el_list leads;     /* find.c: URLs that this node asks the origin about for all */
+    struct el_list announces; /* find.c: whole chunks that trackers are still to be told of */
+    uint64_t announce_due_ms;
+    bool is_echo; /* what the cache tells now is what another node has said */
+
+    /* what other threads say */
+    pthread_mutex_t feeds_mtx; /* which feed a fill has */
+    pthread_mutex_t heard_mtx;
+    struct el_list heard; /* under heard_mtx: what the cache has told */
+    size_t n_heard;       /* the same */
+    struct el_msg heard_msg;
+
+    pthread_mutex_t status_mtx;
+    struct el_buf peers_json, p2p_json; /* under status_mtx: made anew once a second */
+
+    struct {
+        struct el_counter *blocks_in, *blocks_out, *bytes_in, *bytes_out, *bad, *dropped;
+        struct el_counter *reasons[3];
+        struct el_counter *finds_known, *finds_asked, *calls, *calls_failed;
+    } count;
+};
+
+static inline uint64_t p2p_now(struct p2p *p)
+{
+    return el_clock_mono_ms(p->clock);
+}
+
+/* ---- p2p.c ---- */
+
+/* After every event: what the cores want done now is done. */
+void p2p_pump(struct p2p *p);
+
+/* ---- status.c ---- */
+
+void p2p_status_make(struct p2p *p);
+
+/* ---- peers.c ---- */
+
+extern const struct p2p_net_ops p2p_net_ops_of_engine;
+
+enum el_err p2p_peers_start(struct p2p *p, const struct p2p_conf *conf, struct el_error *err);
+void p2p_peers_tick(struct p2p *p);
+void p2p_peers_pump(struct p2p *p); /* messages and events of the membership */
+void p2p_peers_leave(struct p2p *p);
+void p2p_peers_free(struct p2p *p);
+struct p2p_node *p2p_node_find(struct p2p *p, uint64_t hash);
+/* Connects unless it is done or under way; the swarm hears how it ends. */
+void p2p_node_connect(struct p2p *p, uint64_t hash);
+/* Frames to the node, when it is up at the latest. False: it cannot be reached. Takes *frames. */
+bool p2p_node_send(struct p2p *p, uint64_t hash, struct el_buf *frames);
+/* The version of the frames on its link; 1 before it is up. */
+uint32_t p2p_node_version(struct p2p *p, uint64_t hash);
+/* By the link it came by. */
+void p2p_remote_send(struct p2p_remote *r, struct el_buf *frames);
+uint32_t p2p_remote_version(const struct p2p_remote *r);
+bool p2p_is_member(struct p2p *p, uint64_t hash);
+/* Who answers for the key: the owner, or a backup for attempt 1 and 2; 0: nobody. */
+uint64_t p2p_owner(struct p2p *p, const uint8_t key[DISC_KEY_BYTES], unsigned attempt);
+
+/* ---- call.c ---- */
+
+struct p2p_call;
+/*
+ * `body` is the answer, empty with an error; borrowed. Exactly once for each call, never from
+ * inside p2p_call_ask().
+ */
+typedef void p2p_on_answer(struct p2p *p, void *arg, struct el_str body, enum el_err code);
+/* Asks the tracker for the key: its owner, then its backups, each for at most ms. Takes *body. */
+void p2p_call_ask(struct p2p *p, const uint8_t key[DISC_KEY_BYTES], uint32_t type,
+                  struct el_buf *body, uint64_t ms, p2p_on_answer *on_answer, void *arg);
+/* Tells its owner something: no answer. */
+void p2p_call_tell(struct p2p *p, const uint8_t key[DISC_KEY_BYTES], uint32_t type,
+                   struct el_buf *body);
+/* Tells a node something. */
+void p2p_call_say(struct p2p *p, uint64_t node, uint32_t type, struct el_str body);
+void p2p_call_frame(struct p2p_remote *r, const struct p2p_frame *f);
+void p2p_call_refused(struct p2p_remote *r, uint32_t sequence);
+void p2p_call_link_down(struct p2p *p, uint64_t node);
+void p2p_call_tick(struct p2p *p);
+uint64_t p2p_call_due_ms(const struct p2p *p);
+void p2p_call_stop(struct p2p *p);
+
+/* ---- fetch.c ---- */
+
+extern const struct cache_source_ops p2p_source_ops;
+
+void p2p_fetch_pump(struct p2p *p); /* the swarm's moves */
+void p2p_fetch_block(struct p2p *p, const struct el_chunk_id *chunk, uint64_t number);
+/* What this node has begun to read of the object before it asked anybody: others are told so. */
+void p2p_fetch_adopt(struct p2p *p, struct cache_object *o);
+void p2p_fetch_have(struct p2p_remote *r, const struct p2p_frame *f);
+void p2p_fetch_error(struct p2p_remote *r, const struct el_chunk_id *chunk,
+                     const struct p2p_refusal *refusal);
+/* The last word about a block that was asked for has come: no Cancel of it is. */
+void p2p_fetch_settled(struct p2p_remote *r, const struct el_chunk_id *chunk, uint32_t block);
+void p2p_fetch_ack(struct p2p_remote *r, const struct p2p_frame *f);
+void p2p_fetch_manifest(struct p2p_remote *r, const struct p2p_frame *f);
+void p2p_fetch_remote_down(struct p2p_remote *r);
+void p2p_fetch_tick(struct p2p *p);
+void p2p_fetch_stop(struct p2p *p);
+bool p2p_fetch_is_idle(const struct p2p *p);
+struct p2p_fetch *p2p_fetch_find(struct p2p *p, const uint8_t version[16]);
+/* Some block of the chunk is here no longer. */
+void p2p_fetch_lost(struct p2p_fetch *f, uint64_t chunk);
+
+/* ---- arrive.c ---- */
+
+void p2p_arrive_init(struct p2p_remote *r);
+void p2p_arrive_deinit(struct p2p_remote *r);
+/* For the fill, of which a reference is taken; NULL: nobody wants it any more. */
+void p2p_arrive_expect(struct p2p_remote *r, const struct el_chunk_id *chunk, uint32_t block,
+                       struct cache_fill *fill);
+/* These do not come. */
+void p2p_arrive_forget(struct p2p_remote *r, const struct el_chunk_id *chunk,
+                       struct p2p_blocks blocks);
+void *p2p_arrive_place(void *arg, struct p2p_link *link, const struct el_chunk_id *chunk,
+                       uint32_t n);
+void p2p_arrive_block(void *arg, struct p2p_link *link, const struct p2p_frame *f);
+void p2p_arrive_unplaced(void *arg, struct p2p_link *link, const struct el_chunk_id *chunk,
+                         void *mem);
+
+/* ---- give.c ---- */
+
+void p2p_give_request(struct p2p_remote *r, const struct p2p_frame *f);
+void p2p_give_cancel(struct p2p_remote *r, const struct p2p_frame *f);
+void p2p_give_block(struct p2p *p, struct cache_object *o, const struct el_chunk_id *chunk);
+void p2p_give_pump(struct p2p *p);
+void p2p_give_remote_down(struct p2p_remote *r);
+bool p2p_give_is_idle(const struct p2p *p);
+
+/* ---- find.c ---- */
+
+extern const struct cache_finder_ops p2p_finder_ops;
+extern const struct cache_listener_ops p2p_listener_ops;
+
+void p2p_find_init(struct p2p *p);
+void p2p_find_tick(struct p2p *p);
+void p2p_find_stop(struct p2p *p);
+void p2p_find_deinit(struct p2p *p);
+/* Its object record goes to the tracker of its URL. */
+void p2p_find_tell(struct p2p *p, struct cache_object *o);
+/* Whether others may be told of it at all. */
+bool p2p_is_shareable(struct cache_object *o);

@@ -1,0 +1,574 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * find: what the cluster knows of a URL, and what it is told of what this node knows: object
+ * records, chunks that are here as a whole, URLs that have changed.
+ *
+ *   cache lacks a url --> FIND to its tracker --> KNOWN: published here, without a byte
+ *                                             \-> ASK: this node asks the origin for all (a lead);
+ *                                                 its record, or a release, ends that
+ *
+ * The cache tells from any thread; what it tells is queued (heard) and dealt with by the engine.
+ */
+#include "common/log.h"
+#include "p2p/engine.h"
+#include "p2p/tracker_wire.h"
+
+#define FIND_MS     (P2P_FIND_WAIT_MS + 500u)
+#define ANNOUNCE_MS 500u
+#define MAX_HEARD   65536u
+
+enum heard_kind {
+    HEARD_BLOCK,
+    HEARD_LOST,
+    HEARD_PUBLISHED,
+    HEARD_KILLED,
+    HEARD_FIND,
+    HEARD_LANDED
+};
+
+struct heard {
+    struct el_list link;
+    enum heard_kind kind;
+    struct cache_object *object; /* referenced; or NULL */
+    struct cache_object_id id;
+    uint64_t number; /* of the block, or the chunk */
+    struct el_digest digest;
+    bool stored;
+    char *url; /* owned; or NULL */
+    size_t url_n;
+};
+
+struct lead {
+    struct el_list link;
+    size_t url_n;
+    char url[];
+};
+
+struct announce {
+    struct el_list link;
+    struct el_chunk_id chunk;
+    bool is_gone;
+};
+
+/* ---- what may be told ---- */
+
+static bool names(struct el_str list, struct el_str name)
+{
+    struct el_str part;
+
+    while (el_str_split(&list, ',', &part)) {
+        if (el_str_ieq(el_str_trim(part), name))
+            return true;
+    }
+    return false;
+}
+
+bool p2p_is_shareable(struct cache_object *o)
+{
+    struct cache_meta *m = cache_object_meta(o);
+    bool is = cache_object_id(o) != NULL && m->has_strong_validator &&
+              cache_object_length(o) != CACHE_UNKNOWN_LENGTH && cache_object_length(o) > 0 &&
+              !names(m->vary, EL_STR("authorization")) && !names(m->vary, EL_STR("cookie"));
+
+    cache_meta_unref(m);
+    return is;
+}
+
+static void url_key(struct el_str url, uint8_t key[DISC_KEY_BYTES])
+{
+    struct el_digest digest;
+
+    el_sha256_of(url.p, url.n, &digest);
+    memcpy(key, digest.b, DISC_KEY_BYTES);
+}
+
+/* ---- records ---- */
+
+/* Its meta is the caller's to give back. */
+static struct p2p_manifest object_part(struct cache_object *o)
+{
+    return (struct p2p_manifest){ .has_object = true,
+                                  .url = cache_object_url(o),
+                                  .length = cache_object_length(o),
+                                  .meta = cache_object_meta(o) };
+}
+
+void p2p_find_tell(struct p2p *p, struct cache_object *o)
+{
+    struct p2p_manifest m = object_part(o);
+    struct p2p_record record = { 0 };
+    uint8_t key[DISC_KEY_BYTES];
+    struct el_buf bytes, body;
+    struct el_error err;
+
+    el_buf_init(&bytes);
+    el_buf_init(&body);
+    if (p2p_object_add(&bytes, &m, &err) == EL_OK) {
+        record.bytes = el_buf_str(&bytes);
+        record.age_ms = (uint64_t)(m.meta->corrected_age_ms);
+        p2p_record_put(&body, &record);
+        url_key(m.url, key);
+        p2p_call_tell(p, key, P2P_RECORD, &body);
+    }
+    el_buf_deinit(&bytes);
+    el_buf_deinit(&body);
+    cache_meta_unref(m.meta);
+}
+
+/* As if it had been answered now to this node, and been that old. */
+static void date_here(struct p2p *p, struct cache_meta *m, uint64_t age_ms)
+{
+    int64_t now = el_clock_wall_ms(p->clock), said = now - m->response_ms + m->corrected_age_ms;
+
+    m->corrected_age_ms = said > (int64_t)age_ms ? said : (int64_t)age_ms;
+    m->response_ms = now;
+}
+
+static void publish(struct p2p *p, struct el_str url, const struct p2p_record *r)
+{
+    struct p2p_manifest m;
+    struct cache_object *o;
+    struct el_error err;
+
+    if (p2p_object_decode(r->bytes, &m, &err) != EL_OK) {
+        el_log_error(EL_WARN, EV_RECORD_REFUSED, &err);
+        return;
+    }
+    if (el_str_eq(m.url, url) && m.meta->has_strong_validator) {
+        date_here(p, m.meta, r->age_ms);
+        o = cache_object_new(p->cache, url, m.meta, m.length);
+        p->is_echo = true;
+        (void)cache_object_publish(o);
+        p->is_echo = false;
+        cache_object_unref(o);
+    }
+    p2p_manifest_deinit(&m);
+}
+
+/* ---- finding ---- */
+
+struct find {
+    size_t url_n;
+    char url[];
+};
+
+static void lead(struct p2p *p, struct el_str url)
+{
+    struct lead *l = el_alloc(sizeof(*l) + url.n);
+
+    l->url_n = url.n;
+    memcpy(l->url, url.p, url.n);
+    el_list_append(&p->leads, &l->link);
+}
+
+/* True: this node has asked about it for all. */
+static bool lead_ends(struct p2p *p, struct el_str url)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &p->leads) {
+        struct lead *l = EL_ENTRY(it, struct lead, link);
+
+        if (l->url_n == url.n && memcmp(l->url, url.p, url.n) == 0) {
+            el_list_remove(&l->link);
+            free(l);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void on_found(struct p2p *p, void *arg, struct el_str body, enum el_err code)
+{
+    struct find *q = arg;
+    struct el_str url = { q->url, q->url_n };
+    struct p2p_found found;
+    struct el_error err;
+
+    if (code == EL_OK && p2p_found_decode(body, &found, &err) == EL_OK) {
+        if (found.kind == P2P_FOUND_ASK)
+            lead(p, url);
+        for (size_t i = found.n; i > 0; i--) /* the newest last, so that it is found first */
+            publish(p, url, &found.records[i - 1]);
+        el_counter_add(found.kind == P2P_FOUND_ASK ? p->count.finds_asked : p->count.finds_known,
+                       1);
+    }
+    (void)cache_found(p->cache, url);
+    free(q);
+}
+
+static void find_url(struct p2p *p, struct el_str url)
+{
+    struct find *q = el_alloc(sizeof(*q) + url.n);
+    uint8_t key[DISC_KEY_BYTES];
+    struct el_buf body;
+
+    q->url_n = url.n;
+    memcpy(q->url, url.p, url.n);
+    url_key(url, key);
+    el_buf_init(&body);
+    p2p_find_put(&body, url, UINT64_MAX);
+    p2p_call_ask(p, key, P2P_FIND, &body, FIND_MS, on_found, q);
+}
+
+static void landed(struct p2p *p, struct el_str url, bool stored)
+{
+    uint8_t key[DISC_KEY_BYTES];
+    struct el_buf body;
+
+    if (!lead_ends(p, url) || stored)
+        return;
+    url_key(url, key);
+    el_buf_init(&body);
+    p2p_release_put(&body, url, P2P_RELEASE_ALONE);
+    p2p_call_tell(p, key, P2P_RELEASE, &body);
+}
+
+/* Nobody is to believe what was known of the URL, unless another version has taken its place. */
+static void killed(struct p2p *p, struct cache_object *o)
+{
+    struct cache_object *others[CACHE_MAX_VARIANTS];
+    size_t n = cache_lookup(p->cache, cache_object_url(o), others);
+    uint8_t key[DISC_KEY_BYTES];
+    struct el_buf body;
+
+    for (size_t i = 0; i < n; i++)
+        cache_object_unref(others[i]);
+    if (n > 0 || !p2p_is_shareable(o))
+        return;
+    url_key(cache_object_url(o), key);
+    el_buf_init(&body);
+    p2p_forget_put(&body, cache_object_url(o));
+    p2p_call_tell(p, key, P2P_FORGET, &body);
+}
+
+/* ---- chunks ---- */
+
+static void announce(struct p2p *p, const struct el_chunk_id *chunk, bool is_gone)
+{
+    struct announce *a = el_new(struct announce);
+
+    a->chunk = *chunk;
+    a->is_gone = is_gone;
+    el_list_append(&p->announces, &a->link);
+}
+
+static void say_chunk(struct p2p *p, const struct announce *a)
+{
+    struct disc_chunks c = { .group = a->chunk.index / P2P_GROUP_CHUNKS,
+                             .bitmap = (uint64_t)1 << a->chunk.index % P2P_GROUP_CHUNKS };
+    struct p2p_group group = { .number = c.group };
+    uint8_t key[DISC_KEY_BYTES];
+    struct el_buf body, frames;
+    uint64_t node;
+
+    memcpy(c.version, a->chunk.object, sizeof(c.version));
+    memcpy(group.version, a->chunk.object, sizeof(group.version));
+    p2p_group_key(&group, key);
+    node = p2p_owner(p, key, 0);
+    if (node == 0)
+        return;
+    if (node == p->self) {
+        if (a->is_gone)
+            p2p_tracker_remove(p->tracker, p2p_now(p), node, &c, 1);
+        else
+            p2p_tracker_announce(p->tracker, p2p_now(p), node, &c, 1);
+        return;
+    }
+    el_buf_init(&body);
+    disc_chunks_put(&body, a->is_gone ? DISC_CHUNK_REMOVE : DISC_CHUNK_ANNOUNCE, &c, 1);
+    el_buf_init(&frames);
+    p2p_envelope_add(&frames, p2p_node_version(p, node), P2P_GOSSIP, 0,
+                     &(struct p2p_envelope){ P2P_STATEMENT, el_buf_str(&body) });
+    (void)p2p_node_send(p, node, &frames); /* it is announced again */
+    el_buf_deinit(&body);
+}
+
+static bool is_whole(struct cache_object *o, uint64_t chunk)
+{
+    uint64_t length = cache_object_length(o), bits[1] = { 0 };
+    uint64_t blocks = (length + CACHE_BLOCK_BYTES - 1) / CACHE_BLOCK_BYTES;
+    uint64_t first = chunk * CACHE_CHUNK_BLOCKS;
+    size_t n = (size_t)el_min_u64(blocks - first, CACHE_CHUNK_BLOCKS);
+
+    cache_object_map(o, first, n, bits);
+    return bits[0] == ((uint64_t)1 << n) - 1;
+}
+
+static void block(struct p2p *p, const struct heard *h)
+{
+    struct el_chunk_id chunk = { .index = (uint32_t)(h->number / CACHE_CHUNK_BLOCKS) };
+    unsigned number = (unsigned)(h->number % CACHE_CHUNK_BLOCKS);
+    struct p2p_manifest m;
+    struct el_error err;
+    struct p2p_fetch *f;
+    enum el_err rc = EL_OK;
+
+    if (!p2p_is_shareable(h->object))
+        return;
+    memcpy(chunk.object, h->id.v, sizeof(chunk.object));
+    if ((p2p_vouch_known(p->vouch, &chunk) >> number & 1) == 0) {
+        m = object_part(h->object);
+        rc = p2p_vouch_sign(p->vouch, &m, &chunk, number, &h->digest, &err);
+        cache_meta_unref(m.meta);
+    }
+    if (rc == EL_EHASH) {
+        el_log_error(EL_WARN, EV_CHUNK_DISTRUSTED, &err);
+        f = p2p_fetch_find(p, chunk.object);
+        if (f != NULL)
+            p2p_swarm_distrust_chunk(f->download, p2p_now(p), chunk.index);
+    }
+    p2p_fetch_block(p, &chunk, h->number);
+    p2p_give_block(p, h->object, &chunk);
+    if (is_whole(h->object, chunk.index))
+        announce(p, &chunk, false);
+}
+
+static bool is_anything_left(struct p2p *p, const struct heard *h)
+{
+    struct cache_object *o = cache_find_version(p->cache, &h->id);
+    uint64_t bits[1] = { 0 };
+
+    if (o != NULL)
+        cache_object_map(o, h->number * CACHE_CHUNK_BLOCKS, CACHE_CHUNK_BLOCKS, bits);
+    cache_object_unref(o);
+    return bits[0] != 0;
+}
+
+static void lost(struct p2p *p, const struct heard *h)
+{
+    struct el_chunk_id chunk = { .index = (uint32_t)h->number };
+    struct p2p_fetch *f;
+
+    memcpy(chunk.object, h->id.v, sizeof(chunk.object));
+    f = p2p_fetch_find(p, chunk.object);
+    if (f != NULL)
+        p2p_fetch_lost(f, chunk.index);
+    announce(p, &chunk, true);
+    if (!is_anything_left(p, h))
+        p2p_vouch_forget(p->vouch, &chunk);
+}
+
+/* ---- what the cache tells ---- */
+
+static void heed(struct p2p *p, const struct heard *h)
+{
+    struct el_str url = { h->url, h->url_n };
+
+    switch (h->kind) {
+    case HEARD_BLOCK:
+        block(p, h);
+        break;
+    case HEARD_LOST:
+        lost(p, h);
+        break;
+    case HEARD_PUBLISHED:
+        if (p2p_is_shareable(h->object))
+            p2p_fetch_adopt(p, h->object);
+        break;
+    case HEARD_KILLED:
+        killed(p, h->object);
+        break;
+    case HEARD_FIND:
+        find_url(p, url);
+        break;
+    case HEARD_LANDED:
+        landed(p, url, h->stored);
+        break;
+    }
+}
+
+static void heard_free(struct heard *h)
+{
+    cache_object_unref(h->object);
+    free(h->url);
+    free(h);
+}
+
+static void on_heard(struct el_msg *m)
+{
+    struct p2p *p = EL_ENTRY(m, struct p2p, heard_msg);
+    struct el_list some, *l;
+
+    EL_ASSERT(pthread_mutex_lock(&p->heard_mtx) == 0);
+    el_list_move(&some, &p->heard);
+    p->n_heard = 0;
+    EL_ASSERT(pthread_mutex_unlock(&p->heard_mtx) == 0);
+    while ((l = el_list_pop(&some)) != NULL) {
+        struct heard *h = EL_ENTRY(l, struct heard, link);
+
+        heed(p, h);
+        heard_free(h);
+    }
+    p2p_pump(p);
+}
+
+/* Takes h. False: too much is waiting, and h is gone. */
+static bool tell(struct p2p *p, struct heard *h)
+{
+    bool fits;
+
+    EL_ASSERT(pthread_mutex_lock(&p->heard_mtx) == 0);
+    fits = atomic_load(&p->is_running) && p->n_heard < MAX_HEARD;
+    if (fits) {
+        p->n_heard++;
+        el_list_append(&p->heard, &h->link);
+        el_msgq_post(p->queue, &p->heard_msg);
+    }
+    EL_ASSERT(pthread_mutex_unlock(&p->heard_mtx) == 0);
+    if (!fits)
+        heard_free(h);
+    return fits;
+}
+
+static struct heard *heard_new(enum heard_kind kind, struct cache_object *o)
+{
+    struct heard *h = el_new(struct heard);
+    const struct cache_object_id *id = o != NULL ? cache_object_id(o) : NULL;
+
+    h->kind = kind;
+    h->object = o != NULL ? cache_object_ref(o) : NULL;
+    if (id != NULL)
+        h->id = *id;
+    return h;
+}
+
+static struct heard *heard_of_url(enum heard_kind kind, struct el_str url)
+{
+    struct heard *h = heard_new(kind, NULL);
+
+    h->url = el_strndup(url.p, url.n);
+    h->url_n = url.n;
+    return h;
+}
+
+/* On the engine's thread, what another node has said comes back like that. */
+static bool is_echo(struct p2p *p)
+{
+    return pthread_equal(pthread_self(), p->thread) && p->is_echo;
+}
+
+static struct p2p *of_listener(struct cache_listener *l)
+{
+    return EL_ENTRY(l, struct p2p, listener);
+}
+
+static void told_block(struct cache_listener *l, struct cache_object *o, uint64_t number,
+                       const struct el_digest *digest)
+{
+    struct heard *h = heard_new(HEARD_BLOCK, o);
+
+    h->number = number;
+    h->digest = *digest;
+    (void)tell(of_listener(l), h);
+}
+
+static void told_lost(struct cache_listener *l, const struct cache_object_id *id, uint64_t chunk)
+{
+    struct heard *h = heard_new(HEARD_LOST, NULL);
+
+    h->id = *id;
+    h->number = chunk;
+    (void)tell(of_listener(l), h);
+}
+
+static void told_published(struct cache_listener *l, struct cache_object *o)
+{
+    if (!is_echo(of_listener(l)))
+        (void)tell(of_listener(l), heard_new(HEARD_PUBLISHED, o));
+}
+
+static void told_killed(struct cache_listener *l, struct cache_object *o)
+{
+    if (!is_echo(of_listener(l)))
+        (void)tell(of_listener(l), heard_new(HEARD_KILLED, o));
+}
+
+const struct cache_listener_ops p2p_listener_ops = {
+    .block = told_block,
+    .lost = told_lost,
+    .published = told_published,
+    .killed = told_killed,
+};
+
+static struct p2p *of_finder(struct cache_finder *f)
+{
+    return EL_ENTRY(f, struct p2p, finder);
+}
+
+static bool may_know(struct cache_finder *finder, struct el_str url)
+{
+    struct p2p *p = of_finder(finder);
+
+    return atomic_load(&p->n_live) > 1 && url.n <= P2P_MAX_URL &&
+           tell(p, heard_of_url(HEARD_FIND, url));
+}
+
+static void told_landed(struct cache_finder *finder, struct el_str url, bool stored)
+{
+    struct p2p *p = of_finder(finder);
+
+    struct heard *h;
+
+    if (atomic_load(&p->n_live) <= 1)
+        return;
+    h = heard_of_url(HEARD_LANDED, url);
+    h->stored = stored;
+    (void)tell(p, h);
+}
+
+const struct cache_finder_ops p2p_finder_ops = { .find = may_know, .landed = told_landed };
+
+/* ---- life ---- */
+
+void p2p_find_init(struct p2p *p)
+{
+    el_list_init(&p->leads);
+    el_list_init(&p->announces);
+    el_list_init(&p->heard);
+    el_msg_init(&p->heard_msg, on_heard);
+    EL_ASSERT(pthread_mutex_init(&p->heard_mtx, NULL) == 0);
+}
+
+void p2p_find_tick(struct p2p *p)
+{
+    struct el_list *l;
+
+    if (p2p_now(p) < p->announce_due_ms)
+        return;
+    p->announce_due_ms = p2p_now(p) + ANNOUNCE_MS;
+    while ((l = el_list_pop(&p->announces)) != NULL) {
+        struct announce *a = EL_ENTRY(l, struct announce, link);
+
+        say_chunk(p, a);
+        free(a);
+    }
+}
+
+/* Who waits for an answer goes to the origin. Nothing is told any more: is_running is not set. */
+void p2p_find_stop(struct p2p *p)
+{
+    struct el_list *l;
+
+    EL_ASSERT(pthread_mutex_lock(&p->heard_mtx) == 0);
+    EL_ASSERT(pthread_mutex_unlock(&p->heard_mtx) == 0);
+    el_msgq_cancel(p->queue, &p->heard_msg);
+    while ((l = el_list_pop(&p->heard)) != NULL) {
+        struct heard *h = EL_ENTRY(l, struct heard, link);
+
+        if (h->kind == HEARD_FIND)
+            (void)cache_found(p->cache, (struct el_str){ h->url, h->url_n });
+        heard_free(h);
+    }
+}
+
+void p2p_find_deinit(struct p2p *p)
+{
+    struct el_list *l;
+
+    while ((l = el_list_pop(&p->leads)) != NULL)
+        free(EL_ENTRY(l, struct lead, link));
+    while ((l = el_list_pop(&p->announces)) != NULL)
+        free(EL_ENTRY(l, struct announce, link));
+    EL_ASSERT(pthread_mutex_destroy(&p->heard_mtx) == 0);
+}

@@ -1,0 +1,548 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * give: blocks that go out. Given are whole blocks whose hash somebody has signed, from memory or
+ * from disk, also of an object that is still being fetched. Before a block goes the manifest that
+ * has its hash, unless that link has had it. Which block goes next is upload.h's to say.
+ *
+ *   Request --> [asked: upload core] --> reader of the cache --> link --> sent
+ *           \-> [follows: a Have at each change]
+ */
+#include "common/log.h"
+#include "p2p/engine.h"
+
+#define GIVE_MAGIC 0x47495645u
+#define LOAD_MAGIC 0x4c4f4144u
+
+/* What a link was told of a chunk. */
+struct p2p_told_of {
+    struct p2p_told_of *next; /* in its bucket */
+    struct el_list link;      /* in its remote */
+    struct p2p_remote *remote;
+    struct el_chunk_id chunk;
+    uint32_t hashes; /* blocks whose manifest it has had */
+    uint32_t have;   /* as the last Have said */
+    bool follows;
+};
+
+/* A block on its way out. */
+struct give {
+    uint32_t magic;
+    struct el_list link; /* in its remote's gives */
+    struct p2p_remote *remote;
+    struct p2p_send send;
+    struct cache_reader reader;
+    struct p2p_out_block out;
+    bool is_with_link;
+    bool again; /* its receiver has it already, and has asked once more */
+};
+
+/* A Request about a version that only the disk has. */
+struct load {
+    uint32_t magic;
+    struct el_list link;
+    struct p2p_remote *remote;
+    struct el_chunk_id chunk;
+    struct p2p_request request;
+    struct cache_waiter waiter;
+};
+
+/* ---- what links were told ---- */
+
+static struct p2p_told_of **bucket_of(struct p2p *p, const struct el_chunk_id *id)
+{
+    uint32_t h;
+
+    memcpy(&h, id->object, sizeof(h));
+    return &p->told[(h ^ id->index * 0x9e3779b1u) % P2P_TOLD_TABLE];
+}
+
+static struct p2p_told_of *told_find(struct p2p_remote *r, const struct el_chunk_id *id)
+{
+    struct p2p_told_of *t = *bucket_of(r->p, id);
+
+    while (t != NULL && (t->remote != r || !el_chunk_id_eq(&t->chunk, id)))
+        t = t->next;
+    return t;
+}
+
+static struct p2p_told_of *told_get(struct p2p_remote *r, const struct el_chunk_id *id)
+{
+    struct p2p_told_of *t = told_find(r, id), **bucket = bucket_of(r->p, id);
+
+    if (t != NULL)
+        return t;
+    t = el_new(struct p2p_told_of);
+    t->remote = r;
+    t->chunk = *id;
+    t->next = *bucket;
+    *bucket = t;
+    el_list_append(&r->told, &t->link);
+    return t;
+}
+
+static void told_free(struct p2p_told_of *t)
+{
+    struct p2p_told_of **at = bucket_of(t->remote->p, &t->chunk);
+
+    while (*at != t)
+        at = &(*at)->next;
+    *at = t->next;
+    el_list_remove(&t->link);
+    free(t);
+}
+
+/* ---- what there is ---- */
+
+static void version_of(const struct el_chunk_id *chunk, struct cache_object_id *ret)
+{
+    memcpy(ret->v, chunk->object, sizeof(ret->v));
+}
+
+static uint32_t chunk_blocks(struct cache_object *o, const struct el_chunk_id *chunk)
+{
+    uint64_t blocks = (cache_object_length(o) + CACHE_BLOCK_BYTES - 1) / CACHE_BLOCK_BYTES;
+    uint64_t first = (uint64_t)chunk->index * CACHE_CHUNK_BLOCKS;
+
+    return first >= blocks ? 0 : (uint32_t)el_min_u64(blocks - first, CACHE_CHUNK_BLOCKS);
+}
+
+/* What of the chunk is here and may be given. */
+static uint32_t given(struct p2p *p, struct cache_object *o, const struct el_chunk_id *chunk)
+{
+    uint64_t bits[1] = { 0 };
+    uint32_t n = chunk_blocks(o, chunk);
+
+    if (n == 0)
+        return 0;
+    cache_object_map(o, (uint64_t)chunk->index * CACHE_CHUNK_BLOCKS, n, bits);
+    return (uint32_t)bits[0] & p2p_vouch_known(p->vouch, chunk);
+}
+
+/* ---- Have ---- */
+
+static void say_have(struct p2p_told_of *t, uint32_t blocks, uint32_t bitmap)
+{
+    uint32_t all = ((uint32_t)1 << blocks) - 1;
+    const struct p2p_have have = { .blocks = blocks,
+                                   .bitmap = bitmap,
+                                   .is_filling = bitmap != all };
+    struct el_buf frames;
+
+    t->have = bitmap;
+    el_buf_init(&frames);
+    p2p_have_add(&frames, p2p_remote_version(t->remote), &t->chunk, &have);
+    p2p_remote_send(t->remote, &frames);
+}
+
+void p2p_give_block(struct p2p *p, struct cache_object *o, const struct el_chunk_id *chunk)
+{
+    uint32_t bitmap = given(p, o, chunk), blocks = chunk_blocks(o, chunk);
+    struct p2p_told_of *next;
+
+    for (struct p2p_told_of *t = *bucket_of(p, chunk); t != NULL; t = next) {
+        next = t->next;
+        if (t->follows && t->have != bitmap && el_chunk_id_eq(&t->chunk, chunk))
+            say_have(t, blocks, bitmap);
+    }
+}
+
+/* ---- refusals ---- */
+
+static void refuse(struct p2p_remote *r, const struct el_chunk_id *chunk, struct p2p_blocks blocks,
+                   enum el_err code, uint32_t retry_ms)
+{
+    const struct p2p_refusal refusal = { .blocks = blocks,
+                                         .code = code,
+                                         .retry_after_ms = retry_ms };
+    struct el_buf frames;
+
+    el_buf_init(&frames);
+    p2p_error_add(&frames, p2p_remote_version(r), chunk, 0, &refusal);
+    p2p_remote_send(r, &frames);
+}
+
+static void malformed(struct p2p_remote *r, const struct el_error *err)
+{
+    el_log_error(EL_WARN, EV_PEER_MALFORMED, err);
+    p2p_link_close(r->link, err);
+}
+
+/* ---- one block ---- */
+
+static struct give *give_find(struct p2p_remote *r, const struct el_chunk_id *chunk, uint32_t block)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &r->gives) {
+        struct give *g = EL_ENTRY(it, struct give, link);
+
+        if (g->send.block == block && el_chunk_id_eq(&g->send.chunk, chunk))
+            return g;
+    }
+    return NULL;
+}
+
+static void give_over(struct give *g)
+{
+    struct p2p *p = g->remote->p;
+
+    cache_reader_close(&g->reader);
+    el_list_remove(&g->link);
+    p->n_gives--;
+    g->magic = 0;
+    free(g);
+}
+
+static void give_up(struct give *g, enum el_err code)
+{
+    struct p2p *p = g->remote->p;
+
+    refuse(g->remote, &g->send.chunk, (struct p2p_blocks){ g->send.block, 1 }, code, 0);
+    p2p_upload_sent(p->upload, p2p_now(p), &g->send);
+    give_over(g);
+}
+
+static void on_sent(struct p2p_out_block *b)
+{
+    struct give *g = EL_ENTRY(b, struct give, out);
+    struct p2p *p = g->remote->p;
+
+    EL_ASSERT(g->magic == GIVE_MAGIC);
+    if (b->result == EL_OK) {
+        el_counter_add(p->count.blocks_out, 1);
+        el_counter_add(p->count.bytes_out, b->n);
+    }
+    cache_reader_advance(&g->reader, 0);
+    p2p_upload_sent(p->upload, p2p_now(p), &g->send);
+    if (g->again)
+        (void)p2p_upload_ask(p->upload, p2p_now(p), g->send.node, &g->send.chunk, g->send.block);
+    give_over(g);
+    p2p_pump(p);
+}
+
+static uint64_t age_of(struct p2p *p, struct cache_object *o)
+{
+    struct cache_meta *m = cache_object_meta(o);
+    int64_t age = el_clock_wall_ms(p->clock) - m->response_ms + m->corrected_age_ms;
+
+    cache_meta_unref(m);
+    return age > 0 ? (uint64_t)age : 0;
+}
+
+/* The manifest with its hash first. False: nobody has signed it. */
+static bool tell_hash(struct give *g)
+{
+    struct p2p_remote *r = g->remote;
+    struct p2p_told_of *t = told_get(r, &g->send.chunk);
+    struct el_buf frames;
+    uint32_t hashes;
+
+    if ((t->hashes >> g->send.block & 1) != 0)
+        return true;
+    el_buf_init(&frames);
+    hashes = p2p_vouch_tell(r->p->vouch, &g->send.chunk, g->send.block,
+                            age_of(r->p, g->reader.object), p2p_remote_version(r), &frames);
+    t->hashes |= hashes;
+    p2p_remote_send(r, &frames);
+    el_buf_deinit(&frames);
+    return hashes != 0;
+}
+
+static void send_span(struct give *g, const struct cache_span *span)
+{
+    struct el_digest signed_as;
+    uint32_t blocks = chunk_blocks(g->reader.object, &g->send.chunk);
+
+    if (span->digest == NULL ||
+        !p2p_vouch_hash(g->remote->p->vouch, &g->send.chunk, g->send.block, &signed_as) ||
+        memcmp(&signed_as, span->digest, sizeof(signed_as)) != 0 || !tell_hash(g)) {
+        cache_reader_advance(&g->reader, 0);
+        give_up(g, EL_ENOTCACHED);
+        return;
+    }
+    g->out = (struct p2p_out_block){
+        .chunk = g->send.chunk,
+        .number = g->send.block,
+        .flags = g->send.block + 1 == blocks ? P2P_LAST : 0,
+        .hash = signed_as,
+        .mem = span->mem,
+        .n = (uint32_t)span->n,
+        .fd = span->fd,
+        .offset = span->offset,
+        .on_sent = on_sent,
+    };
+    g->is_with_link = p2p_link_send_block(g->remote->link, &g->out);
+    if (!g->is_with_link) {
+        cache_reader_advance(&g->reader, 0);
+        give_up(g, EL_EOVERLOAD);
+    }
+}
+
+static void go_on(struct give *g)
+{
+    struct cache_span span;
+
+    switch (cache_reader_next(&g->reader, CACHE_BLOCK_BYTES, &span)) {
+    case CACHE_READ_DATA:
+        send_span(g, &span);
+        break;
+    case CACHE_READ_WAIT:
+        break;
+    case CACHE_READ_END:
+    case CACHE_READ_ERROR:
+        give_up(g, EL_ENOTCACHED);
+        break;
+    }
+}
+
+static void on_readable(struct el_msg *m)
+{
+    struct give *g = EL_ENTRY(m, struct give, reader.msg);
+    struct p2p *p = g->remote->p;
+
+    EL_ASSERT(g->magic == GIVE_MAGIC);
+    go_on(g);
+    p2p_pump(p);
+}
+
+static void give_begin(struct p2p *p, const struct p2p_send *s)
+{
+    struct p2p_node *n = p2p_node_find(p, s->node);
+    struct cache_object_id id;
+    struct cache_object *o;
+    struct give *g;
+    uint64_t first = ((uint64_t)s->chunk.index * CACHE_CHUNK_BLOCKS + s->block) * CACHE_BLOCK_BYTES;
+
+    EL_ASSERT(n != NULL && n->served != NULL);
+    version_of(&s->chunk, &id);
+    o = cache_find_version(p->cache, &id);
+    if (o == NULL) {
+        refuse(n->served, &s->chunk, (struct p2p_blocks){ s->block, 1 }, EL_ENOTCACHED, 0);
+        p2p_upload_sent(p->upload, p2p_now(p), s);
+        return;
+    }
+    g = el_new(struct give);
+    g->magic = GIVE_MAGIC;
+    g->remote = n->served;
+    g->send = *s;
+    g->reader.queue = p->queue;
+    g->reader.wants_whole = true;
+    el_msg_init(&g->reader.msg, on_readable);
+    el_list_append(&n->served->gives, &g->link);
+    p->n_gives++;
+    cache_reader_open(&g->reader, o, NULL, first,
+                      el_min_u64(first + CACHE_BLOCK_BYTES, cache_object_length(o)));
+    cache_object_unref(o);
+    go_on(g);
+}
+
+void p2p_give_pump(struct p2p *p)
+{
+    struct p2p_send s;
+
+    while (p2p_upload_next(p->upload, p2p_now(p), &s))
+        give_begin(p, &s);
+}
+
+/* ---- requests ---- */
+
+/* The receiver may know before we do that all of a block has been sent. */
+static void ask_again(struct p2p_remote *r, const struct el_chunk_id *chunk, uint32_t block)
+{
+    struct give *g = give_find(r, chunk, block);
+    struct el_error err;
+
+    if (g != NULL) {
+        g->again = true;
+        return;
+    }
+    el_fail(&err, EL_EPROTO, 0, "a block was asked for twice");
+    malformed(r, &err);
+}
+
+static void ask_block(struct p2p_remote *r, const struct el_chunk_id *chunk, uint32_t block,
+                      uint32_t present)
+{
+    struct p2p *p = r->p;
+    const struct p2p_blocks one = { block, 1 };
+    enum el_err rc;
+
+    if ((present >> block & 1) == 0) {
+        refuse(r, chunk, one, EL_ENOTCACHED, 0);
+        return;
+    }
+    rc = p2p_upload_ask(p->upload, p2p_now(p), r->node->hash, chunk, block);
+    if (rc == EL_EOVERLOAD)
+        refuse(r, chunk, one, EL_EOVERLOAD, 100);
+    else if (rc != EL_OK)
+        ask_again(r, chunk, block);
+}
+
+static void serve(struct p2p_remote *r, struct cache_object *o, const struct el_chunk_id *chunk,
+                  const struct p2p_request *request)
+{
+    uint32_t present = given(r->p, o, chunk), blocks = chunk_blocks(o, chunk);
+    struct p2p_told_of *t;
+
+    if (blocks == 0) {
+        refuse(r, chunk, (struct p2p_blocks){ 0, 0 }, EL_ENOTCACHED, 0);
+        return;
+    }
+    r->node->served = r;
+    if ((request->flags & P2P_WANT_HAVE) != 0) {
+        t = told_get(r, chunk);
+        t->follows = true;
+        say_have(t, blocks, present);
+    }
+    for (uint32_t i = 0; i < request->blocks.count; i++)
+        ask_block(r, chunk, request->blocks.first + i, present);
+}
+
+/* Of a version that this node does not have yet, but may: it is told when it has. */
+static void not_here(struct p2p_remote *r, const struct el_chunk_id *chunk,
+                     const struct p2p_request *request)
+{
+    if ((request->flags & P2P_WANT_HAVE) != 0)
+        told_get(r, chunk)->follows = true;
+    if (request->blocks.count > 0)
+        refuse(r, chunk, request->blocks, EL_ENOTCACHED, 0);
+}
+
+static void try_again(struct p2p_remote *r, const struct el_chunk_id *chunk,
+                      const struct p2p_request *request)
+{
+    struct cache_object_id id;
+    struct cache_object *o;
+
+    version_of(chunk, &id);
+    o = cache_find_version(r->p->cache, &id);
+    if (o != NULL)
+        serve(r, o, chunk, request);
+    else
+        not_here(r, chunk, request);
+    cache_object_unref(o);
+}
+
+static void on_loaded(struct el_msg *m)
+{
+    struct load *l = EL_ENTRY(m, struct load, waiter.msg);
+    struct p2p *p = l->remote->p;
+
+    EL_ASSERT(l->magic == LOAD_MAGIC);
+    el_list_remove(&l->link);
+    try_again(l->remote, &l->chunk, &l->request);
+    l->magic = 0;
+    free(l);
+    p2p_pump(p);
+}
+
+/* False: the disk does not have it either. */
+static bool load(struct p2p_remote *r, const struct el_chunk_id *chunk,
+                 const struct p2p_request *request)
+{
+    struct load *l = el_new(struct load);
+    struct cache_object_id id;
+
+    version_of(chunk, &id);
+    l->magic = LOAD_MAGIC;
+    l->remote = r;
+    l->chunk = *chunk;
+    l->request = *request;
+    l->waiter.queue = r->p->queue;
+    el_msg_init(&l->waiter.msg, on_loaded);
+    if (!cache_load_version(r->p->cache, &id, &l->waiter)) {
+        free(l);
+        return false;
+    }
+    el_list_append(&r->loads, &l->link);
+    return true;
+}
+
+void p2p_give_request(struct p2p_remote *r, const struct p2p_frame *f)
+{
+    struct cache_object_id id;
+    struct p2p_request request;
+    struct cache_object *o;
+    struct el_error err;
+
+    if (p2p_request_decode(f, &request, &err) != EL_OK) {
+        malformed(r, &err);
+        return;
+    }
+    version_of(&f->chunk, &id);
+    o = cache_find_version(r->p->cache, &id);
+    if (o != NULL)
+        serve(r, o, &f->chunk, &request);
+    else if (!load(r, &f->chunk, &request))
+        not_here(r, &f->chunk, &request);
+    cache_object_unref(o);
+}
+
+/* Of what the link has, what is not begun does not go: the Ack would overtake it. */
+static void recall(struct p2p_remote *r, const struct el_chunk_id *chunk, struct p2p_blocks blocks)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &r->gives) {
+        struct give *g = EL_ENTRY(it, struct give, link);
+        bool is_named = blocks.count == 0 || (g->send.block >= blocks.first &&
+                                              g->send.block < blocks.first + blocks.count);
+
+        if (!is_named || !el_chunk_id_eq(&g->send.chunk, chunk))
+            continue;
+        g->again = false;
+        if (g->is_with_link) {
+            p2p_link_cancel_block(r->link, &g->out);
+        } else {
+            p2p_upload_sent(r->p->upload, p2p_now(r->p), &g->send);
+            give_over(g);
+        }
+    }
+}
+
+void p2p_give_cancel(struct p2p_remote *r, const struct p2p_frame *f)
+{
+    struct p2p_told_of *t = told_find(r, &f->chunk);
+    struct p2p_blocks blocks;
+    struct el_buf frames;
+    struct el_error err;
+
+    if (p2p_cancel_decode(f, &blocks, &err) != EL_OK) {
+        malformed(r, &err);
+        return;
+    }
+    p2p_upload_cancel(r->p->upload, r->node->hash, &f->chunk, blocks);
+    recall(r, &f->chunk, blocks);
+    if (blocks.count == 0 && t != NULL)
+        t->follows = false;
+    el_buf_init(&frames);
+    p2p_ack_add(&frames, f);
+    p2p_remote_send(r, &frames);
+}
+
+/* ---- the end of a link ---- */
+
+void p2p_give_remote_down(struct p2p_remote *r)
+{
+    struct p2p *p = r->p;
+    struct el_list *l;
+
+    while (!el_list_empty(&r->told))
+        told_free(EL_ENTRY(r->told.next, struct p2p_told_of, link));
+    while ((l = el_list_pop(&r->loads)) != NULL) {
+        struct load *load = EL_ENTRY(l, struct load, link);
+
+        cache_flight_leave(p->cache, &load->waiter);
+        free(load);
+    }
+    /* Blocks that the link had have come back; these wait for the cache. */
+    while (!el_list_empty(&r->gives))
+        give_over(EL_ENTRY(r->gives.next, struct give, link));
+    if (r->node->served == r)
+        p2p_upload_peer_down(p->upload, r->node->hash);
+}
+
+bool p2p_give_is_idle(const struct p2p *p)
+{
+    return p->n_gives == 0;
+}

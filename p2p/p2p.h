@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * p2p: this node among the others: it knows who they are, takes blocks from them, gives them its
+ * own, and keeps its part of what the cluster knows about who has what (the tracker's role).
+ *
+ *   cache ---- missing bytes (source) ---> p2p ---- what no peer has ---> origin (another source)
+ *         ---- a url nobody here knows (finder) --->
+ *         ---- a block is whole (listener) --->
+ *
+ * One thread, the *engine*, decides everything and owns everything here; net threads (net.h) move
+ * bytes. What decides is pure: discovery/members.h, tracker.h, swarm.h, upload.h.
+ *
+ * A cluster of one, or a node whose peers are all gone, costs nothing: what is asked of it goes to
+ * the origin at once.
+ */
+#pragma once
+
+#include "cache/cache.h"
+#include "common/json.h"
+
+struct p2p;
+
+/* Strings are borrowed until p2p_run() returns. */
+struct p2p_conf {
+    const char *state_dir;
+    const char *name, *cluster, *zone;
+    const char *bind_address;        /* numeric */
+    const char *advertise_address;   /* numeric; "": found out */
+    uint16_t port;                   /* 0: any free one */
+    struct el_str secret;            /* of the cluster; empty: links are plain */
+    const char *mode, *seeds, *file; /* disc_sources of discovery.h */
+    unsigned max_peers, k;
+    uint64_t upload_bps, download_bps; /* bytes a second; 0: no limit */
+    size_t max_chunks;                 /* of so many the hashes are kept */
+    struct cache_source *origin;       /* borrowed until p2p_free() */
+    struct el_clock *clock;            /* the same */
+    struct el_metrics *metrics;        /* the same */
+};
+
+/*
+ * Its source, listener and finder are there at once; nothing happens before p2p_run().
+ * EL_ECONF: a key, a name or a seed is not as it has to be.
+ */
+enum el_err p2p_new(const struct p2p_conf *conf, struct p2p **ret_p, struct el_error *err);
+/* For cache_conf; valid until p2p_free(). */
+struct cache_source *p2p_source(struct p2p *p);
+struct cache_listener *p2p_listener(struct p2p *p);
+struct cache_finder *p2p_finder(struct p2p *p);
+/*
+ * From now on it works for this cache, borrowed until p2p_stop() returns. http_port: of the node
+ * API, for others to know. After an error p2p_stop() and p2p_free() all the same.
+ */
+enum el_err p2p_run(struct p2p *p, struct cache *cache, uint16_t http_port, struct el_error *err);
+/*
+ * Says good-bye to the others, ends every transfer and every fill (EL_ESHUTDOWN), and waits for it.
+ * Before the cache and the origin's source go. Fills that come later go to the origin.
+ */
+void p2p_stop(struct p2p *p);
+void p2p_free(struct p2p *p); /* stopped; after cache_close(); NULL is fine */
+
+uint16_t p2p_port(const struct p2p *p);
+void p2p_set_rates(struct p2p *p, uint64_t upload_bps, uint64_t download_bps);
+/* How many members live, this one included. Thread: any. */
+size_t p2p_cluster_size(struct p2p *p);
+/* Adds mode, node_id, peers and p2p to the object of the status. Thread: any. */
+void p2p_status(struct p2p *p, json_t *status);

@@ -1,0 +1,667 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * peers: who is there. Membership decides whom this node talks to of its own accord; links bring
+ * what is said to whom it concerns. A node may have several links with us (both have connected at
+ * once, say): it is asked over one of them as long as that is up, and answered over the one by
+ * which it has asked.
+ */
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <stdio.h>
+
+#include "common/log.h"
+#include "p2p/engine.h"
+#include "p2p/tracker_wire.h"
+
+#define SEEDS_MS    2000u
+#define MAX_WAITING (256u * 1024u) /* bytes for somebody who is being connected to */
+#define MAX_ADDRESS 300u
+
+/* ---- nodes ---- */
+
+static struct p2p_node **slot_of(struct p2p *p, uint64_t hash)
+{
+    struct p2p_node **at = &p->nodes[hash % P2P_TABLE];
+
+    while (*at != NULL && (*at)->hash != hash)
+        at = &(*at)->next;
+    return at;
+}
+
+struct p2p_node *p2p_node_find(struct p2p *p, uint64_t hash)
+{
+    return *slot_of(p, hash);
+}
+
+static struct p2p_node *node_get(struct p2p *p, uint64_t hash)
+{
+    struct p2p_node **at = slot_of(p, hash);
+
+    if (*at == NULL) {
+        *at = el_new(struct p2p_node);
+        (*at)->hash = hash;
+        el_list_init(&(*at)->remotes);
+        el_buf_init(&(*at)->waiting);
+    }
+    return *at;
+}
+
+/* Nothing speaks of it any more. */
+static void node_let_go(struct p2p *p, struct p2p_node *n)
+{
+    struct p2p_node **at = slot_of(p, n->hash);
+
+    if (!el_list_empty(&n->remotes) || n->connecting != NULL)
+        return;
+    *at = n->next;
+    el_buf_deinit(&n->waiting);
+    free(n);
+}
+
+bool p2p_is_member(struct p2p *p, uint64_t hash)
+{
+    struct disc_member m;
+
+    return disc_members_find(p->members, hash, &m) && m.state <= DISC_SUSPECT;
+}
+
+static uint64_t hash_of(const struct el_digest *fingerprint)
+{
+    char id[P2P_ID_CHARS + 1];
+
+    el_hex(fingerprint->b, EL_SHA256_BYTES, id);
+    return disc_id_hash(el_str_of(id));
+}
+
+/* ---- connecting ---- */
+
+static struct p2p_attempt *attempt_new(struct p2p *p, struct p2p_node *node, const char *address)
+{
+    struct p2p_attempt *a = el_new(struct p2p_attempt);
+
+    a->p = p;
+    a->node = node;
+    a->address = address != NULL ? el_strndup(address, strlen(address)) : NULL;
+    el_buf_init(&a->waiting);
+    el_list_append(&p->attempts, &a->link);
+    return a;
+}
+
+static void attempt_free(struct p2p_attempt *a)
+{
+    el_list_remove(&a->link);
+    el_buf_deinit(&a->waiting);
+    free(a->address);
+    free(a);
+}
+
+/* Takes the attempt. NULL: there is no link, and nobody will say so. */
+static struct p2p_link *connect_to(struct p2p *p, struct p2p_attempt *a, const char *host,
+                                   uint16_t port)
+{
+    struct p2p_link *link = NULL;
+    struct el_error err;
+
+    if (atomic_load(&p->is_stopping) ||
+        p2p_net_connect(p->net, host, port, a, &link, &err) != EL_OK) {
+        attempt_free(a);
+        return NULL;
+    }
+    return link;
+}
+
+void p2p_node_connect(struct p2p *p, uint64_t hash)
+{
+    struct p2p_node *n = p2p_node_find(p, hash);
+    struct disc_member m;
+
+    if (n != NULL && (n->asking != NULL || n->connecting != NULL))
+        return;
+    if (disc_members_find(p->members, hash, &m) && disc_card_is_serving(m.card)) {
+        n = node_get(p, hash);
+        n->connecting =
+            connect_to(p, attempt_new(p, n, NULL), disc_card_host(m.card), m.card->p2p_port);
+        if (n->connecting != NULL)
+            return;
+        node_let_go(p, n);
+    }
+    p2p_swarm_peer_down(p->swarm, p2p_now(p), hash);
+    disc_members_unreachable(p->members, p2p_now(p), hash);
+}
+
+/* ---- sending ---- */
+
+uint32_t p2p_remote_version(const struct p2p_remote *r)
+{
+    return p2p_link_peer(r->link)->version;
+}
+
+/* A peer that takes nothing is of no use: what it was to be told is worth no memory. */
+void p2p_remote_send(struct p2p_remote *r, struct el_buf *frames)
+{
+    struct el_error err;
+
+    if (frames->n == 0)
+        return;
+    if (!p2p_link_send(r->link, frames)) {
+        el_fail(&err, EL_EOVERLOAD, 0, "the peer takes no frames");
+        p2p_link_close(r->link, &err);
+        el_buf_deinit(frames);
+    }
+}
+
+uint32_t p2p_node_version(struct p2p *p, uint64_t hash)
+{
+    struct p2p_node *n = p2p_node_find(p, hash);
+
+    return n != NULL && n->asking != NULL ? p2p_remote_version(n->asking) : P2P_VERSION_HELLO;
+}
+
+static bool keep_waiting(struct el_buf *waiting, struct el_buf *frames)
+{
+    bool fits = waiting->n + frames->n <= MAX_WAITING;
+
+    if (fits)
+        el_buf_add(waiting, frames->p, frames->n);
+    el_buf_deinit(frames);
+    return fits;
+}
+
+bool p2p_node_send(struct p2p *p, uint64_t hash, struct el_buf *frames)
+{
+    struct p2p_node *n;
+
+    p2p_node_connect(p, hash);
+    n = p2p_node_find(p, hash);
+    if (n != NULL && n->asking != NULL) {
+        p2p_remote_send(n->asking, frames);
+        return true;
+    }
+    if (n != NULL && n->connecting != NULL)
+        return keep_waiting(&n->waiting, frames);
+    el_buf_deinit(frames);
+    return false;
+}
+
+/* ---- the membership's messages ---- */
+
+static struct p2p_attempt *attempt_at(struct p2p *p, const char *address)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &p->attempts) {
+        struct p2p_attempt *a = EL_ENTRY(it, struct p2p_attempt, link);
+
+        if (a->address != NULL && strcmp(a->address, address) == 0)
+            return a;
+    }
+    return NULL;
+}
+
+/* "host:port" or "[v6]:port" of numbers. */
+static bool split_address(const char *address, char host[MAX_ADDRESS], uint16_t *ret_port)
+{
+    const char *colon = strrchr(address, ':');
+    size_t n = colon != NULL ? (size_t)(colon - address) : 0;
+    unsigned long port = colon != NULL ? strtoul(colon + 1, NULL, 10) : 0;
+
+    if (n == 0 || n >= MAX_ADDRESS || port == 0 || port > UINT16_MAX)
+        return false;
+    if (address[0] == '[' && n >= 2 && address[n - 1] == ']') {
+        address++;
+        n -= 2;
+    }
+    memcpy(host, address, n);
+    host[n] = '\0';
+    *ret_port = (uint16_t)port;
+    return true;
+}
+
+static void send_to_address(struct p2p *p, const char *address, struct el_buf *frames)
+{
+    struct p2p_attempt *a = attempt_at(p, address);
+    char host[MAX_ADDRESS];
+    uint16_t port;
+
+    if (a == NULL && split_address(address, host, &port)) {
+        a = attempt_new(p, NULL, address);
+        if (connect_to(p, a, host, port) == NULL)
+            a = NULL;
+    }
+    if (a != NULL)
+        (void)keep_waiting(&a->waiting, frames); /* it is said again */
+    else
+        el_buf_deinit(frames);
+}
+
+static void envelope_of(struct p2p *p, const struct disc_out *o, struct el_buf *frames)
+{
+    const struct p2p_envelope e = { .role = P2P_STATEMENT, .body = el_buf_str(&o->body) };
+
+    el_buf_init(frames);
+    p2p_envelope_add(frames, p2p_node_version(p, o->to), P2P_GOSSIP, 0, &e);
+}
+
+static void carry(struct p2p *p, const struct disc_out *o)
+{
+    struct p2p_node *n = o->to != 0 ? p2p_node_find(p, o->to) : NULL;
+    bool is_linked = n != NULL && n->asking != NULL;
+    struct el_buf frames;
+
+    envelope_of(p, o, &frames);
+    if (is_linked || (o->to != 0 && o->card != NULL)) {
+        if (!p2p_node_send(p, o->to, &frames))
+            disc_members_unreachable(p->members, p2p_now(p), o->to);
+    } else if (o->address != NULL) {
+        send_to_address(p, o->address, &frames);
+    } else {
+        el_buf_deinit(&frames);
+    }
+}
+
+static void note(struct p2p *p, const struct disc_event *e)
+{
+    static const struct {
+        enum el_event tag;
+        enum el_log_level level;
+    } said[] = {
+        [DISC_EVENT_JOINED] = { EV_PEER_JOINED, EL_INFO },
+        [DISC_EVENT_SUSPECTED] = { EV_PEER_SUSPECTED, EL_DEBUG },
+        [DISC_EVENT_TRUSTED] = { EV_PEER_TRUSTED, EL_DEBUG },
+        [DISC_EVENT_MOVED] = { EV_PEER_JOINED, EL_INFO },
+        [DISC_EVENT_DEAD] = { EV_PEER_DEAD, EL_WARN },
+        [DISC_EVENT_LEFT] = { EV_PEER_LEFT, EL_INFO },
+        [DISC_EVENT_CONFLICT] = { EV_PEER_CONFLICT, EL_ERROR },
+    };
+
+    el_log(said[e->kind].level, said[e->kind].tag, "peer=%.16s address=%s port=%u members=%zu",
+           disc_card_id(e->card), disc_card_host(e->card), e->card->p2p_port,
+           disc_members_live(p->members));
+}
+
+static void heed(struct p2p *p, const struct disc_event *e)
+{
+    note(p, e);
+    if (e->kind == DISC_EVENT_DEAD || e->kind == DISC_EVENT_LEFT || e->kind == DISC_EVENT_MOVED)
+        p2p_tracker_node_gone(p->tracker, p2p_now(p), e->card->hash);
+    disc_card_unref(e->card);
+}
+
+/* Who may answer for keys. */
+static void note_live(struct p2p *p)
+{
+    struct disc_member m;
+    size_t at = 0, n = 0;
+
+    if (p->live_version == disc_members_version(p->members))
+        return;
+    p->live_version = disc_members_version(p->members);
+    atomic_store(&p->n_live, disc_members_live(p->members));
+    while (disc_members_each(p->members, &at, &m)) {
+        if (m.state > DISC_SUSPECT || !disc_card_is_serving(m.card))
+            continue;
+        if (n == p->live_cap) {
+            p->live_cap = p->live_cap == 0 ? 64 : p->live_cap * 2;
+            p->live = realloc(p->live, p->live_cap * sizeof(*p->live));
+            EL_ASSERT(p->live != NULL);
+        }
+        p->live[n++] = m.card->hash;
+    }
+    p->n_serving = n;
+}
+
+uint64_t p2p_owner(struct p2p *p, const uint8_t key[DISC_KEY_BYTES], unsigned attempt)
+{
+    size_t owners[DISC_OWNERS];
+    size_t n = disc_rendezvous(key, p->live, p->n_serving, owners);
+
+    return attempt < n ? p->live[owners[attempt]] : 0;
+}
+
+void p2p_peers_pump(struct p2p *p)
+{
+    struct disc_event e;
+    struct disc_out *o;
+
+    while ((o = disc_members_next_out(p->members)) != NULL) {
+        carry(p, o);
+        disc_out_free(o);
+    }
+    while (disc_members_next_event(p->members, &e))
+        heed(p, &e);
+    note_live(p);
+}
+
+/* ---- links ---- */
+
+static struct p2p_remote *remote_new(struct p2p *p, struct p2p_node *n, struct p2p_link *link)
+{
+    struct p2p_remote *r = el_new(struct p2p_remote);
+
+    r->p = p;
+    r->node = n;
+    r->link = link;
+    el_list_init(&r->told);
+    el_list_init(&r->gives);
+    el_list_init(&r->loads);
+    el_list_init(&r->cancels);
+    p2p_arrive_init(r);
+    el_list_append(&n->remotes, &r->link_of_node);
+    p2p_link_set_arg(link, r);
+    return r;
+}
+
+static void ask_over(struct p2p *p, struct p2p_node *n, struct p2p_remote *r)
+{
+    bool same_zone = strcmp(p2p_link_peer(r->link)->zone, p->zone) == 0;
+
+    n->asking = r;
+    if (n->waiting.n > 0) {
+        p2p_remote_send(r, &n->waiting);
+        el_buf_init(&n->waiting);
+    }
+    p2p_swarm_peer_up(p->swarm, p2p_now(p), n->hash, same_zone);
+}
+
+/* Links carry no argument of two kinds: what an attempt was is over once the link is up. */
+static void up(void *arg, struct p2p_link *link)
+{
+    struct p2p *p = arg;
+    const struct p2p_peer *peer = p2p_link_peer(link);
+    struct p2p_attempt *a = p2p_link_arg(link);
+    uint64_t hash = hash_of(&peer->fingerprint);
+    struct p2p_node *n = node_get(p, hash);
+    struct p2p_remote *r = remote_new(p, n, link);
+
+    if (a != NULL && a->node != NULL) {
+        a->node->connecting = NULL;
+        if (a->node != n) { /* somebody else has that address now */
+            p2p_swarm_peer_down(p->swarm, p2p_now(p), a->node->hash);
+            disc_members_unreachable(p->members, p2p_now(p), a->node->hash);
+            node_let_go(p, a->node);
+        }
+    }
+    if (n->asking == NULL)
+        ask_over(p, n, r);
+    if (a != NULL) {
+        p2p_remote_send(r, &a->waiting);
+        el_buf_init(&a->waiting);
+        attempt_free(a);
+    }
+    p2p_pump(p);
+}
+
+static void failed(struct p2p *p, struct p2p_attempt *a)
+{
+    struct p2p_node *n = a->node;
+
+    attempt_free(a);
+    if (n == NULL)
+        return;
+    n->connecting = NULL;
+    el_buf_clear(&n->waiting);
+    if (n->asking == NULL) {
+        p2p_swarm_peer_down(p->swarm, p2p_now(p), n->hash);
+        p2p_call_link_down(p, n->hash);
+        disc_members_unreachable(p->members, p2p_now(p), n->hash);
+    }
+    node_let_go(p, n);
+}
+
+static void lost(struct p2p *p, struct p2p_remote *r)
+{
+    struct p2p_node *n = r->node;
+    bool was_asking = n->asking == r;
+
+    el_list_remove(&r->link_of_node);
+    p2p_give_remote_down(r);
+    if (n->served == r)
+        n->served = NULL;
+    if (was_asking) {
+        n->asking = NULL;
+        p2p_swarm_peer_down(p->swarm, p2p_now(p), n->hash);
+        p2p_call_link_down(p, n->hash);
+    }
+    p2p_fetch_remote_down(r);
+    p2p_arrive_deinit(r);
+    free(r);
+    if (was_asking && !el_list_empty(&n->remotes))
+        ask_over(p, n, EL_ENTRY(n->remotes.next, struct p2p_remote, link_of_node));
+    node_let_go(p, n);
+}
+
+/* An argument that is an attempt belongs to a link that never was up. */
+static bool is_attempt(struct p2p *p, const void *arg)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &p->attempts) {
+        if (EL_ENTRY(it, struct p2p_attempt, link) == arg)
+            return true;
+    }
+    return false;
+}
+
+static void down(void *arg, struct p2p_link *link, const struct el_error *why)
+{
+    struct p2p *p = arg;
+    void *of_link = p2p_link_arg(link);
+
+    if (of_link == NULL)
+        return;
+    if (is_attempt(p, of_link)) {
+        el_log_error(EL_DEBUG, EV_PEER_UNREACHABLE, why);
+        failed(p, of_link);
+    } else {
+        if (why->code != EL_OK)
+            el_log_error(EL_INFO, EV_PEER_LINK_LOST, why);
+        lost(p, of_link);
+    }
+    p2p_pump(p);
+}
+
+/* ---- what comes ---- */
+
+static void close_for(struct p2p_remote *r, const struct el_error *err)
+{
+    el_log_error(EL_WARN, EV_PEER_MALFORMED, err);
+    p2p_link_close(r->link, err);
+}
+
+static enum el_err heed_chunks(struct p2p_remote *r, struct el_str body, struct el_error *err)
+{
+    struct disc_chunks v[DISC_MAX_CHUNKS];
+    struct p2p *p = r->p;
+    enum disc_type type;
+    enum el_err rc;
+    size_t n;
+
+    rc = disc_chunks_decode(body, &type, v, &n, err);
+    if (rc != EL_OK)
+        return rc;
+    if (type == DISC_CHUNK_ANNOUNCE)
+        p2p_tracker_announce(p->tracker, p2p_now(p), r->node->hash, v, n);
+    else
+        p2p_tracker_remove(p->tracker, p2p_now(p), r->node->hash, v, n);
+    return EL_OK;
+}
+
+static void heed_gossip(struct p2p_remote *r, const struct p2p_frame *f)
+{
+    struct p2p *p = r->p;
+    struct p2p_envelope e;
+    struct el_error err;
+    enum el_err rc = p2p_envelope_decode(f, &e, &err);
+    unsigned type = rc == EL_OK ? (unsigned char)e.body.p[0] : 0;
+
+    if (rc == EL_OK && (type == DISC_CHUNK_ANNOUNCE || type == DISC_CHUNK_REMOVE))
+        rc = heed_chunks(r, e.body, &err);
+    else if (rc == EL_OK)
+        rc = disc_members_give(p->members, p2p_now(p), r->node->hash, e.body, &err);
+    if (rc != EL_OK)
+        close_for(r, &err);
+}
+
+static void heed_error(struct p2p_remote *r, const struct p2p_frame *f)
+{
+    struct p2p_refusal refusal;
+    struct el_error err;
+
+    if (p2p_error_decode(f, &refusal, &err) != EL_OK)
+        close_for(r, &err);
+    else if (f->has_chunk)
+        p2p_fetch_error(r, &f->chunk, &refusal);
+    else
+        p2p_call_refused(r, f->sequence);
+}
+
+static void frame(void *arg, struct p2p_link *link, const struct p2p_frame *f)
+{
+    struct p2p *p = arg;
+    struct p2p_remote *r = p2p_link_arg(link);
+
+    switch (f->type) {
+    case P2P_REQUEST:
+        p2p_give_request(r, f);
+        break;
+    case P2P_CANCEL:
+        p2p_give_cancel(r, f);
+        break;
+    case P2P_MANIFEST:
+        p2p_fetch_manifest(r, f);
+        break;
+    case P2P_HAVE:
+        p2p_fetch_have(r, f);
+        break;
+    case P2P_ACK:
+        p2p_fetch_ack(r, f);
+        break;
+    case P2P_ERROR:
+        heed_error(r, f);
+        break;
+    default:
+        if (f->type >= P2P_TRACKER)
+            p2p_call_frame(r, f);
+        else
+            heed_gossip(r, f);
+        break;
+    }
+    p2p_pump(p);
+}
+
+static void closed(void *arg)
+{
+    ((struct p2p *)arg)->net_is_closed = true;
+}
+
+const struct p2p_net_ops p2p_net_ops_of_engine = {
+    .up = up,
+    .down = down,
+    .frame = frame,
+    .closed = closed,
+    .place = p2p_arrive_place,
+    .block = p2p_arrive_block,
+    .unplaced = p2p_arrive_unplaced,
+};
+
+/* ---- seeds ---- */
+
+static void poll_seeds(struct p2p *p)
+{
+    struct disc_seeds seeds = { 0 };
+    struct el_str addresses[DISC_MAX_SEEDS];
+    struct el_error err;
+
+    if (disc_providers_poll(&p->providers, el_clock_wall_ms(p->clock), &seeds, &err) != EL_OK)
+        el_log_error(EL_WARN, EV_SEEDS, &err);
+    for (size_t i = 0; i < seeds.n; i++)
+        addresses[i] = el_str_of(seeds.address[i]);
+    disc_members_set_seeds(p->members, addresses, seeds.n, p2p_now(p));
+    disc_seeds_deinit(&seeds);
+}
+
+void p2p_peers_tick(struct p2p *p)
+{
+    uint64_t now = p2p_now(p);
+
+    if (now >= p->seeds_due_ms) {
+        p->seeds_due_ms = now + SEEDS_MS;
+        poll_seeds(p);
+    }
+    if (now >= disc_members_due_ms(p->members))
+        disc_members_tick(p->members, now);
+}
+
+void p2p_peers_leave(struct p2p *p)
+{
+    disc_members_leave(p->members, p2p_now(p));
+    p2p_peers_pump(p);
+}
+
+/* ---- start ---- */
+
+/* The first address of the machine that others may reach. */
+static void find_address(char host[DISC_MAX_HOST + 1])
+{
+    struct ifaddrs *all = NULL;
+
+    (void)snprintf(host, DISC_MAX_HOST + 1, "127.0.0.1");
+    if (getifaddrs(&all) != 0)
+        return;
+    for (const struct ifaddrs *a = all; a != NULL; a = a->ifa_next) {
+        if (a->ifa_addr == NULL || a->ifa_addr->sa_family != AF_INET ||
+            (a->ifa_flags & IFF_LOOPBACK) != 0 || (a->ifa_flags & IFF_UP) == 0)
+            continue;
+        (void)inet_ntop(AF_INET, &((struct sockaddr_in *)(void *)a->ifa_addr)->sin_addr, host,
+                        DISC_MAX_HOST);
+        break;
+    }
+    freeifaddrs(all);
+}
+
+static void choose_host(struct p2p *p, const struct p2p_conf *conf)
+{
+    if (conf->advertise_address[0] != '\0')
+        (void)snprintf(p->host, sizeof(p->host), "%s", conf->advertise_address);
+    else if (strcmp(conf->bind_address, "0.0.0.0") == 0 || strcmp(conf->bind_address, "::") == 0)
+        find_address(p->host);
+    else
+        (void)snprintf(p->host, sizeof(p->host), "%s", conf->bind_address);
+}
+
+enum el_err p2p_peers_start(struct p2p *p, const struct p2p_conf *conf, struct el_error *err)
+{
+    struct disc_members_conf members = {
+        .start_ms = (uint64_t)el_clock_wall_ms(p->clock),
+        .now_ms = p2p_now(p),
+    };
+    enum el_err rc;
+
+    choose_host(p, conf);
+    members.self = (struct disc_fields){
+        .id = el_str_of(p->identity.id),
+        .host = el_str_of(p->host),
+        .zone = el_str_of(p->zone),
+        .p2p_port = p->port,
+        .http_port = p->http_port,
+    };
+    rc = disc_fields_check(&members.self, err);
+    if (rc != EL_OK)
+        return rc;
+    p->cards = disc_cards_new();
+    members.cards = p->cards;
+    el_rng_seed(&members.rng, el_rng_u64(&p->rng));
+    p->members = disc_members_new(&members);
+    p->live_version = UINT64_MAX;
+    note_live(p);
+    return EL_OK;
+}
+
+void p2p_peers_free(struct p2p *p)
+{
+    disc_providers_deinit(&p->providers);
+    disc_members_free(p->members);
+    disc_cards_free(p->cards);
+    free(p->live);
+}

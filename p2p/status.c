@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/* status: how the engine's state looks from outside. The engine writes it down once a second, so
+ * that whoever asks waits for nobody. */
+#include "p2p/engine.h"
+
+static const char *state_name(enum disc_state s)
+{
+    static const char *const names[] = { [DISC_ALIVE] = "active",
+                                         [DISC_SUSPECT] = "suspect",
+                                         [DISC_DEAD] = "dead",
+                                         [DISC_LEFT] = "left" };
+
+    return names[s];
+}
+
+static void add_rates(struct p2p *p, json_t *one, uint64_t hash)
+{
+    struct p2p_swarm_peer peer;
+    size_t at = 0;
+
+    while (p2p_swarm_peer_next(p->swarm, p2p_now(p), &at, &peer)) {
+        if (peer.node != hash)
+            continue;
+        el_json_add_bool(one, "linked", peer.is_up);
+        el_json_add_u64(one, "rate_bytes_s", peer.rate_bps);
+        el_json_add_u64(one, "awaited_blocks", peer.awaited);
+        el_json_add_u64(one, "blocks", peer.blocks);
+        el_json_add_u64(one, "bad_blocks", peer.bad);
+        el_json_add_bool(one, "quarantined", peer.quarantined_until != 0);
+    }
+}
+
+static void add_peer(struct p2p *p, json_t *list, const struct disc_member *m)
+{
+    json_t *one = el_json_append_child(list);
+
+    el_json_add_str(one, "node_id", el_str_of(disc_card_id(m->card)));
+    el_json_add_str(one, "name", el_str_of(disc_card_name(m->card)));
+    el_json_add_str(one, "address", el_str_of(disc_card_host(m->card)));
+    el_json_add_u64(one, "p2p_port", m->card->p2p_port);
+    el_json_add_u64(one, "http_port", m->card->http_port);
+    el_json_add_str(one, "state", el_str_of(state_name(m->state)));
+    el_json_add_str(one, "zone", el_str_of(disc_card_zone(m->card)));
+    el_json_add_bool(one, "self", m->card->hash == p->self);
+    add_rates(p, one, m->card->hash);
+}
+
+/* A list of its own, as text. */
+static void write_peers(struct p2p *p, struct el_buf *out)
+{
+    json_t *root = el_json_new(), *list = el_json_child_list(root, "peers");
+    struct disc_member m;
+    size_t at = 0;
+
+    while (disc_members_each(p->members, &at, &m))
+        add_peer(p, list, &m);
+    el_json_write(out, json_incref(list));
+    json_decref(root);
+}
+
+static void add_tracker(struct p2p *p, json_t *root)
+{
+    json_t *one = el_json_child(root, "tracker");
+    struct p2p_tracker_stats t;
+
+    p2p_tracker_stats(p->tracker, &t);
+    el_json_add_u64(one, "groups", t.groups);
+    el_json_add_u64(one, "takers", t.takers);
+    el_json_add_u64(one, "runs", t.runs);
+    el_json_add_u64(one, "urls", t.urls);
+    el_json_add_u64(one, "granted", t.granted);
+    el_json_add_u64(one, "adopted", t.adopted);
+    el_json_add_u64(one, "lapsed", t.lapsed);
+}
+
+static json_t *p2p_json(struct p2p *p)
+{
+    json_t *root = el_json_new();
+    struct p2p_swarm_stats s;
+
+    p2p_swarm_stats(p->swarm, &s);
+    el_json_add_str(root, "id", el_str_of(p->identity.id));
+    el_json_add_u64(root, "port", p->port);
+    el_json_add_bool(root, "tls", p->is_tls);
+    el_json_add_u64(root, "members", disc_members_live(p->members));
+    el_json_add_u64(root, "downloads", p->n_fetches);
+    el_json_add_u64(root, "blocks_from_peers", s.blocks_peers);
+    el_json_add_u64(root, "blocks_from_origin", s.blocks_lease + s.blocks_no_tracker);
+    el_json_add_u64(root, "blocks_hedged", s.blocks_hedge);
+    el_json_add_u64(root, "blocks_twice", s.twice);
+    el_json_add_u64(root, "blocks_bad", s.bad);
+    el_json_add_u64(root, "blocks_given", el_counter_get(p->count.blocks_out));
+    add_tracker(p, root);
+    return root;
+}
+
+void p2p_status_make(struct p2p *p)
+{
+    struct el_buf peers = { 0 }, all = { 0 };
+
+    write_peers(p, &peers);
+    el_json_write(&all, p2p_json(p));
+    EL_ASSERT(pthread_mutex_lock(&p->status_mtx) == 0);
+    el_buf_deinit(&p->peers_json);
+    el_buf_deinit(&p->p2p_json);
+    p->peers_json = peers;
+    p->p2p_json = all;
+    EL_ASSERT(pthread_mutex_unlock(&p->status_mtx) == 0);
+}
+
+void p2p_status(struct p2p *p, json_t *status)
+{
+    EL_ASSERT(pthread_mutex_lock(&p->status_mtx) == 0);
+    el_json_add_text(status, "peers", el_buf_str(&p->peers_json));
+    el_json_add_text(status, "p2p", el_buf_str(&p->p2p_json));
+    EL_ASSERT(pthread_mutex_unlock(&p->status_mtx) == 0);
+}
