@@ -303,7 +303,7 @@ static void fill_runs(struct p2p_sw_group *g, struct p2p_locate *ret)
 
 void p2p_sw_locate_fill(struct p2p_sw_group *g, struct p2p_locate *ret)
 {
-    *ret = (struct p2p_locate){ .blocks = g->blocks, .have = g->here };
+    *ret = (struct p2p_locate){ .blocks = g->blocks, .have = g->here, .again = g->is_located };
     memcpy(ret->group.version, g->d->version, P2P_VERSION_BYTES);
     ret->group.number = g->number;
     ret->leaves = !lacks(g) && g->n_runs == 0;

@@ -123,6 +123,7 @@ struct p2p_locate {
     struct p2p_blockset want; /* wanted, not here, not being read from the origin by me */
     uint8_t leases;           /* runs that may be granted now; 0: none */
     bool exact;               /* one run, exactly `want' (in a row, in one chunk), or none */
+    bool again;               /* the group was located before, maybe by another tracker */
     bool leaves;              /* takes nothing more (no leases, no want); what it has stays known */
     uint8_t peers;            /* how many may be named */
     struct p2p_lease_end ended[P2P_MAX_RUNS]; /* every run that is out, and those that ended since

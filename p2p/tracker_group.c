@@ -233,6 +233,7 @@ static void new_flight(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now
     drop_dead(t, g);
     f->group = g;
     f->ttl_ms = P2P_LEASE_TTL_MS;
+    f->began = now;
     el_list_init(&f->runs);
     p2p_pace_init(&f->pace, now, t->pace);
     el_list_append(&t->flights, &f->link);

@@ -78,6 +78,8 @@ struct p2p_flight {
     struct el_list runs;
     unsigned out; /* runs that are not lost */
     uint32_t ttl_ms;
+    uint64_t began;
+    uint64_t quiet_until; /* nothing is granted: others have still to say what they read */
     struct p2p_pace pace;
     struct p2p_time times[P2P_TIMES]; /* a ring */
     unsigned n_times;                 /* ever */

@@ -521,6 +521,8 @@ void p2p_runs_grant(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now, s
                     const struct p2p_locate *l, struct p2p_located *ret)
 {
     h->taking->may_read = l->leases > 0 || p2p_runs_has_any(g, h->node);
+    if (now < g->flight->quiet_until)
+        return;
     if (l->exact)
         grant_exact(t, g, now, h, l, ret);
     else

@@ -12,6 +12,20 @@
 #define NOTHING_NEW 1000u
 #define WITH_RUNS   (P2P_LEASE_TTL_MS / 4)
 
+/*
+ * In which those who take a group are all heard, when this has just become its tracker: then what
+ * is granted before is what somebody reads already, or has.
+ */
+#define QUIET_MS 1500u
+
+/* Who says that it was located before, and is not known here: it was by another tracker. */
+static bool is_from_another(const struct p2p_tgroup *g, uint64_t from, const struct p2p_locate *l)
+{
+    const struct p2p_holder *h = p2p_tgroup_holder(g, from);
+
+    return l->again && !l->leaves && (h == NULL || h->taking == NULL);
+}
+
 /* What it has, and what its runs have brought. */
 static void said(const struct p2p_locate *l, struct p2p_blockset *ret_have,
                  struct p2p_blockset *ret_want)
@@ -67,6 +81,7 @@ enum el_err p2p_tracker_locate(struct p2p_tracker *t, uint64_t now, uint64_t fro
     struct p2p_tgroup *g;
     struct p2p_holder *h;
     enum el_err rc = EL_EFULL;
+    bool is_new;
 
     EL_ASSERT(p2p_locate_is_fine(locate));
     g = p2p_tgroup_get(t, &locate->group);
@@ -76,8 +91,11 @@ enum el_err p2p_tracker_locate(struct p2p_tracker *t, uint64_t now, uint64_t fro
         g->blocks = locate->blocks;
     if (g->blocks != locate->blocks)
         return EL_EINVAL;
+    is_new = is_from_another(g, from, locate);
     h = p2p_tgroup_taker(t, g, now, from);
     if (h != NULL) {
+        if (is_new)
+            g->flight->quiet_until = g->flight->began + QUIET_MS;
         *ret = (struct p2p_located){ 0 };
         answer(t, g, now, h, locate, ret);
         rc = EL_OK;

@@ -439,6 +439,40 @@ static void a_new_tracker_adopts_the_runs_that_it_is_told_of(void **state)
     assert_int_equal(tracker_stats(k).runs, 0);
 }
 
+/* Others have still to say what they have and read. */
+static void a_new_tracker_listens_before_it_grants(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate a = question(16), b = question(16), fresh = question(16);
+    struct p2p_lease run = { .id = 77, .first = 4, .count = 12 };
+
+    a.again = true;
+    assert_int_equal(ask(k, 1, &a)->n_leases, 0);
+    k->now += 1000;
+    b.again = true;
+    question_run(&b, &run, 6, true);
+    ask(k, 2, &b);
+    assert_int_equal(ask(k, 3, &fresh)->n_leases, 0);
+    k->now += 499;
+    assert_int_equal(ask(k, 1, &a)->n_leases, 0);
+    k->now += 1;
+    assert_int_equal(ask(k, 1, &a)->n_leases, 1);
+    assert_run(k->located.leases[0], 0, 1);
+}
+
+static void a_tracker_that_knows_its_takers_does_not_wait(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate l = question(16);
+
+    l.leases = 0;
+    ask(k, 1, &l);
+    l.leases = 1;
+    l.again = true;
+    k->now += 250;
+    assert_int_equal(ask(k, 1, &l)->n_leases, 1);
+}
+
 static void of_two_runs_over_the_same_blocks_the_later_told_is_cut(void **state)
 {
     struct tracker *k = *state;
@@ -535,6 +569,8 @@ int main(void)
         TEST(who_leaves_gives_its_runs_back),
         TEST(a_run_that_its_holder_does_not_speak_of_is_free_after_a_while),
         TEST(a_new_tracker_adopts_the_runs_that_it_is_told_of),
+        TEST(a_new_tracker_listens_before_it_grants),
+        TEST(a_tracker_that_knows_its_takers_does_not_wait),
         TEST(of_two_runs_over_the_same_blocks_the_later_told_is_cut),
         TEST(a_run_that_nobody_granted_keeps_others_from_its_blocks),
         TEST(a_hedge_is_not_cut),

@@ -19,6 +19,7 @@ static struct p2p_locate a_question(void)
 
     l.leases = 3;
     l.peers = 24;
+    l.again = true;
     question_run(&l, &(struct p2p_lease){ 7, 16, 16, 0 }, 5, true);
     question_run(&l, &(struct p2p_lease){ 8, 96, 4, 0 }, 0, false);
     return l;
@@ -52,6 +53,7 @@ static void a_question_arrives_as_it_was_asked(void **state)
     assert_int_equal(back.peers, 24);
     assert_false(back.exact);
     assert_false(back.leaves);
+    assert_true(back.again);
     assert_int_equal(back.n_ended, 2);
     assert_int_equal(back.ended[0].id, 7);
     assert_int_equal(back.ended[0].first, 16);
@@ -139,7 +141,8 @@ static void questions_that_nobody_would_ask_are_refused(void **state)
     assert_int_equal(with_byte(21, 99), EL_EPROTO);   /* what is wanted lies outside */
     assert_int_equal(with_byte(22, 1), EL_EPROTO);    /* exact, and no row */
     assert_int_equal(with_byte(22, 2), EL_EPROTO);    /* leaves, and wants */
-    assert_int_equal(with_byte(22, 4), EL_EPROTO);
+    assert_int_equal(with_byte(22, 4), EL_OK);
+    assert_int_equal(with_byte(22, 8), EL_EPROTO);
     assert_int_equal(with_byte(32, 1), EL_EPROTO); /* had and wanted */
     assert_int_equal(with_byte(33, 1), EL_EPROTO); /* block 120 */
     assert_int_equal(with_byte(57, 33), EL_EPROTO);
