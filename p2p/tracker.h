@@ -15,8 +15,8 @@
  * 3. Nobody waits for a record longer than P2P_FIND_WAIT_MS.
  * 4. It knows only what it was told, and forgets what is not said again: a tracker that begins
  *    empty is told all by the next questions, one that no longer is a tracker need not be told.
- * 5. Memory is bounded by the limits below; docs/peers.md has what each costs. What is given up
- * first was asked for longest ago.
+ * 5. Memory is bounded by the limits below; docs/peers.md has what each costs. What was used
+ *    longest ago is given up first.
  *
  * All times are ms of one monotonic clock that never goes back. Thread: one.
  */
@@ -27,8 +27,7 @@
 #include "discovery/discovery.h"
 #include "p2p/track.h"
 
-/* A taker that has not asked for so long takes no more; what it had is forgotten, unless it was
- * announced. */
+/* A taker that has not asked for so long has left, farewell or not. */
 #define P2P_TAKER_TTL_MS 60000u
 /* Announced chunks are forgotten after so long: they are announced anew at half of it, and to
  * whoever has become the tracker of their group. */
