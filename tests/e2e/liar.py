@@ -90,12 +90,13 @@ LIES = {f.__name__: f for f in (truth, wrong, torn, drip, hang, stop_half_way, l
 
 class Liar:
     """
-    lie: one of LIES. manifest: "honest": hashes of the object's bytes; "own": of `other`, a Content that it
-    gives in place of the object's; "none": says nothing of hashes.
+    lie: one of LIES. other: a Content that it gives in place of the object's, with manifests that say so.
+    has_manifest: it has hashes. signer: of manifests; None: itself.
     """
 
-    def __init__(self, version, lie, manifest="honest", other=None, host="127.0.0.1"):
-        self.version, self.lie, self.manifest, self.other = version, LIES[lie], manifest, other
+    def __init__(self, version, lie, other=None, has_manifest=True, signer=None, host="127.0.0.1"):
+        self.version, self.lie, self.other = version, LIES[lie], other
+        self.has_manifest, self.signer = has_manifest, signer
         self.identity, self.incarnation = peer.Identity(), int(time.time() * 1000)
         self.host, self.is_over, self.asked, self.errors = host, threading.Event(), [], []
         self.links, self.mutex = [], threading.Lock()
@@ -190,14 +191,14 @@ class Liar:
         n = self.version.blocks(number)
         if wants & peer.WANT_HAVE:
             link.say(peer.HAVE, peer.u32(n) + peer.u32((1 << n) - 1) + peer.u32(0), f.chunk)
-        if self.manifest != "none" and (wants & peer.WANT_MANIFEST or count > 0):
+        if self.has_manifest and (wants & peer.WANT_MANIFEST or count > 0):
             link.say(peer.MANIFEST, self._manifest(number), f.chunk)
         if count > 0:
             # Not in the reader's thread: who lies slowly goes on answering pings.
             threading.Thread(target=self._lie, args=(link, number, range(first, first + count)), daemon=True).start()
 
     def _manifest(self, number):
-        return self.version.manifest(self.identity, number, self._others if self.other else None)
+        return self.version.manifest(self.signer or self.identity, number, self._others if self.other else None)
 
     def _others(self, number, block):
         first = number * peer.CHUNK + block * MIB

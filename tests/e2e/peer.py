@@ -62,8 +62,8 @@ class Frame(NamedTuple):
     flags: int
 
     def numbers(self):
-        """The data as numbers of 4 bytes."""
-        return struct.unpack(f">{len(self.data) // 4}I", self.data)
+        """The data as numbers of 4 bytes, as far as it is that."""
+        return struct.unpack_from(f">{len(self.data) // 4}I", self.data)
 
 
 def head(kind, length, chunk=b""):

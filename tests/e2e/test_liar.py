@@ -114,7 +114,7 @@ def test_wrong_bytes_come_in_a_right_frame_and_are_not_those_of_the_manifest(ask
 
 
 def test_an_object_of_its_own_has_a_manifest_of_its_own(asker):
-    they, link = asker("truth", manifest="own", other=Content("/b", SIZE))
+    they, link = asker("truth", other=Content("/b", SIZE))
     ask(they, link, 0, 0, 1)
     _, manifest, block = (link.read() for _ in range(3))
     assert block.data == Content("/b", SIZE).bytes(0, MIB)
@@ -130,7 +130,7 @@ def test_a_torn_frame_is_seen_as_one(asker):
 
 
 def test_who_keeps_silent_still_answers_pings(asker):
-    they, link = asker("hang", manifest="none")
+    they, link = asker("hang", has_manifest=False)
     ask(they, link, 0, 0, 1, 0)
     link.say(peer.PING, peer.u32(peer.QUESTION) + peer.u64(7), b"", 3)
     pong = link.read()
@@ -139,7 +139,7 @@ def test_who_keeps_silent_still_answers_pings(asker):
 
 @pytest.mark.parametrize("lie, n", [("drip", 3), ("stop_half_way", MIB // 2)])
 def test_who_is_slow_or_stops_sends_what_is_right_so_far(asker, lie, n):
-    they, link = asker(lie, manifest="none")
+    they, link = asker(lie, has_manifest=False)
     ask(they, link, 0, 0, 1, 0)
     head = peer.head(peer.RESPONSE, MIB, they.version.chunk_id(0))
     assert link.rd.read(len(head) + n) == head + they.version.content.bytes(0, n)
@@ -147,7 +147,7 @@ def test_who_is_slow_or_stops_sends_what_is_right_so_far(asker, lie, n):
 
 @pytest.mark.parametrize("lie, says", [("huge", 0xFFFFFFFF), ("garbage", None)])
 def test_what_is_no_frame_is_none(asker, lie, says):
-    they, link = asker(lie, manifest="none")
+    they, link = asker(lie, has_manifest=False)
     ask(they, link, 0, 0, 1, 0)
     got = link.rd.read(61)
     assert (got[57:] == peer.u32(says)) if says else got[:4] != peer.u32(peer.MAGIC)
