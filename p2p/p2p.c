@@ -155,6 +155,7 @@ static void new_cores(struct p2p *p, const struct p2p_conf *conf)
     struct p2p_tracker_conf tracker = { 0 };
 
     el_rng_seed(&swarm.rng, seed(p));
+    el_rng_seed(&upload.rng, seed(p));
     el_rng_seed(&tracker.rng, seed(p));
     p->swarm = p2p_swarm_new(&swarm, p2p_now(p));
     p->upload = p2p_upload_new(&upload);

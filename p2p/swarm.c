@@ -22,6 +22,7 @@ struct p2p_swarm *p2p_swarm_new(const struct p2p_swarm_conf *conf, uint64_t now)
     el_list_init(&s->downloads);
     el_list_init(&s->dirty);
     el_list_init(&s->farewells);
+    el_list_init(&s->debts);
     return s;
 }
 
@@ -119,6 +120,7 @@ static struct p2p_sw_group *open_group(struct p2p_download *d, uint32_t number)
     g->number = number;
     g->blocks = blocks_of(d, number);
     g->locate_at = d->s->now;
+    g->dry_until = UINT64_MAX;
     el_list_init(&g->runs);
     el_list_init(&g->in_dirty);
     el_list_append(&d->active, &g->in_download);
@@ -221,6 +223,8 @@ void p2p_swarm_free(struct p2p_swarm *s)
         free_download(EL_ENTRY(s->downloads.next, struct p2p_download, in_swarm));
     while (!el_list_empty(&s->farewells))
         free(EL_ENTRY(el_list_pop(&s->farewells), struct p2p_sw_farewell, in_swarm));
+    while (!el_list_empty(&s->debts))
+        free(EL_ENTRY(el_list_pop(&s->debts), struct p2p_sw_debt, in_swarm));
     p2p_sw_peers_free(s);
     free(s->queue);
     free(s);
@@ -430,12 +434,13 @@ void p2p_swarm_on_block(struct p2p_swarm *s, uint64_t now, uint64_t node,
     if (nb == NULL || block_of_chunk >= P2P_CHUNK_BLOCKS || b >= g->blocks)
         return;
     has_begun = p2p_blockset_has(&g->begun, b);
-    if (!p2p_sw_settle(g, nb, b))
+    if (!p2p_sw_settle(g, nb, b, false))
         return;
     if (p2p_blockset_has(&g->here, b))
         s->stats.twice++;
     nb->useful_at = now;
-    g->d->hedges = 0;
+    if (g->dry_until == UINT64_MAX)
+        g->d->hedges = 0;
     p2p_sw_peer_gave(s, nb->peer, (uint32_t)now - g->asked_at[b],
                      (uint32_t)now - (has_begun ? g->begun_at : g->asked_at)[b]);
 }
@@ -472,7 +477,7 @@ void p2p_swarm_on_bad(struct p2p_swarm *s, uint64_t now, uint64_t node,
                                        .until = p2p_sw_peer_lied(s, p) });
     if (nb == NULL || block_of_chunk >= P2P_CHUNK_BLOCKS || b >= g->blocks)
         return;
-    (void)p2p_sw_settle(g, nb, b);
+    (void)p2p_sw_settle(g, nb, b, false);
     disbelieve(s, node);
 }
 
@@ -486,13 +491,14 @@ void p2p_swarm_on_dropped(struct p2p_swarm *s, uint64_t now, uint64_t node,
     s->now = now;
     if (nb == NULL || block_of_chunk >= P2P_CHUNK_BLOCKS || b >= g->blocks)
         return;
-    if (p2p_sw_settle(g, nb, b))
+    if (p2p_sw_settle(g, nb, b, false))
         p2p_sw_peer_cool(s, nb->peer, P2P_SW_TICK_MS);
 }
 
 /* What is owed of these; all of the chunk when there are none of them. */
 static void settle_all(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb,
-                       const struct el_chunk_id *chunk, struct p2p_blocks blocks, bool has_not)
+                       const struct el_chunk_id *chunk, struct p2p_blocks blocks, bool is_ack,
+                       bool has_not)
 {
     unsigned first = first_of(chunk), n = blocks.count;
 
@@ -501,7 +507,7 @@ static void settle_all(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb,
     for (unsigned i = blocks.first; i < blocks.first + n && i < P2P_CHUNK_BLOCKS; i++) {
         if (first + i >= g->blocks)
             return;
-        (void)p2p_sw_settle(g, nb, first + i);
+        (void)p2p_sw_settle(g, nb, first + i, is_ack);
         if (has_not)
             p2p_sw_has_not(g, nb, first + i);
     }
@@ -514,8 +520,9 @@ void p2p_swarm_on_cancelled(struct p2p_swarm *s, uint64_t now, uint64_t node,
     struct p2p_sw_neighbour *nb = find(s, node, chunk, &g);
 
     s->now = now;
+    p2p_sw_debts_paid(s, node, chunk, blocks);
     if (nb != NULL)
-        settle_all(g, nb, chunk, blocks, false);
+        settle_all(g, nb, chunk, blocks, true, false);
 }
 
 void p2p_swarm_on_refusal(struct p2p_swarm *s, uint64_t now, uint64_t node,
@@ -530,7 +537,7 @@ void p2p_swarm_on_refusal(struct p2p_swarm *s, uint64_t now, uint64_t node,
     if (nb == NULL)
         return;
     s->stats.refused++;
-    settle_all(g, nb, chunk, blocks, !overloaded);
+    settle_all(g, nb, chunk, blocks, false, !overloaded);
     if (overloaded || retry_ms > 0)
         p2p_sw_peer_cool(s, nb->peer, el_max_u64(retry_ms, P2P_SW_TICK_MS));
 }

@@ -132,6 +132,7 @@ void p2p_swarm_on_run_progress(struct p2p_download *d, uint64_t now, uint32_t ru
  */
 bool p2p_swarm_adopt(struct p2p_download *d, uint64_t now, uint64_t first, unsigned count,
                      uint32_t *ret_run);
+
 /* It is over: whole, stopped (both ok) or failed. The run's number means nothing after that. */
 void p2p_swarm_on_run_over(struct p2p_download *d, uint64_t now, uint32_t run, unsigned done,
                            bool ok);

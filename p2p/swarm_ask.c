@@ -169,18 +169,18 @@ static struct p2p_sw_neighbour *best_neighbour(struct p2p_sw_group *g)
     return best;
 }
 
-/* No more than so many should come at a time. */
-static bool is_served(const struct p2p_sw_group *g)
+/* How many blocks more should come at a time. */
+static unsigned lacking(const struct p2p_sw_group *g)
 {
     unsigned all = p2p_blockset_count(&g->begun), n = 0, b;
     unsigned most = g->n_runs > 0 ? BESIDE_THE_ORIGIN : AT_A_TIME;
 
-    if (all < most)
-        return false;
+    if (all >= g->d->s->conf.k)
+        return 0;
     for (b = p2p_blockset_next(&g->begun, 0); b < P2P_GROUP_BLOCKS;
          b = p2p_blockset_next(&g->begun, b + 1))
         n += !is_late(g->d->s, g->begun_at[b], g->d->s->took);
-    return n >= most || all >= g->d->s->conf.k;
+    return n < most ? most - n : 0;
 }
 
 /* What has not begun is taken out of its queue: whoever it waits for is free for others. */
@@ -198,7 +198,7 @@ void p2p_sw_ask(struct p2p_sw_group *g)
 {
     struct p2p_sw_neighbour *nb;
 
-    if (is_served(g)) {
+    if (g->d->s->hears_begun && lacking(g) == 0) {
         withdraw(g);
         return;
     }
@@ -229,13 +229,16 @@ static void unask(struct p2p_sw_group *g, const struct p2p_sw_neighbour *nb, uns
         p2p_blockset_remove(&g->asked, block);
 }
 
-bool p2p_sw_settle(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block)
+bool p2p_sw_settle(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block, bool is_ack)
 {
     bool was_asked;
 
     if (!p2p_blockset_has(&nb->owed, block))
         return false;
     was_asked = (g->asked_of[block] >> (nb - g->nb) & 1) != 0;
+    nb->peer->last_at = g->d->s->now;
+    if (!was_asked && !is_ack)
+        return true; /* a Cancel is out: its Ack is the last word */
     p2p_blockset_remove(&nb->owed, block);
     g->owing[block]--;
     nb->awaited--;
@@ -288,23 +291,27 @@ static uint64_t timeout_of(const struct p2p_swarm *s)
     return ms < TIMEOUT_MS ? TIMEOUT_MS : el_min_u64(ms, MAX_TIMEOUT_MS);
 }
 
-/* Whoever has given nothing at all since it was asked is slow; the others are only busy. */
 static void check_late(struct p2p_sw_group *g, unsigned block)
 {
     struct p2p_swarm *s = g->d->s;
-    uint64_t timeout = timeout_of(s);
-    bool begun = p2p_blockset_has(&g->begun, block);
 
-    if ((uint32_t)s->now - g->asked_at[block] <= timeout)
+    if ((uint32_t)s->now - g->asked_at[block] <= timeout_of(s))
         return;
-    for (uint32_t of = g->asked_of[block]; of != 0; of &= of - 1) {
-        struct p2p_sw_peer *p = g->nb[__builtin_ctz(of)].peer;
-
-        if (begun || s->now - p->last_at > timeout)
-            p2p_sw_peer_was_slow(s, p);
-    }
+    if (p2p_blockset_has(&g->begun, block))
+        p2p_sw_peer_was_slow(s, g->nb[g->begun_by[block]].peer);
     p2p_sw_take_back(g, block);
     wake_holders(g, block);
+}
+
+/* A link that owes something and brings nothing, no block, no refusal, no Ack. */
+static void check_silent(struct p2p_sw_group *g, struct p2p_sw_peer *p)
+{
+    struct p2p_swarm *s = g->d->s;
+
+    if (p->awaited == 0 || s->now - p->last_at <= timeout_of(s))
+        return;
+    p2p_sw_peer_was_slow(s, p);
+    p->last_at = s->now;
 }
 
 void p2p_sw_ask_tick(struct p2p_sw_group *g)
@@ -314,6 +321,9 @@ void p2p_sw_ask_tick(struct p2p_sw_group *g)
     for (b = p2p_blockset_next(&g->asked, 0); b < P2P_GROUP_BLOCKS;
          b = p2p_blockset_next(&g->asked, b + 1))
         check_late(g, b);
+    for (unsigned i = 0; i < P2P_SW_NEIGHBOURS; i++)
+        if (g->nb[i].peer != NULL)
+            check_silent(g, g->nb[i].peer);
     /* Who cooled down may be asked again. */
     p2p_sw_wake(g);
 }

@@ -74,13 +74,65 @@ static void unfollow(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsign
     p2p_sw_push(g->d->s, &m);
 }
 
+/* ---- debts ---- */
+
+static void owe(struct p2p_sw_group *g, const struct p2p_sw_neighbour *nb, unsigned block)
+{
+    struct p2p_sw_debt *debt = el_new(struct p2p_sw_debt);
+
+    debt->node = nb->peer->node;
+    p2p_sw_chunk_of(g, block, &debt->chunk);
+    debt->block = block % P2P_CHUNK_BLOCKS;
+    el_list_append(&g->d->s->debts, &debt->in_swarm);
+}
+
+void p2p_sw_debts_paid(struct p2p_swarm *s, uint64_t node, const struct el_chunk_id *chunk,
+                       struct p2p_blocks blocks)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &s->debts) {
+        struct p2p_sw_debt *debt = EL_ENTRY(it, struct p2p_sw_debt, in_swarm);
+
+        if (debt->node != node || (chunk != NULL && !el_chunk_id_eq(&debt->chunk, chunk)))
+            continue;
+        if (blocks.count > 0 && debt->block - blocks.first >= blocks.count)
+            continue;
+        el_list_remove(&debt->in_swarm);
+        free(debt);
+    }
+}
+
+/* A neighbour that comes back owes what it owed. */
+static void take_over_debts(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &g->d->s->debts) {
+        struct p2p_sw_debt *debt = EL_ENTRY(it, struct p2p_sw_debt, in_swarm);
+        unsigned b = debt->chunk.index % P2P_GROUP_CHUNKS * P2P_CHUNK_BLOCKS + debt->block;
+
+        if (debt->node != nb->peer->node || p2p_sw_group_of(g->d->s, &debt->chunk) != g)
+            continue;
+        p2p_blockset_add(&nb->owed, b);
+        g->owing[b]++;
+        nb->awaited++;
+        nb->peer->awaited++;
+        el_list_remove(&debt->in_swarm);
+        free(debt);
+    }
+}
+
 void p2p_sw_neighbour_drop(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb)
 {
     unsigned b;
 
     for (b = p2p_blockset_next(&nb->owed, 0); b < P2P_GROUP_BLOCKS;
-         b = p2p_blockset_next(&nb->owed, b + 1))
-        (void)p2p_sw_settle(g, nb, b);
+         b = p2p_blockset_next(&nb->owed, b + 1)) {
+        if (nb->peer->is_up)
+            owe(g, nb, b);
+        (void)p2p_sw_settle(g, nb, b, true);
+    }
     for (b = p2p_blockset_next(&nb->has, 0); b < P2P_GROUP_BLOCKS;
          b = p2p_blockset_next(&nb->has, b + 1))
         g->holders[b]--;
@@ -146,6 +198,7 @@ static struct p2p_sw_neighbour *join(struct p2p_sw_group *g, uint64_t node)
         return NULL;
     *nb = (struct p2p_sw_neighbour){ .peer = p, .useful_at = s->now };
     p->uses++;
+    take_over_debts(g, nb);
     return nb;
 }
 

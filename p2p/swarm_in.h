@@ -34,7 +34,7 @@ struct p2p_sw_peer {
     uint64_t retry_at;   /* no CONNECT before */
     uint64_t cool_until; /* nothing is asked of it before: slow or refusing */
     unsigned slow;       /* how often in a row it let a block time out */
-    uint64_t last_at;    /* when the last block came, or the first was asked for */
+    uint64_t last_at;    /* when its link last said a last word, or the first question went out */
     double rate;         /* bytes per ms, decayed */
     uint64_t blocks;
     double strikes; /* at struck_at; fading */
@@ -58,8 +58,9 @@ struct p2p_sw_run {
     uint32_t number; /* for the engine */
     uint32_t id;     /* for the tracker */
     uint16_t first;  /* block of the group */
-    uint8_t count, done;
-    bool is_stopped;
+    uint8_t granted, count, done;
+    bool is_adopted; /* no STOP is heeded */
+    bool gives_back; /* what lies behind `count' is for others */
     enum p2p_reason reason;
     uint64_t moved_at; /* started, or last progress */
 };
@@ -85,6 +86,9 @@ struct p2p_sw_group {
     bool is_quiet;                            /* told that we leave */
     unsigned failed;                          /* questions in a row without an answer */
     uint64_t locate_at;                       /* not before */
+    uint64_t dry_until; /* the tracker has no lease, and nobody else has one: wait so long */
+    bool asked_leases;  /* by the question that is out */
+    uint64_t alone_at;  /* without a tracker the origin is not asked before */
     uint64_t located_at;
 };
 
@@ -114,6 +118,15 @@ struct p2p_sw_farewell {
     struct p2p_locate locate;
 };
 
+/* A block that a link still owes to a download or neighbour that is gone: until its last word it
+ * may not be asked for on that link again. */
+struct p2p_sw_debt {
+    struct el_list in_swarm;
+    uint64_t node;
+    struct el_chunk_id chunk;
+    unsigned block; /* of the chunk */
+};
+
 #define P2P_SW_BUCKETS 64u
 /* How often what waits is looked at. */
 #define P2P_SW_TICK_MS 100u
@@ -130,6 +143,7 @@ struct p2p_swarm {
     size_t queue_size, queue_first, queue_n;
     struct p2p_locate locate; /* of the last move */
     struct el_list farewells; /* questions of downloads that are closed */
+    struct el_list debts;
     uint32_t next_run;
     double wait, took; /* ms from question to block, and from its first byte to its last; decayed */
     uint64_t ticked_at;
@@ -167,6 +181,9 @@ uint64_t p2p_sw_peer_lied(struct p2p_swarm *s, struct p2p_sw_peer *p);
 struct p2p_sw_neighbour *p2p_sw_neighbour_of(struct p2p_sw_group *g, uint64_t node);
 void p2p_sw_takers(struct p2p_sw_group *g, const struct p2p_taker *takers, size_t n);
 void p2p_sw_neighbour_drop(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb);
+/* The last word about these (none: all) has come; chunk NULL: the link is gone. */
+void p2p_sw_debts_paid(struct p2p_swarm *s, uint64_t node, const struct el_chunk_id *chunk,
+                       struct p2p_blocks blocks);
 /* What it has of a chunk, by its own word. */
 void p2p_sw_has(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned chunk,
                 unsigned bitmap);
@@ -184,8 +201,9 @@ static inline uint64_t p2p_sw_open_word(const struct p2p_sw_group *g, unsigned i
     return g->want.w[i] & ~(g->here.w[i] | g->asked.w[i] | g->mine.w[i]);
 }
 void p2p_sw_ask(struct p2p_sw_group *g);
-/* The last word about a block that this neighbour owed; false: it did not. */
-bool p2p_sw_settle(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block);
+/* Block, Error or Ack about a block that this neighbour owed; false: it did not. */
+bool p2p_sw_settle(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block,
+                   bool is_ack);
 /* From all that it was asked of. */
 void p2p_sw_take_back(struct p2p_sw_group *g, unsigned block);
 void p2p_sw_begun(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block);
@@ -196,11 +214,11 @@ void p2p_sw_disbelieve(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb);
 /* ---- swarm_runs.c ---- */
 
 void p2p_sw_runs_free(struct p2p_sw_group *g);
-/* False: somebody else is to bring some of it, or there are too many. */
-bool p2p_sw_run_adopt(struct p2p_sw_group *g, unsigned first, unsigned count, uint32_t *ret_run);
 /* Asks the tracker, or the origin where there is none. */
 void p2p_sw_runs(struct p2p_sw_group *g);
 void p2p_sw_locate_fill(struct p2p_sw_group *g, struct p2p_locate *ret);
 void p2p_sw_hedge(struct p2p_download *d);
+/* False: somebody else is to bring some of it, or there are too many. */
+bool p2p_sw_run_adopt(struct p2p_sw_group *g, unsigned first, unsigned count, uint32_t *ret_run);
 uint64_t p2p_sw_due(const struct p2p_sw_group *g);
 void p2p_sw_farewell(struct p2p_sw_group *g);

@@ -97,7 +97,7 @@ static void average(double *avg, double x)
 void p2p_sw_peer_gave(struct p2p_swarm *s, struct p2p_sw_peer *p, uint32_t waited_ms,
                       uint32_t took_ms)
 {
-    double took = (double)(s->now - p->last_at) + 0.5, rate = (double)P2P_MAX_BLOCK / took;
+    double rate = (double)P2P_MAX_BLOCK / ((double)took_ms + 0.5);
 
     p->rate = p->rate == 0 ? rate : p->rate * 0.75 + rate * 0.25;
     p->last_at = s->now;
@@ -177,6 +177,7 @@ void p2p_swarm_peer_down(struct p2p_swarm *s, uint64_t now, uint64_t node)
         now + jitter(s, el_min_u64((uint64_t)RETRY_MS << (p->failures < 8 ? p->failures : 8),
                                    MAX_RETRY_MS));
     p->failures++;
+    p2p_sw_debts_paid(s, node, NULL, (struct p2p_blocks){ 0 });
     for (it = s->downloads.next; it != &s->downloads; it = it->next) {
         struct p2p_download *d = EL_ENTRY(it, struct p2p_download, in_swarm);
 

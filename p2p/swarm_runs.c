@@ -5,11 +5,17 @@
 /* Runs of a group that this node reads at a time, and those of which the tracker has to hear. */
 #define MAX_RUNS    16u
 #define SHARED_RUNS 8u /* divided by how many others take part */
-#define MAX_ENDED   (P2P_MAX_RUNS - MAX_RUNS)
+/* Who has less than half of what most have reads nothing for them. */
+#define BEHIND_TIMES  2u
+#define BEHIND_BLOCKS 8u
+#define MAX_ENDED     (P2P_MAX_RUNS - MAX_RUNS)
 /* Runs without a lease at a time, where there is no tracker: the gap between two is filled. */
 #define OWN_RUNS 2u
+/* Of one of them: soon the others see what is there. */
+#define ALONE_BLOCKS 4u
 /* Questions in a row that fail before there is no tracker, and when the next one goes out. */
 #define NO_TRACKER   2u
+#define ALONE_MS     300u /* and up to two times as long again: not all at once */
 #define RETRY_MS     100u
 #define MAX_RETRY_MS 5000u
 /* A run is reported so many times in its time to live. */
@@ -18,6 +24,7 @@
 #define COMING_PATIENCE_MS (P2P_LEASE_TTL_MS + 2000u)
 #define LEAST_PATIENCE_MS  50u
 #define BUSY_PATIENCE_MS   15000u
+#define DRY_MS             150u
 #define FAILED_MS          500u
 #define MAX_FAILED_MS      30000u
 
@@ -74,7 +81,7 @@ static struct p2p_sw_run *new_run(struct p2p_sw_group *g, unsigned first, unsign
     r->number = s->next_run;
     r->id = P2P_LEASE_OWN | r->number;
     r->first = (uint16_t)first;
-    r->count = (uint8_t)count;
+    r->count = r->granted = (uint8_t)count;
     r->moved_at = s->now;
     el_list_append(&g->runs, &r->in_group);
     g->n_runs++;
@@ -92,6 +99,8 @@ static void start_run(struct p2p_sw_group *g, unsigned first, unsigned count, ui
     r->reason = reason;
     if (reason == P2P_REASON_LEASE)
         r->id = lease;
+    else
+        g->locate_at = g->d->s->now; /* the sooner the tracker knows, the fewer read the same */
     p2p_sw_push(g->d->s, &(struct p2p_move){ .kind = P2P_MOVE_FETCH,
                                              .download = g->d,
                                              .run = r->number,
@@ -102,12 +111,16 @@ static void start_run(struct p2p_sw_group *g, unsigned first, unsigned count, ui
 
 bool p2p_sw_run_adopt(struct p2p_sw_group *g, unsigned first, unsigned count, uint32_t *ret_run)
 {
+    struct p2p_sw_run *r;
+
     for (unsigned b = first; b < first + count; b++)
         if (p2p_blockset_has(&g->mine, b) || p2p_blockset_has(&g->asked, b))
             return false;
     if (g->n_runs >= MAX_RUNS)
         return false;
-    *ret_run = new_run(g, first, count)->number;
+    r = new_run(g, first, count);
+    r->is_adopted = true;
+    *ret_run = r->number;
     g->locate_at = g->d->s->now;
     p2p_sw_dirty(g);
     return true;
@@ -159,6 +172,12 @@ static void count_reads(struct p2p_swarm *s, enum p2p_reason reason, unsigned n)
     }
 }
 
+/* One that reads its last block makes room for the next: the origin shall not idle in between. */
+static bool ends_soon(const struct p2p_sw_run *r)
+{
+    return r->count > 1 && r->done + 1 >= r->count;
+}
+
 static void progress(struct p2p_sw_group *g, struct p2p_sw_run *r, unsigned done)
 {
     struct p2p_download *d = g->d;
@@ -175,6 +194,10 @@ static void progress(struct p2p_sw_group *g, struct p2p_sw_run *r, unsigned done
     d->origin_failures = 0;
     if (r->reason == P2P_REASON_LEASE)
         d->hedges = 0;
+    if (r->done < r->count && ends_soon(r)) {
+        g->locate_at = d->s->now;
+        p2p_sw_dirty(g);
+    }
 }
 
 void p2p_swarm_on_run_progress(struct p2p_download *d, uint64_t now, uint32_t run, unsigned done)
@@ -216,7 +239,9 @@ void p2p_swarm_on_run_over(struct p2p_download *d, uint64_t now, uint32_t run, u
     if (r == NULL)
         return;
     progress(g, r, done);
-    e = report_of(r, ok && r->done == r->count);
+    e = report_of(r, ok && r->done == r->count && !r->gives_back);
+    if (r->gives_back)
+        e.count = r->granted;
     next = (unsigned)r->first + r->done;
     drop_run(g, r);
     note_end(g, &e);
@@ -248,16 +273,77 @@ static bool is_exact_here(const struct p2p_sw_group *g)
     return true;
 }
 
+static unsigned count_others(const struct p2p_sw_group *g)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < P2P_SW_NEIGHBOURS; i++)
+        n += g->nb[i].peer != NULL && g->nb[i].is_taking;
+    return n;
+}
+
 /* The more take part, the fewer runs each: blocks that one node reads wait for its one uplink. */
 static unsigned most_runs(const struct p2p_sw_group *g)
 {
-    unsigned others = 0;
+    unsigned others = count_others(g);
 
-    for (unsigned i = 0; i < P2P_SW_NEIGHBOURS; i++)
-        others += g->nb[i].peer != NULL && g->nb[i].is_taking;
     if (others == 0)
         return g->is_located ? MAX_RUNS : 1;
     return others < SHARED_RUNS ? SHARED_RUNS / others : 1;
+}
+
+static unsigned runs_that_last(const struct p2p_sw_group *g)
+{
+    unsigned n = 0;
+
+    for (struct el_list *it = g->runs.next; it != &g->runs; it = it->next)
+        n += !ends_soon(EL_ENTRY(it, const struct p2p_sw_run, in_group));
+    return n;
+}
+
+static void shorten(struct p2p_sw_run *r, struct p2p_sw_group *g, unsigned count)
+{
+    for (unsigned b = r->first + count; b < (unsigned)r->first + r->count; b++)
+        p2p_blockset_remove(&g->mine, b);
+    r->count = (uint8_t)count;
+}
+
+static int compare_counts(const void *a, const void *b)
+{
+    const unsigned *x = a, *y = b;
+
+    return (*x > *y) - (*x < *y);
+}
+
+/* Most others have far more: what this node read they would wait for, its links are slow. */
+static bool is_behind(const struct p2p_sw_group *g)
+{
+    unsigned v[P2P_SW_NEIGHBOURS], n = 0, here = p2p_blockset_count(&g->here);
+
+    for (unsigned i = 0; i < P2P_SW_NEIGHBOURS; i++)
+        if (g->nb[i].peer != NULL && g->nb[i].is_taking)
+            v[n++] = p2p_blockset_count(&g->nb[i].has);
+    if (n == 0)
+        return false;
+    qsort(v, n, sizeof(v[0]), compare_counts);
+    return v[n / 2] > BEHIND_TIMES * here + BEHIND_BLOCKS;
+}
+
+/* What it has begun it reads to the end of the block; the rest is for others. */
+static void give_back(struct p2p_sw_group *g)
+{
+    for (struct el_list *it = g->runs.next; it != &g->runs; it = it->next) {
+        struct p2p_sw_run *r = EL_ENTRY(it, struct p2p_sw_run, in_group);
+
+        if (r->is_adopted || r->reason != P2P_REASON_LEASE || r->done + 1 >= r->count)
+            continue;
+        p2p_sw_push(g->d->s, &(struct p2p_move){ .kind = P2P_MOVE_STOP,
+                                                 .download = g->d,
+                                                 .run = r->number,
+                                                 .count = r->done + 1u });
+        shorten(r, g, r->done + 1u);
+        r->gives_back = true;
+    }
 }
 
 static uint8_t runs_wanted(const struct p2p_sw_group *g)
@@ -266,11 +352,13 @@ static uint8_t runs_wanted(const struct p2p_sw_group *g)
 
     unsigned most = most_runs(g);
 
-    if (d->reach == P2P_REACH_NONE || d->s->now < d->origin_at || g->n_runs >= most)
+    unsigned n = runs_that_last(g);
+
+    if (d->reach == P2P_REACH_NONE || d->s->now < d->origin_at || n >= most || is_behind(g))
         return 0;
     if (d->reach == P2P_REACH_EXACT)
         return g->n_runs == 0 && is_exact_here(g);
-    return (uint8_t)(most - g->n_runs);
+    return (uint8_t)(most - n);
 }
 
 /* All that is wanted; or, where only one range can be read, that. */
@@ -311,6 +399,7 @@ void p2p_sw_locate_fill(struct p2p_sw_group *g, struct p2p_locate *ret)
     if (ret->leaves)
         return;
     ret->leases = runs_wanted(g);
+    g->asked_leases = ret->leases > 0;
     ret->peers = (uint8_t)el_min_u64(p2p_sw_places(g) * 2, P2P_MAX_NAMED);
     fill_want(g, ret);
 }
@@ -366,13 +455,30 @@ static void cut(struct p2p_sw_group *g, const struct p2p_lease_cut *c)
 
     if (r == NULL || c->count >= r->count)
         return;
-    for (unsigned b = (unsigned)r->first + c->count; b < (unsigned)r->first + r->count; b++)
-        if (b >= (unsigned)r->first + r->done)
-            p2p_blockset_remove(&g->mine, b);
-    r->count = c->count > r->done ? c->count : r->done;
+    shorten(r, g, c->count > r->done ? c->count : r->done);
     p2p_sw_push(g->d->s,
                 &(struct p2p_move){
                     .kind = P2P_MOVE_STOP, .download = g->d, .run = r->number, .count = r->count });
+}
+
+/* The more are in the same need, the longer: the first ones give to the others. */
+static void wait_dry(struct p2p_sw_group *g)
+{
+    g->dry_until =
+        g->d->s->now + DRY_MS + el_rng_below(&g->d->s->rng, (1 + count_others(g)) * DRY_MS);
+}
+
+/*
+ * No lease was to be had, and nobody read: then the tracker believes that all is had by somebody.
+ * It stays so until there is a lease again.
+ */
+static void note_dry(struct p2p_sw_group *g, const struct p2p_located *located)
+{
+    if (located->n_leases > 0)
+        g->dry_until = UINT64_MAX;
+    else if (g->dry_until == UINT64_MAX && g->asked_leases &&
+             p2p_blockset_is_empty(&located->coming))
+        wait_dry(g);
 }
 
 void p2p_swarm_on_located(struct p2p_download *d, uint64_t now, uint32_t group,
@@ -391,6 +497,7 @@ void p2p_swarm_on_located(struct p2p_download *d, uint64_t now, uint32_t group,
     g->n_reported = 0;
     g->located_at = now;
     g->coming = located->coming;
+    note_dry(g, located);
     g->locate_at = g->n_ended > 0 ? now : now + located->again_ms;
     for (size_t i = 0; i < located->n_cuts && i < P2P_MAX_RUNS; i++)
         cut(g, &located->cuts[i]);
@@ -411,20 +518,35 @@ void p2p_swarm_on_locate_failed(struct p2p_download *d, uint64_t now, uint32_t g
     g->n_reported = 0;
     ms = el_min_u64((uint64_t)RETRY_MS << (g->failed < 8 ? g->failed : 8), MAX_RETRY_MS);
     g->locate_at = now + ms + el_rng_below(&d->s->rng, ms);
-    g->failed++;
+    if (++g->failed == NO_TRACKER)
+        g->alone_at = now + ALONE_MS + el_rng_below(&d->s->rng, 2 * ALONE_MS);
     p2p_sw_dirty(g);
 }
 
 /* ---- the origin, without a lease ---- */
 
-/* Blocks from here on, in the chunk, that nobody reads or has. */
-static unsigned stretch(const struct p2p_sw_group *g, unsigned first, unsigned most, bool no_holder)
+/* Somebody who may be asked, and who has not kept us waiting for nothing. */
+static bool has_giver(const struct p2p_sw_group *g, unsigned block)
+{
+    for (unsigned i = 0; i < P2P_SW_NEIGHBOURS; i++) {
+        const struct p2p_sw_peer *p = g->nb[i].peer;
+
+        if (p != NULL && p->slow == 0 && p2p_blockset_has(&g->nb[i].has, block) &&
+            p2p_sw_peer_may_be_asked(g->d->s, p))
+            return true;
+    }
+    return false;
+}
+
+/* Blocks from here on, in the chunk, that this node does not read, and behind the first nobody
+ * gives. */
+static unsigned stretch(const struct p2p_sw_group *g, unsigned first, unsigned most)
 {
     unsigned end = (first / P2P_CHUNK_BLOCKS + 1) * P2P_CHUNK_BLOCKS, n = 0;
 
     while (n < most && first + n < end && first + n < g->blocks &&
            p2p_blockset_has(&g->want, first + n) && !p2p_blockset_has(&g->here, first + n) &&
-           !p2p_blockset_has(&g->mine, first + n) && (!no_holder || g->holders[first + n] == 0))
+           !p2p_blockset_has(&g->mine, first + n) && (n == 0 || !has_giver(g, first + n)))
         n++;
     return n;
 }
@@ -435,7 +557,7 @@ static bool may_ask_origin(const struct p2p_download *d)
 }
 
 /* False: not in the reach, or there already. */
-static bool read_unleased(struct p2p_sw_group *g, unsigned first, unsigned most, bool no_holder,
+static bool read_unleased(struct p2p_sw_group *g, unsigned first, unsigned most,
                           enum p2p_reason reason)
 {
     struct p2p_download *d = g->d;
@@ -447,7 +569,7 @@ static bool read_unleased(struct p2p_sw_group *g, unsigned first, unsigned most,
         first = (unsigned)(d->reach_first % P2P_GROUP_BLOCKS);
         n = (unsigned)(d->reach_end - d->reach_first);
     } else {
-        n = stretch(g, first, most, no_holder);
+        n = stretch(g, first, most);
     }
     if (n == 0 || g->n_runs >= MAX_RUNS)
         return false;
@@ -455,18 +577,23 @@ static bool read_unleased(struct p2p_sw_group *g, unsigned first, unsigned most,
     return true;
 }
 
-/* Where the reader waits, otherwise anywhere: others have no tracker either, and start elsewhere.
- */
+static bool is_orphan(const struct p2p_sw_group *g, unsigned block)
+{
+    return stretch(g, block, 1) == 1 && !p2p_blockset_has(&g->coming, block) &&
+           !has_giver(g, block);
+}
+
+/* Where the reader waits, otherwise anywhere: others are in the same need, and start elsewhere. */
 static unsigned start_of(struct p2p_sw_group *g)
 {
     uint64_t base = (uint64_t)g->number * P2P_GROUP_BLOCKS, urgent = g->d->urgent;
     unsigned from = (unsigned)el_rng_below(&g->d->s->rng, g->blocks);
 
-    if (urgent >= base && urgent < base + g->blocks &&
-        stretch(g, (unsigned)(urgent - base), 1, true) == 1)
+    if (urgent >= base && urgent < base + g->blocks && is_orphan(g, (unsigned)(urgent - base)) &&
+        el_rng_below(&g->d->s->rng, 4) == 0)
         return (unsigned)(urgent - base);
     for (unsigned i = 0; i < g->blocks; i++)
-        if (stretch(g, (from + i) % g->blocks, 1, true) == 1)
+        if (is_orphan(g, (from + i) % g->blocks))
             return (from + i) % g->blocks;
     return P2P_GROUP_BLOCKS;
 }
@@ -477,7 +604,7 @@ static void read_without_tracker(struct p2p_sw_group *g)
         unsigned first = start_of(g);
 
         if (first == P2P_GROUP_BLOCKS ||
-            !read_unleased(g, first, P2P_CHUNK_BLOCKS, true, P2P_REASON_NO_TRACKER))
+            !read_unleased(g, first, ALONE_BLOCKS, P2P_REASON_NO_TRACKER))
             return;
     }
 }
@@ -495,7 +622,9 @@ void p2p_sw_runs(struct p2p_sw_group *g)
         g->is_quiet = !wants;
         locate(g);
     }
-    if (g->failed >= NO_TRACKER && wants && may_ask_origin(g->d))
+    if (is_behind(g))
+        give_back(g);
+    if (g->failed >= NO_TRACKER && wants && now >= g->alone_at && may_ask_origin(g->d))
         read_without_tracker(g);
 }
 
@@ -543,24 +672,47 @@ static bool is_stalled(const struct p2p_download *d, const struct p2p_sw_group *
     return p2p_sw_number(g, block) == d->urgent && now - d->urgent_at > patience;
 }
 
+static void hedge(struct p2p_sw_group *g, unsigned block)
+{
+    struct p2p_download *d = g->d;
+
+    if (may_ask_origin(d) &&
+        read_unleased(g, block, 1u << (d->hedges < 4 ? d->hedges : 4), P2P_REASON_HEDGE))
+        d->hedges += d->hedges < 8;
+}
+
+/* What only liars and the mute have the tracker does not lease. */
+static void adopt_orphans(struct p2p_sw_group *g)
+{
+    const struct p2p_download *d = g->d;
+    unsigned block;
+
+    if (g->n_runs > 0 || d->s->now < g->dry_until || g->dry_until == UINT64_MAX)
+        return;
+    wait_dry(g);
+    block = start_of(g);
+    if (block < P2P_GROUP_BLOCKS)
+        hedge(g, block);
+}
+
 void p2p_sw_hedge(struct p2p_download *d)
 {
     unsigned block = 0;
     struct p2p_sw_group *g = foremost(d, &block);
 
+    for (struct el_list *it = d->active.next; it != &d->active; it = it->next)
+        adopt_orphans(EL_ENTRY(it, struct p2p_sw_group, in_download));
     if (g == NULL || p2p_blockset_has(&g->mine, block) || !is_stalled(d, g, block))
         return;
-    if (d->reach == P2P_REACH_NONE) {
-        d->moved_at = d->urgent_at = d->s->now;
-        p2p_sw_push(d->s, &(struct p2p_move){ .kind = P2P_MOVE_FAIL,
-                                              .download = d,
-                                              .first = p2p_sw_number(g, block),
-                                              .code = EL_ENOTCACHED });
+    if (d->reach != P2P_REACH_NONE) {
+        hedge(g, block);
         return;
     }
-    if (may_ask_origin(d) &&
-        read_unleased(g, block, 1u << (d->hedges < 4 ? d->hedges : 4), false, P2P_REASON_HEDGE))
-        d->hedges += d->hedges < 8;
+    d->moved_at = d->urgent_at = d->s->now;
+    p2p_sw_push(d->s, &(struct p2p_move){ .kind = P2P_MOVE_FAIL,
+                                          .download = d,
+                                          .first = p2p_sw_number(g, block),
+                                          .code = EL_ENOTCACHED });
 }
 
 uint64_t p2p_sw_due(const struct p2p_sw_group *g)

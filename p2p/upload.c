@@ -9,9 +9,7 @@
 #define DEFAULT_QUEUE  64u
 /* A peer that has had nothing from here for so long is a newcomer. */
 #define NEWCOMER_MS 10000u
-/* A send that takes so many times what it should does not count. */
-#define OLD_FACTOR 1u
-#define LEAST_OLD  5u
+#define LEAST_OLD   5u
 /* Who waits longer than so many blocks take to go out, and so long, is served before all others. */
 #define PATIENCE    16u
 #define PATIENCE_MS 500u
@@ -23,6 +21,7 @@ struct ask {
     struct el_chunk_id chunk;
     uint32_t block;
     uint64_t since; /* asked for; once running: started */
+    uint64_t luck;
 };
 
 struct peer {
@@ -154,6 +153,7 @@ enum el_err p2p_upload_ask(struct p2p_upload *u, uint64_t now, uint64_t node,
     a->chunk = *chunk;
     a->block = block;
     a->since = now;
+    a->luck = el_rng_u64(&u->conf.rng);
     el_list_append(&p->waiting, &a->in_peer);
     p->n_waiting++;
     u->waiting++;
@@ -218,7 +218,7 @@ static bool is_newcomer(const struct peer *p, uint64_t now)
 /* How long a send may run and count: what so many at once take here, and then some. */
 static uint64_t old_after(const struct p2p_upload *u)
 {
-    uint64_t ms = u->step_ms16 * u->running * OLD_FACTOR / 16;
+    uint64_t ms = u->step_ms16 * u->running / 16;
 
     return u->step_ms16 == 0 ? u->conf.old_ms : el_max_u64(ms, LEAST_OLD);
 }
@@ -286,7 +286,7 @@ static bool is_better(const struct choice *a, const struct choice *b)
         return a->is_overdue;
     if (a->count != b->count && !a->is_overdue)
         return a->count < b->count;
-    return a->ask->since < b->ask->since;
+    return a->is_overdue ? a->ask->since < b->ask->since : a->ask->luck < b->ask->luck;
 }
 
 static struct choice choose(struct p2p_upload *u, uint64_t now, bool newcomers)

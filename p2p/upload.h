@@ -11,8 +11,8 @@
  * on.
  *
  * Next is a block that has gone out least often from here (the more nodes have it the better it
- * spreads without us); among equals the peer that has waited longest; but who has waited for very
- * long goes first.
+ * spreads without us); among equals one by lot, for all nodes would serve the
+ * same peers first otherwise; but who has waited for very long goes first.
  *
  * A send runs until the kernel has taken its last byte: the socket's own queue should be short
  * (TCP_NOTSENT_LOWAT), or what is counted as sent is not.
@@ -22,11 +22,13 @@
 #pragma once
 
 #include "common/chunk_id.h"
+#include "common/rng.h"
 #include "p2p/payload.h"
 
 struct p2p_upload;
 
 struct p2p_upload_conf {
+    struct el_rng rng;
     unsigned slots;  /* 0: 3 */
     unsigned most;   /* 0: 32 */
     uint32_t old_ms; /* 0: 250 */

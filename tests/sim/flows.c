@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/sim/flows.h"
+
+#define TOLERANCE 0.005
+#define MAX_ROUND 256u /* ports that are looked at again after one change */
+
+struct port {
+    double capacity, level; /* level: what a flow that wants more gets */
+    struct flow **v;
+    size_t n, size;
+    double moved;
+    bool is_queued;
+};
+
+struct flow {
+    size_t from, to;       /* ports */
+    size_t at_from, at_to; /* places in their lists */
+    size_t at_heap;
+    double left, rate, cap;
+    uint64_t since; /* when `left` was so much */
+    double ends;    /* us */
+    void *arg;
+};
+
+struct flows {
+    struct port *ports;
+    size_t n_ports;
+    struct flow **heap;
+    size_t n, size;
+    size_t queue[MAX_ROUND];
+    size_t queue_first, queue_n, seen;
+};
+
+struct flows *flows_new(size_t ports)
+{
+    struct flows *f = el_new(struct flows);
+
+    f->ports = el_alloc(ports * sizeof(struct port));
+    f->n_ports = ports;
+    return f;
+}
+
+void flows_free(struct flows *f)
+{
+    for (size_t i = 0; i < f->n; i++)
+        free(f->heap[i]);
+    for (size_t i = 0; i < f->n_ports; i++)
+        free(f->ports[i].v);
+    free(f->ports);
+    free(f->heap);
+    free(f);
+}
+
+void flows_set_port(struct flows *f, size_t port, double capacity)
+{
+    f->ports[port].capacity = capacity;
+    f->ports[port].level = capacity;
+}
+
+/* ---- the heap of ends ---- */
+
+static void put(struct flows *f, size_t at, struct flow *x)
+{
+    f->heap[at] = x;
+    x->at_heap = at;
+}
+
+static void sift(struct flows *f, size_t at)
+{
+    struct flow *x = f->heap[at];
+
+    while (at > 0 && x->ends < f->heap[(at - 1) / 2]->ends) {
+        put(f, at, f->heap[(at - 1) / 2]);
+        at = (at - 1) / 2;
+    }
+    for (;;) {
+        size_t child = at * 2 + 1;
+
+        if (child + 1 < f->n && f->heap[child + 1]->ends < f->heap[child]->ends)
+            child++;
+        if (child >= f->n || f->heap[child]->ends >= x->ends)
+            break;
+        put(f, at, f->heap[child]);
+        at = child;
+    }
+    put(f, at, x);
+}
+
+static void heap_add(struct flows *f, struct flow *x)
+{
+    if (f->n == f->size) {
+        f->size = f->size == 0 ? 64 : f->size * 2;
+        f->heap = realloc(f->heap, f->size * sizeof(struct flow *));
+        EL_ASSERT(f->heap != NULL);
+    }
+    put(f, f->n++, x);
+    sift(f, x->at_heap);
+}
+
+static void heap_remove(struct flows *f, struct flow *x)
+{
+    size_t at = x->at_heap;
+    struct flow *last = f->heap[--f->n];
+
+    if (last == x)
+        return;
+    put(f, at, last);
+    sift(f, at);
+}
+
+/* ---- ports ---- */
+
+static void port_add(struct port *p, struct flow *x, size_t *ret_at)
+{
+    if (p->n == p->size) {
+        p->size = p->size == 0 ? 8 : p->size * 2;
+        p->v = realloc(p->v, p->size * sizeof(struct flow *));
+        EL_ASSERT(p->v != NULL);
+    }
+    *ret_at = p->n;
+    p->v[p->n++] = x;
+}
+
+static void port_remove(struct flows *f, size_t port, size_t at)
+{
+    struct port *p = &f->ports[port];
+    struct flow *last = p->v[--p->n];
+
+    p->v[at] = last;
+    *(last->from == port ? &last->at_from : &last->at_to) = at;
+}
+
+/* What the flow could have if this port had no limit. */
+static double limit_of(const struct flows *f, const struct flow *x, size_t port)
+{
+    double other = f->ports[x->from == port ? x->to : x->from].level;
+
+    return x->cap > 0 && x->cap < other ? x->cap : other;
+}
+
+/* The level at which those that are not limited elsewhere share what the others leave. */
+static double level_of(const struct flows *f, size_t port)
+{
+    const struct port *p = &f->ports[port];
+    double level = p->n == 0 ? p->capacity : p->capacity / (double)p->n, most = 0, sum = 0;
+
+    for (;;) {
+        size_t n = 0;
+
+        sum = most = 0;
+        for (size_t i = 0; i < p->n; i++) {
+            double limit = limit_of(f, p->v[i], port);
+
+            if (limit > level) {
+                n++;
+                continue;
+            }
+            sum += limit;
+            most = limit > most ? limit : most;
+        }
+        if (n == 0)
+            return most + p->capacity - sum; /* no bottleneck here */
+        if ((p->capacity - sum) / (double)n <= level * 1.0001)
+            return level;
+        level = (p->capacity - sum) / (double)n;
+    }
+}
+
+static bool differs(double a, double b)
+{
+    return a > b * (1 + TOLERANCE) || b > a * (1 + TOLERANCE);
+}
+
+static void advance(struct flows *f, struct flow *x, uint64_t now)
+{
+    double moved = x->rate * (double)(now - x->since) / 1e6;
+
+    moved = moved > x->left ? x->left : moved;
+    x->left -= moved;
+    x->since = now;
+    f->ports[x->from].moved += moved;
+    f->ports[x->to].moved += moved;
+}
+
+static void set_rate(struct flows *f, struct flow *x, uint64_t now)
+{
+    double a = f->ports[x->from].level, b = f->ports[x->to].level, rate = a < b ? a : b;
+
+    rate = x->cap > 0 && x->cap < rate ? x->cap : rate;
+    if (!differs(rate, x->rate))
+        return;
+    advance(f, x, now);
+    x->rate = rate;
+    x->ends = (double)now + x->left / rate * 1e6;
+    sift(f, x->at_heap);
+}
+
+static void look_again(struct flows *f, size_t port)
+{
+    if (f->ports[port].is_queued || f->seen >= MAX_ROUND)
+        return;
+    f->seen++;
+    f->ports[port].is_queued = true;
+    f->queue[(f->queue_first + f->queue_n++) % MAX_ROUND] = port;
+}
+
+static void settle(struct flows *f, uint64_t now)
+{
+    while (f->queue_n > 0) {
+        size_t port = f->queue[f->queue_first];
+        struct port *p = &f->ports[port];
+        double level = level_of(f, port);
+        bool changed = differs(level, p->level);
+
+        f->queue_first = (f->queue_first + 1) % MAX_ROUND;
+        f->queue_n--;
+        p->is_queued = false;
+        if (changed)
+            p->level = level;
+        for (size_t i = 0; i < p->n; i++) {
+            if (changed)
+                look_again(f, p->v[i]->from == port ? p->v[i]->to : p->v[i]->from);
+            set_rate(f, p->v[i], now);
+        }
+    }
+    f->seen = 0;
+}
+
+static void changed_at(struct flows *f, size_t from, size_t to, uint64_t now)
+{
+    look_again(f, from);
+    look_again(f, to);
+    settle(f, now);
+}
+
+struct flow *flows_start(struct flows *f, uint64_t now_us, size_t from, size_t to, uint64_t bytes,
+                         double cap, void *arg)
+{
+    struct flow *x = el_new(struct flow);
+
+    x->from = from;
+    x->to = to;
+    x->left = (double)bytes;
+    x->cap = cap;
+    x->since = now_us;
+    x->ends = 1e18;
+    x->arg = arg;
+    port_add(&f->ports[from], x, &x->at_from);
+    port_add(&f->ports[to], x, &x->at_to);
+    heap_add(f, x);
+    changed_at(f, from, to, now_us);
+    return x;
+}
+
+void flows_cancel(struct flows *f, uint64_t now_us, struct flow *x)
+{
+    size_t from = x->from, to = x->to;
+
+    advance(f, x, now_us);
+    port_remove(f, from, x->at_from);
+    port_remove(f, to, x->at_to);
+    heap_remove(f, x);
+    free(x);
+    changed_at(f, from, to, now_us);
+}
+
+void *flow_arg(const struct flow *flow)
+{
+    return flow->arg;
+}
+
+uint64_t flows_due_us(const struct flows *f)
+{
+    return f->n == 0 || f->heap[0]->ends >= 1e18 ? UINT64_MAX : (uint64_t)f->heap[0]->ends + 1;
+}
+
+void *flows_finish(struct flows *f, uint64_t now_us)
+{
+    void *arg = f->heap[0]->arg;
+
+    flows_cancel(f, now_us, f->heap[0]);
+    return arg;
+}
+
+double flows_moved(const struct flows *f, size_t port)
+{
+    return f->ports[port].moved;
+}

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * elio_swarm: how fast, and how often from the origin, nodes get an object; and that nothing
+ * breaks.
+ *
+ *   elio_swarm                      the table of docs/peers.md
+ *   elio_swarm --check              the same, and exit code 1 if a figure is worse than it was
+ *   elio_swarm --faults FIRST N     N runs full of faults, from that seed on; a seed that breaks a
+ *                                   promise is printed
+ *   elio_swarm --scale NODES MIB    one cold run of many nodes, 10 Gbit/s each
+ */
+#include "tests/sim/world.h"
+
+#include <sys/resource.h>
+
+#define MBIT    125000.0
+#define SECOND  UINT64_C(1000000)
+#define NEVER   UINT64_MAX
+#define TIMEOUT (36000 * SECOND)
+
+struct scene {
+    const char *name;
+    size_t nodes;
+    uint64_t blocks;
+    double mbit;
+    void (*change)(struct sim_conf *c);
+    double most; /* last finisher / bound, and a little more than it is */
+};
+
+static void init_conf(struct sim_conf *c, size_t nodes, uint64_t blocks, double mbit)
+{
+    *c = (struct sim_conf){ .nodes = nodes,
+                            .blocks = blocks,
+                            .origin = mbit * MBIT,
+                            .latency_us = 500,
+                            .seed = 1,
+                            .member_us = 3 * SECOND,
+                            .end_us = TIMEOUT };
+    c->node = el_alloc(nodes * sizeof(struct sim_node_conf));
+    for (size_t i = 0; i < nodes; i++)
+        c->node[i] = (struct sim_node_conf){
+            .up = mbit * MBIT, .down = mbit * MBIT, .kill_us = NEVER, .start_us = i * 100
+        };
+}
+
+static void stagger(struct sim_conf *c)
+{
+    for (size_t i = 0; i < c->nodes; i++)
+        c->node[i].start_us = i * SECOND / 2;
+}
+
+static void slow_one(struct sim_conf *c)
+{
+    c->node[c->nodes - 1].up /= 10;
+    c->node[c->nodes - 1].down /= 10;
+    c->node[c->nodes - 1].is_slow = true;
+}
+
+static void kill_one(struct sim_conf *c)
+{
+    c->node[c->nodes / 2].kill_us = 6 * SECOND;
+}
+
+/* Of group 0 (world_sources.c). */
+static void kill_tracker(struct sim_conf *c)
+{
+    c->node[0].kill_us = 5 * SECOND;
+}
+
+static void two_links(struct sim_conf *c)
+{
+    c->overtake = true;
+}
+
+static void one_liar(struct sim_conf *c)
+{
+    c->node[1].manner = SIM_LIAR;
+}
+
+static void one_mute(struct sim_conf *c)
+{
+    c->node[1].manner = SIM_MUTE;
+}
+
+static void one_drip(struct sim_conf *c)
+{
+    c->node[1].manner = SIM_DRIP;
+}
+
+static const struct scene scenes[] = {
+    { "8 x 200 Mbit/s, 256 MiB", 8, 256, 200, NULL, 1.12 },
+    { "  short frames overtake blocks", 8, 256, 200, two_links, 1.12 },
+    { "  starts half a second apart", 8, 256, 200, stagger, 1.45 },
+    { "  one at a tenth (the others)", 8, 256, 200, slow_one, 1.20 },
+    { "  one killed at half time", 8, 256, 200, kill_one, 1.20 },
+    { "  the tracker killed", 8, 256, 200, kill_tracker, 1.30 },
+    { "  one liar", 8, 256, 200, one_liar, 1.60 },
+    { "  one that never answers", 8, 256, 200, one_mute, 1.60 },
+    { "  one that drips", 8, 256, 200, one_drip, 1.60 },
+    { "16 x 100 Mbit/s, 128 MiB", 16, 128, 100, NULL, 1.27 },
+    { "  short frames overtake blocks", 16, 128, 100, two_links, 1.27 },
+    { "  starts half a second apart", 16, 128, 100, stagger, 1.95 },
+    { "  one at a tenth (the others)", 16, 128, 100, slow_one, 1.40 },
+    { "  one killed at half time", 16, 128, 100, kill_one, 1.35 },
+    { "  the tracker killed", 16, 128, 100, kill_tracker, 1.40 },
+};
+
+static bool play(const struct scene *s, bool check)
+{
+    double bound = (double)s->blocks * (double)P2P_MAX_BLOCK / (s->mbit * MBIT);
+    struct sim_conf c;
+    struct sim_result r;
+    bool fine;
+
+    init_conf(&c, s->nodes, s->blocks, s->mbit);
+    if (s->change != NULL)
+        s->change(&c);
+    r = sim_run(&c);
+    printf("%-32s %6.3f %6.3f %6.3f  %6.3f  %5.0f %5.0f %5llu %7llu %6llu\n", s->name,
+           r.last_s / bound, r.mean_s / bound, r.first_start_to_last_s / bound, r.egress,
+           r.hedge_blocks, r.no_tracker_blocks, (unsigned long long)r.twice,
+           (unsigned long long)r.short_frames, (unsigned long long)r.locates);
+    free(c.node);
+    fine = r.all_done && r.broken == 0 && r.first_start_to_last_s <= s->most * bound;
+    if (!fine)
+        printf("  ^ worse than it was, or not done\n");
+    return fine || !check;
+}
+
+static bool table(bool check)
+{
+    bool fine = true;
+
+    printf(
+        "times / bound F/B                  last   mean    all  egress  hedge nolea twice  frames "
+        "locate\n");
+    for (size_t i = 0; i < EL_COUNT(scenes); i++)
+        fine = play(&scenes[i], check) && fine;
+    return fine;
+}
+
+/* ---- faults ---- */
+
+static bool fails_now(void *arg, uint64_t now_us, size_t node)
+{
+    uint64_t *window = arg;
+
+    (void)node;
+    return now_us >= window[0] && now_us < window[1];
+}
+
+static void spoil_node(struct el_rng *rng, struct sim_node_conf *n)
+{
+    double factor = el_rng_below(rng, 4) == 0 ? 0.1 : 1;
+
+    n->up *= factor;
+    n->down *= factor;
+    n->is_slow = factor < 1;
+    n->start_us = el_rng_below(rng, 3) == 0 ? el_rng_below(rng, 10 * SECOND) : 0;
+    if (el_rng_below(rng, 8) == 0)
+        n->kill_us = n->start_us + el_rng_below(rng, 10 * SECOND) + 1;
+    if (el_rng_below(rng, 5) == 0)
+        n->manner = SIM_LIAR + el_rng_below(rng, 4);
+    n->is_seed = n->manner != SIM_HONEST && el_rng_below(rng, 2) == 0;
+    n->no_origin = n->manner == SIM_HONEST && el_rng_below(rng, 6) == 0;
+    n->side = (unsigned)el_rng_below(rng, 2);
+}
+
+/* Node 0 is honest, lives, and may ask the origin. */
+static void spoil(struct sim_conf *c, uint64_t seed, uint64_t window[2])
+{
+    struct el_rng rng;
+
+    el_rng_seed(&rng, seed * 7919 + 1);
+    for (size_t i = 1; i < c->nodes; i++)
+        spoil_node(&rng, &c->node[i]);
+    c->latency_us = 100 + el_rng_below(&rng, 20000);
+    if (el_rng_below(&rng, 3) == 0) {
+        c->part_us = 1 + el_rng_below(&rng, 8 * SECOND);
+        c->heal_us = c->part_us + el_rng_below(&rng, 20 * SECOND) + 1;
+    }
+    if (el_rng_below(&rng, 4) == 0) {
+        c->deaf_us = el_rng_below(&rng, 8 * SECOND);
+        c->hear_us = c->deaf_us + el_rng_below(&rng, 20 * SECOND);
+    }
+    if (el_rng_below(&rng, 4) == 0) {
+        window[0] = el_rng_below(&rng, 6 * SECOND);
+        window[1] = window[0] + el_rng_below(&rng, 5 * SECOND);
+        c->origin_fails = fails_now;
+        c->arg = window;
+    }
+    c->origin_connection = el_rng_below(&rng, 3) == 0 ? c->origin / 8 : 0;
+}
+
+/* All at once and straight from the origin, as slow as the slowest; and what timeouts may add. */
+static uint64_t patience(const struct sim_conf *c)
+{
+    double bytes = (double)c->blocks * (double)P2P_MAX_BLOCK,
+           slowest = c->origin / (double)c->nodes;
+
+    for (size_t i = 0; i < c->nodes; i++)
+        slowest = c->node[i].down < slowest ? c->node[i].down : slowest;
+    if (c->origin_connection > 0 && c->origin_connection < slowest)
+        slowest = c->origin_connection;
+    return (uint64_t)(1.5 * bytes / slowest * 1e6) + 60 * SECOND;
+}
+
+static bool is_calm(const struct sim_conf *c)
+{
+    for (size_t i = 0; i < c->nodes; i++)
+        if (c->node[i].kill_us != NEVER || c->node[i].manner != SIM_HONEST || c->node[i].is_slow)
+            return false;
+    return c->heal_us == 0 && c->hear_us == 0 && c->origin_fails == NULL;
+}
+
+static bool try_seed(uint64_t seed)
+{
+    uint64_t window[2];
+    struct sim_conf c;
+    struct sim_result r;
+    bool fine;
+
+    init_conf(&c, 3 + seed % 10, 20 + seed * 37 % 100, 100);
+    c.seed = seed;
+    spoil(&c, seed, window);
+    c.end_us = patience(&c);
+    r = sim_run(&c);
+    fine = r.all_done && r.broken == 0;
+    if (is_calm(&c) && (double)c.blocks * (r.egress - 1) > r.hedge_blocks + r.no_tracker_blocks)
+        fine = false;
+    if (!fine)
+        printf("seed %llu: %s, egress %.2f, hedges %.0f, without tracker %.0f, again %llu\n",
+               (unsigned long long)seed, r.all_done ? "a promise is broken" : "not done in time",
+               r.egress, r.hedge_blocks, r.no_tracker_blocks, (unsigned long long)r.again);
+    free(c.node);
+    return fine;
+}
+
+static bool faults(uint64_t first, uint64_t n)
+{
+    uint64_t bad = 0;
+
+    for (uint64_t seed = first; seed < first + n; seed++)
+        bad += !try_seed(seed);
+    printf("%llu seeds with faults, %llu of them bad\n", (unsigned long long)n,
+           (unsigned long long)bad);
+    return bad == 0;
+}
+
+/* ---- many nodes ---- */
+
+static bool scale(size_t nodes, uint64_t mib)
+{
+    double mbit = 10000, bound = (double)mib * (double)P2P_MAX_BLOCK / (mbit * MBIT);
+    struct sim_conf c;
+    struct sim_result r;
+    struct rusage use;
+
+    init_conf(&c, nodes, mib, mbit);
+    for (size_t i = 0; i < nodes; i++)
+        c.node[i].start_us = i * 20000 / nodes;
+    r = sim_run(&c);
+    (void)getrusage(RUSAGE_SELF, &use);
+    printf("%6zu nodes, %6llu MiB: last %.3f mean %.3f x bound, egress %.4f, %.1f short frames and "
+           "%.3f questions per node and MiB, %.0f s, %ld MB\n",
+           nodes, (unsigned long long)mib, r.last_s / bound, r.mean_s / bound, r.egress,
+           (double)r.short_frames / (double)nodes / (double)mib,
+           (double)r.locates / (double)nodes / (double)mib,
+           (double)use.ru_utime.tv_sec + (double)use.ru_utime.tv_usec / 1e6, use.ru_maxrss / 1000);
+    free(c.node);
+    return r.all_done && r.broken == 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 1)
+        return !table(false);
+    if (argc == 2 && strcmp(argv[1], "--check") == 0)
+        return !table(true);
+    if (argc == 4 && strcmp(argv[1], "--faults") == 0)
+        return !faults(strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10));
+    if (argc == 4 && strcmp(argv[1], "--scale") == 0)
+        return !scale(strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10));
+    fprintf(stderr, "usage: elio_swarm [--check | --faults FIRST N | --scale NODES MIB]\n");
+    return 2;
+}

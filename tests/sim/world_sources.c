@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/* The origin and the trackers of world.h. */
+#include "tests/sim/world_in.h"
+
+static void end_run(struct world *w, struct run *r, bool ok)
+{
+    struct node *x = &w->node[r->node];
+
+    if (x->download != NULL)
+        p2p_swarm_on_run_over(x->download, sim_ms(w), r->number, r->done, ok);
+    for (uint64_t b = r->first + r->done; b < r->first + r->given; b++)
+        w->known[b] = 0;
+    el_list_remove(&r->in_node);
+    free(r);
+}
+
+static void next_of_run(struct world *w, struct run *r)
+{
+    bool fails =
+        w->conf->origin_fails != NULL && w->conf->origin_fails(w->conf->arg, w->now, r->node);
+
+    if (r->done >= r->count || fails || w->node[r->node].download == NULL) {
+        end_run(w, r, !fails);
+        return;
+    }
+    r->flow = flows_start(w->flows, w->now, 2 * w->conf->nodes, 2 * (size_t)r->node + 1,
+                          P2P_MAX_BLOCK, w->conf->origin_connection, &r->carried);
+}
+
+void sim_run_moved(struct world *w, struct run *r)
+{
+    struct node *x = &w->node[r->node];
+    uint64_t block = r->first + r->done;
+
+    r->flow = NULL;
+    r->done++;
+    w->origin_blocks++;
+    if (x->download != NULL)
+        p2p_swarm_on_run_progress(x->download, sim_ms(w), r->number, r->done);
+    sim_got(w, r->node, block);
+    next_of_run(w, r);
+}
+
+/* A lease is for blocks that nobody has: as long as trackers live and all reach each other. */
+static void check_fetch(struct world *w, uint32_t i, const struct p2p_move *m)
+{
+    if (w->node[i].conf.no_origin)
+        sim_broken(w, "the origin is asked by who may not");
+    for (uint64_t b = m->first; b < m->first + m->count; b++) {
+        if (m->reason == P2P_REASON_LEASE && w->known[b] != 0)
+            w->result.again++;
+        if (m->reason == P2P_REASON_LEASE)
+            w->known[b] = 1;
+    }
+}
+
+void sim_fetch(struct world *w, uint32_t i, const struct p2p_move *m)
+{
+    struct run *r = el_new(struct run);
+
+    check_fetch(w, i, m);
+    r->carried.is_run = true;
+    r->node = i;
+    r->number = m->run;
+    r->first = m->first;
+    r->count = r->given = m->count;
+    el_list_append(&w->node[i].runs, &r->in_node);
+    if (m->reason == P2P_REASON_HEDGE)
+        w->result.hedge_blocks += m->count;
+    if (m->reason == P2P_REASON_NO_TRACKER)
+        w->result.no_tracker_blocks += m->count;
+    sim_later(w, 2 * w->conf->latency_us,
+              (struct event){ .kind = FETCH_BEGIN, .from = i, .to = i, .code = m->run });
+}
+
+static struct run *find_run(struct node *x, uint32_t number)
+{
+    for (struct el_list *it = x->runs.next; it != &x->runs; it = it->next)
+        if (EL_ENTRY(it, struct run, in_node)->number == number)
+            return EL_ENTRY(it, struct run, in_node);
+    return NULL;
+}
+
+void sim_stop(struct world *w, uint32_t i, const struct p2p_move *m)
+{
+    struct run *r = find_run(&w->node[i], m->run);
+
+    (void)w;
+    if (r != NULL)
+        r->count = m->count;
+}
+
+void sim_on_fetch(struct world *w, const struct event *e)
+{
+    struct run *r = find_run(&w->node[e->to], e->code);
+
+    if (r != NULL && r->flow == NULL)
+        next_of_run(w, r);
+}
+
+/* ---- the tracker ---- */
+
+/* Of the nodes that are believed to be there, the first one behind the group's number. */
+static uint32_t tracker_of(const struct world *w, uint32_t from, uint32_t group)
+{
+    size_t n = w->conf->nodes;
+
+    for (size_t k = 0; k < n; k++) {
+        uint32_t i = (uint32_t)((group * 7 + k) % n);
+        const struct node *x = &w->node[i];
+
+        if (x->conf.start_us > w->now && !x->conf.is_seed)
+            continue;
+        if (x->is_dead &&
+            (w->now > x->conf.kill_us + w->conf->member_us || w->node[from].dead_tracker == i + 1))
+            continue;
+        if (sim_is_cut(w, from, i) && w->now > w->conf->part_us + w->conf->member_us)
+            continue;
+        return i;
+    }
+    return from;
+}
+
+void sim_locate(struct world *w, uint32_t i, const struct p2p_move *m)
+{
+    uint32_t at = tracker_of(w, i, m->locate->group.number);
+    struct p2p_locate *copy = el_new(struct p2p_locate);
+    bool lost = w->node[at].is_dead || sim_is_cut(w, i, at) ||
+                (w->now >= w->conf->deaf_us && w->now < w->conf->hear_us);
+    struct event e = { .kind = LOCATE, .from = i, .to = at, .bitmap = m->download == NULL };
+
+    w->result.locates++;
+    *copy = *m->locate;
+    e.chunk = copy->group.number;
+    if (!lost) {
+        e.more = copy;
+        sim_later(w, w->conf->latency_us, e);
+        return;
+    }
+    free(copy);
+    e.kind = LOCATED;
+    e.from = at;
+    e.to = i;
+    /* Where its process has ended the connection is refused, and the next one is asked. */
+    if (w->node[at].is_dead)
+        w->node[i].dead_tracker = at + 1;
+    if (m->download != NULL)
+        sim_later(w, w->node[at].is_dead ? 2 * w->conf->latency_us : LOCATE_MS * 1000, e);
+}
+
+/* Those who have all of it and take no part. */
+void sim_announce(struct world *w, struct p2p_tracker *t, uint32_t i)
+{
+    struct disc_chunks v = { .group = 0 };
+
+    memcpy(v.version, w->version, sizeof(v.version));
+    for (; (uint64_t)v.group * P2P_GROUP_BLOCKS < w->conf->blocks; v.group++) {
+        uint64_t left = sim_chunks(w) - (uint64_t)v.group * P2P_GROUP_CHUNKS;
+
+        v.bitmap = left >= P2P_GROUP_CHUNKS ? UINT64_MAX : ((uint64_t)1 << left) - 1;
+        p2p_tracker_announce(t, sim_ms(w), i + 1, &v, 1);
+    }
+}
+
+static struct p2p_tracker *new_tracker(struct world *w)
+{
+    struct p2p_tracker_conf conf = { .is_member = NULL };
+    struct p2p_tracker *t;
+
+    el_rng_seed(&conf.rng, el_rng_u64(&w->rng));
+    t = p2p_tracker_new(&conf, sim_ms(w));
+    for (uint32_t i = 0; i < w->conf->nodes; i++)
+        if (sim_has_all(&w->node[i]) && w->node[i].swarm != NULL)
+            sim_announce(w, t, i);
+    return t;
+}
+
+void sim_on_locate(struct world *w, const struct event *e)
+{
+    struct node *x = &w->node[e->to];
+    struct p2p_located *answer = el_new(struct p2p_located);
+    struct event back = { .kind = LOCATED, .from = e->to, .to = e->from, .chunk = e->chunk };
+
+    if (x->tracker == NULL)
+        x->tracker = new_tracker(w);
+    p2p_tracker_tick(x->tracker, sim_ms(w));
+    if (p2p_tracker_locate(x->tracker, sim_ms(w), e->from + 1, e->more, answer) == EL_OK) {
+        back.more = answer;
+        answer = NULL;
+    }
+    free(answer);
+    if (e->bitmap)
+        free(back.more);
+    else
+        sim_later(w, w->conf->latency_us, back);
+}
+
+void sim_on_located(struct world *w, const struct event *e)
+{
+    struct node *x = &w->node[e->to];
+
+    if (x->download == NULL)
+        return;
+    if (e->more == NULL)
+        p2p_swarm_on_locate_failed(x->download, sim_ms(w), e->chunk);
+    else
+        p2p_swarm_on_located(x->download, sim_ms(w), e->chunk, e->more);
+}
