@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Many readers, several threads that fill, and a memory that is far too small for what is read,
- * with and without a disk beside it: every byte is compared with what the url promises, nobody
- * waits for ever, and the memory stays bounded.
+ * with and without a disk beside it, in order from one source or in none from another: every byte
+ * is compared with what the url promises, nobody waits for ever, and the memory stays bounded.
  */
 #include "tests/unit/cache/world.h"
 
@@ -19,6 +19,7 @@
 #define URLS    48
 #define WAIT_MS 30000
 #define LARGEST (7 * EL_MIB + 12345)
+#define ROOMS   4 /* that a wide job has in hand */
 
 /* ---- a source with threads of its own ---- */
 
@@ -26,10 +27,17 @@ struct job {
     struct el_list link; /* under mtx: of the stage */
     struct cache_fill *fill;
     bool is_idle, is_kicked; /* under mtx: paused; resumed while it ran */
+    bool is_cancelled;       /* under mtx */
+    bool is_wide, was_fed;
+    struct cache_room rooms[ROOMS];
+    unsigned n_rooms;
 };
 
 struct stage {
     struct world w;
+    struct cache_source origin;   /* where the cache's own source is wide */
+    struct cache_source *ordered; /* that one, or the cache's */
+    struct cache_fill *shared;    /* under mtx: of a wide job, perhaps over; referenced */
     pthread_mutex_t mtx;
     pthread_cond_t changed;
     struct el_list jobs;
@@ -42,11 +50,17 @@ static struct stage *stage_of(struct cache_source *s)
     return EL_ENTRY(s, struct stage, w.source);
 }
 
-static void add_job(struct stage *s, struct cache_fill *f)
+static struct stage *stage_of_origin(struct cache_source *s)
+{
+    return EL_ENTRY(s, struct stage, origin);
+}
+
+static void add_job(struct stage *s, struct cache_fill *f, bool is_wide)
 {
     struct job *j = el_new(struct job);
 
     j->fill = f;
+    j->is_wide = is_wide;
     pthread_mutex_lock(&s->mtx);
     cache_fill_set_data(f, j);
     el_list_append(&s->jobs, &j->link);
@@ -57,16 +71,27 @@ static void add_job(struct stage *s, struct cache_fill *f)
 
 static void stage_start(struct cache_source *source, struct cache_fill *f)
 {
-    add_job(stage_of(source), f);
+    add_job(stage_of(source), f, false);
 }
 
-static void stage_resume(struct cache_source *source, struct cache_fill *f)
+static void wide_start(struct cache_source *source, struct cache_fill *f)
 {
-    struct stage *s = stage_of(source);
+    add_job(stage_of(source), f, true);
+}
+
+static void origin_start(struct cache_source *source, struct cache_fill *f)
+{
+    add_job(stage_of_origin(source), f, false);
+}
+
+static void resume_job(struct stage *s, struct cache_fill *f, bool is_cancelled)
+{
     struct job *j;
 
     pthread_mutex_lock(&s->mtx);
     j = cache_fill_data(f);
+    if (j != NULL)
+        j->is_cancelled |= is_cancelled;
     if (j != NULL && j->is_idle) {
         j->is_idle = false;
         el_list_append(&s->jobs, &j->link);
@@ -77,6 +102,32 @@ static void stage_resume(struct cache_source *source, struct cache_fill *f)
     pthread_mutex_unlock(&s->mtx);
 }
 
+static void stage_resume(struct cache_source *source, struct cache_fill *f)
+{
+    resume_job(stage_of(source), f, false);
+}
+
+static void origin_resume(struct cache_source *source, struct cache_fill *f)
+{
+    resume_job(stage_of_origin(source), f, false);
+}
+
+static void origin_cancel(struct cache_source *source, struct cache_fill *f)
+{
+    resume_job(stage_of_origin(source), f, true);
+}
+
+static const struct cache_source_ops wide_ops = { .label = "wide",
+                                                  .from = CACHE_FROM_PEER,
+                                                  .is_wide = true,
+                                                  .start = wide_start,
+                                                  .resume = stage_resume,
+                                                  .cancel = stage_resume };
+static const struct cache_source_ops origin_ops = { .label = "origin",
+                                                    .from = CACHE_FROM_ORIGIN,
+                                                    .start = origin_start,
+                                                    .resume = origin_resume,
+                                                    .cancel = origin_cancel };
 static const struct cache_source_ops stage_ops = { .label = "stage",
                                                    .from = CACHE_FROM_ORIGIN,
                                                    .start = stage_start,
@@ -98,19 +149,181 @@ static uint64_t length_of(struct el_str url)
     return lengths[seed_of(url) % EL_COUNT(lengths)];
 }
 
-static void job_over(struct stage *s, struct job *j, enum el_err code)
+/* The oldest room comes to something, or to nothing. */
+static void settle_room(struct job *j, struct el_rng *rng)
+{
+    struct cache_room room = j->rooms[0];
+    uint64_t seed = seed_of(cache_object_url(cache_fill_object(j->fill)));
+    struct el_digest digest;
+
+    memmove(j->rooms, j->rooms + 1, --j->n_rooms * sizeof(room));
+    if (el_rng_below(rng, 8) == 0) {
+        cache_fill_give_back(j->fill, &room);
+        return;
+    }
+    fill_bytes(room.mem, seed, room.number * CACHE_BLOCK_BYTES, room.bytes);
+    el_sha256_of(room.mem, room.bytes, &digest);
+    cache_fill_put(j->fill, &room, &digest);
+}
+
+static void job_over(struct stage *s, struct job *j, enum el_err code, struct el_rng *rng)
 {
     const struct el_error err = { .code = code, .text = "made to fail" };
 
     pthread_mutex_lock(&s->mtx);
     cache_fill_set_data(j->fill, NULL);
     pthread_mutex_unlock(&s->mtx);
+    (void)cache_fill_ref(j->fill);
     cache_fill_done(j->fill, code, code == EL_OK ? NULL : &err);
+    while (j->n_rooms > 0)
+        settle_room(j, rng); /* what is on its way still counts */
+    cache_fill_unref(j->fill);
     free(j);
     pthread_mutex_lock(&s->mtx);
     s->n_jobs--;
     pthread_cond_broadcast(&s->changed);
     pthread_mutex_unlock(&s->mtx);
+}
+
+/* Nothing can be done now; false: it has to be looked at again all the same. */
+static bool rest(struct stage *s, struct job *j)
+{
+    bool is_idle;
+
+    pthread_mutex_lock(&s->mtx);
+    is_idle = !j->is_kicked;
+    j->is_kicked = false;
+    j->is_idle = is_idle;
+    pthread_mutex_unlock(&s->mtx);
+    return is_idle;
+}
+
+/* ---- in no order ---- */
+
+static void forget_watch(struct cache_fill_watch *w, enum el_err code, const struct el_error *err,
+                         uint64_t position)
+{
+    (void)position;
+    EL_ASSERT((code == EL_OK) == (err == NULL));
+    free(w);
+}
+
+/* Some blocks from the origin; now and then it is called off. */
+static void begin_run(struct stage *s, struct job *j, uint64_t first, uint64_t end,
+                      struct el_rng *rng)
+{
+    struct cache_fill_watch *w = el_new(struct cache_fill_watch);
+    struct cache_fill *run;
+
+    w->over = forget_watch;
+    end = el_min_u64(end, first + (1 + el_rng_below(rng, 3)) * CACHE_BLOCK_BYTES);
+    run = cache_fill_open(cache_fill_object(j->fill), &s->origin, cache_fill_ticket(j->fill), first,
+                          end, w);
+    if (run == NULL)
+        free(w);
+    else if (el_rng_below(rng, 4) == 0)
+        cache_fill_cancel(run);
+    cache_fill_unref(run);
+}
+
+/* A block of a fill that another thread has, and may have ended. */
+static void meddle(struct stage *s, struct job *j, struct el_rng *rng)
+{
+    struct job other = { .fill = cache_fill_ref(j->fill) };
+    struct cache_fill *mine = other.fill;
+
+    pthread_mutex_lock(&s->mtx);
+    other.fill = s->shared;
+    s->shared = mine;
+    pthread_mutex_unlock(&s->mtx);
+    if (other.fill != NULL &&
+        cache_fill_take_at(other.fill, el_rng_below(rng, 8), other.rooms) == CACHE_TAKE_ROOM) {
+        other.n_rooms = 1;
+        settle_room(&other, rng);
+    }
+    cache_fill_unref(other.fill);
+}
+
+static void hand_over(struct stage *s, struct job *j)
+{
+    pthread_mutex_lock(&s->mtx);
+    cache_fill_set_data(j->fill, NULL);
+    pthread_mutex_unlock(&s->mtx);
+    cache_fill_hand_over(j->fill, &s->origin);
+    free(j);
+    pthread_mutex_lock(&s->mtx);
+    s->n_jobs--;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->mtx);
+}
+
+/* False: there is no memory, and nothing in hand that would give some back. */
+static bool take_one(struct job *j, uint64_t first, uint64_t end, struct el_rng *rng)
+{
+    uint64_t from = first / CACHE_BLOCK_BYTES, to = (end - 1) / CACHE_BLOCK_BYTES;
+
+    j->was_fed = true;
+    if (j->n_rooms == ROOMS)
+        settle_room(j, rng);
+    switch (cache_fill_take_at(j->fill, from + el_rng_below(rng, to - from + 1),
+                               &j->rooms[j->n_rooms])) {
+    case CACHE_TAKE_ROOM:
+        j->n_rooms++;
+        return true;
+    case CACHE_TAKE_WAIT:
+        if (j->n_rooms == 0)
+            return false;
+        while (j->n_rooms > 0)
+            settle_room(j, rng);
+        return true;
+    case CACHE_TAKE_OVER:
+        return true;
+    }
+    return true;
+}
+
+/* What is wanted of the fill, somehow; false: it is over, or rests. */
+static bool work_wide(struct stage *s, struct job *j, struct el_rng *rng)
+{
+    uint64_t first, end, urgent;
+
+    if (!j->was_fed && (cache_fill_object(j->fill)->is_whole_only || el_rng_below(rng, 16) == 0)) {
+        hand_over(s, j);
+        return false;
+    }
+    switch (cache_fill_demand(j->fill, &first, &end, &urgent)) {
+    case CACHE_TAKE_OVER:
+        job_over(s, j, EL_OK, rng);
+        return false;
+    case CACHE_TAKE_WAIT:
+        if (j->n_rooms == 0)
+            return !rest(s, j);
+        settle_room(j, rng);
+        return true;
+    case CACHE_TAKE_ROOM:
+        break;
+    }
+    if (el_rng_below(rng, 300) == 0) {
+        job_over(s, j, EL_ERESET, rng);
+        return false;
+    }
+    if (el_rng_below(rng, 8) == 0)
+        begin_run(s, j, first, end, rng);
+    if (el_rng_below(rng, 8) == 0)
+        meddle(s, j, rng);
+    return take_one(j, first, end, rng) || !rest(s, j);
+}
+
+/* ---- in order ---- */
+
+static bool is_cancelled(struct stage *s, struct job *j)
+{
+    bool is;
+
+    pthread_mutex_lock(&s->mtx);
+    is = j->is_cancelled;
+    pthread_mutex_unlock(&s->mtx);
+    return is;
 }
 
 /* Some pieces of the fill; false: it is over, or paused. */
@@ -121,27 +334,27 @@ static bool work(struct stage *s, struct job *j, struct el_rng *rng)
     uint64_t end = el_min_u64(cache_fill_end(j->fill), length_of(url));
     uint8_t buf[32768];
     size_t n = (size_t)el_min_u64(1 + el_rng_below(rng, sizeof(buf)), at < end ? end - at : 0);
-    bool goes_on;
     ssize_t k;
 
-    if (el_rng_below(rng, 2000) == 0) {
-        job_over(s, j, EL_ERESET);
+    if (el_rng_below(rng, 2000) == 0 || is_cancelled(s, j)) {
+        job_over(s, j, EL_ERESET, rng);
         return false;
     }
     fill_bytes(buf, seed_of(url), at, n);
     k = n > 0 ? cache_fill_give(j->fill, buf, n) : -1;
     if (k < 0) {
-        job_over(s, j, EL_OK);
+        job_over(s, j, EL_OK, rng);
         return false;
     }
-    if ((size_t)k == n)
-        return true;
-    pthread_mutex_lock(&s->mtx);
-    goes_on = j->is_kicked;
-    j->is_kicked = false;
-    j->is_idle = !goes_on;
-    pthread_mutex_unlock(&s->mtx);
-    return goes_on;
+    return (size_t)k == n || !rest(s, j);
+}
+
+static void work_on(struct stage *s, struct job *j, struct el_rng *rng)
+{
+    bool goes_on = true;
+
+    while (goes_on)
+        goes_on = j->is_wide ? work_wide(s, j, rng) : work(s, j, rng);
 }
 
 static void *fill_thread(void *arg)
@@ -161,8 +374,7 @@ static void *fill_thread(void *arg)
             continue;
         }
         pthread_mutex_unlock(&s->mtx);
-        while (work(s, EL_ENTRY(l, struct job, link), &rng))
-            ;
+        work_on(s, EL_ENTRY(l, struct job, link), &rng);
         pthread_mutex_lock(&s->mtx);
     }
     pthread_mutex_unlock(&s->mtx);
@@ -309,9 +521,9 @@ static void visit_range(struct patron *p, struct cache_object *o, bool is_new, u
     p->c.r.queue = p->queue;
     cache_reader_open(&p->c.r, o, t, first, end);
     if (is_new)
-        f = cache_fill_adopt(o, &p->s->w.source, t, first, end);
+        f = cache_fill_adopt(o, p->s->ordered, t, first, end);
     if (f != NULL)
-        add_job(p->s, f);
+        add_job(p->s, f, false);
     if (is_new)
         (void)cache_object_publish(o);
     read_all(p, seed_of(cache_object_url(o)));
@@ -352,11 +564,13 @@ static void *read_thread(void *arg)
 
 /* ---- the play ---- */
 
-static void open_stage(struct stage *s, const struct cache_disk_conf *disk)
+static void open_stage(struct stage *s, bool is_wide, const struct cache_disk_conf *disk)
 {
     memset(s, 0, sizeof(*s));
     world_open_with(&s->w, MEMORY, disk);
-    s->w.source.ops = &stage_ops;
+    s->w.source.ops = is_wide ? &wide_ops : &stage_ops;
+    s->origin.ops = &origin_ops;
+    s->ordered = is_wide ? &s->origin : &s->w.source;
     pthread_mutex_init(&s->mtx, NULL);
     pthread_cond_init(&s->changed, NULL);
     el_list_init(&s->jobs);
@@ -379,6 +593,7 @@ static void wait_for_jobs(struct stage *s)
 
 static void close_stage(struct stage *s)
 {
+    cache_fill_unref(s->shared);
     pthread_mutex_destroy(&s->mtx);
     pthread_cond_destroy(&s->changed);
     world_close(&s->w);
@@ -392,7 +607,7 @@ static uint64_t pinned_bytes(struct stage *s)
     return stats.memory_pinned_bytes;
 }
 
-static void play(const struct cache_disk_conf *disk)
+static void play(bool is_wide, const struct cache_disk_conf *disk)
 {
     static struct patron patrons[READERS];
     pthread_t readers[READERS], fillers[FILLERS];
@@ -400,7 +615,7 @@ static void play(const struct cache_disk_conf *disk)
     struct cache_arena_stats st;
     struct cache_stats stats;
 
-    open_stage(&s, disk);
+    open_stage(&s, is_wide, disk);
     for (size_t i = 0; i < FILLERS; i++)
         assert_int_equal(pthread_create(&fillers[i], NULL, fill_thread, &s), 0);
     for (size_t i = 0; i < READERS; i++) {
@@ -434,7 +649,13 @@ static void play(const struct cache_disk_conf *disk)
 static void every_reader_gets_the_right_bytes_out_of_a_memory_that_is_too_small(void **state)
 {
     (void)state;
-    play(NULL);
+    play(false, NULL);
+}
+
+static void and_from_sources_that_keep_no_order(void **state)
+{
+    (void)state;
+    play(true, NULL);
 }
 
 /* Now and then it fails, is slow, or moves less than it should. */
@@ -473,8 +694,9 @@ static void and_from_a_disk_that_fails_now_and_then(void **state)
     assert_non_null(mkdtemp(dir));
     for (size_t i = 0; i < 2 * EL_COUNT(backends); i++) { /* each once more, on what it left */
         disk.io = backends[i / 2];
-        play(&disk);
+        play(false, &disk);
     }
+    play(true, &disk);
     (void)snprintf(command, sizeof(command), "rm -r %s", dir);
     assert_int_equal(system(command), 0);
 }
@@ -483,6 +705,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_reader_gets_the_right_bytes_out_of_a_memory_that_is_too_small),
+        cmocka_unit_test(and_from_sources_that_keep_no_order),
         cmocka_unit_test(and_from_a_disk_that_fails_now_and_then),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
