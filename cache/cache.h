@@ -71,7 +71,7 @@ struct cache_disk_conf {
  * Who is told what the cache has of versions that have an id (cache_object_id()). Thread: any; no
  * lock held. Must be quick, and may ask the cache about anything but close it. What is told by
  * several threads may come in another order than it happened: where it matters, ask
- * cache_object_map().
+ * cache_find_version() and cache_object_map().
  */
 struct cache_listener {
     const struct cache_listener_ops *ops;

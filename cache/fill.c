@@ -138,7 +138,7 @@ static bool is_in_order_locked(struct cache_object *o, uint64_t position)
 }
 
 static bool is_coming_locked(struct cache_object *o, uint64_t position,
-                             const struct cache_ticket *own)
+                             const struct cache_ticket *own, bool with_wide)
 {
     const struct cache_block *block = cache_block_find_locked(o, position / CACHE_BLOCK_BYTES);
     struct el_list *it, *tmp;
@@ -146,7 +146,9 @@ static bool is_coming_locked(struct cache_object *o, uint64_t position,
     if (block != NULL && block->is_room)
         return true;
     EL_LIST_EACH (it, tmp, &o->fills) {
-        if (brings_locked(EL_ENTRY(it, struct cache_fill, link), position, own))
+        const struct cache_fill *f = EL_ENTRY(it, struct cache_fill, link);
+
+        if ((with_wide || !cache_fill_is_wide(f)) && brings_locked(f, position, own))
             return true;
     }
     return false;
@@ -163,9 +165,10 @@ static uint64_t lacked_locked(const struct cache_reader *r)
     return b != NULL && b->lo <= off && b->hi > off ? r->position - off + b->hi : r->position;
 }
 
+/* Wide fills follow demand, and who has no ticket is none. */
 bool cache_fill_is_coming_locked(const struct cache_reader *r)
 {
-    return is_coming_locked(r->object, lacked_locked(r), r->ticket);
+    return is_coming_locked(r->object, lacked_locked(r), r->ticket, r->ticket != NULL);
 }
 
 void cache_fill_wait_for_locked(const struct cache_reader *r)
@@ -175,7 +178,8 @@ void cache_fill_wait_for_locked(const struct cache_reader *r)
     EL_LIST_EACH (it, tmp, &r->object->fills) {
         struct cache_fill *f = EL_ENTRY(it, struct cache_fill, link);
 
-        if (cache_fill_is_wide(f) && cache_fill_wide_brings_locked(f, r->position))
+        if (cache_fill_is_wide(f) && cache_fill_is_for(f, r) &&
+            cache_fill_wide_brings_locked(f, r->position))
             cache_fill_wide_join_locked(f, r);
     }
 }
@@ -188,7 +192,7 @@ static bool lacks_some_locked(struct cache_object *o, uint64_t first, uint64_t e
         const struct cache_block *block = cache_block_find_locked(o, b);
 
         if ((block == NULL || !cache_block_is_whole(o, b, block)) && !cache_disk_has_locked(o, b) &&
-            !is_coming_locked(o, el_max_u64(first, b * CACHE_BLOCK_BYTES), NULL))
+            !is_coming_locked(o, el_max_u64(first, b * CACHE_BLOCK_BYTES), NULL, true))
             return true;
     }
     return false;
@@ -299,7 +303,7 @@ struct cache_fill *cache_fill_ahead_locked(struct cache_reader *r)
 
     if (next - block > LEAD_BLOCKS || !cache_disk_has_locked(o, next) ||
         cache_block_find_locked(o, next) != NULL ||
-        is_coming_locked(o, next * CACHE_BLOCK_BYTES, r->ticket))
+        is_coming_locked(o, next * CACHE_BLOCK_BYTES, r->ticket, r->ticket != NULL))
         return NULL;
     return from_disk_locked(r, next);
 }
@@ -566,7 +570,7 @@ void cache_fill_feed_starved(struct cache *c)
 
 /* ---- giving ---- */
 
-static void wake_locked(struct cache_object *o, uint64_t from, uint64_t to)
+void cache_fill_wake_locked(struct cache_object *o, uint64_t from, uint64_t to)
 {
     struct el_list *it, *tmp;
 
@@ -710,7 +714,8 @@ static void note_whole_and_unlock(struct cache_fill *f, struct cache_block *b)
 
     b->is_offered = l2 != NULL && !is_from_disk;
     block_done_locked(o, b);
-    wake_locked(o, start, start + CACHE_BLOCK_BYTES); /* also those that want nothing less */
+    cache_fill_wake_locked(o, start,
+                           start + CACHE_BLOCK_BYTES); /* also those that want nothing less */
     publish_whole_locked(o, replaced, &n_replaced);
     /* Others may have waited for this block to be let go, or for memory that it now is. */
     cache_fill_unpause_and_unlock(o);
@@ -739,7 +744,7 @@ static size_t write_block(struct cache_fill *f, uint64_t block, const void *byte
     b->hi += (uint32_t)n;
     f->position += n;
     note_length_locked(o, f->position);
-    wake_locked(o, f->position - n, f->position);
+    cache_fill_wake_locked(o, f->position - n, f->position);
     if (!is_done) {
         cache_shard_unlock(o->shard);
         return n;
@@ -932,7 +937,7 @@ static void room_failed_and_unlock(struct cache_fill *f, const struct cache_room
 
     block_done_locked(o, room->block);
     if (cache_fill_is_wide(f))
-        wake_locked(o, start, start + CACHE_BLOCK_BYTES);
+        cache_fill_wake_locked(o, start, start + CACHE_BLOCK_BYTES);
     cache_fill_unpause_and_unlock(o);
 }
 

@@ -224,7 +224,10 @@ enum cache_take cache_fill_take_at(struct cache_fill *f, uint64_t number,
     b = el_new(struct cache_block);
     if (!cache_fill_take_slot(f, number, &b->slot)) {
         free(b);
-        return CACHE_TAKE_WAIT;
+        if (is_open(f, number))
+            return CACHE_TAKE_WAIT;
+        cache_fill_feed_starved(f->object->cache); /* its end may have come before it waited */
+        return CACHE_TAKE_OVER;
     }
     if (try_attach(f, number, b, ret_room))
         return CACHE_TAKE_ROOM;

@@ -313,6 +313,20 @@ uint64_t cache_disk_next_locked(const struct cache_object *o, uint64_t block, ui
     return el_min_u64(block, end);
 }
 
+/*
+ * Who waits for a wide fill would wait in vain: it leaves to the disk what the disk has. That is
+ * learned late where several stores have parts of an object.
+ */
+static void wake_for_disk_locked(struct cache_object *o, uint64_t chunk, uint16_t bits)
+{
+    for (unsigned i = 0; i < CACHE_CHUNK_BLOCKS; i++) {
+        uint64_t start = (chunk * CACHE_CHUNK_BLOCKS + i) * CACHE_BLOCK_BYTES;
+
+        if ((bits >> i & 1) != 0)
+            cache_fill_wake_locked(o, start, start + CACHE_BLOCK_BYTES);
+    }
+}
+
 void cache_disk_add(struct cache_object *o, uint64_t chunk, uint16_t bits)
 {
     cache_shard_lock(o->shard);
@@ -324,7 +338,9 @@ void cache_disk_add(struct cache_object *o, uint64_t chunk, uint16_t bits)
         memset(o->disk + o->n_disk, 0, (n - o->n_disk) * sizeof(o->disk[0]));
         o->n_disk = n;
     }
+    bits &= (uint16_t)~o->disk[chunk];
     o->disk[chunk] |= bits;
+    wake_for_disk_locked(o, chunk, bits);
     cache_shard_unlock(o->shard);
 }
 

@@ -316,6 +316,8 @@ void cache_fill_start(struct cache_fill *f); /* drops the reference */
  * the mutex held and returns without it.
  */
 void cache_fill_unpause_and_unlock(struct cache_object *o);
+/* Readers that wait for a byte of these look again. */
+void cache_fill_wake_locked(struct cache_object *o, uint64_t from, uint64_t to);
 /* Fills that wait for memory try again. No lock is held. */
 void cache_fill_feed_starved(struct cache *c);
 /* Memory for a block of the fill. False: there is none, resume() will come. No lock is held. */

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "tests/unit/cache/world.h"
-
-#define MB  EL_MIB
-#define URL "http://origin.test/bucket/key"
+#include "tests/unit/cache/disk.h"
 
 static const struct cache_source_ops wide_ops = { .label = "wide",
                                                   .from = CACHE_FROM_PEER,
@@ -393,6 +390,118 @@ static void a_fill_of_many_shares_the_memory_for_what_is_ahead(void **state)
     peers_close(&p);
 }
 
+static void who_has_no_ticket_does_not_wait_for_what_demand_brings(void **state)
+{
+    struct client c = { 0 }, peer = { 0 };
+    struct cache_fill *f;
+    struct cache_span span;
+    struct cache_room room;
+    struct peers p;
+
+    (void)state;
+    peers_open(&p, 256 * MB, 32 * MB);
+    f = begin(&p, &c, 0, 32 * MB);
+    el_msg_init(&peer.r.msg, on_wake);
+    peer.r.queue = p.w.queue;
+    cache_reader_open(&peer.r, p.o, NULL, MB, 2 * MB);
+    assert_int_equal(cache_reader_next(&peer.r, SIZE_MAX, &span), CACHE_READ_ERROR);
+    assert_int_equal(peer.r.err.code, EL_ENOTCACHED);
+    assert_int_equal(cache_fill_take_at(f, 1, &room), CACHE_TAKE_ROOM);
+    cache_reader_seek(&peer.r, MB, 2 * MB);
+    assert_int_equal(cache_reader_next(&peer.r, SIZE_MAX, &span), CACHE_READ_WAIT);
+    put_room(f, &room);
+    el_msgq_dispatch(p.w.queue);
+    assert_int_equal(drain(&peer, 1, UINT64_MAX), CACHE_READ_END);
+    cache_reader_close(&peer.r);
+    end_reading(&p, &c, f);
+    peers_close(&p);
+}
+
+/* ---- beside a disk ---- */
+
+/* An object of 20 MiB of which the disk has the first 3, in a cache whose source is wide. */
+static struct cache_object *begin_with_disk(struct disk *d, uint64_t read_deadline_ms)
+{
+    struct cache_object *o;
+
+    disk_init(d, EL_RING_AUTO, 64 * MB);
+    UNTIL(strcmp(stats(d).state, "loading") != 0);
+    o = put(d, URL, "\"1\"", 20 * MB);
+    (void)read_range(d, o, 1, 0, 3 * MB);
+    UNTIL(stats(d).written_bytes == 3 * MB);
+    cache_object_unref(o);
+    d->conf.read_deadline_ms = read_deadline_ms;
+    disk_reopen(d);
+    d->w.source.ops = &wide_ops;
+    o = find(d, URL);
+    assert_non_null(o);
+    return o;
+}
+
+static void what_the_disk_has_is_the_disks_to_bring(void **state)
+{
+    struct client c = { 0 };
+    struct cache_object *o;
+    struct cache_room room;
+    struct cache_fill *f;
+    struct disk d;
+
+    (void)state;
+    o = begin_with_disk(&d, 60000);
+    client_open(&d.w, &c, o, 0, 20 * MB);
+    while (drain(&c, 1, UINT64_MAX) == CACHE_READ_WAIT && d.w.starts == 0)
+        wait_event(&d);
+    assert_int_equal(c.r.position, 3 * MB);
+    assert_int_equal(c.r.from, CACHE_FROM_DISK);
+    f = d.w.fills[0];
+    check_demand(f, CACHE_TAKE_ROOM, 3, 20, 3);
+    assert_false(cache_fill_shuns_disk(f));
+    put_block(f, 3);
+    cache_disk_add(o, 0, 1 << 4); /* as if another store had told of it only now */
+    c.wakes = 0;
+    el_msgq_dispatch(d.w.queue);
+    assert_int_equal(c.wakes, 1);
+    assert_int_equal(cache_fill_take_at(f, 4, &room), CACHE_TAKE_OVER);
+    check_demand(f, CACHE_TAKE_ROOM, 5, 20, UINT64_MAX);
+    cache_disk_remove(o, 0, 1 << 4);
+    assert_int_equal(drain(&c, 1, UINT64_MAX), CACHE_READ_WAIT);
+    put_block(d.w.fills[d.w.starts - 1], 4);
+    cache_reader_close(&c.r);
+    for (unsigned i = 0; i < d.w.starts; i++)
+        finish(&d.w, i, EL_OK);
+    cache_object_unref(o);
+    disk_end(&d);
+}
+
+static void what_a_disk_does_not_give_in_time_is_wanted_all_the_same(void **state)
+{
+    struct client c = { 0 };
+    struct cache_object *o;
+    struct cache_fill *f;
+    struct disk d;
+
+    (void)state;
+    o = begin_with_disk(&d, 20);
+    atomic_store(&read_delay_ms, 300);
+    client_open(&d.w, &c, o, 0, 20 * MB);
+    while (drain(&c, 1, UINT64_MAX) == CACHE_READ_WAIT && d.w.starts == 0)
+        wait_event(&d);
+    f = d.w.fills[0];
+    assert_true(cache_fill_shuns_disk(f));
+    check_demand(f, CACHE_TAKE_ROOM, 0, 20, 0);
+    put_block(f, 0);
+    el_msgq_dispatch(d.w.queue);
+    assert_int_equal(drain(&c, 1, UINT64_MAX), CACHE_READ_WAIT);
+    assert_int_equal(c.r.position, MB);
+    assert_int_equal(c.r.from, CACHE_FROM_PEER);
+    atomic_store(&read_delay_ms, 0);
+    cache_reader_close(&c.r);
+    for (unsigned i = 0; i < d.w.starts; i++)
+        finish(&d.w, i, EL_OK);
+    cache_object_unref(o);
+    disk_end(&d);
+}
+
 /* ---- runs ---- */
 
 static void a_run_goes_on_without_any_reader(void **state)
@@ -644,6 +753,9 @@ int main(void)
         cmocka_unit_test(a_reader_far_beyond_the_window_gets_a_fill_of_its_own),
         cmocka_unit_test(who_said_that_all_is_in_hand_hears_when_it_is_not),
         cmocka_unit_test(a_fill_of_many_shares_the_memory_for_what_is_ahead),
+        cmocka_unit_test(who_has_no_ticket_does_not_wait_for_what_demand_brings),
+        cmocka_unit_test(what_the_disk_has_is_the_disks_to_bring),
+        cmocka_unit_test(what_a_disk_does_not_give_in_time_is_wanted_all_the_same),
         cmocka_unit_test(a_run_goes_on_without_any_reader),
         cmocka_unit_test(bytes_of_a_run_are_read_as_they_come),
         cmocka_unit_test(a_run_that_fails_fails_no_reader),
