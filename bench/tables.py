@@ -161,3 +161,32 @@ def tier(hashes, rows):
     yield from table(head, lines)
     yield f"SHA-256 alone, one core, blocks of 1 MiB: {spread(list(map(gigabytes_per_second, hashes)))} GB/s."
     yield ""
+
+
+def reader_cpu_per_gigabyte(r):
+    return r["reader_cpu"] / r["bytes"] * 1e9
+
+
+def senders_cpu_per_gigabyte(r):
+    return r["senders_cpu"] / r["bytes"] * 1e9
+
+
+def links(hashes, rows, receives):
+    yield "### Links: one node reads from five / iperf3 -P 5"
+    yield ""
+    names = ("links", "iperf3")
+    head = ["", "GB/s", "ratio", "reader, CPU s/GB", "senders, CPU s/GB"]
+    lines = [[way, both(row, gigabytes_per_second, "{:.2f}", names),
+              ratio(row, gigabytes_per_second, *names),
+              both(row, reader_cpu_per_gigabyte, "{:.2f}", names),
+              both(row, senders_cpu_per_gigabyte, "{:.2f}", names)] for way, row in rows.items()]
+    yield from table(head, lines)
+    alone = spread(list(map(own_cpu_per_gigabyte, hashes)))
+    yield f"SHA-256 alone, blocks of 1 MiB: {alone} CPU s/GB."
+    yield ""
+    yield "### Receiving from five sockets with nothing around it: CPU s/GB"
+    yield ""
+    ways = dict.fromkeys(way for way, _ in receives)
+    yield from table(["", "bytes alone", "hashed"],
+                     [[way, *(spread([own_cpu_per_gigabyte(r) for r in receives[way, hashed]])
+                              for hashed in (False, True))] for way in ways])
