@@ -18,6 +18,7 @@ struct expect {
     bool is_placed;          /* the room is taken, and somebody writes there */
     bool is_needless;        /* it is here by now, or somebody else brings it */
     struct cache_room room;
+    bool has_begun, was_told; /* its head has come; the swarm knows */
     /* arrived */
     bool has_room;
     bool was_put_off; /* once: its manifest may be in the queue behind it */
@@ -98,6 +99,22 @@ static bool is_of(const struct expect *x, const struct el_chunk_id *chunk)
     return !x->is_placed && el_chunk_id_eq(&x->chunk, chunk);
 }
 
+/* The first one of the chunk: more than one is hardly ever asked of a link at a time. */
+static void note_begun(struct p2p_remote *r, const struct el_chunk_id *chunk)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &r->expects) {
+        struct expect *x = EL_ENTRY(it, struct expect, link);
+
+        if (x->has_begun || !el_chunk_id_eq(&x->chunk, chunk))
+            continue;
+        x->has_begun = true;
+        el_msgq_post(r->p->queue, &r->msg);
+        return;
+    }
+}
+
 void *p2p_arrive_place(void *arg, struct p2p_link *link, const struct el_chunk_id *chunk,
                        uint32_t n)
 {
@@ -109,6 +126,7 @@ void *p2p_arrive_place(void *arg, struct p2p_link *link, const struct el_chunk_i
     if (r == NULL)
         return NULL; /* nothing was asked for yet */
     lock(r);
+    note_begun(r, chunk);
     EL_LIST_EACH (it, tmp, &r->expects) {
         struct expect *x = EL_ENTRY(it, struct expect, link);
 
@@ -256,12 +274,34 @@ static bool judge(struct p2p_remote *r, struct expect *x)
     return true;
 }
 
+/* False: there is none more that the swarm does not know of. */
+static bool take_begun(struct p2p_remote *r, struct el_chunk_id *ret)
+{
+    struct el_list *it, *tmp;
+    bool found = false;
+
+    lock(r);
+    EL_LIST_EACH (it, tmp, &r->expects) {
+        struct expect *x = EL_ENTRY(it, struct expect, link);
+
+        if (found || !x->has_begun || x->was_told)
+            continue;
+        x->was_told = found = true;
+        *ret = x->chunk;
+    }
+    unlock(r);
+    return found;
+}
+
 static void on_arrived(struct el_msg *m)
 {
     struct p2p_remote *r = EL_ENTRY(m, struct p2p_remote, msg);
     struct p2p *p = r->p;
     struct el_list *l, some, later;
+    struct el_chunk_id begun;
 
+    while (take_begun(r, &begun))
+        p2p_swarm_on_begun(p->swarm, p2p_now(p), r->node->hash, &begun);
     lock(r);
     el_list_move(&some, &r->arrived);
     unlock(r);
