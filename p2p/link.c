@@ -58,6 +58,7 @@ void p2p_link_free(struct p2p_link *l)
     free_arrived(&l->arrived);
     el_buf_deinit(&l->frames);
     el_buf_deinit(&l->owed);
+    el_buf_deinit(&l->cipher);
     el_buf_deinit(&l->out.bytes);
     EL_ASSERT(pthread_mutex_destroy(&l->mtx) == 0);
     p2p_net_uncount_link(l->net);

@@ -111,8 +111,9 @@ struct p2p_link {
     bool is_throttled_in, is_throttled_out;
     bool has_reader;
     int fd;
-    SSL *ssl;           /* NULL: plain, or not begun */
-    size_t cipher_done; /* of what is in its BIO for the socket */
+    SSL *ssl;             /* NULL: plain, or not begun */
+    struct el_buf cipher; /* what TLS wants to be sent, from cipher_done on */
+    size_t cipher_done;
     struct el_list of_thread;
     struct el_list half_open; /* inbound and not up */
     struct el_list ready;     /* in thread->ready, thread->throttled or nowhere */
@@ -154,13 +155,12 @@ struct p2p_thread {
 };
 
 /* Why a handshake failed, as a label. */
-#define P2P_REFUSALS(X)                                                             \
-    X(TLS, "tls")                                                                   \
-    X(PROOF, "proof")                                                               \
-    X(CLUSTER, "cluster")                                                           \
-    X(VERSION, "version")                                                           \
-    X(PROTOCOL, "protocol") X(TIMEOUT, "timeout") X(LOST, "lost") X(FLOOD, "flood") \
-        X(SELF, "self")
+#define P2P_REFUSALS(X)   \
+    X(TLS, "tls")         \
+    X(PROOF, "proof")     \
+    X(CLUSTER, "cluster") \
+    X(VERSION, "version") \
+    X(PROTOCOL, "protocol") X(TIMEOUT, "timeout") X(LOST, "lost") X(FLOOD, "flood") X(SELF, "self")
 enum p2p_refusal_kind {
 #define P2P_REFUSAL(symbol, label) P2P_REFUSED_##symbol,
     P2P_REFUSALS(P2P_REFUSAL)
@@ -178,6 +178,7 @@ struct p2p_net {
     /* immutable */
     struct p2p_net_conf conf;
     uint16_t port;
+    BIO_METHOD *to_cipher;
     SSL_CTX *tls;         /* NULL: plain */
     struct el_secret psk; /* made of the cluster's secret */
     struct el_digest fingerprint;
@@ -200,7 +201,8 @@ bool p2p_net_try_count_link(struct p2p_net *net);
 void p2p_net_uncount_link(struct p2p_net *net);
 
 /* ---- net_rates.c ---- Thread: any net thread. */
-size_t p2p_rates_take_in(struct p2p_net *net, size_t bytes);
+/* Of `bytes`; `unlimited` where there is no limit. */
+size_t p2p_rates_take_in(struct p2p_net *net, size_t bytes, size_t unlimited);
 size_t p2p_rates_take_out(struct p2p_net *net, size_t bytes);
 void p2p_rates_give_back_in(struct p2p_net *net, size_t bytes);
 void p2p_rates_give_back_out(struct p2p_net *net, size_t bytes);

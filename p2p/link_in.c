@@ -7,7 +7,7 @@
 
 #define TURN     (1u * 1024u * 1024u)   /* then another link has its turn */
 #define BEHIND   1024u                  /* read together with the end of a block */
-#define PIECE    (256 * (size_t)EL_KIB) /* hashed while it is in the processor's cache */
+#define PIECE    (64 * (size_t)EL_KIB)  /* where there is a limit */
 #define MAX_OWED (256 * (size_t)EL_KIB) /* answers that a peer does not take */
 
 bool p2p_link_wants_read(struct p2p_link *l)
@@ -79,14 +79,8 @@ static struct target target_of(struct p2p_link *l, size_t allowed)
 
     if (l->placed != NULL)
         t.block.p = p2p_reader_direct(&l->reader, &t.block.n);
-    if (t.block.p == NULL) {
-        t.block.n = 0;
-    } else if (t.block.n > PIECE) {
-        t.block.n = PIECE;
-        t.other.n = 0;
-    } else {
+    if (t.block.p != NULL)
         t.other.n = BEHIND;
-    }
     t.block.n = el_min_size(t.block.n, allowed);
     t.other.n = el_min_size(t.other.n, allowed - t.block.n);
     return t;
@@ -128,7 +122,7 @@ static enum el_err ended(struct p2p_link *l, struct el_error *err)
 
 static enum el_err read_once(struct p2p_link *l, size_t *ret_n, struct el_error *err)
 {
-    size_t allowed = p2p_rates_take_in(l->net, PIECE), n = 0;
+    size_t allowed = p2p_rates_take_in(l->net, PIECE, P2P_MAX_BLOCK + BEHIND), n = 0;
     enum p2p_stream rc;
     struct target t;
 

@@ -9,7 +9,8 @@
  */
 #include "p2p/link.h"
 
-#define TURN  (1u * 1024u * 1024u)  /* then another link has its turn */
+#define TURN  (1u * 1024u * 1024u) /* then another link has its turn */
+#define KEEP  16384u
 #define PIECE (64 * (size_t)EL_KIB) /* of a block where there is a limit */
 
 bool p2p_link_wants_write(const struct p2p_link *l)
@@ -204,6 +205,18 @@ static enum el_err write_once(struct p2p_link *l, size_t *ret_n, struct el_error
     return EL_OK;
 }
 
+/* A link that sends nothing holds no memory for it. */
+static void give_back_memory(struct p2p_link *l)
+{
+    const struct p2p_out *o = &l->out;
+    bool is_busy = o->body != NULL || !el_list_empty(&o->blocks) || o->done < o->bytes.n;
+
+    if (!is_busy && l->cipher.n == 0 && l->cipher.cap > KEEP)
+        el_buf_deinit(&l->cipher);
+    if (!is_busy && o->bytes.cap > KEEP)
+        el_buf_deinit(&l->out.bytes);
+}
+
 enum el_err p2p_link_write(struct p2p_link *l, struct el_error *err)
 {
     size_t done = 0, n = 1;
@@ -223,5 +236,6 @@ enum el_err p2p_link_write(struct p2p_link *l, struct el_error *err)
         rc = write_once(l, &n, err);
         done += n;
     }
+    give_back_memory(l);
     return rc;
 }

@@ -11,7 +11,7 @@
 #include <openssl/err.h>
 #include <sys/sendfile.h>
 
-#define TLS_PIECE (128 * (size_t)EL_KIB) /* plain bytes for one send() */
+#define TLS_PIECE (64 * (size_t)EL_KIB) /* plain bytes for one send() */
 
 static enum p2p_stream failed(struct el_error *err)
 {
@@ -129,23 +129,15 @@ static enum p2p_stream read_tls(struct p2p_link *l, struct p2p_span a, size_t *r
     return P2P_STREAM_MOVED;
 }
 
-static struct el_str cipher_text(const struct p2p_link *l)
-{
-    char *p = NULL;
-    long n = BIO_get_mem_data(SSL_get_wbio(l->ssl), &p);
-
-    return el_str_from((struct el_str){ p, n > 0 ? (size_t)n : 0 }, l->cipher_done);
-}
-
 bool p2p_stream_has_rest(const struct p2p_link *l)
 {
-    return l->ssl != NULL && cipher_text(l).n > 0;
+    return l->cipher_done < l->cipher.n;
 }
 
 enum p2p_stream p2p_stream_flush(struct p2p_link *l, struct el_error *err)
 {
     while (p2p_stream_has_rest(l)) {
-        struct el_str s = cipher_text(l);
+        struct el_str s = el_str_from(el_buf_str(&l->cipher), l->cipher_done);
         ssize_t n = send(l->fd, s.p, s.n, MSG_NOSIGNAL);
 
         if (n < 0 && !is_wait())
@@ -156,10 +148,8 @@ enum p2p_stream p2p_stream_flush(struct p2p_link *l, struct el_error *err)
         }
         l->cipher_done += (size_t)n;
     }
-    if (l->cipher_done > 0) {
-        EL_ASSERT(BIO_reset(SSL_get_wbio(l->ssl)) == 1);
-        l->cipher_done = 0;
-    }
+    el_buf_clear(&l->cipher);
+    l->cipher_done = 0;
     return P2P_STREAM_MOVED;
 }
 

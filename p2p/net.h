@@ -77,12 +77,9 @@ struct p2p_rates {
     uint64_t upload_bps, download_bps;
 };
 
-enum p2p_net_backend { P2P_NET_AUTO, P2P_NET_EPOLL, P2P_NET_URING };
-
 /* Strings are copied, but for `hello`, whose strings, as the key, live until p2p_net_free(). */
 struct p2p_net_conf {
-    unsigned threads; /* at least 1 */
-    enum p2p_net_backend backend;
+    unsigned threads;         /* at least 1 */
     const char *bind_address; /* numeric; NULL: it listens nowhere, and says so */
     uint16_t port;            /* 0: any free one */
     const struct el_key *key; /* who this node is */

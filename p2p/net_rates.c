@@ -32,11 +32,11 @@ static void give_back(struct p2p_net *net, struct p2p_bucket *b, size_t bytes)
     EL_ASSERT(pthread_mutex_unlock(&net->rates_mtx) == 0);
 }
 
-size_t p2p_rates_take_in(struct p2p_net *net, size_t bytes)
+size_t p2p_rates_take_in(struct p2p_net *net, size_t bytes, size_t unlimited)
 {
     return atomic_load_explicit(&net->is_limited_in, memory_order_relaxed)
                ? take(net, &net->in, bytes)
-               : bytes;
+               : unlimited;
 }
 
 size_t p2p_rates_take_out(struct p2p_net *net, size_t bytes)
