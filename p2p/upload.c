@@ -280,10 +280,10 @@ struct choice {
 
 static bool is_better(const struct choice *a, const struct choice *b)
 {
-    if (b->ask == NULL || a->is_newcomer != b->is_newcomer)
-        return b->ask == NULL || a->is_newcomer;
-    if (a->is_overdue != b->is_overdue)
-        return a->is_overdue;
+    if (b->ask == NULL || a->is_overdue != b->is_overdue)
+        return b->ask == NULL || a->is_overdue;
+    if (a->is_newcomer != b->is_newcomer)
+        return a->is_newcomer;
     if (a->count != b->count && !a->is_overdue)
         return a->count < b->count;
     return a->is_overdue ? a->ask->since < b->ask->since : a->ask->luck < b->ask->luck;

@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: MIT */
+/* One node's swarm, by hand: what happened goes in, what it wants done comes out. */
+#include "p2p/swarm.h"
+
+#include "tests/lib/test.h"
+
+#define SELF UINT64_C(1)
+
+static const uint8_t version[P2P_VERSION_BYTES] = { 9 };
+
+struct fixture {
+    struct p2p_swarm *s;
+    struct p2p_download *d;
+    struct p2p_move moves[2048];
+    struct p2p_locate locate; /* of the last question */
+    size_t n;
+};
+
+static struct fixture *start(uint64_t blocks, enum p2p_reach reach)
+{
+    struct fixture *f = el_new(struct fixture);
+    struct p2p_swarm_conf conf = { .self = SELF };
+
+    el_rng_seed(&conf.rng, 3);
+    f->s = p2p_swarm_new(&conf, 0);
+    f->d = p2p_swarm_open(f->s, 0, version, blocks * P2P_MAX_BLOCK, f);
+    p2p_swarm_set_reach(f->d, 0, reach, 0, 0);
+    p2p_swarm_want(f->d, 0, 0, blocks, P2P_NO_BLOCK);
+    return f;
+}
+
+static void end(struct fixture *f)
+{
+    p2p_swarm_free(f->s);
+    free(f);
+}
+
+/* What it wants done now. */
+static void drain(struct fixture *f)
+{
+    f->n = 0;
+    while (f->n < EL_COUNT(f->moves) && p2p_swarm_next(f->s, &f->moves[f->n])) {
+        if (f->moves[f->n].kind == P2P_MOVE_LOCATE)
+            f->locate = *f->moves[f->n].locate;
+        f->n++;
+    }
+    assert_true(f->n < EL_COUNT(f->moves));
+}
+
+static unsigned count(const struct fixture *f, enum p2p_move_kind kind)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < f->n; i++)
+        n += f->moves[i].kind == kind;
+    return n;
+}
+
+static const struct p2p_move *first(const struct fixture *f, enum p2p_move_kind kind)
+{
+    for (size_t i = 0; i < f->n; i++)
+        if (f->moves[i].kind == kind)
+            return &f->moves[i];
+    fail_msg("it wants no such thing done");
+    return NULL;
+}
+
+static struct el_chunk_id chunk_of(uint32_t index)
+{
+    struct el_chunk_id id = { .index = index };
+
+    memcpy(id.object, version, sizeof(id.object));
+    return id;
+}
+
+/* The tracker names these nodes, all of which take part. */
+static void name(struct fixture *f, uint64_t now, uint64_t first_node, size_t n)
+{
+    struct p2p_located l = { .n_takers = n, .again_ms = 1000 };
+
+    for (size_t i = 0; i < n; i++)
+        l.takers[i] = (struct p2p_taker){ .node = first_node + i, .is_taking = true };
+    p2p_swarm_on_located(f->d, now, 0, &l);
+    drain(f);
+    for (size_t i = 0; i < n; i++)
+        p2p_swarm_peer_up(f->s, now, first_node + i, false);
+    drain(f);
+}
+
+static void tell(struct fixture *f, uint64_t now, uint64_t node, uint32_t chunk, uint32_t bitmap)
+{
+    struct el_chunk_id id = chunk_of(chunk);
+    struct p2p_have have = { .blocks = 16, .bitmap = bitmap, .is_filling = bitmap != 0xffff };
+
+    p2p_swarm_on_have(f->s, now, node, &id, &have);
+}
+
+static void lease(struct fixture *f, uint64_t now, uint16_t block, uint8_t blocks)
+{
+    struct p2p_located l = { .n_leases = 1, .again_ms = 1000 };
+
+    l.leases[0] = (struct p2p_lease){ 77, block, blocks, P2P_LEASE_TTL_MS };
+    p2p_swarm_on_located(f->d, now, 0, &l);
+    drain(f);
+}
+
+static void the_tracker_is_asked_first_and_nobody_else(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+
+    (void)state;
+    drain(f);
+    assert_int_equal(f->n, 1);
+    assert_int_equal(f->locate.blocks, 32);
+    assert_int_equal(p2p_blockset_count(&f->locate.want), 32);
+    assert_true(f->locate.leases > 0);
+    end(f);
+}
+
+static void a_lease_is_read_and_reported_until_it_is_over(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+    const struct p2p_move *m;
+    uint32_t run;
+
+    (void)state;
+    drain(f);
+    lease(f, 1, 16, 4);
+    m = first(f, P2P_MOVE_FETCH);
+    assert_int_equal(m->first, 16);
+    assert_int_equal(m->count, 4);
+    assert_int_equal(m->reason, P2P_REASON_LEASE);
+    run = m->run;
+    for (unsigned i = 0; i < 4; i++) {
+        p2p_swarm_have(f->d, 2, 16 + i);
+        p2p_swarm_on_run_progress(f->d, 2, run, i + 1);
+    }
+    p2p_swarm_on_run_over(f->d, 3, run, 4, true);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_LOCATE), 1);
+    assert_int_equal(f->locate.n_ended, 1);
+    assert_int_equal(f->locate.ended[0].id, 77);
+    assert_int_equal(f->locate.ended[0].done, 4);
+    assert_true(f->locate.ended[0].ok);
+    assert_int_equal(p2p_blockset_count(&f->locate.have), 4);
+    end(f);
+}
+
+static void who_may_not_ask_the_origin_asks_for_no_lease(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_NONE);
+
+    (void)state;
+    drain(f);
+    assert_int_equal(f->locate.leases, 0);
+    lease(f, 1, 0, 4);
+    assert_int_equal(count(f, P2P_MOVE_FETCH), 0);
+    end(f);
+}
+
+static void an_exact_range_is_asked_for_as_a_whole(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+
+    (void)state;
+    p2p_swarm_set_reach(f->d, 0, P2P_REACH_EXACT, 3, 7);
+    drain(f);
+    assert_true(f->locate.exact);
+    assert_int_equal(p2p_blockset_count(&f->locate.want), 4);
+    assert_true(p2p_blockset_has(&f->locate.want, 3));
+    end(f);
+}
+
+static void takers_are_connected_to_and_followed(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+    struct p2p_located l = { .n_takers = 2, .again_ms = 1000 };
+
+    (void)state;
+    drain(f);
+    l.takers[0] = (struct p2p_taker){ .node = SELF, .is_taking = true };
+    l.takers[1] = (struct p2p_taker){ .node = 2, .is_taking = true };
+    p2p_swarm_on_located(f->d, 1, 0, &l);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_CONNECT), 1);
+    assert_int_equal(first(f, P2P_MOVE_CONNECT)->node, 2);
+    p2p_swarm_peer_up(f->s, 2, 2, false);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_FOLLOW), 2);
+    end(f);
+}
+
+static void a_block_is_asked_of_one_peer_that_has_it(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+    const struct p2p_move *m;
+
+    (void)state;
+    drain(f);
+    name(f, 1, 2, 3);
+    tell(f, 2, 2, 0, 1u << 5);
+    tell(f, 2, 3, 0, 1u << 5);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_REQUEST), 1);
+    m = first(f, P2P_MOVE_REQUEST);
+    assert_int_equal(m->blocks.first, 5);
+    assert_true(m->node == 2 || m->node == 3);
+    end(f);
+}
+
+static void what_the_fewest_have_is_asked_for_first(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+
+    (void)state;
+    drain(f);
+    name(f, 1, 2, 3);
+    p2p_swarm_peer_down(f->s, 1, 4);
+    tell(f, 2, 2, 0, 0x0003);
+    tell(f, 2, 3, 0, 0x0001);
+    drain(f);
+    for (size_t i = 0; i < f->n; i++)
+        if (f->moves[i].kind == P2P_MOVE_REQUEST && f->moves[i].node == 2)
+            assert_int_equal(f->moves[i].blocks.first, 1);
+    end(f);
+}
+
+static void when_enough_blocks_come_the_rest_is_taken_back(void **state)
+{
+    struct fixture *f = start(1024, P2P_REACH_ANY);
+    unsigned begun = 0;
+
+    (void)state;
+    drain(f);
+    name(f, 1, 2, 6);
+    for (uint64_t node = 2; node < 8; node++)
+        tell(f, 2, node, (uint32_t)node, 0xffff);
+    drain(f);
+    assert_true(count(f, P2P_MOVE_REQUEST) >= 6);
+    for (uint64_t node = 2; node < 5; node++) {
+        for (size_t i = 0; i < f->n; i++)
+            if (f->moves[i].kind == P2P_MOVE_REQUEST && f->moves[i].node == node) {
+                p2p_swarm_on_begun(f->s, 3, node, &f->moves[i].chunk);
+                begun++;
+                break;
+            }
+    }
+    assert_int_equal(begun, 3);
+    drain(f);
+    assert_true(count(f, P2P_MOVE_CANCEL) >= 3);
+    assert_int_equal(count(f, P2P_MOVE_REQUEST), 0);
+    end(f);
+}
+
+static void a_block_is_asked_for_again_on_a_link_only_after_the_ack(void **state)
+{
+    struct fixture *f = start(16, P2P_REACH_NONE);
+    struct el_chunk_id id = chunk_of(0);
+
+    (void)state;
+    drain(f);
+    name(f, 1, 2, 1);
+    tell(f, 2, 2, 0, 1);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_REQUEST), 1);
+    p2p_swarm_tick(f->s, 5000);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_CANCEL), 1);
+    /* The Error was on its way when the Cancel went out. */
+    p2p_swarm_on_refusal(f->s, 5001, 2, &id, (struct p2p_blocks){ 0, 1 }, EL_EOVERLOAD, 0);
+    p2p_swarm_tick(f->s, 7000);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_REQUEST), 0);
+    p2p_swarm_on_cancelled(f->s, 7001, 2, &id, (struct p2p_blocks){ 0, 1 });
+    tell(f, 7001, 2, 0, 1);
+    p2p_swarm_tick(f->s, 30000);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_REQUEST), 1);
+    end(f);
+}
+
+static void who_sends_a_bad_block_is_blamed_and_asked_no_more(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+    struct p2p_move m;
+
+    (void)state;
+    drain(f);
+    name(f, 1, 2, 1);
+    tell(f, 2, 2, 0, 0xffff);
+    drain(f);
+    m = *first(f, P2P_MOVE_REQUEST);
+    p2p_swarm_on_bad(f->s, 3, 2, &m.chunk, m.blocks.first);
+    drain(f);
+    assert_int_equal(first(f, P2P_MOVE_BLAME)->node, 2);
+    assert_true(p2p_swarm_is_quarantined(f->s, 4, 2));
+    assert_int_equal(count(f, P2P_MOVE_REQUEST), 0);
+    tell(f, 4, 2, 1, 0xffff);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_REQUEST), 0);
+    assert_false(p2p_swarm_is_quarantined(f->s, 4000000, 2));
+    end(f);
+}
+
+static void a_second_lie_costs_more_than_the_first(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+    struct el_chunk_id id = chunk_of(0);
+    uint64_t once, twice;
+
+    (void)state;
+    drain(f);
+    p2p_swarm_on_bad(f->s, 1000, 2, &id, 0);
+    drain(f);
+    once = first(f, P2P_MOVE_BLAME)->until - 1000;
+    p2p_swarm_on_bad(f->s, 2000, 2, &id, 1);
+    drain(f);
+    twice = first(f, P2P_MOVE_BLAME)->until - 2000;
+    assert_true(twice >= 2 * once - 1);
+    end(f);
+}
+
+static void what_a_lost_link_owed_is_asked_of_another(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+    uint64_t node;
+
+    (void)state;
+    drain(f);
+    name(f, 1, 2, 2);
+    tell(f, 2, 2, 0, 1);
+    tell(f, 2, 3, 0, 1);
+    drain(f);
+    node = first(f, P2P_MOVE_REQUEST)->node;
+    p2p_swarm_peer_down(f->s, 3, node);
+    drain(f);
+    assert_int_equal(first(f, P2P_MOVE_REQUEST)->node, node == 2 ? 3 : 2);
+    end(f);
+}
+
+static void without_a_tracker_the_origin_is_asked_after_a_while(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+    unsigned fetches = 0;
+
+    (void)state;
+    for (uint64_t now = 0; now < 5000 && fetches == 0; now += 50) {
+        p2p_swarm_tick(f->s, now);
+        drain(f);
+        if (count(f, P2P_MOVE_LOCATE) > 0)
+            p2p_swarm_on_locate_failed(f->d, now, 0);
+        fetches = count(f, P2P_MOVE_FETCH);
+        assert_true(fetches == 0 || now > 100);
+    }
+    assert_true(fetches > 0);
+    assert_int_equal(first(f, P2P_MOVE_FETCH)->reason, P2P_REASON_NO_TRACKER);
+    end(f);
+}
+
+static void when_nobody_brings_anything_the_origin_is_asked_as_a_hedge(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+    uint64_t at = 0;
+
+    (void)state;
+    drain(f);
+    name(f, 1, 2, 1);
+    tell(f, 1, 2, 0, 0xffff);
+    tell(f, 1, 2, 1, 0xffff);
+    for (uint64_t now = 100; now < 20000 && at == 0; now += 100) {
+        p2p_swarm_tick(f->s, now);
+        drain(f);
+        at = count(f, P2P_MOVE_FETCH) > 0 ? now : 0;
+    }
+    assert_true(at > 0 && at <= 7000);
+    assert_int_equal(first(f, P2P_MOVE_FETCH)->reason, P2P_REASON_HEDGE);
+    end(f);
+}
+
+static void where_nobody_may_ask_the_origin_the_reader_is_told(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_NONE);
+    bool told = false;
+
+    (void)state;
+    for (uint64_t now = 0; now < 20000 && !told; now += 100) {
+        p2p_swarm_tick(f->s, now);
+        drain(f);
+        assert_int_equal(count(f, P2P_MOVE_FETCH), 0);
+        told = count(f, P2P_MOVE_FAIL) > 0;
+    }
+    assert_true(told);
+    assert_int_equal(first(f, P2P_MOVE_FAIL)->code, EL_ENOTCACHED);
+    end(f);
+}
+
+static void a_run_that_fails_is_for_others_and_the_reader_is_told(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+    uint32_t run;
+
+    (void)state;
+    drain(f);
+    lease(f, 1, 0, 4);
+    run = first(f, P2P_MOVE_FETCH)->run;
+    p2p_swarm_on_run_over(f->d, 2, run, 1, false);
+    drain(f);
+    assert_int_equal(first(f, P2P_MOVE_FAIL)->first, 1);
+    assert_int_equal(first(f, P2P_MOVE_FAIL)->code, EL_EORIGIN);
+    assert_false(f->locate.ended[0].ok);
+    assert_int_equal(f->locate.leases, 0);
+    end(f);
+}
+
+static void a_download_that_closes_says_farewell_to_the_tracker(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+
+    (void)state;
+    drain(f);
+    lease(f, 1, 0, 4);
+    p2p_swarm_close(f->d, 2);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_LOCATE), 1);
+    assert_null(first(f, P2P_MOVE_LOCATE)->download);
+    assert_true(f->locate.leaves);
+    assert_int_equal(f->locate.n_ended, 1);
+    assert_false(f->locate.ended[0].ok);
+    end(f);
+}
+
+static void what_a_closed_download_is_owed_is_not_asked_for_again(void **state)
+{
+    struct fixture *f = start(16, P2P_REACH_ANY);
+    struct el_chunk_id id = chunk_of(0);
+
+    (void)state;
+    drain(f);
+    name(f, 1, 2, 1);
+    tell(f, 2, 2, 0, 1);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_REQUEST), 1);
+    p2p_swarm_close(f->d, 3);
+    f->d = p2p_swarm_open(f->s, 3, version, 16 * P2P_MAX_BLOCK, f);
+    p2p_swarm_want(f->d, 3, 0, 16, P2P_NO_BLOCK);
+    drain(f);
+    name(f, 4, 2, 1);
+    tell(f, 4, 2, 0, 1);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_REQUEST), 0);
+    p2p_swarm_on_cancelled(f->s, 5, 2, &id, (struct p2p_blocks){ 0, 1 });
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_REQUEST), 1);
+    end(f);
+}
+
+static void no_byte_of_a_distrusted_chunk_comes_from_peers(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+
+    (void)state;
+    drain(f);
+    name(f, 1, 2, 1);
+    p2p_swarm_distrust_chunk(f->d, 2, 0);
+    tell(f, 2, 2, 0, 0xffff);
+    tell(f, 2, 2, 1, 0xffff);
+    drain(f);
+    for (size_t i = 0; i < f->n; i++)
+        if (f->moves[i].kind == P2P_MOVE_REQUEST)
+            assert_int_equal(f->moves[i].chunk.index, 1);
+    assert_true(count(f, P2P_MOVE_REQUEST) > 0);
+    end(f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_tracker_is_asked_first_and_nobody_else),
+        cmocka_unit_test(a_lease_is_read_and_reported_until_it_is_over),
+        cmocka_unit_test(who_may_not_ask_the_origin_asks_for_no_lease),
+        cmocka_unit_test(an_exact_range_is_asked_for_as_a_whole),
+        cmocka_unit_test(takers_are_connected_to_and_followed),
+        cmocka_unit_test(a_block_is_asked_of_one_peer_that_has_it),
+        cmocka_unit_test(what_the_fewest_have_is_asked_for_first),
+        cmocka_unit_test(when_enough_blocks_come_the_rest_is_taken_back),
+        cmocka_unit_test(a_block_is_asked_for_again_on_a_link_only_after_the_ack),
+        cmocka_unit_test(who_sends_a_bad_block_is_blamed_and_asked_no_more),
+        cmocka_unit_test(a_second_lie_costs_more_than_the_first),
+        cmocka_unit_test(what_a_lost_link_owed_is_asked_of_another),
+        cmocka_unit_test(without_a_tracker_the_origin_is_asked_after_a_while),
+        cmocka_unit_test(when_nobody_brings_anything_the_origin_is_asked_as_a_hedge),
+        cmocka_unit_test(where_nobody_may_ask_the_origin_the_reader_is_told),
+        cmocka_unit_test(a_run_that_fails_is_for_others_and_the_reader_is_told),
+        cmocka_unit_test(a_download_that_closes_says_farewell_to_the_tracker),
+        cmocka_unit_test(what_a_closed_download_is_owed_is_not_asked_for_again),
+        cmocka_unit_test(no_byte_of_a_distrusted_chunk_comes_from_peers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
