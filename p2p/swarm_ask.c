@@ -17,6 +17,9 @@
  */
 #define AT_A_TIME         3u
 #define BESIDE_THE_ORIGIN 2u
+/* Where blocks take less than this, what counts is the time between two of them, not their own. */
+#define FAST_MS        20.0
+#define AT_A_TIME_FAST 8u
 /* Who waits for so many times what blocks take, and so long, may wait in another queue as well. */
 #define QUEUES     3u
 #define LATE_WAITS 2.0
@@ -175,6 +178,8 @@ static unsigned lacking(const struct p2p_sw_group *g)
     unsigned all = p2p_blockset_count(&g->begun), n = 0, b;
     unsigned most = g->n_runs > 0 ? BESIDE_THE_ORIGIN : AT_A_TIME;
 
+    if (g->d->s->took > 0 && g->d->s->took < FAST_MS)
+        most = AT_A_TIME_FAST;
     if (all >= g->d->s->conf.k)
         return 0;
     for (b = p2p_blockset_next(&g->begun, 0); b < P2P_GROUP_BLOCKS;

@@ -24,9 +24,11 @@
 #define COMING_PATIENCE_MS (P2P_LEASE_TTL_MS + 2000u)
 #define LEAST_PATIENCE_MS  50u
 #define BUSY_PATIENCE_MS   15000u
-#define DRY_MS             150u
-#define FAILED_MS          500u
-#define MAX_FAILED_MS      30000u
+/* At first longer than a tracker that is new grants nothing. */
+#define DRY_MS        2000u
+#define DRY_AGAIN_MS  150u
+#define FAILED_MS     500u
+#define MAX_FAILED_MS 30000u
 
 const char *p2p_reason_name(enum p2p_reason reason)
 {
@@ -462,10 +464,12 @@ static void cut(struct p2p_sw_group *g, const struct p2p_lease_cut *c)
 }
 
 /* The more are in the same need, the longer: the first ones give to the others. */
-static void wait_dry(struct p2p_sw_group *g)
+static void wait_dry(struct p2p_sw_group *g, uint64_t least_ms)
 {
+    uint64_t others = count_others(g);
+
     g->dry_until =
-        g->d->s->now + DRY_MS + el_rng_below(&g->d->s->rng, (1 + count_others(g)) * DRY_MS);
+        g->d->s->now + least_ms + el_rng_below(&g->d->s->rng, (1 + others) * DRY_AGAIN_MS);
 }
 
 /*
@@ -478,7 +482,7 @@ static void note_dry(struct p2p_sw_group *g, const struct p2p_located *located)
         g->dry_until = UINT64_MAX;
     else if (g->dry_until == UINT64_MAX && g->asked_leases &&
              p2p_blockset_is_empty(&located->coming))
-        wait_dry(g);
+        wait_dry(g, DRY_MS);
 }
 
 void p2p_swarm_on_located(struct p2p_download *d, uint64_t now, uint32_t group,
@@ -689,7 +693,7 @@ static void adopt_orphans(struct p2p_sw_group *g)
 
     if (g->n_runs > 0 || d->s->now < g->dry_until || g->dry_until == UINT64_MAX)
         return;
-    wait_dry(g);
+    wait_dry(g, DRY_AGAIN_MS);
     block = start_of(g);
     if (block < P2P_GROUP_BLOCKS)
         hedge(g, block);

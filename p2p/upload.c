@@ -3,7 +3,10 @@
 
 #include "common/list.h"
 
-#define DEFAULT_SLOTS  3u
+#define DEFAULT_SLOTS 3u
+/* Where a block goes out in less than this there are more: none of them waits for long. */
+#define FAST_STEP_MS   4u
+#define FAST_SLOTS     3u /* times as many */
 #define DEFAULT_MOST   32u
 #define DEFAULT_OLD_MS 250u
 #define DEFAULT_QUEUE  64u
@@ -223,6 +226,13 @@ static uint64_t old_after(const struct p2p_upload *u)
     return u->step_ms16 == 0 ? u->conf.old_ms : el_max_u64(ms, LEAST_OLD);
 }
 
+static unsigned slots_of(const struct p2p_upload *u)
+{
+    bool is_fast = u->step_ms16 > 0 && u->step_ms16 < FAST_STEP_MS * 16;
+
+    return is_fast ? FAST_SLOTS * u->conf.slots : u->conf.slots;
+}
+
 /* Those that count; a newcomer among them is told. */
 static unsigned count_running(struct p2p_upload *u, uint64_t now, bool *ret_newcomer)
 {
@@ -316,7 +326,7 @@ bool p2p_upload_next(struct p2p_upload *u, uint64_t now, struct p2p_send *ret)
     u->now = now;
     if (u->waiting == 0 || u->running >= u->conf.most)
         return false;
-    if (count_running(u, now, &newcomer) >= u->conf.slots)
+    if (count_running(u, now, &newcomer) >= slots_of(u))
         return false;
     c = choose(u, now, !newcomer);
     if (c.ask == NULL)

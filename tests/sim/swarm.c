@@ -94,9 +94,9 @@ static const struct scene scenes[] = {
     { "  one at a tenth (the others)", 8, 256, 200, slow_one, 1.20 },
     { "  one killed at half time", 8, 256, 200, kill_one, 1.20 },
     { "  the tracker killed", 8, 256, 200, kill_tracker, 1.30 },
-    { "  one liar", 8, 256, 200, one_liar, 1.60 },
-    { "  one that never answers", 8, 256, 200, one_mute, 1.60 },
-    { "  one that drips", 8, 256, 200, one_drip, 1.60 },
+    { "  one liar", 8, 256, 200, one_liar, 1.80 },
+    { "  one that never answers", 8, 256, 200, one_mute, 1.80 },
+    { "  one that drips", 8, 256, 200, one_drip, 1.80 },
     { "16 x 100 Mbit/s, 128 MiB", 16, 128, 100, NULL, 1.27 },
     { "  short frames overtake blocks", 16, 128, 100, two_links, 1.27 },
     { "  starts half a second apart", 16, 128, 100, stagger, 1.95 },
@@ -261,12 +261,14 @@ static bool scale(size_t nodes, uint64_t mib)
         c.node[i].start_us = i * 20000 / nodes;
     r = sim_run(&c);
     (void)getrusage(RUSAGE_SELF, &use);
-    printf("%6zu nodes, %6llu MiB: last %.3f mean %.3f x bound, egress %.4f, %.1f short frames and "
-           "%.3f questions per node and MiB, %.0f s, %ld MB\n",
-           nodes, (unsigned long long)mib, r.last_s / bound, r.mean_s / bound, r.egress,
-           (double)r.short_frames / (double)nodes / (double)mib,
-           (double)r.locates / (double)nodes / (double)mib,
-           (double)use.ru_utime.tv_sec + (double)use.ru_utime.tv_usec / 1e6, use.ru_maxrss / 1000);
+    printf(
+        "%6zu nodes, %6llu MiB: last %.3f mean %.3f x bound, egress %.4f (hedges %.0f, no tracker %.0f, leased again %llu), %.1f short frames and "
+        "%.3f questions per node and MiB, %.0f s, %ld MB\n",
+        nodes, (unsigned long long)mib, r.last_s / bound, r.mean_s / bound, r.egress,
+        r.hedge_blocks, r.no_tracker_blocks, (unsigned long long)r.again,
+        (double)r.short_frames / (double)nodes / (double)mib,
+        (double)r.locates / (double)nodes / (double)mib,
+        (double)use.ru_utime.tv_sec + (double)use.ru_utime.tv_usec / 1e6, use.ru_maxrss / 1000);
     free(c.node);
     return r.all_done && r.broken == 0;
 }
