@@ -47,7 +47,8 @@ void p2p_swarm_free(struct p2p_swarm *s); /* closes what is open, without farewe
 
 /* Also of links that the other side opened. */
 void p2p_swarm_peer_up(struct p2p_swarm *s, uint64_t now, uint64_t node, bool same_zone);
-/* All that was asked on it is asked elsewhere; no CONNECT to it for a while. */
+/* All that was asked on it is asked elsewhere; no CONNECT to it for a while. Not to be called for
+ * an attempt that failed while another link to the node is up. */
 void p2p_swarm_peer_down(struct p2p_swarm *s, uint64_t now, uint64_t node);
 
 /* ---- downloads ---- */

@@ -24,6 +24,7 @@ enum kind {
     WAKE,
     CONNECT,
     DOWN,
+    REFUSED, /* nobody answered; meanwhile the other side may have connected */
     PART,
     REQUEST,
     FOLLOW,

@@ -93,7 +93,7 @@ static void connect_to(struct world *w, uint32_t i, uint32_t peer)
         sim_later(w, 3 * w->conf->latency_us, e);
         return;
     }
-    e.kind = DOWN;
+    e.kind = REFUSED;
     e.from = peer;
     e.to = i;
     sim_later(w, CONNECT_MS * 1000, e);
@@ -413,6 +413,11 @@ void sim_happen(struct world *w, const struct event *e)
     case PART:
         sim_part(w);
         return;
+    case REFUSED:
+        if (sim_link(&w->node[e->to], e->from) == NULL ||
+            !sim_link(&w->node[e->to], e->from)->is_up)
+            sim_link_down(w, e->to, e->from);
+        break;
     case DOWN:
         sim_link_down(w, e->to, e->from);
         break;
