@@ -155,6 +155,7 @@ void sim_run_moved(struct world *w, struct run *r);
 void sim_locate(struct world *w, uint32_t i, const struct p2p_move *m);
 void sim_on_locate(struct world *w, const struct event *e);
 void sim_on_located(struct world *w, const struct event *e);
+void sim_unanswered(struct world *w, const struct event *e);
 void sim_announce(struct world *w, struct p2p_tracker *t, uint32_t i);
 
 /* ---- world_node.c ---- */

@@ -393,8 +393,11 @@ static void on_wake(struct world *w, const struct event *e)
 
 void sim_happen(struct world *w, const struct event *e)
 {
-    if (w->node[e->to].swarm == NULL && e->kind != START)
+    if (w->node[e->to].swarm == NULL && e->kind != START) {
+        if (e->kind == LOCATE)
+            sim_unanswered(w, e);
         return;
+    }
     if (is_stale(w, e))
         return;
     switch (e->kind) {

@@ -195,6 +195,15 @@ void sim_on_locate(struct world *w, const struct event *e)
         sim_later(w, w->conf->latency_us, back);
 }
 
+/* Its tracker died while the question was on its way. */
+void sim_unanswered(struct world *w, const struct event *e)
+{
+    if (e->bitmap == 0)
+        sim_later(
+            w, LOCATE_MS * 1000,
+            (struct event){ .kind = LOCATED, .from = e->to, .to = e->from, .chunk = e->chunk });
+}
+
 void sim_on_located(struct world *w, const struct event *e)
 {
     struct node *x = &w->node[e->to];
