@@ -192,17 +192,21 @@ static void spoil(struct sim_conf *c, uint64_t seed, uint64_t window[2])
     c->origin_connection = el_rng_below(&rng, 3) == 0 ? c->origin / 8 : 0;
 }
 
-/* All at once and straight from the origin, as slow as the slowest; and what timeouts may add. */
+/* All at once and straight from the origin, as slow as the slowest; and what timeouts may add. Who
+ * may not ask the origin has to wait for those who give. */
 static uint64_t patience(const struct sim_conf *c)
 {
     double bytes = (double)c->blocks * (double)P2P_MAX_BLOCK,
            slowest = c->origin / (double)c->nodes;
+    uint64_t spare = 60 * SECOND;
 
-    for (size_t i = 0; i < c->nodes; i++)
+    for (size_t i = 0; i < c->nodes; i++) {
         slowest = c->node[i].down < slowest ? c->node[i].down : slowest;
+        spare = c->node[i].no_origin ? 300 * SECOND : spare;
+    }
     if (c->origin_connection > 0 && c->origin_connection < slowest)
         slowest = c->origin_connection;
-    return (uint64_t)(1.5 * bytes / slowest * 1e6) + 60 * SECOND;
+    return (uint64_t)(1.5 * bytes / slowest * 1e6) + spare;
 }
 
 static bool is_calm(const struct sim_conf *c)
