@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: MIT
+"""What nodes that know of each other do for their clients, and what the origin notices of it."""
+import threading
+
+import pytest
+
+import wire
+from checks import is_exact, is_part, is_truth
+from cluster import Cluster, peers
+from content import MIB
+from tier import wait_for
+
+SIZE = 40 * MIB + 7
+FIRST = 16 * MIB
+
+
+@pytest.fixture
+def cluster(origin):
+    """cluster(3, **options)"""
+    them = []
+
+    def make(n, **options):
+        them.append(Cluster(n, origin, **options))
+        return them[-1]
+
+    yield make
+    for c in them:
+        c.close()
+
+
+# ---- the origin is asked once ----
+
+def test_what_all_want_at_once_is_read_from_the_origin_once(origin, cluster):
+    c = cluster(4)
+    origin.add("/a", size=SIZE)
+    for r in c.get_all("/a"):
+        is_exact(r, origin.content("/a"))
+    assert origin.body_sent("/a") == SIZE
+
+
+@pytest.mark.parametrize("size", [1, 4096, MIB])
+def test_a_short_object_that_all_want_at_once_is_one_request(origin, cluster, size):
+    c = cluster(4)
+    origin.add("/a", size=size)
+    for r in c.get_all("/a"):
+        is_exact(r, origin.content("/a"))
+    assert len(origin.requests("/a")) == 1
+
+
+def test_who_comes_later_gets_it_from_the_others(origin, cluster):
+    c = cluster(3)
+    origin.add("/a", size=SIZE)
+    is_exact(c.get(0, "/a"), origin.content("/a"))
+    origin.forget()
+    is_exact(c.get(1, "/a"), origin.content("/a"))
+    assert origin.requests("/a") == []
+    assert c.nodes[1].metrics()['eliop2p_tier_bytes_total{tier="peer"}'] == SIZE
+
+
+def test_a_part_of_it_too(origin, cluster):
+    c = cluster(2)
+    origin.add("/a", size=SIZE)
+    is_exact(c.get(0, "/a"), origin.content("/a"))
+    origin.forget()
+    is_part(c.get(1, "/a", [("Range", f"bytes={17 * MIB + 5}-{19 * MIB}")]), origin.content("/a"), 17 * MIB + 5,
+            19 * MIB + 1)
+    assert origin.requests("/a") == []
+
+
+def test_an_empty_object_is_for_all_as_well(origin, cluster):
+    c = cluster(2)
+    origin.add("/a", size=0)
+    for r in c.get_all("/a"):
+        is_exact(r, origin.content("/a"))
+
+
+def test_a_node_that_has_started_again_gives_what_it_has_on_disk(origin, cluster):
+    c = cluster(2)
+    for i in range(2):
+        c.stop(i)
+    disk = {"cache__disk_cache_size_mb": 256, "cache__disk_cache_path": c.dir / "disk", "cache__disk_commit_ms": 50}
+    c.start(0, wait=False, **disk)
+    c.start(1)
+    origin.add("/a", size=SIZE)
+    is_exact(c.get(0, "/a"), origin.content("/a"))
+    wait_for(lambda: c.nodes[0].status()["cache"]["disk"]["stores"][0]["written_blocks"] >= 41)
+    c.stop(0)
+    c.start(0, **disk)
+    origin.forget()
+    is_exact(c.get(1, "/a"), origin.content("/a"))
+    assert origin.body_sent("/a") <= FIRST  # nobody may know of the version any more
+
+
+# ---- nodes that go ----
+
+@pytest.mark.parametrize("victim", range(3))
+def test_a_node_that_is_killed_takes_nothing_with_it(origin, cluster, victim):
+    c = cluster(3)
+    k = origin.add("/a", size=SIZE, rate=40 * MIB)
+    others = [i for i in range(3) if i != victim]
+    doomed = threading.Thread(target=lambda: c.get(victim, "/a"))
+    doomed.start()
+    answers = []
+    rest = threading.Thread(target=lambda: answers.extend(c.get_all("/a", nodes=others)))
+    rest.start()
+    wait_for(lambda: origin.body_sent("/a") > 4 * MIB)
+    c.crash(victim)
+    k.rate = 0
+    rest.join()
+    doomed.join()
+    for r in answers:
+        is_exact(r, origin.content("/a"))
+    assert len(answers) == 2
+
+
+def test_one_that_is_left_alone_serves_as_ever(origin, cluster):
+    c = cluster(3)
+    origin.add("/a", size=SIZE)
+    c.crash(0)
+    c.crash(1)
+    is_exact(c.get(2, "/a"), origin.content("/a"))
+
+
+def test_who_was_killed_is_known_again_when_it_is_back_and_is_the_same(origin, cluster):
+    c = cluster(3)
+    before = {p["node_id"] for p in peers(c.nodes[0])}
+    c.crash(1)
+    c.start(1)
+    assert {p["node_id"] for p in peers(c.nodes[0])} == before
+
+
+def test_the_seeds_are_needed_by_nobody_who_is_in(origin, cluster):
+    c = cluster(4)
+    c.crash(0)
+    c.crash(1)
+    c.wait_until_known()
+    origin.add("/a", size=SIZE)
+    for r in c.get_all("/a", nodes=[2, 3]):
+        is_exact(r, origin.content("/a"))
+
+
+# ---- whose bytes, and of which version ----
+
+def test_what_the_origin_gave_to_one_is_not_given_to_a_stranger(origin, cluster):
+    c = cluster(2)
+    origin.add("/a", size=SIZE, authorized=("Bearer mine",))
+    mine = [("Authorization", "Bearer mine")]
+    is_exact(c.get(0, "/a", mine), origin.content("/a"))
+    assert c.get(1, "/a").status == 403
+    assert c.get(1, "/a", [("Authorization", "Bearer yours")]).status == 403
+    is_exact(c.get(1, "/a", mine), origin.content("/a"))
+
+
+@pytest.mark.parametrize("knobs", [{"cache_control": "no-store"}, {"cache_control": "private"}, {"etag": 'W/"weak"'},
+                                   {"etag": "", "last_modified": ""}], ids=str)
+def test_what_may_not_be_shared_is_right_for_each(origin, cluster, knobs):
+    c = cluster(2)
+    k = origin.add("/a", size=SIZE, **knobs)
+    for i in range(2):
+        is_exact(c.get(i, "/a"), origin.content("/a"))
+        k.version += 1
+
+
+def test_a_stale_copy_is_not_what_others_are_given(origin, cluster):
+    c = cluster(2)
+    k = origin.add("/a", size=SIZE, cache_control="max-age=0")
+    is_exact(c.get(0, "/a"), origin.content("/a"))
+    k.version = 2
+    is_exact(c.get(1, "/a"), origin.content("/a"))
+    is_exact(c.get(0, "/a"), origin.content("/a"))
+
+
+def test_what_one_node_writes_the_others_do_not_serve_as_it_was(origin, cluster):
+    c = cluster(3)
+    origin.add("/a", size=SIZE)
+    for r in c.get_all("/a"):
+        is_exact(r, origin.content("/a"))
+    assert c.get(0, "/a", method="DELETE").status == 204
+    wait_for(lambda: all(c.get(i, "/a").status == 404 for i in range(3)))
+
+
+def test_an_object_that_changes_while_all_read_it_is_never_mixed(origin, cluster):
+    c = cluster(3)
+    origin.add("/a", size=SIZE, bump_after=5 * MIB)
+    old = origin.content("/a")
+    answers = c.get_all("/a")
+    assert origin.content("/a").etag != old.etag
+    for r in answers:
+        is_truth(r, old, origin.content("/a"))
+    is_exact(c.get(0, "/a"), origin.content("/a"))
+
+
+# ---- others ----
+
+def test_a_node_of_another_cluster_is_nobody(origin, cluster):
+    one = cluster(1)
+    other = cluster(1, discovery__seeds=f"127.0.0.1:{one.p2p_ports[0]}", general__cluster="another", secret=False)
+    wait_for(lambda: "p2p.refused" in other.nodes[0].log() + one.nodes[0].log(), 30)
+    assert peers(one.nodes[0]) == [] == peers(other.nodes[0])
+    origin.add("/a", size=SIZE)
+    is_exact(other.get(0, "/a"), origin.content("/a"))
