@@ -266,7 +266,7 @@ class Alone(Direct):
             log = self.run.directory / f"node-{i}.log"
             self.logs.append(log)
             self.add(host, self.run.elionode, f"--general.node_id=node-{i}", "--cache.disk_cache_size_mb=0",
-                     f"--cache.memory_cache_size_mb={max(256, 2 * self.run.shape.mib)}", *self.options_of(i),
+                     "--cache.memory_cache_size_mb=4096", *self.options_of(i),
                      node=i, log=log)
         for log in self.logs:
             wait_for(lambda log=log: "node.ready" in log.read_text(), f"a node does not start: {log.read_text()}")

@@ -346,6 +346,19 @@ struct cache_fill *cache_fill_for_locked(struct cache_reader *r)
     return f;
 }
 
+struct cache_fill *cache_fill_beside_locked(struct cache_reader *r)
+{
+    struct cache_object *o = r->object;
+    struct cache_source *source = o->cache->conf.source;
+    uint64_t end = el_min_u64(el_min_u64(r->end, o->length), r->position + 2 * CACHE_CHUNK_BYTES);
+
+    if (!source->ops->is_wide || !atomic_load(&source->runs_ahead) || o->n_wide > 0 ||
+        r->ticket == NULL || r->ticket->exact || o->is_whole_only ||
+        o->length == CACHE_UNKNOWN_LENGTH || !run_lacks_locked(o, r->position, end))
+        return NULL;
+    return cache_fill_for_locked(r);
+}
+
 void cache_fill_start(struct cache_fill *f)
 {
     f->source->ops->start(f->source, f);

@@ -307,6 +307,11 @@ struct cache_fill *cache_fill_from_disk_locked(struct cache_reader *r);
  * only asked when the reader has arrived there stands still meanwhile.
  */
 struct cache_fill *cache_fill_ahead_locked(struct cache_reader *r);
+/*
+ * As below, beside the fill that brings what the reader waits for: of a wide source that runs ahead,
+ * when something soon behind is in nobody's hand. NULL: there is no need.
+ */
+struct cache_fill *cache_fill_beside_locked(struct cache_reader *r);
 /* A new fill for the reader's position, referenced; the caller starts it once the mutex is
  * released. */
 struct cache_fill *cache_fill_for_locked(struct cache_reader *r);

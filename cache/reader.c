@@ -101,6 +101,7 @@ static enum cache_read miss_locked(struct cache_reader *r, struct cache_fill **r
     if (cache_fill_is_coming_locked(r)) {
         r->is_waiting = true;
         cache_fill_wait_for_locked(r);
+        *ret_new = cache_fill_beside_locked(r);
         return CACHE_READ_WAIT;
     }
     *ret_new = cache_fill_from_disk_locked(r);
@@ -128,8 +129,11 @@ static enum cache_read miss_locked(struct cache_reader *r, struct cache_fill **r
 /* Once per block: the next chunk may have to be begun. */
 static enum cache_read found_locked(struct cache_reader *r, struct cache_fill **ret_new)
 {
-    if (r->position % CACHE_BLOCK_BYTES == 0)
+    if (r->position % CACHE_BLOCK_BYTES == 0) {
         *ret_new = cache_fill_ahead_locked(r);
+        if (*ret_new == NULL)
+            *ret_new = cache_fill_beside_locked(r);
+    }
     return CACHE_READ_DATA;
 }
 

@@ -22,6 +22,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <sys/types.h>
 
 #include "common/err.h"
@@ -76,6 +77,11 @@ struct cache_source_ops {
 
 struct cache_source {
     const struct cache_source_ops *ops;
+    /*
+     * Of a wide one: its fills are begun before a reader lacks a byte, while somebody else still
+     * brings those before. Not while it would hand them over anyway.
+     */
+    _Atomic bool runs_ahead;
 };
 
 /* ---- what a source may do with a fill, from start() (or cache_fill_adopt()) until done() ---- */

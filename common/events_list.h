@@ -94,6 +94,8 @@ EL_EVENT(EV_PEER_BLAMED, "peer.blamed",
          "a node sent a block that is not what its manifest says; it is asked nothing for a while")
 EL_EVENT(EV_CHUNK_DISTRUSTED, "p2p.distrusted",
          "two signed manifests of a chunk contradict each other: it is not taken from peers")
+EL_EVENT(EV_MANIFEST_REFUSED, "p2p.manifest_refused",
+         "a node passed on hashes that no member has signed; they are not believed")
 EL_EVENT(EV_RECORD_REFUSED, "p2p.record_refused",
          "what another node says of a URL was not believed, or came too late")
 EL_EVENT(EV_MANIFESTS_LOST, "p2p.manifests_lost",

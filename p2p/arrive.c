@@ -10,6 +10,12 @@
 #include "common/log.h"
 #include "p2p/engine.h"
 
+/* A block that a reader waits for, from a peer as slow as that, is soon asked of another one. */
+#define STILL_MS      2000u
+#define LEAST_RATE    (256u * 1024u) /* bytes a second */
+#define SAMPLE_MS     1000u
+#define MOST_BLOCK_MS 15000u /* of any block, however slow its peer is */
+
 struct expect {
     struct el_list link; /* in its remote's expects, or arrived */
     struct el_chunk_id chunk;
@@ -19,6 +25,7 @@ struct expect {
     bool is_needless;        /* it is here by now, or somebody else brings it */
     struct cache_room room;
     bool has_begun, was_told; /* its head has come; the swarm knows */
+    uint64_t begun_ms;
     /* arrived */
     bool has_room;
     bool was_put_off; /* once: its manifest may be in the queue behind it */
@@ -110,6 +117,7 @@ static void note_begun(struct p2p_remote *r, const struct el_chunk_id *chunk)
         if (x->has_begun || !el_chunk_id_eq(&x->chunk, chunk))
             continue;
         x->has_begun = true;
+        x->begun_ms = p2p_now(r->p);
         el_msgq_post(r->p->queue, &r->msg);
         return;
     }
@@ -223,6 +231,51 @@ void p2p_arrive_unplaced(void *arg, struct p2p_link *link, const struct el_chunk
     x->is_placed = false;
     cache_fill_give_back(x->fill, &x->room);
     unlock(r);
+}
+
+/* ---- what stands still ---- */
+
+/* Bytes a second over the last while; UINT64_MAX: not known yet. */
+static uint64_t rate_of(struct p2p_remote *r)
+{
+    uint64_t now = p2p_now(r->p), ms = now - r->sampled_ms;
+    struct p2p_link_stats stats;
+
+    if (ms >= SAMPLE_MS) {
+        p2p_link_stats(r->link, &stats);
+        r->rate = r->sampled_ms == 0 ? UINT64_MAX : (stats.in_bytes - r->sampled_bytes) * 1000 / ms;
+        r->sampled_bytes = stats.in_bytes;
+        r->sampled_ms = now;
+    }
+    return r->rate;
+}
+
+static bool is_stuck(struct p2p_remote *r, const struct expect *x, uint64_t rate)
+{
+    uint64_t age = p2p_now(r->p) - x->begun_ms;
+
+    if (!x->has_begun || age < STILL_MS)
+        return false;
+    return age > MOST_BLOCK_MS ||
+           (rate < LEAST_RATE && p2p_fetch_is_urgent(r->p, &x->chunk, number_of(x)));
+}
+
+void p2p_arrive_look(struct p2p_remote *r)
+{
+    uint64_t rate = rate_of(r);
+    struct el_list *it, *tmp;
+    bool is_any_stuck = false;
+    struct el_error err;
+
+    lock(r);
+    EL_LIST_EACH (it, tmp, &r->expects)
+        is_any_stuck |= is_stuck(r, EL_ENTRY(it, struct expect, link), rate);
+    unlock(r);
+    if (is_any_stuck) {
+        el_fail(&err, EL_ETIMEOUT, 0, "%s: a block that has begun does not come",
+                p2p_link_peer(r->link)->address);
+        p2p_link_close(r->link, &err);
+    }
 }
 
 /* ---- the engine's judgement ---- */

@@ -140,9 +140,12 @@ static enum el_err forgotten(struct p2p *p, struct el_str body, struct el_error 
     struct el_str url;
     enum el_err rc = p2p_forget_decode(body, &url, err);
 
-    if (rc == EL_OK)
-        (void)cache_invalidate(p->cache, url);
-    return rc;
+    if (rc != EL_OK)
+        return rc;
+    p->is_echo = true;
+    (void)cache_invalidate(p->cache, url);
+    p->is_echo = false;
+    return EL_OK;
 }
 
 static enum el_err record(struct p2p *p, uint64_t from, struct el_str body, struct el_error *err)
@@ -222,13 +225,15 @@ static void ask_next(struct p2p *p, struct p2p_call *c)
             ask_self(p, c);
             return;
         }
+        if (p2p_is_shunned(p, c->node))
+            continue;
         add_envelope(p, c->node, c->type, c->sequence, P2P_QUESTION, el_buf_str(&c->body), &frames);
         if (p2p_node_send(p, c->node, &frames))
             return;
     }
 }
 
-void p2p_call_ask(struct p2p *p, const uint8_t key[DISC_KEY_BYTES], uint32_t type,
+void p2p_call_ask(struct p2p *p, const uint8_t key[DISC_KEY_BYTES], unsigned attempt, uint32_t type,
                   struct el_buf *body, uint64_t ms, p2p_on_answer *on_answer, void *arg)
 {
     struct p2p_call *c = el_new(struct p2p_call);
@@ -236,6 +241,7 @@ void p2p_call_ask(struct p2p *p, const uint8_t key[DISC_KEY_BYTES], uint32_t typ
     c->magic = CALL_MAGIC;
     c->sequence = ++p->next_call;
     c->ms = ms;
+    c->attempt = attempt;
     c->type = type;
     memcpy(c->key, key, DISC_KEY_BYTES);
     c->body = *body;
@@ -264,10 +270,12 @@ void p2p_call_say(struct p2p *p, uint64_t node, uint32_t type, struct el_str bod
 void p2p_call_tell(struct p2p *p, const uint8_t key[DISC_KEY_BYTES], uint32_t type,
                    struct el_buf *body)
 {
-    uint64_t node = p2p_owner(p, key, 0);
+    for (unsigned attempt = 0; attempt < DISC_OWNERS; attempt++) {
+        uint64_t node = p2p_owner(p, key, attempt);
 
-    if (node != 0)
-        p2p_call_say(p, node, type, el_buf_str(body));
+        if (node != 0)
+            p2p_call_say(p, node, type, el_buf_str(body));
+    }
     el_buf_deinit(body);
 }
 

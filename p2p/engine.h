@@ -41,6 +41,7 @@ struct p2p_node {
     struct p2p_link *connecting; /* NULL: no attempt is running */
     struct el_buf waiting;       /* frames for when it is up */
     struct p2p_remote *served;   /* by which it asks us; NULL: it has not */
+    uint64_t shunned_until;      /* it could not be reached, or its link broke */
 };
 
 struct p2p_told_of; /* give.c */
@@ -56,6 +57,7 @@ struct p2p_remote {
     struct el_list loads;   /* give.c: what it asked for that is being loaded from disk */
     struct el_list cancels; /* fetch.c: Cancels without their Ack */
     /* arrive.c */
+    uint64_t sampled_ms, sampled_bytes, rate; /* of what comes */
     struct el_msg msg;
     pthread_mutex_t mtx;
     struct el_list expects, arrived; /* under mtx */
@@ -116,7 +118,7 @@ struct p2p {
     struct disc_cards *cards;
     struct disc_members *members;
     struct disc_providers providers;
-    uint64_t seeds_due_ms;
+    uint64_t seeds_due_ms, complain_due_ms;
     uint64_t *live; /* hashes of those who serve, for rendezvous */
     size_t n_serving, live_cap;
     uint64_t live_version;
@@ -136,7 +138,12 @@ struct p2p {
     struct el_list leads;     /* find.c: URLs that this node asks the origin about for all */
     struct el_list announces; /* find.c: whole chunks that trackers are still to be told of */
     uint64_t announce_due_ms;
-    bool is_echo; /* what the cache tells now is what another node has said */
+    struct cache_walk walk; /* over all that is here, to announce it */
+    bool is_walking;
+    uint64_t walk_due_ms;    /* UINT64_MAX: not again until the members change */
+    uint64_t walked_version; /* of the members */
+    uint64_t changed_ms;     /* when they last changed */
+    bool is_echo;            /* what the cache tells now is what another node has said */
 
     /* what other threads say */
     pthread_mutex_t feeds_mtx; /* which feed a fill has */
@@ -151,7 +158,7 @@ struct p2p {
     struct {
         struct el_counter *blocks_in, *blocks_out, *bytes_in, *bytes_out, *bad, *dropped;
         struct el_counter *reasons[3];
-        struct el_counter *finds_known, *finds_asked, *calls, *calls_failed;
+        struct el_counter *finds_known, *finds_asked, *calls, *calls_failed, *announced;
     } count;
 };
 
@@ -189,6 +196,9 @@ uint32_t p2p_node_version(struct p2p *p, uint64_t hash);
 void p2p_remote_send(struct p2p_remote *r, struct el_buf *frames);
 uint32_t p2p_remote_version(const struct p2p_remote *r);
 bool p2p_is_member(struct p2p *p, uint64_t hash);
+/* Just now it could not be reached: its backups are asked. */
+bool p2p_is_shunned(struct p2p *p, uint64_t hash);
+uint64_t p2p_hash_of(const struct el_digest *fingerprint); /* of its id */
 /* Who answers for the key: the owner, or a backup for attempt 1 and 2; 0: nobody. */
 uint64_t p2p_owner(struct p2p *p, const uint8_t key[DISC_KEY_BYTES], unsigned attempt);
 
@@ -200,10 +210,11 @@ struct p2p_call;
  * inside p2p_call_ask().
  */
 typedef void p2p_on_answer(struct p2p *p, void *arg, struct el_str body, enum el_err code);
-/* Asks the tracker for the key: its owner, then its backups, each for at most ms. Takes *body. */
-void p2p_call_ask(struct p2p *p, const uint8_t key[DISC_KEY_BYTES], uint32_t type,
+/* Asks the tracker for the key: its owner (attempt 0), then its backups, each for at most ms. Takes
+ * *body. */
+void p2p_call_ask(struct p2p *p, const uint8_t key[DISC_KEY_BYTES], unsigned attempt, uint32_t type,
                   struct el_buf *body, uint64_t ms, p2p_on_answer *on_answer, void *arg);
-/* Tells its owner something: no answer. */
+/* Tells its owner and backups something: no answer. */
 void p2p_call_tell(struct p2p *p, const uint8_t key[DISC_KEY_BYTES], uint32_t type,
                    struct el_buf *body);
 /* Tells a node something. */
@@ -221,6 +232,8 @@ extern const struct cache_source_ops p2p_source_ops;
 
 void p2p_fetch_pump(struct p2p *p); /* the swarm's moves */
 void p2p_fetch_block(struct p2p *p, const struct el_chunk_id *chunk, uint64_t number);
+/* A reader waits for the block. */
+bool p2p_fetch_is_urgent(struct p2p *p, const struct el_chunk_id *chunk, uint64_t number);
 /* What this node has begun to read of the object before it asked anybody: others are told so. */
 void p2p_fetch_adopt(struct p2p *p, struct cache_object *o);
 void p2p_fetch_have(struct p2p_remote *r, const struct p2p_frame *f);
@@ -248,6 +261,8 @@ void p2p_arrive_expect(struct p2p_remote *r, const struct el_chunk_id *chunk, ui
 /* These do not come. */
 void p2p_arrive_forget(struct p2p_remote *r, const struct el_chunk_id *chunk,
                        struct p2p_blocks blocks);
+/* Ends the link when a block that has begun stands still. */
+void p2p_arrive_look(struct p2p_remote *r);
 void *p2p_arrive_place(void *arg, struct p2p_link *link, const struct el_chunk_id *chunk,
                        uint32_t n);
 void p2p_arrive_block(void *arg, struct p2p_link *link, const struct p2p_frame *f);

@@ -96,6 +96,133 @@ static void note_present(struct p2p_fetch *f)
     }
 }
 
+static void fetch_let_go(struct p2p_fetch *f)
+{
+    struct p2p_fetch **at = slot_of(f->p, f->id.object);
+
+    if (!el_list_empty(&f->feeds) || !el_list_empty(&f->runs) || f->n_calls > 0)
+        return;
+    p2p_swarm_close(f->download, p2p_now(f->p));
+    *at = f->next;
+    f->p->n_fetches--;
+    cache_object_unref(f->object);
+    free(f);
+}
+
+/* ---- runs ---- */
+
+static uint64_t run_end(const struct run *r)
+{
+    return el_min_u64((r->first + r->count) * CACHE_BLOCK_BYTES,
+                      cache_object_length(r->fetch->object));
+}
+
+/* How many of its blocks are here, from the first. */
+static unsigned run_progress(const struct run *r)
+{
+    uint64_t bits[1];
+    unsigned done = 0;
+
+    cache_object_map(r->fetch->object, r->first, r->count, bits);
+    while (done < r->count && (bits[0] >> done & 1) != 0)
+        done++;
+    return done;
+}
+
+static void run_over(struct run *r)
+{
+    struct p2p_fetch *f = r->fetch;
+    bool ok = r->code == EL_OK || r->code == EL_ECANCELED;
+
+    r->done = run_progress(r);
+    if (!ok) {
+        f->failure = r->err;
+        el_log_error(EL_INFO, EV_RUN_FAILED, &r->err);
+    }
+    p2p_swarm_on_run_over(f->download, p2p_now(f->p), r->number, r->done, ok);
+    el_list_remove(&r->link);
+    cache_fill_unref(r->fill);
+    r->magic = 0;
+    free(r);
+    fetch_let_go(f);
+}
+
+static void on_run_over(struct el_msg *m)
+{
+    struct run *r = EL_ENTRY(m, struct run, msg);
+    struct p2p *p = r->fetch->p;
+
+    EL_ASSERT(r->magic == RUN_MAGIC);
+    run_over(r);
+    p2p_pump(p);
+}
+
+/* Thread: any. */
+static void told_over(struct cache_fill_watch *w, enum el_err code, const struct el_error *err,
+                      uint64_t position)
+{
+    struct run *r = EL_ENTRY(w, struct run, watch);
+
+    (void)position; /* the map of the object knows better */
+    r->code = code;
+    if (err != NULL)
+        r->err = *err;
+    el_msgq_post(r->fetch->p->queue, &r->msg);
+}
+
+static struct run *run_new(struct p2p_fetch *f, uint32_t number, uint64_t first, unsigned count)
+{
+    struct run *r = el_new(struct run);
+
+    r->magic = RUN_MAGIC;
+    r->fetch = f;
+    r->number = number;
+    r->first = first;
+    r->count = r->most = count;
+    r->watch.over = told_over;
+    el_msg_init(&r->msg, on_run_over);
+    el_list_append(&f->runs, &r->link);
+    return r;
+}
+
+/* The blocks from `first` on, below `end`, that a client's own answer brings. */
+static bool next_coming(struct p2p_fetch *f, uint64_t *first, uint64_t end, unsigned *ret_n)
+{
+    uint64_t bits;
+    size_t n;
+
+    for (; *first < end; *first += n) {
+        n = (size_t)el_min_u64(end - *first, CACHE_CHUNK_BLOCKS - *first % CACHE_CHUNK_BLOCKS);
+        bits = cache_object_coming(f->object, *first, n);
+        if (bits == 0)
+            continue;
+        *first += (unsigned)__builtin_ctzll(bits);
+        bits >>= __builtin_ctzll(bits);
+        *ret_n = (unsigned)__builtin_ctzll(~bits);
+        return true;
+    }
+    return false;
+}
+
+static void adopt_coming(struct p2p_fetch *f)
+{
+    uint64_t first = 0;
+    uint64_t end = el_min_u64(blocks_of(cache_object_length(f->object)), P2P_GROUP_BLOCKS);
+    struct run *r;
+    unsigned n;
+
+    while (next_coming(f, &first, end, &n)) {
+        r = run_new(f, 0, first, n);
+        if (!p2p_swarm_adopt(f->download, p2p_now(f->p), first, n, &r->number)) {
+            el_list_remove(&r->link);
+            free(r);
+            return;
+        }
+        first += n;
+    }
+}
+
+/* Before anything is wanted: what a client's own request has begun is not read twice. */
 static struct p2p_fetch *fetch_get(struct p2p *p, struct cache_object *o)
 {
     const struct cache_object_id *id = cache_object_id(o);
@@ -113,20 +240,8 @@ static struct p2p_fetch *fetch_get(struct p2p *p, struct cache_object *o)
     p->n_fetches++;
     f->download = p2p_swarm_open(p->swarm, p2p_now(p), id->v, cache_object_length(o), f);
     note_present(f);
+    adopt_coming(f);
     return f;
-}
-
-static void fetch_let_go(struct p2p_fetch *f)
-{
-    struct p2p_fetch **at = slot_of(f->p, f->id.object);
-
-    if (!el_list_empty(&f->feeds) || !el_list_empty(&f->runs) || f->n_calls > 0)
-        return;
-    p2p_swarm_close(f->download, p2p_now(f->p));
-    *at = f->next;
-    f->p->n_fetches--;
-    cache_object_unref(f->object);
-    free(f);
 }
 
 /* ---- demand ---- */
@@ -381,81 +496,7 @@ const struct cache_source_ops p2p_source_ops = {
     .cancel = cancel,
 };
 
-/* ---- runs ---- */
-
-static uint64_t run_end(const struct run *r)
-{
-    return el_min_u64((r->first + r->count) * CACHE_BLOCK_BYTES,
-                      cache_object_length(r->fetch->object));
-}
-
-/* How many of its blocks are here, from the first. */
-static unsigned run_progress(const struct run *r)
-{
-    uint64_t bits[1];
-    unsigned done = 0;
-
-    cache_object_map(r->fetch->object, r->first, r->count, bits);
-    while (done < r->count && (bits[0] >> done & 1) != 0)
-        done++;
-    return done;
-}
-
-static void run_over(struct run *r)
-{
-    struct p2p_fetch *f = r->fetch;
-    bool ok = r->code == EL_OK || r->code == EL_ECANCELED;
-
-    r->done = run_progress(r);
-    if (!ok) {
-        f->failure = r->err;
-        el_log_error(EL_INFO, EV_RUN_FAILED, &r->err);
-    }
-    p2p_swarm_on_run_over(f->download, p2p_now(f->p), r->number, r->done, ok);
-    el_list_remove(&r->link);
-    cache_fill_unref(r->fill);
-    r->magic = 0;
-    free(r);
-    fetch_let_go(f);
-}
-
-static void on_run_over(struct el_msg *m)
-{
-    struct run *r = EL_ENTRY(m, struct run, msg);
-    struct p2p *p = r->fetch->p;
-
-    EL_ASSERT(r->magic == RUN_MAGIC);
-    run_over(r);
-    p2p_pump(p);
-}
-
-/* Thread: any. */
-static void told_over(struct cache_fill_watch *w, enum el_err code, const struct el_error *err,
-                      uint64_t position)
-{
-    struct run *r = EL_ENTRY(w, struct run, watch);
-
-    (void)position; /* the map of the object knows better */
-    r->code = code;
-    if (err != NULL)
-        r->err = *err;
-    el_msgq_post(r->fetch->p->queue, &r->msg);
-}
-
-static struct run *run_new(struct p2p_fetch *f, uint32_t number, uint64_t first, unsigned count)
-{
-    struct run *r = el_new(struct run);
-
-    r->magic = RUN_MAGIC;
-    r->fetch = f;
-    r->number = number;
-    r->first = first;
-    r->count = r->most = count;
-    r->watch.over = told_over;
-    el_msg_init(&r->msg, on_run_over);
-    el_list_append(&f->runs, &r->link);
-    return r;
-}
+/* ---- reading for all ---- */
 
 /* Nobody here can ask for it, or it is here by now. */
 static void end_at_once(struct run *r, enum el_err code, const char *why)
@@ -553,49 +594,6 @@ void p2p_fetch_lost(struct p2p_fetch *f, uint64_t chunk)
     }
 }
 
-/* The blocks from `first` on, below `end`, that a client's own answer brings. */
-static bool next_coming(struct p2p_fetch *f, uint64_t *first, uint64_t end, unsigned *ret_n)
-{
-    uint64_t bits;
-    size_t n;
-
-    for (; *first < end; *first += n) {
-        n = (size_t)el_min_u64(end - *first, CACHE_CHUNK_BLOCKS - *first % CACHE_CHUNK_BLOCKS);
-        bits = cache_object_coming(f->object, *first, n);
-        if (bits == 0)
-            continue;
-        *first += (unsigned)__builtin_ctzll(bits);
-        bits >>= __builtin_ctzll(bits);
-        *ret_n = (unsigned)__builtin_ctzll(~bits);
-        return true;
-    }
-    return false;
-}
-
-void p2p_fetch_adopt(struct p2p *p, struct cache_object *o)
-{
-    struct p2p_fetch *f = fetch_get(p, o);
-    uint64_t first = 0, end = el_min_u64(blocks_of(cache_object_length(o)), P2P_GROUP_BLOCKS);
-    struct run *r;
-    unsigned n;
-
-    f->n_calls++; /* it stays meanwhile */
-    while (next_coming(f, &first, end, &n)) {
-        r = run_new(f, 0, first, n);
-        if (!p2p_swarm_adopt(f->download, p2p_now(p), first, n, &r->number)) {
-            el_list_remove(&r->link);
-            free(r);
-            break;
-        }
-        first += n;
-    }
-    f->n_calls--;
-    f->owes_record = !el_list_empty(&f->runs);
-    if (!f->owes_record)
-        p2p_find_tell(p, o);
-    fetch_let_go(f);
-}
-
 /* What brings an adopted run has its own end, of which nobody tells. */
 static void look_at_adopted(struct p2p_fetch *f)
 {
@@ -608,6 +606,23 @@ static void look_at_adopted(struct p2p_fetch *f)
             cache_object_coming(f->object, r->first + r->done, r->count - r->done) == 0)
             end_at_once(r, EL_ERESET, "the answer that brought it has ended");
     }
+}
+
+bool p2p_fetch_is_urgent(struct p2p *p, const struct el_chunk_id *chunk, uint64_t number)
+{
+    struct p2p_fetch *f = p2p_fetch_find(p, chunk->object);
+    struct el_list *it, *tmp;
+
+    if (f == NULL)
+        return false;
+    EL_LIST_EACH (it, tmp, &f->feeds) {
+        struct p2p_feed *feed = EL_ENTRY(it, struct p2p_feed, link);
+
+        /* A block in hand is no demand any more, but its reader stands there. */
+        if (feed->urgent == number || cache_fill_position(feed->fill) / CACHE_BLOCK_BYTES == number)
+            return true;
+    }
+    return false;
 }
 
 void p2p_fetch_tick(struct p2p *p)
@@ -693,6 +708,7 @@ static void request(struct p2p *p, const struct p2p_move *m)
 struct question {
     struct p2p_fetch *fetch; /* NULL: a farewell */
     uint32_t group, blocks;
+    bool is_ours; /* the swarm has not asked it */
 };
 
 static void on_located(struct p2p *p, void *arg, struct el_str body, enum el_err code)
@@ -706,7 +722,9 @@ static void on_located(struct p2p *p, void *arg, struct el_str body, enum el_err
         f->n_calls--;
         if (code == EL_OK)
             code = p2p_located_decode(body, q->blocks, &located, &err);
-        if (code == EL_OK)
+        if (q->is_ours)
+            ;
+        else if (code == EL_OK)
             p2p_swarm_on_located(f->download, p2p_now(p), q->group, &located);
         else
             p2p_swarm_on_locate_failed(f->download, p2p_now(p), q->group);
@@ -719,7 +737,7 @@ static void on_located(struct p2p *p, void *arg, struct el_str body, enum el_err
     free(q);
 }
 
-static void locate(struct p2p *p, const struct p2p_move *m)
+static void locate(struct p2p *p, const struct p2p_move *m, bool is_ours)
 {
     struct question *q = el_new(struct question);
     uint8_t key[DISC_KEY_BYTES];
@@ -728,12 +746,39 @@ static void locate(struct p2p *p, const struct p2p_move *m)
     q->fetch = m->download != NULL ? p2p_download_arg(m->download) : NULL;
     q->group = m->locate->group.number;
     q->blocks = m->locate->blocks;
+    q->is_ours = is_ours;
     if (q->fetch != NULL)
         q->fetch->n_calls++;
     p2p_group_key(&m->locate->group, key);
     el_buf_init(&body);
     p2p_locate_put(&body, m->locate);
-    p2p_call_ask(p, key, P2P_LOCATE, &body, LOCATE_MS, on_located, q);
+    p2p_call_ask(p, key, 0, P2P_LOCATE, &body, LOCATE_MS, on_located, q);
+}
+
+/*
+ * Others hear of the object only when the tracker of its blocks knows what is here, or comes here:
+ * or the first of them would be told to read it once more.
+ */
+static void tell_present(struct p2p_fetch *f)
+{
+    struct p2p_locate l = { .leaves = true };
+    uint64_t n = el_min_u64(blocks_of(cache_object_length(f->object)), P2P_GROUP_BLOCKS);
+    const struct p2p_move m = { .download = f->download, .locate = &l };
+
+    memcpy(l.group.version, f->id.object, sizeof(l.group.version));
+    l.blocks = (uint32_t)n;
+    cache_object_map(f->object, 0, (size_t)n, l.have.w);
+    locate(f->p, &m, true);
+}
+
+void p2p_fetch_adopt(struct p2p *p, struct cache_object *o)
+{
+    struct p2p_fetch *f = fetch_get(p, o);
+
+    f->owes_record = true;
+    if (el_list_empty(&f->runs))
+        tell_present(f);
+    fetch_let_go(f);
 }
 
 static void blame(struct p2p *p, const struct p2p_move *m)
@@ -786,7 +831,7 @@ static void carry_out(struct p2p *p, const struct p2p_move *m)
         withdraw(p, m, m->blocks);
         break;
     case P2P_MOVE_LOCATE:
-        locate(p, m);
+        locate(p, m, false);
         break;
     case P2P_MOVE_FETCH:
         read_run(p, m);
@@ -904,6 +949,16 @@ void p2p_fetch_ack(struct p2p_remote *r, const struct p2p_frame *f)
     free(c);
 }
 
+/* One that is dead or has left may have read what others pass on. */
+static bool is_signed_by_member(struct p2p *p, const struct p2p_manifest *m)
+{
+    struct disc_member member;
+    struct el_digest fingerprint;
+
+    el_key_fingerprint(m->key, &fingerprint);
+    return disc_members_find(p->members, p2p_hash_of(&fingerprint), &member);
+}
+
 void p2p_fetch_manifest(struct p2p_remote *r, const struct p2p_frame *f)
 {
     struct p2p *p = r->p;
@@ -915,7 +970,10 @@ void p2p_fetch_manifest(struct p2p_remote *r, const struct p2p_frame *f)
         malformed(r, &err);
         return;
     }
-    if (p2p_vouch_take(p->vouch, &m, &err) != EL_OK) {
+    if (!is_signed_by_member(p, &m)) {
+        el_log(EL_WARN, EV_MANIFEST_REFUSED, "peer=%016llx reason=\"its signer is no member\"",
+               (unsigned long long)r->node->hash);
+    } else if (p2p_vouch_take(p->vouch, &m, &err) != EL_OK) {
         fetch = p2p_fetch_find(p, m.chunk.object);
         if (fetch != NULL)
             p2p_swarm_distrust_chunk(fetch->download, p2p_now(p), m.chunk.index);

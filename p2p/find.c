@@ -15,6 +15,7 @@
 
 #define FIND_MS     (P2P_FIND_WAIT_MS + 500u)
 #define ANNOUNCE_MS 500u
+#define WALK_MS     1000u /* after a change of the members */
 #define MAX_HEARD   65536u
 
 enum heard_kind {
@@ -23,7 +24,8 @@ enum heard_kind {
     HEARD_PUBLISHED,
     HEARD_KILLED,
     HEARD_FIND,
-    HEARD_LANDED
+    HEARD_LANDED,
+    HEARD_HELD, /* by a walk: a chunk that was here before */
 };
 
 struct heard {
@@ -32,6 +34,7 @@ struct heard {
     struct cache_object *object; /* referenced; or NULL */
     struct cache_object_id id;
     uint64_t number; /* of the block, or the chunk */
+    uint16_t blocks; /* held: all of the chunk */
     struct el_digest digest;
     bool stored;
     char *url; /* owned; or NULL */
@@ -74,14 +77,6 @@ bool p2p_is_shareable(struct cache_object *o)
     return is;
 }
 
-static void url_key(struct el_str url, uint8_t key[DISC_KEY_BYTES])
-{
-    struct el_digest digest;
-
-    el_sha256_of(url.p, url.n, &digest);
-    memcpy(key, digest.b, DISC_KEY_BYTES);
-}
-
 /* ---- records ---- */
 
 /* Its meta is the caller's to give back. */
@@ -107,7 +102,7 @@ void p2p_find_tell(struct p2p *p, struct cache_object *o)
         record.bytes = el_buf_str(&bytes);
         record.age_ms = (uint64_t)(m.meta->corrected_age_ms);
         p2p_record_put(&body, &record);
-        url_key(m.url, key);
+        p2p_url_key(m.url, key);
         p2p_call_tell(p, key, P2P_RECORD, &body);
     }
     el_buf_deinit(&bytes);
@@ -147,7 +142,11 @@ static void publish(struct p2p *p, struct el_str url, const struct p2p_record *r
 
 /* ---- finding ---- */
 
+/* After a change of the members whoever owns a key now may know less than who did before. */
+#define UNSETTLED_MS 300000u
+
 struct find {
+    unsigned attempt;
     size_t url_n;
     char url[];
 };
@@ -178,6 +177,21 @@ static bool lead_ends(struct p2p *p, struct el_str url)
     return false;
 }
 
+static void find_at(struct p2p *p, struct find *q);
+
+static bool is_unsettled(struct p2p *p)
+{
+    return p2p_now(p) - p->changed_ms < UNSETTLED_MS;
+}
+
+static bool has_backup(struct p2p *p, const struct find *q)
+{
+    uint8_t key[DISC_KEY_BYTES];
+
+    p2p_url_key((struct el_str){ q->url, q->url_n }, key);
+    return q->attempt + 1 < DISC_OWNERS && p2p_owner(p, key, q->attempt + 1) != 0;
+}
+
 static void on_found(struct p2p *p, void *arg, struct el_str body, enum el_err code)
 {
     struct find *q = arg;
@@ -186,29 +200,43 @@ static void on_found(struct p2p *p, void *arg, struct el_str body, enum el_err c
     struct el_error err;
 
     if (code == EL_OK && p2p_found_decode(body, &found, &err) == EL_OK) {
+        if (found.kind == P2P_FOUND_ASK && has_backup(p, q) && is_unsettled(p)) {
+            q->attempt++;
+            find_at(p, q);
+            return;
+        }
         if (found.kind == P2P_FOUND_ASK)
             lead(p, url);
         for (size_t i = found.n; i > 0; i--) /* the newest last, so that it is found first */
             publish(p, url, &found.records[i - 1]);
         el_counter_add(found.kind == P2P_FOUND_ASK ? p->count.finds_asked : p->count.finds_known,
                        1);
+    } else if (q->attempt > 0) {
+        lead(p, url); /* as the one before said */
     }
     (void)cache_found(p->cache, url);
     free(q);
 }
 
-static void find_url(struct p2p *p, struct el_str url)
+static void find_at(struct p2p *p, struct find *q)
 {
-    struct find *q = el_alloc(sizeof(*q) + url.n);
+    struct el_str url = { q->url, q->url_n };
     uint8_t key[DISC_KEY_BYTES];
     struct el_buf body;
 
-    q->url_n = url.n;
-    memcpy(q->url, url.p, url.n);
-    url_key(url, key);
+    p2p_url_key(url, key);
     el_buf_init(&body);
     p2p_find_put(&body, url, UINT64_MAX);
-    p2p_call_ask(p, key, P2P_FIND, &body, FIND_MS, on_found, q);
+    p2p_call_ask(p, key, q->attempt, P2P_FIND, &body, FIND_MS, on_found, q);
+}
+
+static void find_url(struct p2p *p, struct el_str url)
+{
+    struct find *q = el_alloc(sizeof(*q) + url.n);
+
+    q->url_n = url.n;
+    memcpy(q->url, url.p, url.n);
+    find_at(p, q);
 }
 
 static void landed(struct p2p *p, struct el_str url, bool stored)
@@ -218,7 +246,7 @@ static void landed(struct p2p *p, struct el_str url, bool stored)
 
     if (!lead_ends(p, url) || stored)
         return;
-    url_key(url, key);
+    p2p_url_key(url, key);
     el_buf_init(&body);
     p2p_release_put(&body, url, P2P_RELEASE_ALONE);
     p2p_call_tell(p, key, P2P_RELEASE, &body);
@@ -236,7 +264,7 @@ static void killed(struct p2p *p, struct cache_object *o)
         cache_object_unref(others[i]);
     if (n > 0 || !p2p_is_shareable(o))
         return;
-    url_key(cache_object_url(o), key);
+    p2p_url_key(cache_object_url(o), key);
     el_buf_init(&body);
     p2p_forget_put(&body, cache_object_url(o));
     p2p_call_tell(p, key, P2P_FORGET, &body);
@@ -268,6 +296,7 @@ static void say_chunk(struct p2p *p, const struct announce *a)
     node = p2p_owner(p, key, 0);
     if (node == 0)
         return;
+    el_counter_add(p->count.announced, !a->is_gone);
     if (node == p->self) {
         if (a->is_gone)
             p2p_tracker_remove(p->tracker, p2p_now(p), node, &c, 1);
@@ -349,6 +378,16 @@ static void lost(struct p2p *p, const struct heard *h)
         p2p_vouch_forget(p->vouch, &chunk);
 }
 
+/* What others cannot take for want of its hashes is of no interest to them. */
+static void held(struct p2p *p, const struct heard *h)
+{
+    struct el_chunk_id chunk = { .index = (uint32_t)h->number };
+
+    memcpy(chunk.object, h->id.v, sizeof(chunk.object));
+    if ((h->blocks & ~p2p_vouch_known(p->vouch, &chunk)) == 0)
+        announce(p, &chunk, false);
+}
+
 /* ---- what the cache tells ---- */
 
 static void heed(struct p2p *p, const struct heard *h)
@@ -374,6 +413,9 @@ static void heed(struct p2p *p, const struct heard *h)
         break;
     case HEARD_LANDED:
         landed(p, url, h->stored);
+        break;
+    case HEARD_HELD:
+        held(p, h);
         break;
     }
 }
@@ -519,6 +561,52 @@ static void told_landed(struct cache_finder *finder, struct el_str url, bool sto
 
 const struct cache_finder_ops p2p_finder_ops = { .find = may_know, .landed = told_landed };
 
+/* ---- what is here already ---- */
+
+/* Thread: any. */
+static void walk_meets(struct cache_walk *w, const struct cache_object_id *id, uint64_t length,
+                       uint64_t chunk, uint16_t blocks)
+{
+    struct p2p *p = EL_ENTRY(w, struct p2p, walk);
+    uint64_t left = length - chunk * CACHE_CHUNK_BYTES;
+    uint64_t n = (el_min_u64(left, CACHE_CHUNK_BYTES) + CACHE_BLOCK_BYTES - 1) / CACHE_BLOCK_BYTES;
+    struct heard *h;
+
+    if (blocks != (uint16_t)(((uint32_t)1 << n) - 1))
+        return;
+    h = heard_new(HEARD_HELD, NULL);
+    h->id = *id;
+    h->number = chunk;
+    h->blocks = blocks;
+    (void)tell(p, h); /* what there is no room for now is announced when it is asked for */
+}
+
+static void walk_ends(struct el_msg *m)
+{
+    struct p2p *p = EL_ENTRY(m, struct p2p, walk.msg);
+
+    p->is_walking = false;
+}
+
+/* Whoever has become a tracker knows nothing yet. */
+static void walk(struct p2p *p)
+{
+    uint64_t now = p2p_now(p);
+
+    if (p->walked_version != p->live_version) {
+        p->walked_version = p->live_version;
+        p->walk_due_ms = now + WALK_MS + el_rng_below(&p->rng, WALK_MS);
+    }
+    if (now < p->walk_due_ms || p->is_walking)
+        return;
+    p->walk_due_ms = UINT64_MAX;
+    p->is_walking = true;
+    p->walk.queue = p->queue;
+    p->walk.each = walk_meets;
+    el_msg_init(&p->walk.msg, walk_ends);
+    cache_each_version(p->cache, &p->walk);
+}
+
 /* ---- life ---- */
 
 void p2p_find_init(struct p2p *p)
@@ -534,6 +622,7 @@ void p2p_find_tick(struct p2p *p)
 {
     struct el_list *l;
 
+    walk(p);
     if (p2p_now(p) < p->announce_due_ms)
         return;
     p->announce_due_ms = p2p_now(p) + ANNOUNCE_MS;

@@ -36,6 +36,7 @@ static uint64_t due_ms(const struct p2p *p)
     due = el_min_u64(due, p2p_tracker_due(p->tracker));
     due = el_min_u64(due, p2p_call_due_ms(p));
     due = el_min_u64(due, p->announce_due_ms);
+    due = el_min_u64(due, p->walk_due_ms);
     return el_min_u64(due, p->look_due_ms);
 }
 
@@ -137,6 +138,8 @@ static void count(struct p2p *p)
     p->count.finds_asked =
         el_metrics_counter(m, "eliop2p_p2p_finds_asked_total",
                            "URLs that this node asked the origin about for all", NULL);
+    p->count.announced = el_metrics_counter(m, "eliop2p_p2p_announced_chunks_total",
+                                            "whole chunks that trackers were told of", NULL);
     p->count.calls =
         el_metrics_counter(m, "eliop2p_p2p_tracker_questions_total", "questions to trackers", NULL);
     p->count.calls_failed = el_metrics_counter(m, "eliop2p_p2p_tracker_silence_total",

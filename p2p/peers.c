@@ -14,7 +14,10 @@
 #include "p2p/engine.h"
 #include "p2p/tracker_wire.h"
 
-#define SEEDS_MS    2000u
+#define SEEDS_MS    5000u
+#define ALONE_MS    250u           /* the same while nobody is known */
+#define COMPLAIN_MS 60000u         /* that seeds cannot be read is said so often */
+#define SHUN_MS     3000u          /* who could not be reached is not asked as a tracker */
 #define MAX_WAITING (256u * 1024u) /* bytes for somebody who is being connected to */
 #define MAX_ADDRESS 300u
 
@@ -52,11 +55,46 @@ static void node_let_go(struct p2p *p, struct p2p_node *n)
 {
     struct p2p_node **at = slot_of(p, n->hash);
 
-    if (!el_list_empty(&n->remotes) || n->connecting != NULL)
+    if (!el_list_empty(&n->remotes) || n->connecting != NULL || n->shunned_until > p2p_now(p))
         return;
     *at = n->next;
     el_buf_deinit(&n->waiting);
     free(n);
+}
+
+bool p2p_is_shunned(struct p2p *p, uint64_t hash)
+{
+    struct p2p_node *n = p2p_node_find(p, hash);
+
+    return n != NULL && n->asking == NULL && n->shunned_until > p2p_now(p);
+}
+
+static void look_at_links(struct p2p *p)
+{
+    struct el_list *it, *tmp;
+
+    for (size_t i = 0; i < P2P_TABLE; i++) {
+        for (struct p2p_node *n = p->nodes[i]; n != NULL; n = n->next) {
+            EL_LIST_EACH (it, tmp, &n->remotes)
+                p2p_arrive_look(EL_ENTRY(it, struct p2p_remote, link_of_node));
+        }
+    }
+}
+
+/* Those that were kept only because of that. */
+static void forget_shunned(struct p2p *p)
+{
+    for (size_t i = 0; i < P2P_TABLE; i++) {
+        struct p2p_node *next;
+
+        for (struct p2p_node *n = p->nodes[i]; n != NULL; n = next) {
+            next = n->next;
+            if (n->shunned_until != 0 && n->shunned_until <= p2p_now(p)) {
+                n->shunned_until = 0;
+                node_let_go(p, n);
+            }
+        }
+    }
 }
 
 bool p2p_is_member(struct p2p *p, uint64_t hash)
@@ -66,7 +104,7 @@ bool p2p_is_member(struct p2p *p, uint64_t hash)
     return disc_members_find(p->members, hash, &m) && m.state <= DISC_SUSPECT;
 }
 
-static uint64_t hash_of(const struct el_digest *fingerprint)
+uint64_t p2p_hash_of(const struct el_digest *fingerprint)
 {
     char id[P2P_ID_CHARS + 1];
 
@@ -297,7 +335,9 @@ static void note_live(struct p2p *p)
     if (p->live_version == disc_members_version(p->members))
         return;
     p->live_version = disc_members_version(p->members);
+    p->changed_ms = p2p_now(p);
     atomic_store(&p->n_live, disc_members_live(p->members));
+    atomic_store(&p->source.runs_ahead, disc_members_live(p->members) > 1);
     while (disc_members_each(p->members, &at, &m)) {
         if (m.state > DISC_SUSPECT || !disc_card_is_serving(m.card))
             continue;
@@ -370,7 +410,7 @@ static void up(void *arg, struct p2p_link *link)
     struct p2p *p = arg;
     const struct p2p_peer *peer = p2p_link_peer(link);
     struct p2p_attempt *a = p2p_link_arg(link);
-    uint64_t hash = hash_of(&peer->fingerprint);
+    uint64_t hash = p2p_hash_of(&peer->fingerprint);
     struct p2p_node *n = node_get(p, hash);
     struct p2p_remote *r = remote_new(p, n, link);
 
@@ -384,6 +424,8 @@ static void up(void *arg, struct p2p_link *link)
     }
     if (n->asking == NULL)
         ask_over(p, n, r);
+    if (a != NULL && a->address != NULL)
+        disc_members_reached(p->members, el_str_of(a->address), hash);
     if (a != NULL) {
         p2p_remote_send(r, &a->waiting);
         el_buf_init(&a->waiting);
@@ -392,14 +434,17 @@ static void up(void *arg, struct p2p_link *link)
     p2p_pump(p);
 }
 
-static void failed(struct p2p *p, struct p2p_attempt *a)
+static void failed(struct p2p *p, struct p2p_attempt *a, enum el_err why)
 {
     struct p2p_node *n = a->node;
 
+    if (why == EL_ELOOP && a->address != NULL)
+        disc_members_reached(p->members, el_str_of(a->address), p->self);
     attempt_free(a);
     if (n == NULL)
         return;
     n->connecting = NULL;
+    n->shunned_until = p2p_now(p) + SHUN_MS;
     el_buf_clear(&n->waiting);
     if (n->asking == NULL) {
         p2p_swarm_peer_down(p->swarm, p2p_now(p), n->hash);
@@ -409,7 +454,17 @@ static void failed(struct p2p *p, struct p2p_attempt *a)
     node_let_go(p, n);
 }
 
-static void lost(struct p2p *p, struct p2p_remote *r)
+/*
+ * A link that breaks is most often the end of a process: what it was reading passes to others now,
+ * and not when its leases lapse. One that lives says with its next question what it reads.
+ */
+static void note_broken(struct p2p *p, struct p2p_node *n)
+{
+    n->shunned_until = p2p_now(p) + SHUN_MS;
+    p2p_tracker_node_gone(p->tracker, p2p_now(p), n->hash);
+}
+
+static void lost(struct p2p *p, struct p2p_remote *r, enum el_err why)
 {
     struct p2p_node *n = r->node;
     bool was_asking = n->asking == r;
@@ -426,6 +481,8 @@ static void lost(struct p2p *p, struct p2p_remote *r)
     p2p_fetch_remote_down(r);
     p2p_arrive_deinit(r);
     free(r);
+    if (why != EL_OK && el_list_empty(&n->remotes))
+        note_broken(p, n);
     if (was_asking && !el_list_empty(&n->remotes))
         ask_over(p, n, EL_ENTRY(n->remotes.next, struct p2p_remote, link_of_node));
     node_let_go(p, n);
@@ -452,11 +509,11 @@ static void down(void *arg, struct p2p_link *link, const struct el_error *why)
         return;
     if (is_attempt(p, of_link)) {
         el_log_error(EL_DEBUG, EV_PEER_UNREACHABLE, why);
-        failed(p, of_link);
+        failed(p, of_link, why->code);
     } else {
         if (why->code != EL_OK)
             el_log_error(EL_INFO, EV_PEER_LINK_LOST, why);
-        lost(p, of_link);
+        lost(p, of_link, why->code);
     }
     p2p_pump(p);
 }
@@ -572,9 +629,13 @@ static void poll_seeds(struct p2p *p)
     struct disc_seeds seeds = { 0 };
     struct el_str addresses[DISC_MAX_SEEDS];
     struct el_error err;
+    enum el_err rc;
 
-    if (disc_providers_poll(&p->providers, el_clock_wall_ms(p->clock), &seeds, &err) != EL_OK)
+    rc = disc_providers_poll(&p->providers, el_clock_wall_ms(p->clock), &seeds, &err);
+    if (rc != EL_OK && p2p_now(p) >= p->complain_due_ms) {
+        p->complain_due_ms = p2p_now(p) + COMPLAIN_MS;
         el_log_error(EL_WARN, EV_SEEDS, &err);
+    }
     for (size_t i = 0; i < seeds.n; i++)
         addresses[i] = el_str_of(seeds.address[i]);
     disc_members_set_seeds(p->members, addresses, seeds.n, p2p_now(p));
@@ -586,11 +647,15 @@ void p2p_peers_tick(struct p2p *p)
     uint64_t now = p2p_now(p);
 
     if (now >= p->seeds_due_ms) {
-        p->seeds_due_ms = now + SEEDS_MS;
+        p->seeds_due_ms = now + (disc_members_live(p->members) > 1 ? SEEDS_MS : ALONE_MS);
         poll_seeds(p);
     }
     if (now >= disc_members_due_ms(p->members))
         disc_members_tick(p->members, now);
+    if (now >= p->look_due_ms) {
+        look_at_links(p);
+        forget_shunned(p);
+    }
 }
 
 void p2p_peers_leave(struct p2p *p)
@@ -632,6 +697,7 @@ static void choose_host(struct p2p *p, const struct p2p_conf *conf)
 
 enum el_err p2p_peers_start(struct p2p *p, const struct p2p_conf *conf, struct el_error *err)
 {
+    char own[DISC_MAX_HOST + 16];
     struct disc_members_conf members = {
         .start_ms = (uint64_t)el_clock_wall_ms(p->clock),
         .now_ms = p2p_now(p),
@@ -655,6 +721,9 @@ enum el_err p2p_peers_start(struct p2p *p, const struct p2p_conf *conf, struct e
     p->members = disc_members_new(&members);
     p->live_version = UINT64_MAX;
     note_live(p);
+    (void)snprintf(own, sizeof(own), strchr(p->host, ':') != NULL ? "[%s]:%u" : "%s:%u", p->host,
+                   p->port);
+    disc_providers_announce(&p->providers, el_str_of(own));
     return EL_OK;
 }
 
