@@ -377,6 +377,12 @@ struct cache_reader {
  */
 void cache_reader_open(struct cache_reader *r, struct cache_object *o, struct cache_ticket *t,
                        uint64_t first, uint64_t end);
+/*
+ * Who gives the bytes from the position on, as far as that can be told now: who gave those that are
+ * here already (of a part of them, if it is many), and who is bringing others in order. 0: nobody
+ * is in sight. Flags: enum cache_origin_flags.
+ */
+unsigned cache_reader_foresee(struct cache_reader *r);
 /* Another range of the object, as if it were opened anew, but cheaper. No span is out. */
 void cache_reader_seek(struct cache_reader *r, uint64_t first, uint64_t end);
 /* At most one span at a time. `sendfile_from`: spans of at least so many bytes carry an fd (and

@@ -46,6 +46,11 @@ void cache_reader_seek(struct cache_reader *r, uint64_t first, uint64_t end)
     el_msgq_cancel(r->queue, &r->msg); /* what it waited for */
 }
 
+static unsigned giver_of(const struct cache_reader *r, const struct cache_block *b)
+{
+    return b->done_at <= r->opened ? (unsigned)CACHE_FROM_MEMORY : b->from;
+}
+
 /* The readable run at the position. */
 static bool find_span_locked(struct cache_reader *r, size_t sendfile_from, struct cache_span *ret)
 {
@@ -71,11 +76,56 @@ static bool find_span_locked(struct cache_reader *r, size_t sendfile_from, struc
     }
     cache_block_pin_locked(o, b);
     r->pinned = b;
-    ret->from = b->done_at <= r->opened ? (unsigned)CACHE_FROM_MEMORY : b->from;
+    ret->from = giver_of(r, b);
     r->from |= ret->from;
     if (off == 0 || r->position == r->first)
         cache_chunk_touch_locked(o, block);
     return true;
+}
+
+/* Looked at for who gave them: as many as a lock may be held for. */
+#define FORESEEN_BLOCKS 64
+
+static unsigned givers_locked(const struct cache_reader *r)
+{
+    uint64_t first = r->position / CACHE_BLOCK_BYTES;
+    unsigned from = 0;
+
+    for (uint64_t i = first; i < first + FORESEEN_BLOCKS && i * CACHE_BLOCK_BYTES < r->end; i++) {
+        const struct cache_block *b = cache_block_find_locked(r->object, i);
+
+        if (b != NULL && b->hi > b->lo)
+            from |= giver_of(r, b);
+        else if (cache_disk_has_locked(r->object, i))
+            from |= CACHE_FROM_DISK;
+    }
+    return from;
+}
+
+/* Where a wide source will have it from shows when it is there, or in a run of another. */
+static unsigned bringers_locked(const struct cache_reader *r)
+{
+    struct el_list *it, *tmp;
+    unsigned from = 0;
+
+    EL_LIST_EACH (it, tmp, &r->object->fills) {
+        const struct cache_fill *f = EL_ENTRY(it, struct cache_fill, link);
+
+        if (!cache_fill_is_wide(f) &&
+            el_max_u64(f->position, r->position) < el_min_u64(f->end, r->end))
+            from |= f->source->ops->from;
+    }
+    return from;
+}
+
+unsigned cache_reader_foresee(struct cache_reader *r)
+{
+    unsigned from;
+
+    cache_shard_lock(r->object->shard);
+    from = givers_locked(r) | bringers_locked(r);
+    cache_shard_unlock(r->object->shard);
+    return from;
 }
 
 static enum cache_read fail(struct cache_reader *r, enum el_err code, const char *text)

@@ -186,6 +186,10 @@ static void format(struct el_buf *out, const struct proxy_access_entry *e)
     el_buf_add_u64(out, e->total_ms);
     el_buf_add_str(out, EL_STR(" ttfb_ms="));
     el_buf_add_u64(out, e->ttfb_ms);
+    if (e->peer_bytes > 0) {
+        el_buf_add_str(out, EL_STR(" peer_bytes="));
+        el_buf_add_u64(out, e->peer_bytes);
+    }
     if (e->is_tunnel) {
         el_buf_add_str(out, EL_STR(" bytes_in="));
         el_buf_add_u64(out, e->bytes_in);

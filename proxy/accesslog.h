@@ -31,6 +31,7 @@ struct proxy_access_entry {
     bool is_tunnel;
     uint64_t bytes_in;   /* of a tunnel: from the client */
     const char *x_cache; /* "HIT", "P2P", "MISS"; NULL: the cache had no part in it */
+    uint64_t peer_bytes; /* of `bytes`, that other nodes gave */
     uint64_t total_ms, ttfb_ms;
 };
 

@@ -168,16 +168,37 @@ static void write_fields(struct proxy_req *r, const struct cache_meta *meta)
         el_buf_add_str(&r->head, el_buf_str(&meta->head));
 }
 
+/* The head leaves with the first bytes, so who gives these is known, and little more. */
+static enum proxy_xcache judge(struct proxy_req *r)
+{
+    if (r->was_here || (!r->reader_is_open && !r->from_origin))
+        return PROXY_XCACHE_HIT;
+    if (r->from_origin || !r->reader_is_open)
+        return PROXY_XCACHE_MISS;
+    return proxy_xcache_foreseen(cache_reader_foresee(&r->reader));
+}
+
+/* RFC 9211 section 2.2: what was asked of somebody else, a request that this one waited for too. */
+static const char *forwarded(const struct proxy_req *r)
+{
+    if (!r->from_origin && (r->was_validated || r->stands_in))
+        return "stale";
+    return r->from_origin || r->collapsed ? "uri-miss" : "partial";
+}
+
 static void write_head(struct proxy_req *r)
 {
     struct cache_meta *meta = cache_object_meta(r->object);
     int64_t now = proxy_req_now(r), age_ms = proxy_fresh_age_ms(meta, now);
+    enum proxy_xcache xcache = judge(r);
     struct proxy_status_line line = {
-        .is_hit = !r->from_origin && !r->was_validated && !r->stands_in,
-        .fwd = r->from_origin ? "uri-miss" : "stale",
+        .is_hit =
+            xcache == PROXY_XCACHE_HIT && !r->from_origin && !r->was_validated && !r->stands_in,
+        .fwd = forwarded(r),
         .fwd_status = r->origin_status,
         .is_stored = r->was_stored,
         .is_collapsed = r->collapsed,
+        .detail = xcache == PROXY_XCACHE_P2P ? "peer" : NULL,
         .has_ttl = true,
         .ttl_s = (proxy_fresh_lifetime_ms(meta, &r->fresh) - age_ms) / 1000,
     };
@@ -192,7 +213,7 @@ static void write_head(struct proxy_req *r)
         el_buf_add_u64(&r->head, (uint64_t)age_ms / 1000);
         el_buf_add_str(&r->head, EL_STR("\r\n"));
     }
-    r->xcache = r->was_here ? PROXY_XCACHE_HIT : PROXY_XCACHE_MISS;
+    r->xcache = xcache;
     proxy_req_write_own_fields(r, &line);
     cache_meta_unref(meta);
 }

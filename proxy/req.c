@@ -684,6 +684,7 @@ static void account(struct proxy_req *r)
     struct proxy *p = r->proxy;
     uint64_t now = el_clock_mono_ns(p->clock), began = r->stream->started_ns;
     uint64_t first = r->first_byte_ns == 0 ? now : r->first_byte_ns;
+    enum proxy_xcache xcache = proxy_xcache_final(&r->share, r->xcache);
     struct el_buf room = { 0 };
     const struct proxy_access_entry entry = {
         .wall_ms = r->started_wall_ms,
@@ -692,12 +693,13 @@ static void account(struct proxy_req *r)
         .url = asked_url(r, &room),
         .status = r->status,
         .bytes = r->stream->body_bytes_sent,
-        .x_cache = r->object != NULL ? proxy_xcache_name(r->xcache) : NULL,
+        .x_cache = r->object != NULL ? proxy_xcache_name(xcache) : NULL,
+        .peer_bytes = r->share.bytes[PROXY_TIER_PEER],
         .total_ms = (now - began) / 1000000,
         .ttfb_ms = (first - began) / 1000000,
     };
 
-    el_counter_add(p->requests[r->xcache], 1);
+    el_counter_add(p->requests[xcache], 1);
     count_decision(r);
     el_counter_add(p->bytes_out, r->stream->body_bytes_sent);
     el_hist_add(p->ttfb, (first - began) / 1000);

@@ -4,11 +4,27 @@
 
 #include <inttypes.h>
 
+#include "cache/cache.h"
+
 const char *proxy_xcache_name(enum proxy_xcache x)
 {
     static const char *const names[PROXY_XCACHES] = { "HIT", "P2P", "MISS" };
 
     return names[x];
+}
+
+enum proxy_xcache proxy_xcache_foreseen(unsigned from)
+{
+    bool is_p2p = (from & CACHE_FROM_PEER) != 0 && (from & CACHE_FROM_ORIGIN) == 0;
+
+    return is_p2p ? PROXY_XCACHE_P2P : PROXY_XCACHE_MISS;
+}
+
+enum proxy_xcache proxy_xcache_final(const struct proxy_tier_share *s, enum proxy_xcache said)
+{
+    if (s->bytes[PROXY_TIER_ORIGIN] > 0)
+        return PROXY_XCACHE_MISS;
+    return s->bytes[PROXY_TIER_PEER] > 0 ? PROXY_XCACHE_P2P : said;
 }
 
 /* The node's name as a string of a structured field (RFC 8941): visible ASCII, no quotes. */
@@ -41,6 +57,8 @@ void proxy_status_write(struct el_buf *out, struct el_str node_id, enum proxy_xc
             el_buf_add_str(out, EL_STR("; stored"));
         if (line->is_collapsed)
             el_buf_add_str(out, EL_STR("; collapsed"));
+        if (line->detail != NULL)
+            el_buf_addf(out, "; detail=%s", line->detail);
     }
     if (line->has_ttl) {
         el_buf_add_str(out, line->ttl_s < 0 ? EL_STR("; ttl=-") : EL_STR("; ttl="));

@@ -7,6 +7,7 @@
 
 #include "common/buf.h"
 #include "common/err.h"
+#include "proxy/tiers.h"
 
 enum proxy_xcache {
     PROXY_XCACHE_HIT,  /* all of it was in the cache */
@@ -16,12 +17,21 @@ enum proxy_xcache {
 };
 
 const char *proxy_xcache_name(enum proxy_xcache x);
+/*
+ * Of bytes that are not all here, by what is known when the head leaves: who gave the first of
+ * them, and who is bringing others (enum cache_origin_flags). Nobody in sight: the origin may have
+ * to.
+ */
+enum proxy_xcache proxy_xcache_foreseen(unsigned from);
+/* What it was in the end; `said` in the head, which holds where no byte tells otherwise. */
+enum proxy_xcache proxy_xcache_final(const struct proxy_tier_share *s, enum proxy_xcache said);
 
 struct proxy_status_line {
     bool is_hit;     /* served without asking; otherwise fwd and fwd_status say what was asked */
     const char *fwd; /* a token of RFC 9211 section 2.2 */
     int fwd_status;  /* 0: the origin has not answered, or another request asked */
     bool is_stored, is_collapsed;
+    const char *detail; /* a token of our own; NULL: none */
     bool has_ttl;
     int64_t ttl_s; /* may be negative */
 };

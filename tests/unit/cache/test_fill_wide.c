@@ -274,6 +274,66 @@ static void without_memory_a_block_waits_and_is_told_when_there_is_some(void **s
     peers_close(&p);
 }
 
+/* ---- who will have given it ---- */
+
+static void of_what_nobody_has_in_hand_nobody_is_foreseen(void **state)
+{
+    struct client c = { 0 };
+    struct cache_fill *f;
+    struct peers p;
+
+    (void)state;
+    peers_open(&p, 256 * MB, 8 * MB);
+    f = begin(&p, &c, 0, 8 * MB);
+    assert_int_equal(cache_reader_foresee(&c.r), 0);
+    put_block(f, 0);
+    assert_int_equal(cache_reader_foresee(&c.r), CACHE_FROM_PEER);
+    end_reading(&p, &c, f);
+    peers_close(&p);
+}
+
+static void what_was_there_before_is_foreseen_from_memory(void **state)
+{
+    struct client c = { 0 }, late = { 0 };
+    struct cache_fill *f;
+    struct peers p;
+
+    (void)state;
+    peers_open(&p, 256 * MB, 8 * MB);
+    f = begin(&p, &c, 0, 8 * MB);
+    put_block(f, 2);
+    client_open(&p.w, &late, p.o, MB, 8 * MB);
+    assert_int_equal(cache_reader_foresee(&late.r), CACHE_FROM_MEMORY);
+    put_block(f, 0); /* not of its bytes */
+    assert_int_equal(cache_reader_foresee(&late.r), CACHE_FROM_MEMORY);
+    put_block(f, 1);
+    assert_int_equal(cache_reader_foresee(&late.r), CACHE_FROM_MEMORY | CACHE_FROM_PEER);
+    cache_reader_close(&late.r);
+    end_reading(&p, &c, f);
+    peers_close(&p);
+}
+
+static void a_run_is_foreseen_by_whose_bytes_it_brings_before_it_has_any(void **state)
+{
+    struct client c = { 0 }, before = { 0 };
+    struct cache_fill *f, *r;
+    struct peers p;
+
+    (void)state;
+    peers_open(&p, 256 * MB, 8 * MB);
+    f = begin(&p, &c, 0, 8 * MB);
+    put_block(f, 0);
+    client_open(&p.w, &before, p.o, 0, 6 * MB);
+    r = run(&p, &c, 6 * MB, 8 * MB);
+    assert_int_equal(cache_reader_foresee(&c.r), CACHE_FROM_PEER | CACHE_FROM_ORIGIN);
+    assert_int_equal(cache_reader_foresee(&before.r), CACHE_FROM_MEMORY);
+    end_run(&p, r, EL_ERESET);
+    assert_int_equal(cache_reader_foresee(&c.r), CACHE_FROM_PEER);
+    cache_reader_close(&before.r);
+    end_reading(&p, &c, f);
+    peers_close(&p);
+}
+
 /* ---- demand ---- */
 
 static void demand_reaches_a_window_ahead_of_the_foremost_reader(void **state)
@@ -743,6 +803,9 @@ static void digests_are_those_of_whole_blocks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(of_what_nobody_has_in_hand_nobody_is_foreseen),
+        cmocka_unit_test(what_was_there_before_is_foreseen_from_memory),
+        cmocka_unit_test(a_run_is_foreseen_by_whose_bytes_it_brings_before_it_has_any),
         cmocka_unit_test(blocks_come_in_any_order_and_readers_have_them_in_theirs),
         cmocka_unit_test(a_reader_is_woken_by_the_block_it_waits_for_and_by_no_other),
         cmocka_unit_test(a_block_is_given_out_once),

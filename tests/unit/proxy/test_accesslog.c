@@ -144,6 +144,10 @@ static void a_line_has_every_field_and_is_in_the_file_after_close(void **state)
 
     assert_int_equal(proxy_accesslog_open(f->path, 1, f->metrics, &log, NULL), EL_OK);
     proxy_accesslog_write(log, 0, &e);
+    e.x_cache = "P2P";
+    e.peer_bytes = 1048000;
+    proxy_accesslog_write(log, 0, &e);
+    e.peer_bytes = 0;
     e.x_cache = NULL;
     proxy_accesslog_write(log, 0, &e);
     e.is_tunnel = true;
@@ -154,6 +158,9 @@ static void a_line_has_every_field_and_is_in_the_file_after_close(void **state)
     assert_string_equal(text,
                         "1970-01-01T00:00:00.000Z client=192.0.2.1:4711 method=GET url=http://h/k "
                         "status=200 bytes=1048576 cache=HIT total_ms=12 ttfb_ms=1\n"
+                        "1970-01-01T00:00:00.000Z client=192.0.2.1:4711 method=GET url=http://h/k "
+                        "status=200 bytes=1048576 cache=P2P total_ms=12 ttfb_ms=1 "
+                        "peer_bytes=1048000\n"
                         "1970-01-01T00:00:00.000Z client=192.0.2.1:4711 method=GET url=http://h/k "
                         "status=200 bytes=1048576 cache=- total_ms=12 ttfb_ms=1\n"
                         "1970-01-01T00:00:00.000Z client=192.0.2.1:4711 method=GET url=http://h/k "

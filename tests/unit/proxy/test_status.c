@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 
+#include "cache/cache.h"
 #include "tests/lib/test.h"
 
 static void assert_line(enum proxy_xcache x, struct proxy_status_line line, const char *expected)
@@ -27,9 +28,10 @@ static void the_answer_says_where_it_came_from(void **state)
         PROXY_XCACHE_MISS,
         (struct proxy_status_line){ .fwd = "uri-miss", .fwd_status = 200, .is_stored = true },
         "X-Cache: MISS\r\nCache-Status: \"node-1\"; fwd=uri-miss; fwd-status=200; stored\r\n");
-    assert_line(PROXY_XCACHE_P2P,
-                (struct proxy_status_line){ .fwd = "uri-miss", .is_collapsed = true },
-                "X-Cache: P2P\r\nCache-Status: \"node-1\"; fwd=uri-miss; collapsed\r\n");
+    assert_line(
+        PROXY_XCACHE_P2P,
+        (struct proxy_status_line){ .fwd = "partial", .is_collapsed = true, .detail = "peer" },
+        "X-Cache: P2P\r\nCache-Status: \"node-1\"; fwd=partial; collapsed; detail=peer\r\n");
     assert_line(PROXY_XCACHE_HIT,
                 (struct proxy_status_line){ .is_hit = true, .has_ttl = true, .ttl_s = -30 },
                 "X-Cache: HIT\r\nCache-Status: \"node-1\"; hit; ttl=-30\r\n");
@@ -45,6 +47,35 @@ static void a_name_cannot_end_the_string_it_is_in(void **state)
                        &(struct proxy_status_line){ .is_hit = true });
     assert_string_equal(out.p, "X-Cache: HIT\r\nCache-Status: \"a; hitX: y\"; hit\r\n");
     el_buf_deinit(&out);
+}
+
+static void bytes_that_nobody_is_seen_to_bring_may_have_to_come_from_the_origin(void **state)
+{
+    (void)state;
+    assert_int_equal(proxy_xcache_foreseen(0), PROXY_XCACHE_MISS);
+    assert_int_equal(proxy_xcache_foreseen(CACHE_FROM_MEMORY | CACHE_FROM_DISK), PROXY_XCACHE_MISS);
+}
+
+static void peers_gave_it_when_the_origin_gave_nothing_of_it(void **state)
+{
+    (void)state;
+    assert_int_equal(proxy_xcache_foreseen(CACHE_FROM_PEER), PROXY_XCACHE_P2P);
+    assert_int_equal(proxy_xcache_foreseen(CACHE_FROM_PEER | CACHE_FROM_DISK), PROXY_XCACHE_P2P);
+    assert_int_equal(proxy_xcache_foreseen(CACHE_FROM_PEER | CACHE_FROM_ORIGIN), PROXY_XCACHE_MISS);
+}
+
+static void in_the_end_the_bytes_tell_and_without_bytes_what_was_said(void **state)
+{
+    struct proxy_tier_share s = { 0 };
+
+    (void)state;
+    assert_int_equal(proxy_xcache_final(&s, PROXY_XCACHE_MISS), PROXY_XCACHE_MISS);
+    s.bytes[PROXY_TIER_MEMORY] = 1;
+    assert_int_equal(proxy_xcache_final(&s, PROXY_XCACHE_HIT), PROXY_XCACHE_HIT);
+    s.bytes[PROXY_TIER_PEER] = 1;
+    assert_int_equal(proxy_xcache_final(&s, PROXY_XCACHE_MISS), PROXY_XCACHE_P2P);
+    s.bytes[PROXY_TIER_ORIGIN] = 1;
+    assert_int_equal(proxy_xcache_final(&s, PROXY_XCACHE_P2P), PROXY_XCACHE_MISS);
 }
 
 static json_t *problem(int status, enum el_err code, struct el_str detail)
@@ -103,6 +134,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_answer_says_where_it_came_from),
+        cmocka_unit_test(bytes_that_nobody_is_seen_to_bring_may_have_to_come_from_the_origin),
+        cmocka_unit_test(peers_gave_it_when_the_origin_gave_nothing_of_it),
+        cmocka_unit_test(in_the_end_the_bytes_tell_and_without_bytes_what_was_said),
         cmocka_unit_test(a_name_cannot_end_the_string_it_is_in),
         cmocka_unit_test(our_errors_say_what_failed_and_what_to_try),
         cmocka_unit_test(every_byte_of_a_detail_becomes_good_json),

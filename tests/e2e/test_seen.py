@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: MIT
+"""What users and operators see of a cluster: X-Cache, the access log, status, commands."""
+import json
+
+import pytest
+
+from cluster import Cluster
+from content import MIB
+from origin import Origin
+from tier import wait_for
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    log = tmp_path_factory.mktemp("log") / "access.log"
+    origin = Origin()
+    try:
+        with Cluster(2, origin, proxy__access_log=log) as c:
+            c.log = log
+            yield c
+    finally:
+        origin.close()
+
+
+def is_exact(cluster, answer, path):
+    return answer.status == 200 and answer.complete and cluster.origin.content(path).differs_at(0, answer.body) is None
+
+
+def lines(cluster, target, n):
+    """Of the access log of all nodes, in no order; it is written once a second."""
+    def found():
+        return [l for l in cluster.log.read_text().splitlines() if f"{target} " in l]
+    wait_for(lambda: len(found()) == n, 10)
+    return found()
+
+
+# ---- X-Cache ----
+
+def read_by_both(cluster, path):
+    """Node 0 from the origin, then node 1: what that said, and its line in the access log."""
+    first = cluster.get(0, path)
+    assert is_exact(cluster, first, path) and first.x_cache == "MISS"
+    r = cluster.get(1, path)
+    assert is_exact(cluster, r, path)
+    return r, max(lines(cluster, path, 2))
+
+
+def test_what_only_a_peer_gave_is_p2p_in_the_answer_and_in_the_log(cluster):
+    before = cluster.nodes[1].metrics()
+    for i in range(10):  # on a busy machine a peer may be slow, and the origin gives a part
+        path = f"/bytes/{4 * MIB}/given-{i}"
+        r, line = read_by_both(cluster, path)
+        assert (" cache=P2P " in line) == (f" peer_bytes={4 * MIB}" in line), line
+        if " cache=P2P " in line:
+            break
+    assert " cache=P2P " in line
+    assert r.x_cache == "P2P" and "; fwd=partial; detail=peer" in r.get("Cache-Status")
+    after = cluster.nodes[1].metrics()
+    for name, n in (('eliop2p_proxy_requests_total{x_cache="p2p"}', 1), ('eliop2p_tier_bytes_total{tier="peer"}', 4 * MIB)):
+        assert after[name] >= before[name] + n
+
+    again = cluster.get(1, path)
+    assert is_exact(cluster, again, path) and again.x_cache == "HIT" and "; hit" in again.get("Cache-Status")
+
+
+def test_what_the_origin_gave_is_a_miss_in_a_cluster_too(cluster):
+    path = f"/bytes/{3 * MIB}/mine"
+    r = cluster.get(1, path)
+    assert is_exact(cluster, r, path) and r.x_cache == "MISS" and "; fwd=uri-miss" in r.get("Cache-Status")
+    line, = lines(cluster, path, 1)
+    assert " cache=MISS " in line and "peer_bytes" not in line
+
+
+def test_the_log_says_p2p_of_those_only_who_read_nothing_from_the_origin(cluster):
+    path = f"/bytes/{40 * MIB}/shared"
+    for r in cluster.get_all(path):
+        assert is_exact(cluster, r, path)
+    for line in lines(cluster, path, 2):
+        assert (" cache=P2P " in line) == (f" peer_bytes={40 * MIB}" in line), line
+
+
+# ---- the node API ----
+
+def test_seeds_are_those_who_live_by_whom_others_may_join():
+    origin = Origin()
+    try:
+        with Cluster(3, origin) as c:
+            r = c.nodes[0].admin("/api/v1/peers/seeds")
+            seeds = json.loads(r.body)
+            assert r.get("Content-Type") == "application/json"
+            assert sorted(s["p2p_port"] for s in seeds) == sorted(c.p2p_ports)
+            by_port = {s["p2p_port"]: s for s in seeds}
+            for node in c.nodes:
+                seed = by_port[node.p2p_port]
+                assert seed["address"] == "127.0.0.1" and seed["http_address"] == f"127.0.0.1:{node.admin_port}"
+                assert seed["is_anchor"] is False and seed["zone"] == "" and len(seed["node_id"]) == 64
+            status = c.nodes[0].status()
+            assert status["mode"] == "gossip"
+            assert status["control_plane"] == {"connected": False, "peers_known": 2, "cluster_size": 3}
+
+            c.stop(2)
+            c.wait_until_known()
+            wait_for(lambda: len(json.loads(c.nodes[0].admin("/api/v1/peers/seeds").body)) == 2, 10)
+            status = c.nodes[0].status()["control_plane"]
+            assert (status["peers_known"], status["cluster_size"]) == (2, 2)
+    finally:
+        origin.close()
