@@ -153,7 +153,7 @@ struct p2p {
     struct el_msg heard_msg;
 
     pthread_mutex_t status_mtx;
-    struct el_buf peers_json, p2p_json; /* under status_mtx: made anew once a second */
+    struct el_buf peers_json, seeds_json, p2p_json; /* under status_mtx: made anew once a second */
 
     struct {
         struct el_counter *blocks_in, *blocks_out, *bytes_in, *bytes_out, *bad, *dropped;

@@ -238,6 +238,7 @@ static void init(struct p2p *p, const struct p2p_conf *conf)
     el_list_init(&p->calls);
     el_msg_init(&p->stop, on_stop);
     el_buf_init(&p->peers_json);
+    el_buf_init(&p->seeds_json);
     el_buf_init(&p->p2p_json);
     EL_ASSERT(pthread_mutex_init(&p->feeds_mtx, NULL) == 0);
     EL_ASSERT(pthread_mutex_init(&p->status_mtx, NULL) == 0);
@@ -367,6 +368,7 @@ void p2p_free(struct p2p *p)
     p2p_identity_deinit(&p->identity);
     el_msgq_free(p->queue);
     el_buf_deinit(&p->peers_json);
+    el_buf_deinit(&p->seeds_json);
     el_buf_deinit(&p->p2p_json);
     EL_ASSERT(pthread_mutex_destroy(&p->feeds_mtx) == 0);
     EL_ASSERT(pthread_mutex_destroy(&p->status_mtx) == 0);

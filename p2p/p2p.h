@@ -62,5 +62,10 @@ uint16_t p2p_port(const struct p2p *p);
 void p2p_set_rates(struct p2p *p, uint64_t upload_bps, uint64_t download_bps);
 /* How many members live, this one included. Thread: any. */
 size_t p2p_cluster_size(struct p2p *p);
-/* Adds mode, node_id, peers and p2p to the object of the status. Thread: any. */
+/* Adds peers and p2p to the object of the status. Thread: any. */
 void p2p_status(struct p2p *p, json_t *status);
+/*
+ * By whom others may join, as the text of a JSON list: living members that can be reached, this
+ * node included. Thread: any.
+ */
+void p2p_seeds(struct p2p *p, struct el_buf *out);

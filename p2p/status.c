@@ -45,15 +45,46 @@ static void add_peer(struct p2p *p, json_t *list, const struct disc_member *m)
     add_rates(p, one, m->card->hash);
 }
 
-/* A list of its own, as text. */
-static void write_peers(struct p2p *p, struct el_buf *out)
+/* Where its node API is. */
+static void add_http_address(json_t *one, const struct disc_card *card)
 {
-    json_t *root = el_json_new(), *list = el_json_child_list(root, "peers");
+    const char *host = disc_card_host(card);
+    struct el_buf address = { 0 };
+
+    el_buf_addf(&address, strchr(host, ':') != NULL ? "[%s]:%u" : "%s:%u", host, card->http_port);
+    el_json_add_str(one, "http_address", el_buf_str(&address));
+    el_buf_deinit(&address);
+}
+
+/* By whom a newcomer may join: who lives and can be reached. None of them is more than others. */
+static void add_seed(struct p2p *p, json_t *list, const struct disc_member *m)
+{
+    bool lives = m->state == DISC_ALIVE || m->state == DISC_SUSPECT;
+    json_t *one;
+
+    (void)p;
+    if (!lives || !disc_card_is_serving(m->card))
+        return;
+    one = el_json_append_child(list);
+    el_json_add_str(one, "node_id", el_str_of(disc_card_id(m->card)));
+    el_json_add_str(one, "address", el_str_of(disc_card_host(m->card)));
+    el_json_add_u64(one, "p2p_port", m->card->p2p_port);
+    add_http_address(one, m->card);
+    el_json_add_bool(one, "is_anchor", false);
+    el_json_add_str(one, "zone", el_str_of(disc_card_zone(m->card)));
+}
+
+typedef void add_member(struct p2p *p, json_t *list, const struct disc_member *m);
+
+/* A list of its own, as text. */
+static void write_members(struct p2p *p, add_member *add, struct el_buf *out)
+{
+    json_t *root = el_json_new(), *list = el_json_child_list(root, "members");
     struct disc_member m;
     size_t at = 0;
 
     while (disc_members_each(p->members, &at, &m))
-        add_peer(p, list, &m);
+        add(p, list, &m);
     el_json_write(out, json_incref(list));
     json_decref(root);
 }
@@ -96,14 +127,17 @@ static json_t *p2p_json(struct p2p *p)
 
 void p2p_status_make(struct p2p *p)
 {
-    struct el_buf peers = { 0 }, all = { 0 };
+    struct el_buf peers = { 0 }, seeds = { 0 }, all = { 0 };
 
-    write_peers(p, &peers);
+    write_members(p, add_peer, &peers);
+    write_members(p, add_seed, &seeds);
     el_json_write(&all, p2p_json(p));
     EL_ASSERT(pthread_mutex_lock(&p->status_mtx) == 0);
     el_buf_deinit(&p->peers_json);
+    el_buf_deinit(&p->seeds_json);
     el_buf_deinit(&p->p2p_json);
     p->peers_json = peers;
+    p->seeds_json = seeds;
     p->p2p_json = all;
     EL_ASSERT(pthread_mutex_unlock(&p->status_mtx) == 0);
 }
@@ -113,5 +147,12 @@ void p2p_status(struct p2p *p, json_t *status)
     EL_ASSERT(pthread_mutex_lock(&p->status_mtx) == 0);
     el_json_add_text(status, "peers", el_buf_str(&p->peers_json));
     el_json_add_text(status, "p2p", el_buf_str(&p->p2p_json));
+    EL_ASSERT(pthread_mutex_unlock(&p->status_mtx) == 0);
+}
+
+void p2p_seeds(struct p2p *p, struct el_buf *out)
+{
+    EL_ASSERT(pthread_mutex_lock(&p->status_mtx) == 0);
+    el_buf_add_str(out, el_buf_str(&p->seeds_json));
     EL_ASSERT(pthread_mutex_unlock(&p->status_mtx) == 0);
 }

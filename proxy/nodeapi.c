@@ -254,6 +254,17 @@ static void add_origin(struct proxy_nodeapi *api, json_t *status)
         el_json_add_u64(bytes, reason_name(r), s.bytes_by_reason[r]);
 }
 
+/* There is none: what it would know of the cluster is what this node knows. */
+static void add_control_plane(struct proxy_nodeapi *api, json_t *status)
+{
+    json_t *o = el_json_child(status, "control_plane");
+    size_t known = json_array_size(json_object_get(status, "peers"));
+
+    el_json_add_bool(o, "connected", false);
+    el_json_add_u64(o, "peers_known", known > 0 ? known - 1 : 0); /* itself is among them */
+    el_json_add_u64(o, "cluster_size", api->conf.p2p != NULL ? p2p_cluster_size(api->conf.p2p) : 1);
+}
+
 static void add_process(json_t *status)
 {
     json_t *o = el_json_child(status, "process");
@@ -325,6 +336,7 @@ static void get_status(void *arg, const struct el_http_call_in *in, struct el_ht
     add_origin(api, root);
     if (api->conf.p2p != NULL)
         p2p_status(api->conf.p2p, root);
+    add_control_plane(api, root);
     add_process(root);
     add_events(root);
     el_http_reply_json(out, 200, root);
@@ -343,12 +355,25 @@ static void get_peers(void *arg, const struct el_http_call_in *in, struct el_htt
     el_http_reply_json(out, 200, root);
 }
 
+static void get_seeds(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    struct proxy_nodeapi *api = (struct proxy_nodeapi *)arg;
+
+    (void)in;
+    out->content_type = "application/json";
+    if (api->conf.p2p != NULL)
+        p2p_seeds(api->conf.p2p, &out->body);
+    if (out->body.n == 0)
+        el_buf_add_str(&out->body, EL_STR("[]\n"));
+}
+
 static const struct el_http_route routes[] = {
     { "GET", "/health", get_health, PROXY_ROLE_NONE },
     { "GET", "/readyz", get_readyz, PROXY_ROLE_NONE },
     { "GET", "/metrics", get_metrics, PROXY_ROLE_READER },
     { "GET", "/api/v1/status", get_status, PROXY_ROLE_READER },
     { "GET", "/api/v1/peers", get_peers, PROXY_ROLE_READER },
+    { "GET", "/api/v1/peers/seeds", get_seeds, PROXY_ROLE_READER },
     { "GET", "/api/v1/explain", proxy_explain_get, PROXY_ROLE_READER },
     { "GET", "/api/v1/cache/stat", proxy_operate_stat, PROXY_ROLE_READER },
     { "POST", "/api/v1/cache/purge", proxy_operate_purge, PROXY_ROLE_OPERATOR },

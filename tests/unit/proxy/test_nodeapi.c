@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The node API over HTTP; cache, storage and proxy are stood in for by the functions it asks. */
+/* The node API over HTTP; cache, storage, p2p and proxy are stood in for by the functions it asks. */
 #include "proxy/nodeapi.h"
 
 #include <jansson.h>
@@ -49,6 +49,12 @@ void proxy_tiers_get(const struct proxy *p, struct proxy_tier_sums *ret)
     (void)p;
     *ret =
         (struct proxy_tier_sums){ .requests[PROXY_TIER_DISK] = 4, .bytes[PROXY_TIER_ORIGIN] = 900 };
+}
+
+size_t p2p_cluster_size(struct p2p *p)
+{
+    (void)p;
+    return 1;
 }
 
 /* It asks all of the proxy. */
@@ -321,6 +327,8 @@ static void status_has_the_figures_of_every_part(void **state)
     assert_int_equal(number(json_object_get(root, "cache"), "heat", "hot"), 3);
     assert_int_equal(number(root, "cache", "objects"), 5);
     assert_int_equal(number(root, "origin", "exchanges"), 7);
+    assert_int_equal(number(root, "control_plane", "cluster_size"), 1);
+    assert_int_equal(number(root, "control_plane", "peers_known"), 0);
     assert_int_equal(number(json_object_get(root, "origin"), "bytes_by_reason", "refill"), 30);
     assert_true(number(root, "process", "rss_bytes") > 0);
     assert_true(number(root, "process", "fds") > 3);
@@ -338,6 +346,15 @@ static void status_lists_recent_events(void **state)
     assert_string_equal(json_string_value(json_object_get(
                             json_array_get(events, json_array_size(events) - 1), "event")),
                         "node.start");
+    json_decref(root);
+}
+
+static void a_node_without_others_has_nobody_by_whom_to_join(void **state)
+{
+    json_t *root = get_json((struct fixture *)*state, "/api/v1/peers/seeds");
+
+    assert_true(json_is_array(root));
+    assert_int_equal(json_array_size(root), 0);
     json_decref(root);
 }
 
@@ -568,6 +585,7 @@ int main(void)
         cmocka_unit_test(metrics_are_prometheus_text_with_the_process_in_it),
         cmocka_unit_test(status_has_the_figures_of_every_part),
         cmocka_unit_test(status_lists_recent_events),
+        cmocka_unit_test(a_node_without_others_has_nobody_by_whom_to_join),
         cmocka_unit_test(status_copes_without_a_proxy),
         cmocka_unit_test_setup(stat_tells_what_is_cached_under_the_key_of_the_url, set_up_proxy),
         cmocka_unit_test_setup(what_is_not_cached_is_404, set_up_proxy),
