@@ -276,6 +276,25 @@ static void print_store(const json_t *s, FILE *out)
                   number(s, "cold_regions"), faults, plural(faults));
 }
 
+static void print_cluster(const json_t *root, FILE *out)
+{
+    uint64_t nodes = number(root, "control_plane.cluster_size");
+
+    if (!json_is_object(at(root, "p2p"))) {
+        text_line("cluster", "none: this node works alone", out);
+        return;
+    }
+    name("cluster", out);
+    (void)fprintf(out,
+                  "%" PRIu64 " node%s (%s), port %" PRIu64 "%s; blocks: %" PRIu64
+                  " from peers, %" PRIu64 " from the origin for all, %" PRIu64 " given, %" PRIu64
+                  " wrong\n",
+                  nodes, plural(nodes), text(root, "mode"), number(root, "p2p.port"),
+                  is_true(root, "p2p.tls") ? " with TLS" : " WITHOUT TLS",
+                  number(root, "p2p.blocks_from_peers"), number(root, "p2p.blocks_from_origin"),
+                  number(root, "p2p.blocks_given"), number(root, "p2p.blocks_bad"));
+}
+
 void proxy_cli_print_status(const json_t *root, FILE *out)
 {
     const json_t *stores = at(root, "cache.disk.stores");
@@ -292,6 +311,7 @@ void proxy_cli_print_status(const json_t *root, FILE *out)
     (void)fprintf(out, "%" PRIu64 " requests (%" PRIu64 " running, %" PRIu64 " failed), %s\n",
                   number(root, "origin.exchanges"), number(root, "origin.running"),
                   number(root, "origin.errors"), bytes_of(number(root, "origin.bytes")).text);
+    print_cluster(root, out);
 }
 
 /* ---- peers ---- */
@@ -388,6 +408,29 @@ static void print_copy(const json_t *root, FILE *out)
                   number(copy, "lifetime_s"));
 }
 
+static void print_sources(const json_t *root, FILE *out)
+{
+    const json_t *sources = at(root, "sources");
+    const char *before = "";
+
+    if (json_array_size(sources) == 0)
+        return;
+    name("sources", out);
+    for (size_t i = 0; i < json_array_size(sources); i++) {
+        const json_t *s = json_array_get(sources, i);
+        uint64_t blocks = number(s, "blocks"), members = number(s, "members");
+
+        (void)fputs(before, out);
+        proxy_cli_print_text(text(s, "source"), out);
+        if (blocks > 0)
+            (void)fprintf(out, " (%" PRIu64 " block%s)", blocks, plural(blocks));
+        if (members > 0)
+            (void)fprintf(out, " (%" PRIu64 " other node%s)", members, plural(members));
+        before = ", then ";
+    }
+    (void)fputc('\n', out);
+}
+
 void proxy_cli_print_explain(const json_t *root, FILE *out)
 {
     name("rule", out);
@@ -399,4 +442,5 @@ void proxy_cli_print_explain(const json_t *root, FILE *out)
     if (is_true(root, "signed_by_node"))
         text_line("signature", "the origin is asked with the node's own key", out);
     print_copy(root, out);
+    print_sources(root, out);
 }

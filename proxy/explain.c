@@ -193,10 +193,41 @@ static void add_decision(json_t *root, enum proxy_rule rule, const char *why)
     el_json_add_str(root, "why", el_str_of(why));
 }
 
-static void explain_admitted(struct proxy_req *r, const struct cache_stat *st, json_t *root)
+static json_t *add_source(json_t *list, const char *source)
+{
+    json_t *o = el_json_append_child(list);
+
+    el_json_add_str(o, "source", el_str_of(source));
+    return o;
+}
+
+/* Who would be asked for its bytes, in that order. */
+static void add_sources(json_t *root, enum proxy_rule rule, const struct cache_variant *v,
+                        size_t others)
+{
+    json_t *list = el_json_child_list(root, "sources");
+    bool is_shared = rule != PROXY_RULE_NONE && rule != PROXY_RULE_DENY;
+    bool is_whole = v != NULL && v->blocks > 0 && v->cached_blocks == v->blocks;
+
+    if (is_shared && v != NULL && v->cached_blocks > 0)
+        el_json_add_u64(add_source(list, "here"), "blocks", v->cached_blocks);
+    if (is_shared && !is_whole && others > 0)
+        el_json_add_u64(add_source(list, "peers"), "members", others);
+    if (rule == PROXY_RULE_NONE || rule == PROXY_RULE_ORIGIN || (is_shared && !is_whole))
+        (void)add_source(list, "origin");
+}
+
+static size_t others_of(const struct proxy_nodeapi *api)
+{
+    size_t n = api->conf.p2p != NULL ? p2p_cluster_size(api->conf.p2p) : 1;
+
+    return n > 0 ? n - 1 : 0;
+}
+
+static void explain_admitted(struct proxy_req *r, const struct explanation *q, json_t *root)
 {
     bool wants_cache = proxy_req_prepare(r);
-    const struct cache_variant *v = select_copy(r, st);
+    const struct cache_variant *v = select_copy(r, &q->stat);
     enum proxy_rule rule = PROXY_RULE_NONE;
 
     if (wants_cache)
@@ -207,6 +238,7 @@ static void explain_admitted(struct proxy_req *r, const struct cache_stat *st, j
     add_signature(root, r);
     el_json_add_bool(root, "signed_by_node", r->route.to.as_node);
     add_copy(root, r, v);
+    add_sources(root, rule, v, others_of(q->api));
 }
 
 static void explain(struct proxy *p, const struct explanation *q, json_t *root)
@@ -220,7 +252,7 @@ static void explain(struct proxy *p, const struct explanation *q, json_t *root)
     rc = proxy_req_admit(&r, &err);
     el_json_add_str(root, "url", el_buf_str(&q->key));
     if (rc == EL_OK) {
-        explain_admitted(&r, &q->stat, root);
+        explain_admitted(&r, q, root);
     } else {
         add_decision(root, PROXY_RULE_DENY, err.text);
         if (r.policy != NULL)

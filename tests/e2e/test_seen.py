@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: MIT
 """What users and operators see of a cluster: X-Cache, the access log, status, commands."""
 import json
+import subprocess
 
 import pytest
 
 from cluster import Cluster
 from content import MIB
+from node import ELIONODE
 from origin import Origin
 from tier import wait_for
+
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
@@ -104,3 +107,37 @@ def test_seeds_are_those_who_live_by_whom_others_may_join():
             assert (status["peers_known"], status["cluster_size"]) == (2, 2)
     finally:
         origin.close()
+
+
+# ---- commands ----
+
+def elionode(node, *args):
+    p = subprocess.run([ELIONODE, *args, f"--admin=127.0.0.1:{node.admin_port}"], capture_output=True, text=True, timeout=60)
+    assert p.returncode == 0, p.stderr
+    return p.stdout
+
+
+def sources(node, url):
+    return [s["source"] for s in json.loads(elionode(node, "explain", url, "--json"))["sources"]]
+
+
+def test_explain_names_who_would_be_asked_in_order(cluster):
+    path = f"/bytes/{2 * MIB}/explained"
+    url = cluster.origin.url + path
+    assert sources(cluster.nodes[0], url) == ["peers", "origin"]
+    assert "peers (1 other node), then origin\n" in elionode(cluster.nodes[0], "explain", url)
+    assert is_exact(cluster, cluster.get(0, path), path)
+    assert sources(cluster.nodes[0], url) == ["here"]
+    assert "here (2 blocks)\n" in elionode(cluster.nodes[0], "explain", url)
+
+
+def test_status_has_a_line_about_the_cluster(cluster, start):
+    line, = (l for l in elionode(cluster.nodes[0], "status").splitlines() if l.startswith("cluster"))
+    assert "2 nodes (gossip)" in line and f"port {cluster.p2p_ports[0]} with TLS" in line
+    assert "works alone" in elionode(start(), "status")
+
+
+def test_help_names_the_command_that_lists_the_others(cluster):
+    p = subprocess.run([ELIONODE, "--help"], capture_output=True, text=True, timeout=60)
+    assert "elionode peers" in p.stdout
+    assert elionode(cluster.nodes[0], "peers").count(" active 127.0.0.1:") == 2
