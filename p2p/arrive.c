@@ -312,7 +312,6 @@ static bool judge(struct p2p_remote *r, struct expect *x)
         x->was_put_off = true;
         return false;
     }
-    p2p_fetch_settled(r, &x->chunk, x->block);
     is_right = is_known && memcmp(&right, &x->hash, sizeof(right)) == 0;
     if (is_right && x->has_room) {
         put(r, x);

@@ -9,6 +9,7 @@
 #include "p2p/tracker_wire.h"
 
 #define CALL_MAGIC 0x43414c4cu
+#define SILENCE_MS 500u /* after that a tracker is asked whether it is there */
 
 struct p2p_call {
     uint32_t magic;
@@ -209,6 +210,29 @@ static void ask_self(struct p2p *p, struct p2p_call *c)
         end_soon(c, rc);
 }
 
+/* One that keeps silent is asked whether it lives; a link that broke ends its calls. */
+static void expect_from(struct p2p *p, uint64_t node)
+{
+    struct p2p_remote *r = p2p_node_remote(p2p_node_find(p, node));
+
+    if (r != NULL)
+        p2p_link_expects(r->link, SILENCE_MS);
+}
+
+/* Nothing more is awaited from it as a tracker. */
+static void expect_no_more(struct p2p *p, uint64_t node)
+{
+    struct p2p_remote *r = p2p_node_remote(p2p_node_find(p, node));
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &p->calls) {
+        if (EL_ENTRY(it, struct p2p_call, link)->node == node)
+            return;
+    }
+    if (r != NULL)
+        p2p_link_expects(r->link, 0);
+}
+
 /* The next who may know. */
 static void ask_next(struct p2p *p, struct p2p_call *c)
 {
@@ -228,8 +252,10 @@ static void ask_next(struct p2p *p, struct p2p_call *c)
         if (p2p_is_shunned(p, c->node))
             continue;
         add_envelope(p, c->node, c->type, c->sequence, P2P_QUESTION, el_buf_str(&c->body), &frames);
-        if (p2p_node_send(p, c->node, &frames))
+        if (p2p_node_send(p, c->node, &frames)) {
+            expect_from(p, c->node);
             return;
+        }
     }
 }
 
@@ -293,6 +319,7 @@ static void answer_to(struct p2p *p, uint64_t node, uint32_t type, uint32_t sequ
 static enum el_err on_question(struct p2p_remote *r, const struct p2p_frame *f,
                                const struct p2p_envelope *e, struct el_error *err)
 {
+    struct p2p_remote *to = p2p_node_remote(r->node);
     struct el_buf body, frames;
     const struct p2p_refusal no_room = { .code = EL_EFULL };
     enum el_err rc;
@@ -303,11 +330,11 @@ static enum el_err on_question(struct p2p_remote *r, const struct p2p_frame *f,
     if (rc == EL_OK) {
         const struct p2p_envelope back = { .role = P2P_ANSWER, .body = el_buf_str(&body) };
 
-        p2p_envelope_add(&frames, p2p_remote_version(r), f->type, f->sequence, &back);
+        p2p_envelope_add(&frames, p2p_remote_version(to), f->type, f->sequence, &back);
     } else if (rc == EL_EFULL) {
-        p2p_error_add(&frames, p2p_remote_version(r), NULL, f->sequence, &no_room);
+        p2p_error_add(&frames, p2p_remote_version(to), NULL, f->sequence, &no_room);
     }
-    p2p_remote_send(r, &frames);
+    p2p_remote_send(to, &frames);
     el_buf_deinit(&frames);
     el_buf_deinit(&body);
     return rc == EL_EFULL || rc == EL_EBUSY ? EL_OK : rc;
@@ -329,6 +356,7 @@ void p2p_call_frame(struct p2p_remote *r, const struct p2p_frame *f)
         c = find(p, r->node->hash, f->sequence); /* NULL: it came too late */
         if (c != NULL && c->type == f->type)
             end(p, c, e.body, EL_OK);
+        expect_no_more(p, r->node->hash);
     }
     if (rc != EL_OK) {
         el_log_error(EL_WARN, EV_PEER_MALFORMED, &err);

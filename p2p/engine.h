@@ -192,7 +192,10 @@ void p2p_node_connect(struct p2p *p, uint64_t hash);
 bool p2p_node_send(struct p2p *p, uint64_t hash, struct el_buf *frames);
 /* The version of the frames on its link; 1 before it is up. */
 uint32_t p2p_node_version(struct p2p *p, uint64_t hash);
-/* By the link it came by. */
+/* The link for what is short: one on which no blocks of ours go out, if there is one; NULL: none.
+ */
+struct p2p_remote *p2p_node_remote(struct p2p_node *n);
+/* By that link. */
 void p2p_remote_send(struct p2p_remote *r, struct el_buf *frames);
 uint32_t p2p_remote_version(const struct p2p_remote *r);
 bool p2p_is_member(struct p2p *p, uint64_t hash);
@@ -239,8 +242,6 @@ void p2p_fetch_adopt(struct p2p *p, struct cache_object *o);
 void p2p_fetch_have(struct p2p_remote *r, const struct p2p_frame *f);
 void p2p_fetch_error(struct p2p_remote *r, const struct el_chunk_id *chunk,
                      const struct p2p_refusal *refusal);
-/* The last word about a block that was asked for has come: no Cancel of it is. */
-void p2p_fetch_settled(struct p2p_remote *r, const struct el_chunk_id *chunk, uint32_t block);
 void p2p_fetch_ack(struct p2p_remote *r, const struct p2p_frame *f);
 void p2p_fetch_manifest(struct p2p_remote *r, const struct p2p_frame *f);
 void p2p_fetch_remote_down(struct p2p_remote *r);

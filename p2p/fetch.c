@@ -19,7 +19,7 @@
 
 #define FEED_MAGIC 0x46454544u
 #define RUN_MAGIC  0x52554e21u
-#define LOCATE_MS  1000u /* a tracker has so long */
+#define LOCATE_MS  5000u /* a tracker has so long; one that is dead is found out sooner */
 
 enum order { ORDER_BEGIN = 1, ORDER_RESUME = 2, ORDER_CANCEL = 4 };
 
@@ -54,8 +54,7 @@ struct run {
 struct cancel {
     struct el_list link;
     struct el_chunk_id chunk;
-    uint32_t first;
-    uint32_t pending; /* blocks whose last word it will be */
+    struct p2p_blocks blocks;
 };
 
 /* ---- fetches by version ---- */
@@ -655,8 +654,7 @@ static void withdraw(struct p2p *p, const struct p2p_move *m, struct p2p_blocks 
         return;
     c = el_new(struct cancel);
     c->chunk = m->chunk;
-    c->first = blocks.first;
-    c->pending = (((uint32_t)1 << blocks.count) - 1) << blocks.first;
+    c->blocks = blocks;
     el_list_append(&n->asking->cancels, &c->link);
     el_buf_init(&frames);
     p2p_cancel_add(&frames, p2p_remote_version(n->asking), &m->chunk, &blocks);
@@ -871,36 +869,17 @@ void p2p_fetch_have(struct p2p_remote *r, const struct p2p_frame *f)
 
     if (p2p_have_decode(f, &have, &err) != EL_OK)
         malformed(r, &err);
-    else if (r->node->asking == r)
+    else
         p2p_swarm_on_have(r->p->swarm, p2p_now(r->p), r->node->hash, &f->chunk, &have);
 }
 
 void p2p_fetch_error(struct p2p_remote *r, const struct el_chunk_id *chunk,
                      const struct p2p_refusal *refusal)
 {
-    for (uint32_t i = 0; i < refusal->blocks.count; i++)
-        p2p_fetch_settled(r, chunk, refusal->blocks.first + i);
     p2p_arrive_forget(r, chunk, refusal->blocks);
     if (r->node->asking == r)
         p2p_swarm_on_refusal(r->p->swarm, p2p_now(r->p), r->node->hash, chunk, refusal->blocks,
                              refusal->code, refusal->retry_after_ms);
-}
-
-static bool names(const struct cancel *c, const struct el_chunk_id *chunk, uint32_t block)
-{
-    return (c->pending >> block & 1) != 0 && el_chunk_id_eq(&c->chunk, chunk);
-}
-
-void p2p_fetch_settled(struct p2p_remote *r, const struct el_chunk_id *chunk, uint32_t block)
-{
-    struct el_list *it, *tmp;
-
-    EL_LIST_EACH (it, tmp, &r->cancels) {
-        struct cancel *c = EL_ENTRY(it, struct cancel, link);
-
-        if (names(c, chunk, block))
-            c->pending &= ~((uint32_t)1 << block);
-    }
 }
 
 static struct cancel *take_cancel(struct p2p_remote *r, const struct p2p_frame *f)
@@ -910,26 +889,12 @@ static struct cancel *take_cancel(struct p2p_remote *r, const struct p2p_frame *
     EL_LIST_EACH (it, tmp, &r->cancels) {
         struct cancel *c = EL_ENTRY(it, struct cancel, link);
 
-        if (el_chunk_id_eq(&c->chunk, &f->chunk) && c->first == f->sequence) {
+        if (el_chunk_id_eq(&c->chunk, &f->chunk) && c->blocks.first == f->sequence) {
             el_list_remove(&c->link);
             return c;
         }
     }
     return NULL;
-}
-
-/* The blocks of which nothing else was the last word. */
-static void cancelled(struct p2p_remote *r, const struct cancel *c)
-{
-    for (uint32_t block = 0; block < P2P_CHUNK_BLOCKS; block++) {
-        const struct p2p_blocks one = { block, 1 };
-
-        if ((c->pending >> block & 1) == 0)
-            continue;
-        p2p_arrive_forget(r, &c->chunk, one);
-        if (r->node->asking == r)
-            p2p_swarm_on_cancelled(r->p->swarm, p2p_now(r->p), r->node->hash, &c->chunk, one);
-    }
 }
 
 void p2p_fetch_ack(struct p2p_remote *r, const struct p2p_frame *f)
@@ -945,7 +910,12 @@ void p2p_fetch_ack(struct p2p_remote *r, const struct p2p_frame *f)
     c = f->has_chunk ? take_cancel(r, f) : NULL;
     if (c == NULL)
         return;
-    cancelled(r, c);
+    /* The last word about them, whatever came before it. */
+    if (c->blocks.count > 0) {
+        p2p_arrive_forget(r, &c->chunk, c->blocks);
+        if (r->node->asking == r)
+            p2p_swarm_on_cancelled(r->p->swarm, p2p_now(r->p), r->node->hash, &c->chunk, c->blocks);
+    }
     free(c);
 }
 

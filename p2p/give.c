@@ -126,12 +126,13 @@ static void say_have(struct p2p_told_of *t, uint32_t blocks, uint32_t bitmap)
     const struct p2p_have have = { .blocks = blocks,
                                    .bitmap = bitmap,
                                    .is_filling = bitmap != all };
+    struct p2p_remote *r = p2p_node_remote(t->remote->node);
     struct el_buf frames;
 
     t->have = bitmap;
     el_buf_init(&frames);
-    p2p_have_add(&frames, p2p_remote_version(t->remote), &t->chunk, &have);
-    p2p_remote_send(t->remote, &frames);
+    p2p_have_add(&frames, p2p_remote_version(r), &t->chunk, &have);
+    p2p_remote_send(r, &frames);
 }
 
 void p2p_give_block(struct p2p *p, struct cache_object *o, const struct el_chunk_id *chunk)

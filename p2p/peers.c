@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * peers: who is there. Membership decides whom this node talks to of its own accord; links bring
- * what is said to whom it concerns. A node may have several links with us (both have connected at
- * once, say): it is asked over one of them as long as that is up, and answered over the one by
- * which it has asked.
+ * what is said to whom it concerns. Blocks are asked for over a link that this node has opened, and
+ * come back on it. So two nodes that take from each other have two links, each with blocks in one
+ * direction only: what is short goes the other way on it, and never waits behind a block.
  */
 #include <arpa/inet.h>
 #include <ifaddrs.h>
@@ -191,9 +191,9 @@ void p2p_remote_send(struct p2p_remote *r, struct el_buf *frames)
 
 uint32_t p2p_node_version(struct p2p *p, uint64_t hash)
 {
-    struct p2p_node *n = p2p_node_find(p, hash);
+    struct p2p_remote *r = p2p_node_remote(p2p_node_find(p, hash));
 
-    return n != NULL && n->asking != NULL ? p2p_remote_version(n->asking) : P2P_VERSION_HELLO;
+    return r != NULL ? p2p_remote_version(r) : P2P_VERSION_HELLO;
 }
 
 static bool keep_waiting(struct el_buf *waiting, struct el_buf *frames)
@@ -206,16 +206,25 @@ static bool keep_waiting(struct el_buf *waiting, struct el_buf *frames)
     return fits;
 }
 
+struct p2p_remote *p2p_node_remote(struct p2p_node *n)
+{
+    if (n == NULL || n->asking != NULL)
+        return n != NULL ? n->asking : NULL;
+    return el_list_empty(&n->remotes) ? NULL
+                                      : EL_ENTRY(n->remotes.next, struct p2p_remote, link_of_node);
+}
+
 bool p2p_node_send(struct p2p *p, uint64_t hash, struct el_buf *frames)
 {
+    struct p2p_remote *r = p2p_node_remote(p2p_node_find(p, hash));
     struct p2p_node *n;
 
-    p2p_node_connect(p, hash);
-    n = p2p_node_find(p, hash);
-    if (n != NULL && n->asking != NULL) {
-        p2p_remote_send(n->asking, frames);
+    if (r != NULL) {
+        p2p_remote_send(r, frames);
         return true;
     }
+    p2p_node_connect(p, hash);
+    n = p2p_node_find(p, hash);
     if (n != NULL && n->connecting != NULL)
         return keep_waiting(&n->waiting, frames);
     el_buf_deinit(frames);
@@ -284,7 +293,7 @@ static void envelope_of(struct p2p *p, const struct disc_out *o, struct el_buf *
 static void carry(struct p2p *p, const struct disc_out *o)
 {
     struct p2p_node *n = o->to != 0 ? p2p_node_find(p, o->to) : NULL;
-    bool is_linked = n != NULL && n->asking != NULL;
+    bool is_linked = p2p_node_remote(n) != NULL;
     struct el_buf frames;
 
     envelope_of(p, o, &frames);
@@ -422,7 +431,7 @@ static void up(void *arg, struct p2p_link *link)
             node_let_go(p, a->node);
         }
     }
-    if (n->asking == NULL)
+    if (n->asking == NULL && (a != NULL || peer->p2p_port == 0))
         ask_over(p, n, r);
     if (a != NULL && a->address != NULL)
         disc_members_reached(p->members, el_str_of(a->address), hash);
@@ -483,8 +492,6 @@ static void lost(struct p2p *p, struct p2p_remote *r, enum el_err why)
     free(r);
     if (why != EL_OK && el_list_empty(&n->remotes))
         note_broken(p, n);
-    if (was_asking && !el_list_empty(&n->remotes))
-        ask_over(p, n, EL_ENTRY(n->remotes.next, struct p2p_remote, link_of_node));
     node_let_go(p, n);
 }
 
