@@ -139,7 +139,7 @@ struct p2p {
     struct el_list announces; /* find.c: whole chunks that trackers are still to be told of */
     uint64_t announce_due_ms;
     struct cache_walk walk; /* over all that is here, to announce it */
-    bool is_walking;
+    bool is_walking, walks_more;
     uint64_t walk_due_ms;    /* UINT64_MAX: not again until the members change */
     uint64_t walked_version; /* of the members */
     uint64_t changed_ms;     /* when they last changed */

@@ -14,8 +14,9 @@
 #include "p2p/tracker_wire.h"
 
 #define FIND_MS     (P2P_FIND_WAIT_MS + 500u)
-#define ANNOUNCE_MS 500u
-#define WALK_MS     1000u /* after a change of the members */
+#define ANNOUNCE_MS 200u
+#define WALK_MS     50u   /* after a change of the members */
+#define WALK_MORE   5000u /* once more: after a start the hashes of what is here are still being read */
 #define MAX_HEARD   65536u
 
 enum heard_kind {
@@ -596,10 +597,12 @@ static void walk(struct p2p *p)
     if (p->walked_version != p->live_version) {
         p->walked_version = p->live_version;
         p->walk_due_ms = now + WALK_MS + el_rng_below(&p->rng, WALK_MS);
+        p->walks_more = true;
     }
-    if (now < p->walk_due_ms || p->is_walking)
+    if (now < p->walk_due_ms || p->is_walking || p->n_serving < 2)
         return;
-    p->walk_due_ms = UINT64_MAX;
+    p->walk_due_ms = p->walks_more ? now + WALK_MORE : UINT64_MAX;
+    p->walks_more = false;
     p->is_walking = true;
     p->walk.queue = p->queue;
     p->walk.each = walk_meets;
@@ -623,7 +626,7 @@ void p2p_find_tick(struct p2p *p)
     struct el_list *l;
 
     walk(p);
-    if (p2p_now(p) < p->announce_due_ms)
+    if (el_list_empty(&p->announces) || p2p_now(p) < p->announce_due_ms)
         return;
     p->announce_due_ms = p2p_now(p) + ANNOUNCE_MS;
     while ((l = el_list_pop(&p->announces)) != NULL) {

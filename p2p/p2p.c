@@ -35,8 +35,10 @@ static uint64_t due_ms(const struct p2p *p)
     due = el_min_u64(due, p2p_upload_due_ms(p->upload));
     due = el_min_u64(due, p2p_tracker_due(p->tracker));
     due = el_min_u64(due, p2p_call_due_ms(p));
-    due = el_min_u64(due, p->announce_due_ms);
-    due = el_min_u64(due, p->walk_due_ms);
+    if (!el_list_empty(&p->announces))
+        due = el_min_u64(due, p->announce_due_ms);
+    if (p->n_serving > 1 && !p->is_walking)
+        due = el_min_u64(due, p->walk_due_ms);
     return el_min_u64(due, p->look_due_ms);
 }
 

@@ -86,6 +86,7 @@ def test_a_node_that_has_started_again_gives_what_it_has_on_disk(origin, cluster
     wait_for(lambda: c.nodes[0].status()["cache"]["disk"]["stores"][0]["written_blocks"] >= 41)
     c.stop(0)
     c.start(0, **disk)
+    wait_for(lambda: c.nodes[0].metrics()["eliop2p_p2p_announced_chunks_total"] >= 3)
     origin.forget()
     is_exact(c.get(1, "/a"), origin.content("/a"))
     assert origin.body_sent("/a") <= FIRST  # nobody may know of the version any more
