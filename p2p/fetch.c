@@ -709,6 +709,15 @@ struct question {
     bool is_ours; /* the swarm has not asked it */
 };
 
+/* NULL: nobody answered. */
+static void tell_swarm(struct p2p_fetch *f, uint32_t group, const struct p2p_located *located)
+{
+    if (located != NULL)
+        p2p_swarm_on_located(f->download, p2p_now(f->p), group, located);
+    else
+        p2p_swarm_on_locate_failed(f->download, p2p_now(f->p), group);
+}
+
 static void on_located(struct p2p *p, void *arg, struct el_str body, enum el_err code)
 {
     struct question *q = arg;
@@ -720,12 +729,8 @@ static void on_located(struct p2p *p, void *arg, struct el_str body, enum el_err
         f->n_calls--;
         if (code == EL_OK)
             code = p2p_located_decode(body, q->blocks, &located, &err);
-        if (q->is_ours)
-            ;
-        else if (code == EL_OK)
-            p2p_swarm_on_located(f->download, p2p_now(p), q->group, &located);
-        else
-            p2p_swarm_on_locate_failed(f->download, p2p_now(p), q->group);
+        if (!q->is_ours)
+            tell_swarm(f, q->group, code == EL_OK ? &located : NULL);
         if (f->owes_record) {
             f->owes_record = false;
             p2p_find_tell(p, f->object);

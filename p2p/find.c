@@ -15,9 +15,10 @@
 
 #define FIND_MS     (P2P_FIND_WAIT_MS + 500u)
 #define ANNOUNCE_MS 200u
-#define WALK_MS     50u   /* after a change of the members */
-#define WALK_MORE   5000u /* once more: after a start the hashes of what is here are still being read */
-#define MAX_HEARD   65536u
+#define WALK_MS     50u /* after a change of the members */
+#define WALK_MORE \
+    5000u /* once more: after a start the hashes of what is here are still being read */
+#define MAX_HEARD 65536u
 
 enum heard_kind {
     HEARD_BLOCK,

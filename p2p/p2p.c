@@ -90,6 +90,7 @@ static void *run(void *arg)
 {
     struct p2p *p = arg;
 
+    (void)pthread_setname_np(pthread_self(), "peers"); /* cosmetic */
     while (!p->net_is_closed) {
         wait_for_work(p);
         tick(p);

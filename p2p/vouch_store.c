@@ -156,6 +156,7 @@ static void *run(void *arg)
     struct el_list some;
     struct el_error err;
 
+    (void)pthread_setname_np(pthread_self(), "manifests"); /* cosmetic */
     read_all(s);
     while (wait_for_some(s, &some)) {
         int code = el_list_empty(&some) ? 0 : write_some(s, &some);

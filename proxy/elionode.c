@@ -259,6 +259,7 @@ static enum el_err start_storage(struct node *n, struct el_error *err)
 
 #define MAX_SECRET_BYTES 4096u
 #define MIN_SECRET_BYTES 16u
+#define BYTES_OF_MBIT    125000u
 
 static bool has_company(const struct el_conf *c)
 {
@@ -317,8 +318,8 @@ static enum el_err make_p2p(struct node *n, struct el_error *err)
         .file = c->discovery_file,
         .max_peers = (unsigned)c->p2p_max_peers,
         .k = (unsigned)c->p2p_k_selection,
-        .upload_bps = c->p2p_upload_limit_mbps * 125000,
-        .download_bps = c->p2p_download_limit_mbps * 125000,
+        .upload_bps = c->p2p_upload_limit_mbps * BYTES_OF_MBIT,
+        .download_bps = c->p2p_download_limit_mbps * BYTES_OF_MBIT,
         .max_chunks = 65536,
         .origin = storage_source(n->storage),
         .clock = n->clock,
@@ -543,6 +544,9 @@ static enum el_err apply(struct node *n, const struct el_conf *fresh, struct el_
     use_guard(n, guard);
     el_conf_reload(n->conf, fresh, on_fixed_key);
     setup_log(n->conf);
+    if (n->p2p != NULL)
+        p2p_set_rates(n->p2p, n->conf->p2p_upload_limit_mbps * BYTES_OF_MBIT,
+                      n->conf->p2p_download_limit_mbps * BYTES_OF_MBIT);
     return EL_OK;
 }
 

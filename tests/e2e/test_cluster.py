@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What nodes that know of each other do for their clients, and what the origin notices of it."""
+import contextlib
 import threading
+import time
 
 import pytest
 
@@ -26,6 +28,11 @@ def cluster(origin):
     yield make
     for c in them:
         c.close()
+
+
+def read_until_it_breaks(c, i, path):
+    with contextlib.suppress(OSError):
+        c.get(i, path)
 
 
 # ---- the origin is asked once ----
@@ -90,6 +97,28 @@ def test_a_node_that_has_started_again_gives_what_it_has_on_disk(origin, cluster
     origin.forget()
     is_exact(c.get(1, "/a"), origin.content("/a"))
     assert origin.body_sent("/a") <= FIRST  # nobody may know of the version any more
+
+
+def written(node):
+    return node.status()["cache"]["disk"]["stores"][0]["written_blocks"]
+
+
+def test_a_node_killed_within_a_chunk_goes_on_at_the_last_whole_block(origin, cluster):
+    c = cluster(2)
+    c.stop(0)
+    disk = {"cache__disk_cache_size_mb": 256, "cache__disk_cache_path": c.dir / "disk", "cache__disk_commit_ms": 10}
+    c.start(0, **disk)
+    origin.add("/a", size=16 * MIB, rate=8 * MIB)
+    reader = threading.Thread(target=read_until_it_breaks, args=(c, 0, "/a"))
+    reader.start()
+    wait_for(lambda: written(c.nodes[0]) >= 6)
+    time.sleep(0.1)  # longer than what was written waits for its commit
+    c.crash(0)
+    reader.join()
+    c.start(0, **disk)
+    origin.forget()
+    is_exact(c.get(0, "/a"), origin.content("/a"))
+    assert origin.body_sent("/a") <= 10 * MIB
 
 
 # ---- nodes that go ----
