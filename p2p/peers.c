@@ -734,8 +734,20 @@ enum el_err p2p_peers_start(struct p2p *p, const struct p2p_conf *conf, struct e
     return EL_OK;
 }
 
+/* Every link is down. */
+static void free_nodes(struct p2p *p)
+{
+    for (size_t i = 0; i < P2P_TABLE; i++) {
+        while (p->nodes[i] != NULL) {
+            p->nodes[i]->shunned_until = 0;
+            node_let_go(p, p->nodes[i]);
+        }
+    }
+}
+
 void p2p_peers_free(struct p2p *p)
 {
+    free_nodes(p);
     disc_providers_deinit(&p->providers);
     disc_members_free(p->members);
     disc_cards_free(p->cards);
