@@ -158,7 +158,7 @@ struct p2p {
     struct {
         struct el_counter *blocks_in, *blocks_out, *bytes_in, *bytes_out, *bad, *dropped;
         struct el_counter *reasons[3];
-        struct el_counter *finds_known, *finds_asked, *calls, *calls_failed, *announced;
+        struct el_counter *finds_known, *finds_asked, *calls, *calls_failed, *announced, *heard;
     } count;
 };
 
@@ -286,6 +286,9 @@ extern const struct cache_listener_ops p2p_listener_ops;
 
 void p2p_find_init(struct p2p *p);
 void p2p_find_tick(struct p2p *p);
+/* What a node says of chunks, to this one as their tracker. */
+void p2p_find_heed(struct p2p *p, uint64_t node, enum disc_type type, const struct disc_chunks *v,
+                   size_t n);
 void p2p_find_stop(struct p2p *p);
 void p2p_find_deinit(struct p2p *p);
 /* Its object record goes to the tracker of its URL. */

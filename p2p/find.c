@@ -283,6 +283,18 @@ static void announce(struct p2p *p, const struct el_chunk_id *chunk, bool is_gon
     el_list_append(&p->announces, &a->link);
 }
 
+void p2p_find_heed(struct p2p *p, uint64_t node, enum disc_type type, const struct disc_chunks *v,
+                   size_t n)
+{
+    if (type == DISC_CHUNK_REMOVE) {
+        p2p_tracker_remove(p->tracker, p2p_now(p), node, v, n);
+        return;
+    }
+    p2p_tracker_announce(p->tracker, p2p_now(p), node, v, n);
+    for (size_t i = 0; i < n; i++)
+        el_counter_add(p->count.heard, (unsigned)__builtin_popcountll(v[i].bitmap));
+}
+
 static void say_chunk(struct p2p *p, const struct announce *a)
 {
     struct disc_chunks c = { .group = a->chunk.index / P2P_GROUP_CHUNKS,
@@ -300,10 +312,7 @@ static void say_chunk(struct p2p *p, const struct announce *a)
         return;
     el_counter_add(p->count.announced, !a->is_gone);
     if (node == p->self) {
-        if (a->is_gone)
-            p2p_tracker_remove(p->tracker, p2p_now(p), node, &c, 1);
-        else
-            p2p_tracker_announce(p->tracker, p2p_now(p), node, &c, 1);
+        p2p_find_heed(p, node, a->is_gone ? DISC_CHUNK_REMOVE : DISC_CHUNK_ANNOUNCE, &c, 1);
         return;
     }
     el_buf_init(&body);

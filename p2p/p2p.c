@@ -143,6 +143,8 @@ static void count(struct p2p *p)
                            "URLs that this node asked the origin about for all", NULL);
     p->count.announced = el_metrics_counter(m, "eliop2p_p2p_announced_chunks_total",
                                             "whole chunks that trackers were told of", NULL);
+    p->count.heard = el_metrics_counter(m, "eliop2p_p2p_heard_chunks_total",
+                                        "the same, that this node was told of as a tracker", NULL);
     p->count.calls =
         el_metrics_counter(m, "eliop2p_p2p_tracker_questions_total", "questions to trackers", NULL);
     p->count.calls_failed = el_metrics_counter(m, "eliop2p_p2p_tracker_silence_total",

@@ -544,10 +544,7 @@ static enum el_err heed_chunks(struct p2p_remote *r, struct el_str body, struct 
     rc = disc_chunks_decode(body, &type, v, &n, err);
     if (rc != EL_OK)
         return rc;
-    if (type == DISC_CHUNK_ANNOUNCE)
-        p2p_tracker_announce(p->tracker, p2p_now(p), r->node->hash, v, n);
-    else
-        p2p_tracker_remove(p->tracker, p2p_now(p), r->node->hash, v, n);
+    p2p_find_heed(p, r->node->hash, type, v, n);
     return EL_OK;
 }
 

@@ -195,11 +195,8 @@ static void store_chunk(struct p2p_vouch *v, const struct chunk *c)
     p2p_vouch_store_put(v->store, &c->id, &value);
 }
 
-static enum el_err take_locked(struct p2p_vouch *v, struct chunk *c, const struct p2p_manifest *m,
-                               struct el_error *err)
+static enum el_err take_locked(struct chunk *c, const struct p2p_manifest *m, struct el_error *err)
 {
-    uint32_t all = ((uint32_t)1 << p2p_manifest_blocks(m)) - 1, before = c->known;
-
     if (c->is_contradicted)
         return el_fail(err, EL_EHASH, 0, "what is said of the chunk contradicts itself");
     if (!agrees(c, m, err)) {
@@ -207,9 +204,19 @@ static enum el_err take_locked(struct p2p_vouch *v, struct chunk *c, const struc
         return EL_EHASH;
     }
     (void)keep(c, m);
-    if (v->store != NULL && c->known == all && before != all)
-        store_chunk(v, c);
     return EL_OK;
+}
+
+/* The same, and the chunk is kept over restarts once all of it is known. */
+static enum el_err take_and_keep_locked(struct p2p_vouch *v, struct chunk *c,
+                                        const struct p2p_manifest *m, struct el_error *err)
+{
+    uint32_t all = ((uint32_t)1 << p2p_manifest_blocks(m)) - 1, before = c->known;
+    enum el_err rc = take_locked(c, m, err);
+
+    if (rc == EL_OK && v->store != NULL && c->known == all && before != all)
+        store_chunk(v, c);
+    return rc;
 }
 
 enum el_err p2p_vouch_take(struct p2p_vouch *v, const struct p2p_manifest *m, struct el_error *err)
@@ -217,7 +224,7 @@ enum el_err p2p_vouch_take(struct p2p_vouch *v, const struct p2p_manifest *m, st
     enum el_err rc;
 
     lock(v);
-    rc = take_locked(v, find_or_make(v, &m->chunk), m, err);
+    rc = take_and_keep_locked(v, find_or_make(v, &m->chunk), m, err);
     unlock(v);
     return rc;
 }
@@ -250,7 +257,9 @@ static void read_frame(struct p2p_vouch *v, const struct el_chunk_id *chunk, str
         el_str_first(el_str_from(bytes, P2P_HEAD_MAX), bytes.n - P2P_HEAD_MAX - P2P_TAIL_BYTES);
     if (p2p_manifest_decode(&f, &m, NULL) != EL_OK)
         return; /* it is as if it had not been kept */
-    (void)p2p_vouch_take(v, &m, NULL);
+    lock(v);
+    (void)take_locked(find_or_make(v, &m.chunk), &m, NULL);
+    unlock(v);
     p2p_manifest_deinit(&m);
 }
 
@@ -312,7 +321,7 @@ static enum el_err sign_locked(struct p2p_vouch *v, struct chunk *c,
         return EL_OK;
     rc = grow(v, c, object, block, digest, &m, err);
     if (rc == EL_OK)
-        rc = take_locked(v, c, &m, err);
+        rc = take_and_keep_locked(v, c, &m, err);
     for (struct part *p = c->parts; p != NULL && rc == EL_OK; p = p->next) {
         if (memcmp(p->m.key, v->public_key, EL_KEY_BYTES) == 0)
             c->own = p;
