@@ -8,7 +8,8 @@
  *   fetch.c    the cache's fills as downloads: moves of the swarm carried out
  *   arrive.c   blocks that come in: memory for them, and their judgement
  *   give.c     blocks that go out, manifests and Haves
- *   find.c     object records: what others know of a url; whole chunks that are announced
+ *   find.c     object records: what others know of a url; what the cache tells
+ *   announce.c whole chunks that trackers are told of
  *   status.c   how all that looks from outside
  *   vouch.h    hashes and who has signed them
  *
@@ -136,7 +137,7 @@ struct p2p {
     struct p2p_told_of *told[P2P_TOLD_TABLE]; /* give.c: by chunk */
     size_t n_gives;
     struct el_list leads;     /* find.c: URLs that this node asks the origin about for all */
-    struct el_list announces; /* find.c: whole chunks that trackers are still to be told of */
+    struct el_list announces; /* announce.c: whole chunks that trackers are still to be told of */
     uint64_t announce_due_ms;
     struct cache_walk walk; /* over all that is here, to announce it */
     bool is_walking, walks_more;
@@ -278,6 +279,13 @@ void p2p_give_block(struct p2p *p, struct cache_object *o, const struct el_chunk
 void p2p_give_pump(struct p2p *p);
 void p2p_give_remote_down(struct p2p_remote *r);
 bool p2p_give_is_idle(const struct p2p *p);
+
+/* ---- announce.c ---- */
+
+/* Soon. */
+void p2p_announce(struct p2p *p, const struct el_chunk_id *chunk, bool is_gone);
+void p2p_announce_tick(struct p2p *p);
+void p2p_announce_deinit(struct p2p *p);
 
 /* ---- find.c ---- */
 

@@ -13,9 +13,8 @@
 #include "p2p/engine.h"
 #include "p2p/tracker_wire.h"
 
-#define FIND_MS     (P2P_FIND_WAIT_MS + 500u)
-#define ANNOUNCE_MS 200u
-#define WALK_MS     50u /* after a change of the members */
+#define FIND_MS (P2P_FIND_WAIT_MS + 500u)
+#define WALK_MS 50u /* after a change of the members */
 #define WALK_MORE \
     5000u /* once more: after a start the hashes of what is here are still being read */
 #define MAX_HEARD 65536u
@@ -47,12 +46,6 @@ struct lead {
     struct el_list link;
     size_t url_n;
     char url[];
-};
-
-struct announce {
-    struct el_list link;
-    struct el_chunk_id chunk;
-    bool is_gone;
 };
 
 /* ---- what may be told ---- */
@@ -274,15 +267,6 @@ static void killed(struct p2p *p, struct cache_object *o)
 
 /* ---- chunks ---- */
 
-static void announce(struct p2p *p, const struct el_chunk_id *chunk, bool is_gone)
-{
-    struct announce *a = el_new(struct announce);
-
-    a->chunk = *chunk;
-    a->is_gone = is_gone;
-    el_list_append(&p->announces, &a->link);
-}
-
 void p2p_find_heed(struct p2p *p, uint64_t node, enum disc_type type, const struct disc_chunks *v,
                    size_t n)
 {
@@ -293,35 +277,6 @@ void p2p_find_heed(struct p2p *p, uint64_t node, enum disc_type type, const stru
     p2p_tracker_announce(p->tracker, p2p_now(p), node, v, n);
     for (size_t i = 0; i < n; i++)
         el_counter_add(p->count.heard, (unsigned)__builtin_popcountll(v[i].bitmap));
-}
-
-static void say_chunk(struct p2p *p, const struct announce *a)
-{
-    struct disc_chunks c = { .group = a->chunk.index / P2P_GROUP_CHUNKS,
-                             .bitmap = (uint64_t)1 << a->chunk.index % P2P_GROUP_CHUNKS };
-    struct p2p_group group = { .number = c.group };
-    uint8_t key[DISC_KEY_BYTES];
-    struct el_buf body, frames;
-    uint64_t node;
-
-    memcpy(c.version, a->chunk.object, sizeof(c.version));
-    memcpy(group.version, a->chunk.object, sizeof(group.version));
-    p2p_group_key(&group, key);
-    node = p2p_owner(p, key, 0);
-    if (node == 0)
-        return;
-    el_counter_add(p->count.announced, !a->is_gone);
-    if (node == p->self) {
-        p2p_find_heed(p, node, a->is_gone ? DISC_CHUNK_REMOVE : DISC_CHUNK_ANNOUNCE, &c, 1);
-        return;
-    }
-    el_buf_init(&body);
-    disc_chunks_put(&body, a->is_gone ? DISC_CHUNK_REMOVE : DISC_CHUNK_ANNOUNCE, &c, 1);
-    el_buf_init(&frames);
-    p2p_envelope_add(&frames, p2p_node_version(p, node), P2P_GOSSIP, 0,
-                     &(struct p2p_envelope){ P2P_STATEMENT, el_buf_str(&body) });
-    (void)p2p_node_send(p, node, &frames); /* it is announced again */
-    el_buf_deinit(&body);
 }
 
 static bool is_whole(struct cache_object *o, uint64_t chunk)
@@ -361,7 +316,7 @@ static void block(struct p2p *p, const struct heard *h)
     p2p_fetch_block(p, &chunk, h->number);
     p2p_give_block(p, h->object, &chunk);
     if (is_whole(h->object, chunk.index))
-        announce(p, &chunk, false);
+        p2p_announce(p, &chunk, false);
 }
 
 static bool is_anything_left(struct p2p *p, const struct heard *h)
@@ -384,7 +339,7 @@ static void lost(struct p2p *p, const struct heard *h)
     f = p2p_fetch_find(p, chunk.object);
     if (f != NULL)
         p2p_fetch_lost(f, chunk.index);
-    announce(p, &chunk, true);
+    p2p_announce(p, &chunk, true);
     if (!is_anything_left(p, h))
         p2p_vouch_forget(p->vouch, &chunk);
 }
@@ -396,7 +351,7 @@ static void held(struct p2p *p, const struct heard *h)
 
     memcpy(chunk.object, h->id.v, sizeof(chunk.object));
     if ((h->blocks & ~p2p_vouch_known(p->vouch, &chunk)) == 0)
-        announce(p, &chunk, false);
+        p2p_announce(p, &chunk, false);
 }
 
 /* ---- what the cache tells ---- */
@@ -633,18 +588,7 @@ void p2p_find_init(struct p2p *p)
 
 void p2p_find_tick(struct p2p *p)
 {
-    struct el_list *l;
-
     walk(p);
-    if (el_list_empty(&p->announces) || p2p_now(p) < p->announce_due_ms)
-        return;
-    p->announce_due_ms = p2p_now(p) + ANNOUNCE_MS;
-    while ((l = el_list_pop(&p->announces)) != NULL) {
-        struct announce *a = EL_ENTRY(l, struct announce, link);
-
-        say_chunk(p, a);
-        free(a);
-    }
 }
 
 /* Who waits for an answer goes to the origin. Nothing is told any more: is_running is not set. */
@@ -670,7 +614,5 @@ void p2p_find_deinit(struct p2p *p)
 
     while ((l = el_list_pop(&p->leads)) != NULL)
         free(EL_ENTRY(l, struct lead, link));
-    while ((l = el_list_pop(&p->announces)) != NULL)
-        free(EL_ENTRY(l, struct announce, link));
     EL_ASSERT(pthread_mutex_destroy(&p->heard_mtx) == 0);
 }

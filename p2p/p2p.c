@@ -53,6 +53,7 @@ static void tick(struct p2p *p)
         p2p_tracker_tick(p->tracker, now);
     p2p_call_tick(p);
     p2p_find_tick(p);
+    p2p_announce_tick(p);
     if (now >= p->look_due_ms) {
         p->look_due_ms = now + LOOK_MS;
         p2p_fetch_tick(p);
@@ -370,6 +371,7 @@ void p2p_free(struct p2p *p)
     p2p_tracker_free(p->tracker);
     p2p_vouch_free(p->vouch);
     p2p_find_deinit(p);
+    p2p_announce_deinit(p);
     p2p_identity_deinit(&p->identity);
     el_msgq_free(p->queue);
     el_buf_deinit(&p->peers_json);
