@@ -35,6 +35,7 @@
 #define DRAIN_POLL_MS    20
 #define LOOK_AT_FILES_MS 1000
 #define STOP_MS          10000u /* after that */
+#define HURRY_MS         1000u  /* and so long after another signal */
 
 extern char **environ;
 
@@ -615,19 +616,19 @@ static uint64_t serve(struct node *n)
 
 /*
  * A disk that hangs keeps what was handed to it, and nobody can say for how long. A cache survives
- * its being killed, so that is not waited for without end: nor by whoever sends another signal.
+ * its being killed, so that is not waited for without end; whoever sends another signal waits less.
  */
 static void *give_up(void *arg)
 {
     struct node *n = arg;
-    uint64_t began_ms = el_clock_mono_ms(n->clock), waited_ms = 0;
+    uint64_t began_ms = el_clock_mono_ms(n->clock), waited_ms = 0, most_ms = STOP_MS;
 
-    while (waited_ms < STOP_MS && !atomic_load(&n->has_stopped)) {
-        int sig = wait_for_signal(n, (long)(STOP_MS - waited_ms));
+    while (waited_ms < most_ms && !atomic_load(&n->has_stopped)) {
+        int sig = wait_for_signal(n, (long)(most_ms - waited_ms));
 
         waited_ms = el_clock_mono_ms(n->clock) - began_ms;
         if (sig == SIGTERM || sig == SIGINT)
-            break;
+            most_ms = el_min_u64(most_ms, waited_ms + HURRY_MS);
     }
     if (atomic_load(&n->has_stopped))
         return NULL;
