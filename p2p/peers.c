@@ -423,6 +423,7 @@ static void up(void *arg, struct p2p_link *link)
     struct p2p_node *n = node_get(p, hash);
     struct p2p_remote *r = remote_new(p, n, link);
 
+    n->shunned_until = 0; /* it is there, whatever became of another link */
     if (a != NULL && a->node != NULL) {
         a->node->connecting = NULL;
         if (a->node != n) { /* somebody else has that address now */
