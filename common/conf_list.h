@@ -46,7 +46,7 @@ EL_CONF_STR(p2p, bind_address, "", 0, NULL, "address of that port; empty: genera
 EL_CONF_STR(p2p, advertise_address, "", 0, NULL, "address under which other nodes reach this one; empty: the one it is bound to, or the first of the machine")
 EL_CONF_STR(p2p, cluster_secret_file, "", 0, NULL, "file with the secret of the cluster, 16 bytes or more: links are TLS 1.3 with it, and who does not know it is refused; empty: links are plain")
 EL_CONF_INT(p2p, max_peers, 50, 1, 1000, 0, "ELIOP2P_MAX_PEERS", "links for blocks at a time")
-EL_CONF_INT(p2p, k_selection, 5, 5, 10, 0, NULL, "peers that an object is fetched from at least, if so many have it; up to 10 when that is faster")
+EL_CONF_INT(p2p, k_selection, 10, 5, 10, 0, NULL, "peers that blocks of an object are asked of at a time, if so many have some")
 EL_CONF_INT(p2p, upload_limit_mbps, 0, 0, 1000000, 1, NULL, "Mbit/s that this node gives to others, all links together; 0: no limit")
 EL_CONF_INT(p2p, download_limit_mbps, 0, 0, 1000000, 1, NULL, "Mbit/s that it takes from them; 0: no limit")
 

@@ -199,7 +199,6 @@ struct p2p_remote *p2p_node_remote(struct p2p_node *n);
 /* By that link. */
 void p2p_remote_send(struct p2p_remote *r, struct el_buf *frames);
 uint32_t p2p_remote_version(const struct p2p_remote *r);
-bool p2p_is_member(struct p2p *p, uint64_t hash);
 /* Just now it could not be reached: its backups are asked. */
 bool p2p_is_shunned(struct p2p *p, uint64_t hash);
 uint64_t p2p_hash_of(const struct el_digest *fingerprint); /* of its id */

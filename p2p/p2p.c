@@ -159,7 +159,7 @@ static uint64_t seed(struct p2p *p)
 
 static void new_cores(struct p2p *p, const struct p2p_conf *conf)
 {
-    struct p2p_swarm_conf swarm = { .self = p->self, .k = 0, .max_peers = conf->max_peers };
+    struct p2p_swarm_conf swarm = { .self = p->self, .k = conf->k, .max_peers = conf->max_peers };
     struct p2p_upload_conf upload = { 0 };
     struct p2p_tracker_conf tracker = { 0 };
 

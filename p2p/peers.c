@@ -97,13 +97,6 @@ static void forget_shunned(struct p2p *p)
     }
 }
 
-bool p2p_is_member(struct p2p *p, uint64_t hash)
-{
-    struct disc_member m;
-
-    return disc_members_find(p->members, hash, &m) && m.state <= DISC_SUSPECT;
-}
-
 uint64_t p2p_hash_of(const struct el_digest *fingerprint)
 {
     char id[P2P_ID_CHARS + 1];

@@ -128,9 +128,9 @@ static void open_ring(struct world *w, unsigned depth, el_ring_fault_fn *hook)
         assert_int_equal(el_ring_refusal(w->ring)->code, EL_OK);
         return;
     }
-    print_message("%s\n", err.text);
+    print_message("skipped: this kernel has no io_uring: %s\n", err.text);
     assert_int_equal(w->backend, EL_RING_URING);
-    skip(); /* this kernel has no io_uring */
+    skip();
 }
 
 /* Until the world's claim holds; what it reads is under the mutex. */
@@ -711,8 +711,10 @@ static void check_refused(struct world *w, unsigned call, unsigned sys, const ch
 
     assert_int_equal(pthread_create(&thread, NULL, run_refused, &f), 0);
     assert_int_equal(pthread_join(thread, NULL), 0);
-    if (!f.is_set)
-        skip(); /* this kernel has no seccomp */
+    if (!f.is_set) {
+        print_message("skipped: this kernel has no seccomp\n");
+        skip();
+    }
     assert_int_equal(f.uring, EL_ESYS);
     assert_int_equal(f.uring_err.sys, sys);
     assert_int_equal(f.backend, EL_RING_THREADS);
@@ -738,8 +740,10 @@ static void a_ring_that_can_be_made_but_not_used_makes_it_take_threads(void **st
     uint64_t params[64] = { 0 }; /* more than the kernel's structure has */
     long fd = syscall(SYS_io_uring_setup, 1, params);
 
-    if (fd < 0)
-        skip(); /* this kernel has no io_uring */
+    if (fd < 0) {
+        print_message("skipped: this kernel has no io_uring\n");
+        skip();
+    }
     (void)close((int)fd);
     check_refused(*state, SYS_io_uring_enter, EACCES, "read");
 }

@@ -333,8 +333,10 @@ static char *curl(const char *arguments)
 
     assert_non_null(out);
     n = fread(room, 1, sizeof(room) - 1, out);
-    if (pclose(out) != 0 || n == 0)
+    if (pclose(out) != 0 || n == 0) {
+        print_message("skipped: there is no curl with HTTP/2\n");
         skip();
+    }
     (void)snprintf(command, sizeof(command),
                    "curl -sk --http2 --max-time 20 %s 2>&1 | tr '\\0' ' '", arguments);
     out = popen(command, "r");
