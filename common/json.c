@@ -127,3 +127,52 @@ void el_json_write(struct el_buf *out, json_t *root)
     el_buf_add_byte(out, '\n');
     json_decref(root);
 }
+
+/* ---- what comes from outside ---- */
+
+/* Behind the closing quote, or the end of the text; `at` stands behind the opening one. */
+static size_t skip_string(struct el_str text, size_t at)
+{
+    while (at < text.n && text.p[at] != '"')
+        at += text.p[at] == '\\' ? 2 : 1;
+    return at + 1;
+}
+
+/* Counts too much of what is no JSON, never too little of what is. */
+static enum el_err count(struct el_str text, const struct el_json_limits *limits,
+                         struct el_error *err)
+{
+    unsigned depth = 0;
+    size_t values = 1, at = 0;
+
+    while (at < text.n) {
+        char c = text.p[at++];
+
+        if (c == '"')
+            at = skip_string(text, at);
+        values += c == ',' || c == ':' || c == '[' || c == '{';
+        depth += c == '[' || c == '{';
+        if (depth > limits->depth)
+            return el_fail(err, EL_EPROTO, 0, "JSON nested deeper than %u", limits->depth);
+        if (values > limits->values)
+            return el_fail(err, EL_EPROTO, 0, "JSON of more than %zu values", limits->values);
+        depth -= (c == ']' || c == '}') && depth > 0;
+    }
+    return EL_OK;
+}
+
+enum el_err el_json_parse(struct el_str text, const struct el_json_limits *limits,
+                          json_t **ret_root, struct el_error *err)
+{
+    enum el_err rc = count(text, limits, err);
+    json_error_t why;
+    json_t *root;
+
+    if (rc != EL_OK)
+        return rc;
+    root = json_loadb(text.n > 0 ? text.p : "", text.n, JSON_REJECT_DUPLICATES, &why);
+    if (root == NULL)
+        return el_fail(err, EL_EPROTO, 0, "no JSON: %s, at byte %d", why.text, why.position);
+    *ret_root = root;
+    return EL_OK;
+}

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * json: jansson as far as replies need it. Objects are built top down: a child belongs to its
- * parent at once, so there is one reference to give away, the root's. Building aborts when memory
- * is out: replies are small.
+ * json: jansson as far as it is needed. Objects are built top down: a child belongs to its parent
+ * at once, so there is one reference to give away, the root's. Building aborts when memory is out:
+ * replies are small. What comes from outside is counted before any of it is built.
  */
 #pragma once
 
 #include <jansson.h>
 
 #include "common/buf.h"
+#include "common/err.h"
 
 json_t *el_json_new(void); /* an empty object: the caller's reference */
 /* An empty object under that key; borrowed from obj. */
@@ -30,3 +31,17 @@ void el_json_add_text(json_t *obj, const char *key, struct el_str text);
 /* Appends the compact text and a line feed, keys in the order in which they were added; takes root.
  */
 void el_json_write(struct el_buf *out, json_t *root);
+
+/* ---- what comes from outside ---- */
+
+struct el_json_limits {
+    unsigned depth; /* of objects and arrays in each other */
+    size_t values;  /* in all, keys included: about 100 bytes of memory each */
+};
+
+/*
+ * The whole text, which is one object or array; a key that stands twice is an error (EL_EPROTO), as
+ * is what is beyond the limits. *ret_root is the caller's reference.
+ */
+enum el_err el_json_parse(struct el_str text, const struct el_json_limits *limits,
+                          json_t **ret_root, struct el_error *err);

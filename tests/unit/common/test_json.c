@@ -82,6 +82,44 @@ static void text_that_is_not_json_becomes_an_empty_array(void **state)
     assert_written(root, "{\"good\":[1,{\"a\":2}],\"bad\":[],\"empty\":[]}\n");
 }
 
+static enum el_err parse(const char *text, unsigned depth, size_t values)
+{
+    const struct el_json_limits limits = { depth, values };
+    json_t *root = NULL;
+    struct el_error err;
+    enum el_err rc = el_json_parse(el_str_of(text), &limits, &root, &err);
+
+    json_decref(root);
+    return rc;
+}
+
+static void what_is_nested_too_deeply_is_refused_before_it_is_built(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("{\"a\":[1,{}]}", 3, 100), EL_OK);
+    assert_int_equal(parse("{\"a\":[1,{}]}", 2, 100), EL_EPROTO);
+    assert_int_equal(parse("[[],[],[[]]]", 3, 100), EL_OK);
+    assert_int_equal(parse("{\"a[[[[[\\\"[[[\":1}", 1, 100), EL_OK);
+}
+
+static void so_is_what_has_too_many_values(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("[1,2,3]", 1, 4), EL_OK);
+    assert_int_equal(parse("[1,2,3]", 1, 3), EL_EPROTO);
+    assert_int_equal(parse("[\"1,2,3,4,5,6\"]", 1, 2), EL_OK);
+}
+
+static void what_is_no_json_is_an_error(void **state)
+{
+    static const char *const bad[] = { "",      "1",    "{",   "{\"a\":1,\"a\":2}",  "[1,]", "[\"",
+                                       "[\"\\", "]]]]", "[]x", "{\"a\":\"\\u0000\"}" };
+
+    (void)state;
+    for (size_t i = 0; i < EL_COUNT(bad); i++)
+        assert_int_equal(parse(bad[i], 10, 100), EL_EPROTO);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -91,6 +129,9 @@ int main(void)
         cmocka_unit_test(bytes_that_are_not_utf8_are_replaced),
         cmocka_unit_test(control_bytes_and_quotes_are_escaped),
         cmocka_unit_test(text_that_is_not_json_becomes_an_empty_array),
+        cmocka_unit_test(what_is_nested_too_deeply_is_refused_before_it_is_built),
+        cmocka_unit_test(so_is_what_has_too_many_values),
+        cmocka_unit_test(what_is_no_json_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
