@@ -26,7 +26,7 @@ static unsigned all_of(const struct p2p_sw_group *g, unsigned chunk)
 struct p2p_sw_neighbour *p2p_sw_neighbour_of(struct p2p_sw_group *g, uint64_t node)
 {
     for (unsigned i = 0; i < P2P_SW_NEIGHBOURS; i++)
-        if (g->nb[i].peer != NULL && g->nb[i].peer->node == node)
+        if (g->nodes[i] == node && g->nb[i].peer != NULL)
             return &g->nb[i];
     return NULL;
 }
@@ -34,6 +34,7 @@ struct p2p_sw_neighbour *p2p_sw_neighbour_of(struct p2p_sw_group *g, uint64_t no
 static void add_block(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block)
 {
     p2p_blockset_add(&nb->has, block);
+    nb->n_has++;
     g->holders[block]++;
 }
 
@@ -42,6 +43,7 @@ void p2p_sw_has_not(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigne
     if (!p2p_blockset_has(&nb->has, block))
         return;
     p2p_blockset_remove(&nb->has, block);
+    nb->n_has--;
     g->holders[block]--;
 }
 
@@ -197,6 +199,7 @@ static struct p2p_sw_neighbour *join(struct p2p_sw_group *g, uint64_t node)
     if (nb == NULL)
         return NULL;
     *nb = (struct p2p_sw_neighbour){ .peer = p, .useful_at = s->now };
+    g->nodes[nb - g->nb] = node;
     p->uses++;
     take_over_debts(g, nb);
     return nb;

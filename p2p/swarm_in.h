@@ -45,6 +45,7 @@ struct p2p_sw_peer {
 struct p2p_sw_neighbour {
     struct p2p_sw_peer *peer; /* NULL: the place is free */
     struct p2p_blockset has, owed;
+    unsigned n_has;
     uint64_t followed; /* chunks */
     uint64_t said;     /* chunks of which it told itself */
     unsigned awaited;  /* of this group */
@@ -76,6 +77,7 @@ struct p2p_sw_group {
     uint8_t owing[P2P_GROUP_BLOCKS]; /* links that owe it */
     uint8_t holders[P2P_GROUP_BLOCKS];
     uint32_t asked_at[P2P_GROUP_BLOCKS], begun_at[P2P_GROUP_BLOCKS]; /* low bits of the clock */
+    uint64_t nodes[P2P_SW_NEIGHBOURS]; /* their names; means nothing where the place is free */
     struct p2p_sw_neighbour nb[P2P_SW_NEIGHBOURS];
     bool must_follow; /* chunks or neighbours are new */
     struct el_list runs;

@@ -310,25 +310,18 @@ static void shorten(struct p2p_sw_run *r, struct p2p_sw_group *g, unsigned count
     r->count = (uint8_t)count;
 }
 
-static int compare_counts(const void *a, const void *b)
-{
-    const unsigned *x = a, *y = b;
-
-    return (*x > *y) - (*x < *y);
-}
-
 /* Most others have far more: what this node read they would wait for, its links are slow. */
 static bool is_behind(const struct p2p_sw_group *g)
 {
-    unsigned v[P2P_SW_NEIGHBOURS], n = 0, here = p2p_blockset_count(&g->here);
+    unsigned far = BEHIND_TIMES * p2p_blockset_count(&g->here) + BEHIND_BLOCKS, n = 0, ahead = 0;
 
-    for (unsigned i = 0; i < P2P_SW_NEIGHBOURS; i++)
-        if (g->nb[i].peer != NULL && g->nb[i].is_taking)
-            v[n++] = p2p_blockset_count(&g->nb[i].has);
-    if (n == 0)
-        return false;
-    qsort(v, n, sizeof(v[0]), compare_counts);
-    return v[n / 2] > BEHIND_TIMES * here + BEHIND_BLOCKS;
+    for (unsigned i = 0; i < P2P_SW_NEIGHBOURS; i++) {
+        if (g->nb[i].peer == NULL || !g->nb[i].is_taking)
+            continue;
+        n++;
+        ahead += g->nb[i].n_has > far;
+    }
+    return n > 0 && ahead >= n - n / 2;
 }
 
 /* What it has begun it reads to the end of the block; the rest is for others. */

@@ -17,7 +17,8 @@
 #define PATIENCE    16u
 #define PATIENCE_MS 500u
 /* Direct-mapped and lossy: two blocks of one place only spread a little worse. */
-#define COUNTS 1024u
+#define COUNTS  1024u
+#define BUCKETS 64u
 
 struct ask {
     struct el_list in_peer; /* waiting or running */
@@ -28,7 +29,8 @@ struct ask {
 };
 
 struct peer {
-    struct el_list in_upload;
+    struct el_list in_bucket;
+    struct el_list in_turn; /* ready: it waits and gets nothing; busy: it gets something */
     uint64_t node;
     struct el_list waiting; /* of ask, oldest first */
     unsigned n_waiting;
@@ -43,7 +45,8 @@ struct count {
 
 struct p2p_upload {
     struct p2p_upload_conf conf;
-    struct el_list peers;
+    struct el_list buckets[BUCKETS];
+    struct el_list ready, busy; /* of peer.in_turn */
     unsigned running, waiting;
     uint64_t step_ms16; /* between two blocks that went out while there was work; 16ths of ms */
     uint64_t last_end;
@@ -65,16 +68,30 @@ struct p2p_upload *p2p_upload_new(const struct p2p_upload_conf *conf)
         u->conf.old_ms = DEFAULT_OLD_MS;
     if (u->conf.queue == 0)
         u->conf.queue = DEFAULT_QUEUE;
-    el_list_init(&u->peers);
+    for (unsigned i = 0; i < BUCKETS; i++)
+        el_list_init(&u->buckets[i]);
+    el_list_init(&u->ready);
+    el_list_init(&u->busy);
     return u;
+}
+
+/* To the list where it belongs now. */
+static void take_place(struct p2p_upload *u, struct peer *p)
+{
+    el_list_remove(&p->in_turn);
+    if (p->running != NULL)
+        el_list_append(&u->busy, &p->in_turn);
+    else if (p->n_waiting > 0)
+        el_list_append(&u->ready, &p->in_turn);
 }
 
 static void drop_ask(struct p2p_upload *u, struct peer *p, struct ask *a)
 {
     el_list_remove(&a->in_peer);
     free(a);
-    p->n_waiting--;
     u->waiting--;
+    if (--p->n_waiting == 0)
+        take_place(u, p);
 }
 
 static void drop_peer(struct p2p_upload *u, struct peer *p)
@@ -84,7 +101,8 @@ static void drop_peer(struct p2p_upload *u, struct peer *p)
     if (p->running != NULL)
         u->running--;
     free(p->running);
-    el_list_remove(&p->in_upload);
+    el_list_remove(&p->in_turn);
+    el_list_remove(&p->in_bucket);
     free(p);
 }
 
@@ -92,17 +110,23 @@ void p2p_upload_free(struct p2p_upload *u)
 {
     if (u == NULL)
         return;
-    while (!el_list_empty(&u->peers))
-        drop_peer(u, EL_ENTRY(u->peers.next, struct peer, in_upload));
+    for (unsigned i = 0; i < BUCKETS; i++)
+        while (!el_list_empty(&u->buckets[i]))
+            drop_peer(u, EL_ENTRY(u->buckets[i].next, struct peer, in_bucket));
     free(u);
+}
+
+static struct el_list *bucket_of(struct p2p_upload *u, uint64_t node)
+{
+    return &u->buckets[node * 0x9e3779b97f4a7c15u >> 58];
 }
 
 static struct peer *find_peer(struct p2p_upload *u, uint64_t node)
 {
-    struct el_list *it, *tmp;
+    struct el_list *bucket = bucket_of(u, node), *it, *tmp;
 
-    EL_LIST_EACH (it, tmp, &u->peers) {
-        struct peer *p = EL_ENTRY(it, struct peer, in_upload);
+    EL_LIST_EACH (it, tmp, bucket) {
+        struct peer *p = EL_ENTRY(it, struct peer, in_bucket);
 
         if (p->node == node)
             return p;
@@ -119,7 +143,8 @@ static struct peer *get_peer(struct p2p_upload *u, uint64_t node)
     p = el_new(struct peer);
     p->node = node;
     el_list_init(&p->waiting);
-    el_list_append(&u->peers, &p->in_upload);
+    el_list_init(&p->in_turn);
+    el_list_append(bucket_of(u, node), &p->in_bucket);
     return p;
 }
 
@@ -158,8 +183,9 @@ enum el_err p2p_upload_ask(struct p2p_upload *u, uint64_t now, uint64_t node,
     a->since = now;
     a->luck = el_rng_u64(&u->conf.rng);
     el_list_append(&p->waiting, &a->in_peer);
-    p->n_waiting++;
     u->waiting++;
+    if (p->n_waiting++ == 0)
+        take_place(u, p);
     return EL_OK;
 }
 
@@ -241,10 +267,10 @@ static unsigned count_running(struct p2p_upload *u, uint64_t now, bool *ret_newc
     unsigned n = 0;
 
     *ret_newcomer = false;
-    EL_LIST_EACH (it, tmp, &u->peers) {
-        struct peer *p = EL_ENTRY(it, struct peer, in_upload);
+    EL_LIST_EACH (it, tmp, &u->busy) {
+        struct peer *p = EL_ENTRY(it, struct peer, in_turn);
 
-        if (p->running == NULL || now - p->running->since >= old)
+        if (now - p->running->since >= old)
             continue;
         n++;
         if (is_newcomer(p, now))
@@ -304,11 +330,9 @@ static struct choice choose(struct p2p_upload *u, uint64_t now, bool newcomers)
     struct choice best = { .ask = NULL };
     struct el_list *it, *tmp;
 
-    EL_LIST_EACH (it, tmp, &u->peers) {
-        struct choice c = { .peer = EL_ENTRY(it, struct peer, in_upload) };
+    EL_LIST_EACH (it, tmp, &u->ready) {
+        struct choice c = { .peer = EL_ENTRY(it, struct peer, in_turn) };
 
-        if (c.peer->running != NULL)
-            continue;
         c.is_newcomer = newcomers && is_newcomer(c.peer, now);
         c.ask = best_of(u, c.peer, &c.count);
         c.is_overdue = c.ask != NULL && is_overdue(u, c.ask);
@@ -336,6 +360,7 @@ bool p2p_upload_next(struct p2p_upload *u, uint64_t now, struct p2p_send *ret)
     u->waiting--;
     c.peer->running = c.ask;
     c.ask->since = now;
+    take_place(u, c.peer);
     if (u->running++ == 0)
         u->last_end = now;
     count_of(u, &c.ask->chunk, c.ask->block)->n++;
@@ -363,6 +388,7 @@ void p2p_upload_sent(struct p2p_upload *u, uint64_t now, const struct p2p_send *
     p->running = NULL;
     p->has_had = true;
     p->served_at = now;
+    take_place(u, p);
     u->running--;
     u->stats.sent++;
 }
@@ -374,10 +400,10 @@ uint64_t p2p_upload_due_ms(const struct p2p_upload *u)
 
     if (u->waiting == 0 || u->running >= u->conf.most)
         return UINT64_MAX;
-    for (it = u->peers.next; it != &u->peers; it = it->next) {
-        const struct peer *p = EL_ENTRY(it, const struct peer, in_upload);
+    for (it = u->busy.next; it != &u->busy; it = it->next) {
+        const struct peer *p = EL_ENTRY(it, const struct peer, in_turn);
 
-        if (p->running != NULL && p->running->since + old > u->now)
+        if (p->running->since + old > u->now)
             due = el_min_u64(due, p->running->since + old);
     }
     return due;
