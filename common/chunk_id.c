@@ -58,3 +58,16 @@ bool el_chunk_id_parse(struct el_str s, struct el_chunk_id *ret)
     *ret = id;
     return true;
 }
+
+uint64_t el_chunk_id_digest(const struct el_chunk_id *id)
+{
+    char text[EL_CHUNK_ID_CHARS + 1];
+    struct el_digest hash;
+    uint64_t v = 0;
+
+    el_chunk_id_text(id, text);
+    el_sha256_of(text, EL_CHUNK_ID_CHARS, &hash);
+    for (unsigned i = 0; i < sizeof(v); i++)
+        v = v << 8 | hash.b[i];
+    return v;
+}

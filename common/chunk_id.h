@@ -22,3 +22,8 @@ bool el_chunk_id_eq(const struct el_chunk_id *a, const struct el_chunk_id *b);
 void el_chunk_id_text(const struct el_chunk_id *id, char ret[EL_CHUNK_ID_CHARS + 1]);
 /* The whole slice, to the letter: upper case is another name. False: *ret is untouched. */
 bool el_chunk_id_parse(struct el_str s, struct el_chunk_id *ret);
+/*
+ * A number for sets of chunks: the sum of them, modulo 2^64, is the set's digest, which a node and
+ * whoever knows its chunks compare. The first 8 bytes, big-endian, of the SHA-256 of the text.
+ */
+uint64_t el_chunk_id_digest(const struct el_chunk_id *id);

@@ -59,12 +59,24 @@ static void what_is_not_a_name_to_the_letter_is_refused(void **state)
     assert_false(el_chunk_id_parse((struct el_str){ NULL, 0 }, &back));
 }
 
+/* printf %s TEXT | sha256sum */
+static void the_number_of_a_chunk_is_that_of_its_text(void **state)
+{
+    struct el_chunk_id other = id;
+
+    (void)state;
+    other.index++;
+    assert_true(el_chunk_id_digest(&id) == 0xeedbdefc8b8ee2fb);
+    assert_false(el_chunk_id_digest(&other) == 0xeedbdefc8b8ee2fb);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_name_is_written_and_read),
         cmocka_unit_test(names_differ_by_object_and_by_index),
         cmocka_unit_test(what_is_not_a_name_to_the_letter_is_refused),
+        cmocka_unit_test(the_number_of_a_chunk_is_that_of_its_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
