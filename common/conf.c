@@ -15,8 +15,7 @@
 #include "common/conf_key.h"
 #include "common/conf_policy.h"
 
-#define ENV_PREFIX "ELIOP2P_"
-#define WIDTH      100
+#define WIDTH 100
 /* The parser of the file takes lines of 198 bytes; a longer value is written over several. */
 #define FILE_WIDTH 190
 
@@ -33,6 +32,7 @@ static const struct el_conf_key keys[] = {
 #define EL_CONF_BOOL(s, n, d, r, a, h)         KEY(s, n, EL_KEY_BOOL, r, a, h, .int_default = (d))
 #define EL_CONF_ENUM(s, n, d, w, r, a, h)      KEY(s, n, EL_KEY_ENUM, r, a, h, .int_default = (d), .words = (w))
 #include "common/conf_list.h"
+#include "common/conf_cp_list.h"
 #undef EL_CONF_STR
 #undef EL_CONF_SECRET
 #undef EL_CONF_INT
@@ -42,19 +42,68 @@ static const struct el_conf_key keys[] = {
 };
 /* clang-format on */
 
-/* ENV_PREFIX, section and name in upper case. */
+enum {
+    NODE_KEYS = 0
+#define EL_CONF_STR(...)    +1
+#define EL_CONF_SECRET(...) +1
+#define EL_CONF_INT(...)    +1
+#define EL_CONF_REAL(...)   +1
+#define EL_CONF_BOOL(...)   +1
+#define EL_CONF_ENUM(...)   +1
+#include "common/conf_list.h"
+#undef EL_CONF_STR
+#undef EL_CONF_SECRET
+#undef EL_CONF_INT
+#undef EL_CONF_REAL
+#undef EL_CONF_BOOL
+#undef EL_CONF_ENUM
+};
+
+/* Its keys are those from first to before end. */
+static const struct program {
+    const char *name, *env_prefix;
+    const char *usage;
+    const char *own_env; /* begins with the prefix too, and is no key but a secret of the client */
+    size_t first, end;
+    bool has_policies;
+    bool has_short_options; /* ELIOCP_DATA_DIR is --data-dir as well */
+} programs[] = {
+    [EL_CONF_ELIONODE] = {
+        .name = "elionode",
+        .env_prefix = "ELIOP2P_",
+        .usage = "usage: elionode [--section.key=VALUE ...] [--config=FILE]\n"
+                 "       elionode get URL [-o FILE]   fetch through the running node; see elionode get --help\n",
+        .own_env = "ADMIN_TOKEN",
+        .end = NODE_KEYS,
+        .has_policies = true,
+    },
+    [EL_CONF_ELIOCP] = {
+        .name = "eliocp",
+        .env_prefix = "ELIOCP_",
+        .usage = "usage: eliocp [--section.key=VALUE ...] [--config=FILE]\n"
+                 "       eliocp status|nodes|...      ask the running service; see eliocp help\n",
+        .own_env = "TOKEN",
+        .first = NODE_KEYS,
+        .end = EL_COUNT(keys),
+        .has_short_options = true,
+    },
+};
+
+/* env_prefix, section and name in upper case. */
 static void add_env(struct el_buf *out, const struct el_conf_key *k)
 {
     size_t from = out->n;
+    enum el_conf_program owner = k - keys < NODE_KEYS ? EL_CONF_ELIONODE : EL_CONF_ELIOCP;
 
-    el_buf_addf(out, ENV_PREFIX "%s_%s", k->section, k->name);
+    el_buf_addf(out, "%s%s_%s", programs[owner].env_prefix, k->section, k->name);
     for (size_t i = from; i < out->n; i++)
         out->p[i] = (char)toupper((unsigned char)out->p[i]);
 }
 
-static const struct el_conf_key *find(struct el_str section, struct el_str name)
+static const struct el_conf_key *find(const struct program *p, struct el_str section,
+                                      struct el_str name)
 {
-    for (size_t i = 0; i < EL_COUNT(keys); i++) {
+    for (size_t i = p->first; i < p->end; i++) {
         if (el_str_eq(section, el_str_of(keys[i].section)) &&
             el_str_eq(name, el_str_of(keys[i].name)))
             return &keys[i];
@@ -202,7 +251,8 @@ static enum el_err append(struct reading *r, const char *where, struct el_str mo
 static enum el_err set_from_line(struct reading *r, const char *where, const char *section,
                                  const char *name, struct el_str value)
 {
-    const struct el_conf_key *k = find(el_str_of(section), el_str_of(name));
+    const struct el_conf_key *k =
+        find(&programs[r->conf->program], el_str_of(section), el_str_of(name));
 
     if (r->is_in_policy)
         return el_conf_policy_set(r->conf, el_str_of(name), value, where, r->err);
@@ -268,9 +318,9 @@ static bool is_env_of(const struct el_conf_key *k, struct el_str name)
     return is_it;
 }
 
-static const struct el_conf_key *find_env(struct el_str name)
+static const struct el_conf_key *find_env(const struct program *p, struct el_str name)
 {
-    for (size_t i = 0; i < EL_COUNT(keys); i++) {
+    for (size_t i = p->first; i < p->end; i++) {
         if (is_env_of(&keys[i], name))
             return &keys[i];
     }
@@ -280,7 +330,7 @@ static const struct el_conf_key *find_env(struct el_str name)
 static enum el_err set_from_env(struct el_conf *c, bool *seen, struct el_str name,
                                 struct el_str value, struct el_error *err)
 {
-    const struct el_conf_key *k = find_env(name);
+    const struct el_conf_key *k = find_env(&programs[c->program], name);
     struct el_buf where = { 0 };
     enum el_err rc;
 
@@ -298,8 +348,17 @@ static enum el_err set_from_env(struct el_conf *c, bool *seen, struct el_str nam
     return rc;
 }
 
+/* PREFIX_WORD */
+static bool is_own(const struct program *p, struct el_str name, const char *word)
+{
+    struct el_str prefix = el_str_of(p->env_prefix);
+
+    return el_str_starts(name, prefix) && el_str_eq(el_str_from(name, prefix.n), el_str_of(word));
+}
+
 static enum el_err read_env(struct el_conf *c, char *const env[], struct el_error *err)
 {
+    const struct program *p = &programs[c->program];
     bool seen[EL_COUNT(keys)] = { false };
     enum el_err rc = EL_OK;
 
@@ -308,10 +367,8 @@ static enum el_err read_env(struct el_conf *c, char *const env[], struct el_erro
         size_t eq = el_str_find(entry, '=');
         struct el_str name = el_str_first(entry, eq);
 
-        /* ADMIN_TOKEN is no key but a secret, of the sub commands. */
-        if (el_str_starts(name, EL_STR(ENV_PREFIX)) &&
-            !el_str_eq(name, EL_STR(ENV_PREFIX "CONFIG")) &&
-            !el_str_eq(name, EL_STR(ENV_PREFIX "ADMIN_TOKEN")))
+        if (el_str_starts(name, el_str_of(p->env_prefix)) && !is_own(p, name, "CONFIG") &&
+            !is_own(p, name, p->own_env))
             rc = set_from_env(c, seen, name, el_str_from(entry, eq + 1), err);
     }
     return rc;
@@ -357,16 +414,37 @@ static enum el_err refuse_arg(struct el_str arg, const char *why, struct el_erro
     return rc;
 }
 
+/* --data-dir, for ELIOCP_DATA_DIR */
+static const struct el_conf_key *find_short(const struct program *p, struct el_str option)
+{
+    size_t prefix = strlen(p->env_prefix);
+
+    for (size_t i = p->first; p->has_short_options && i < p->end; i++) {
+        const char *alias = keys[i].alias != NULL ? keys[i].alias + prefix : "";
+        size_t n = 0;
+
+        while (n < option.n && alias[n] != '\0' &&
+               option.p[n] == (alias[n] == '_' ? '-' : tolower((unsigned char)alias[n])))
+            n++;
+        if (n > 0 && n == option.n && alias[n] == '\0')
+            return &keys[i];
+    }
+    return NULL;
+}
+
 static enum el_err set_from_arg(struct el_conf *c, struct el_str arg, struct el_error *err)
 {
+    const struct program *p = &programs[c->program];
     size_t eq = el_str_find(arg, '='), dot = el_str_find(arg, '.');
     const struct el_conf_key *k = NULL;
 
     if (!el_str_starts(arg, EL_STR("--")))
         return refuse_arg(arg, "is not an option; see --help", err);
     if (dot < eq)
-        k = find(el_str_from(el_str_first(arg, dot), 2),
+        k = find(p, el_str_from(el_str_first(arg, dot), 2),
                  el_str_from(el_str_first(arg, eq), dot + 1));
+    else
+        k = find_short(p, el_str_from(el_str_first(arg, eq), 2));
     if (eq == arg.n && (k != NULL || el_str_eq(arg, EL_STR("--config"))))
         return refuse_arg(arg, "wants its value behind a =, as in --section.key=VALUE", err);
     if (k == NULL)
@@ -394,13 +472,14 @@ static enum el_err check_together(const struct el_conf *c, struct el_error *err)
 }
 
 /* NULL when it is not set. */
-static const char *file_from_env(char *const env[])
+static const char *file_from_env(const struct program *p, char *const env[])
 {
-    static const char name[] = ENV_PREFIX "CONFIG=";
-
     for (size_t i = 0; env[i] != NULL; i++) {
-        if (strncmp(env[i], name, sizeof(name) - 1) == 0)
-            return env[i] + sizeof(name) - 1;
+        struct el_str entry = el_str_of(env[i]);
+        size_t eq = el_str_find(entry, '=');
+
+        if (eq < entry.n && is_own(p, el_str_first(entry, eq), "CONFIG"))
+            return env[i] + eq + 1;
     }
     return NULL;
 }
@@ -408,7 +487,7 @@ static const char *file_from_env(char *const env[])
 static enum el_err read_all(struct el_conf *c, int argc, char *const argv[], char *const env[],
                             struct el_conf_args *args, struct el_error *err)
 {
-    const char *file = file_from_env(env);
+    const char *file = file_from_env(&programs[c->program], env);
     enum el_err rc = EL_OK;
 
     for (int i = 1; i < argc; i++)
@@ -431,10 +510,18 @@ static enum el_err read_all(struct el_conf *c, int argc, char *const argv[], cha
 enum el_err el_conf_load(int argc, char *const argv[], char *const env[], struct el_conf **ret_conf,
                          struct el_conf_args *ret_args, struct el_error *err)
 {
+    return el_conf_load_of(EL_CONF_ELIONODE, argc, argv, env, ret_conf, ret_args, err);
+}
+
+enum el_err el_conf_load_of(enum el_conf_program program, int argc, char *const argv[],
+                            char *const env[], struct el_conf **ret_conf,
+                            struct el_conf_args *ret_args, struct el_error *err)
+{
     struct el_conf *c = el_new(struct el_conf);
     struct el_conf_args args = { 0 };
     enum el_err rc;
 
+    c->program = program;
     for (size_t i = 0; i < EL_COUNT(keys); i++)
         el_conf_key_set_default(c, &keys[i]);
     rc = read_all(c, argc, argv, env, &args, err);
@@ -487,9 +574,9 @@ void el_conf_reload(struct el_conf *c, const struct el_conf *fresh,
 
 /* ---- for people ---- */
 
-static bool begins_section(size_t i)
+static bool begins_section(const struct program *p, size_t i)
 {
-    return i == 0 || strcmp(keys[i].section, keys[i - 1].section) != 0;
+    return i == p->first || strcmp(keys[i].section, keys[i - 1].section) != 0;
 }
 
 /* One line, or one per element of a list that is too long for one. */
@@ -509,11 +596,13 @@ static void print_pair(FILE *out, const struct el_conf_key *k, struct el_str val
 
 void el_conf_print(const struct el_conf *c, FILE *out)
 {
-    for (size_t i = 0; i < EL_COUNT(keys); i++) {
+    const struct program *p = &programs[c->program];
+
+    for (size_t i = p->first; i < p->end; i++) {
         struct el_buf value = { 0 };
 
-        if (begins_section(i))
-            (void)fprintf(out, "%s[%s]\n", i == 0 ? "" : "\n", keys[i].section);
+        if (begins_section(p, i))
+            (void)fprintf(out, "%s[%s]\n", i == p->first ? "" : "\n", keys[i].section);
         el_conf_key_add_value(&value, c, &keys[i]);
         print_pair(out, &keys[i], el_buf_str(&value));
         el_buf_deinit(&value);
@@ -550,11 +639,23 @@ static void print_wrapped(FILE *out, struct el_str text, size_t indent)
     (void)fputc('\n', out);
 }
 
-static void help_key(FILE *out, const struct el_conf_key *k)
+static void help_short(FILE *out, const struct program *p, const struct el_conf_key *k)
+{
+    if (!p->has_short_options || k->alias == NULL)
+        return;
+    (void)fputs(", --", out);
+    for (const char *c = k->alias + strlen(p->env_prefix); *c != '\0'; c++)
+        (void)fputc(*c == '_' ? '-' : tolower((unsigned char)*c), out);
+    (void)fputs("=VALUE", out);
+}
+
+static void help_key(FILE *out, const struct program *p, const struct el_conf_key *k)
 {
     struct el_buf line = { 0 };
 
-    (void)fprintf(out, "  --%s.%s=VALUE\n", k->section, k->name);
+    (void)fprintf(out, "  --%s.%s=VALUE", k->section, k->name);
+    help_short(out, p, k);
+    (void)fputc('\n', out);
     print_wrapped(out, el_str_of(k->help), 6);
     el_buf_add_str(&line, EL_STR("default \""));
     add_default(&line, k);
@@ -587,25 +688,31 @@ static void help_policies(FILE *out)
 
 void el_conf_help(FILE *out)
 {
-    (void)fputs(
-        "usage: elionode [--section.key=VALUE ...] [--config=FILE]\n"
-        "       elionode get URL [-o FILE]   fetch through the running node; see elionode get --help\n"
-        "\n"
-        "  --config=FILE             read FILE first (environment: " ENV_PREFIX "CONFIG)\n"
-        "  --check-config            check the configuration and exit\n"
-        "  --print-config            print the configuration in effect and exit\n"
-        "  --print-config-markdown   print the tables of docs/configuration.md and exit\n"
-        "  --version                 print the version and exit\n"
-        "  --help                    print this and exit\n"
-        "\n"
-        "The command line wins over the environment, the environment over the file.\n",
-        out);
-    for (size_t i = 0; i < EL_COUNT(keys); i++) {
-        if (begins_section(i))
+    el_conf_help_of(EL_CONF_ELIONODE, out);
+}
+
+void el_conf_help_of(enum el_conf_program program, FILE *out)
+{
+    const struct program *p = &programs[program];
+
+    (void)fprintf(out,
+                  "%s\n"
+                  "  --config=FILE             read FILE first (environment: %sCONFIG)\n"
+                  "  --check-config            check the configuration and exit\n"
+                  "  --print-config            print the configuration in effect and exit\n"
+                  "  --print-config-markdown   print the tables of docs/configuration.md and exit\n"
+                  "  --version                 print the version and exit\n"
+                  "  --help                    print this and exit\n"
+                  "\n"
+                  "The command line wins over the environment, the environment over the file.\n",
+                  p->usage, p->env_prefix);
+    for (size_t i = p->first; i < p->end; i++) {
+        if (begins_section(p, i))
             (void)fprintf(out, "\n%s:\n", keys[i].section);
-        help_key(out, &keys[i]);
+        help_key(out, p, &keys[i]);
     }
-    help_policies(out);
+    if (p->has_policies)
+        help_policies(out);
 }
 
 static void markdown_row(FILE *out, const struct el_conf_key *k)
@@ -646,14 +753,22 @@ static void markdown_policies(FILE *out)
 
 void el_conf_markdown(FILE *out)
 {
-    for (size_t i = 0; i < EL_COUNT(keys); i++) {
-        if (begins_section(i))
+    el_conf_markdown_of(EL_CONF_ELIONODE, out);
+}
+
+void el_conf_markdown_of(enum el_conf_program program, FILE *out)
+{
+    const struct program *p = &programs[program];
+
+    for (size_t i = p->first; i < p->end; i++) {
+        if (begins_section(p, i))
             (void)fprintf(out,
                           "%s### %s\n\n"
                           "| key | default | allowed | environment | applied by | meaning |\n"
                           "|---|---|---|---|---|---|\n",
-                          i == 0 ? "" : "\n", keys[i].section);
+                          i == p->first ? "" : "\n", keys[i].section);
         markdown_row(out, &keys[i]);
     }
-    markdown_policies(out);
+    if (p->has_policies)
+        markdown_policies(out);
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * conf: every key of elionode once, in conf_list.h: section, name, type, default, range, help. From
- * that table come the struct below, parsing, --help, --print-config and docs/configuration.md.
+ * conf: every key of elionode once, in conf_list.h, and of eliocp, in conf_cp_list.h: section,
+ * name, type, default, range, help. From these tables come the struct below, parsing, --help,
+ * --print-config and docs/configuration.md.
  *
  * Precedence: command line, then environment, then file, then default. Each key section.name has
- * the option --section.name=VALUE and the variable ELIOP2P_SECTION_NAME; the documented short names
+ * the option --section.name=VALUE and the variable ELIOP2P_SECTION_NAME (of eliocp:
+ * ELIOCP_SECTION_NAME); the documented short names
  * (a third spelling in the table) stay valid. Unknown keys and bad values are errors that say the
  * key, the value, what is allowed, and the line of the file or the variable; so is a key that a
  * file or the environment sets twice. Secrets come from file and environment only, since others can
@@ -48,8 +50,15 @@ struct el_conf_policy {
 #undef EL_CONF_ENUM
 };
 
-/* EL_CONF_<TYPE>(section, name, ...): see conf_list.h for the columns. */
+enum el_conf_program { EL_CONF_ELIONODE, EL_CONF_ELIOCP };
+
+/* service.store */
+enum el_cp_store { EL_CP_STORE_SQLITE, EL_CP_STORE_MEMORY, EL_CP_STORE_REDIS };
+
+/* EL_CONF_<TYPE>(section, name, ...): see conf_list.h for the columns. What the program has no keys
+ * for has its default. */
 struct el_conf {
+    enum el_conf_program program;
 #define EL_CONF_STR(section, name, ...) \
     char *section##_##name; /* owned, never NULL, "" when unset */
 #define EL_CONF_SECRET(section, name, ...) struct el_secret section##_##name;
@@ -57,6 +66,7 @@ struct el_conf {
 #define EL_CONF_REAL(section, name, ...)   double section##_##name;
 #define EL_CONF_BOOL(section, name, ...)   bool section##_##name;
 #define EL_CONF_ENUM(section, name, ...)   unsigned section##_##name; /* index into its words */
+#include "common/conf_cp_list.h"
 #include "common/conf_list.h"
 #undef EL_CONF_STR
 #undef EL_CONF_SECRET
@@ -83,12 +93,17 @@ struct el_conf_args {
  */
 enum el_err el_conf_load(int argc, char *const argv[], char *const env[], struct el_conf **ret_conf,
                          struct el_conf_args *ret_args, struct el_error *err);
+enum el_err el_conf_load_of(enum el_conf_program program, int argc, char *const argv[],
+                            char *const env[], struct el_conf **ret_conf,
+                            struct el_conf_args *ret_args, struct el_error *err);
 void el_conf_free(struct el_conf *c); /* NULL is fine */
 void el_conf_args_deinit(struct el_conf_args *a);
 
 void el_conf_print(const struct el_conf *c, FILE *out); /* INI */
 void el_conf_help(FILE *out);                           /* every option with default and range */
 void el_conf_markdown(FILE *out);                       /* the tables of docs/configuration.md */
+void el_conf_help_of(enum el_conf_program program, FILE *out);
+void el_conf_markdown_of(enum el_conf_program program, FILE *out);
 
 /*
  * Copies what may change while running from `fresh` into `c`; calls changed_but_fixed for each key

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,17 +12,19 @@
 #include <unistd.h>
 
 #include <h2o.h>
+#include <h2o/websocket.h>
+
+#include "common/clock.h"
 
 /*
  * The event loop wakes up this often while it stops, to see which answers are still being written;
  * after STOP_MS it drops them.
  */
 #define STOP_POLL_MS 10
-#define STOP_MS      1000
+#define STOP_MS      1000 /* unless conf says otherwise */
 
-/* A connection that sends no whole request for so long is closed; h2o has one timer for all of it.
- */
-#define REQUEST_TIMEOUT_MS 10000
+/* The kernel gives up a WebSocket whose client acknowledges nothing for so long. */
+#define WS_UNACKED_MS 60000
 
 /*
  * libh2o keeps a few freed pieces of memory for each thread and forgets them when the thread ends;
@@ -53,8 +56,12 @@ struct el_http_server {
     h2o_timeout_entry_t accept_again;
     h2o_socket_t *wakeup;    /* of the queue */
     h2o_timeout_t deadlines; /* of kept answers */
-    struct el_list kept;     /* of el_http_later.link: somebody waits for them */
-    size_t n_later;          /* all that were not given yet */
+    h2o_timeout_t ticks;
+    h2o_timeout_entry_t tick;
+    size_t n_connections;
+    struct el_list sockets; /* of el_http_ws.link */
+    struct el_list kept;    /* of el_http_later.link: somebody waits for them */
+    size_t n_later;         /* all that were not given yet */
     bool is_stopping;
 
     struct el_msgq *queue;
@@ -67,7 +74,9 @@ struct seat {
 };
 
 struct el_http_later {
-    struct el_http_reply reply; /* the keeper's until it is given */
+    struct el_http_reply reply;
+    size_t route;
+    uint64_t began_ns; /* the keeper's until it is given */
     struct el_msg given;
     struct el_http_server *server;
     /* The server's thread's. */
@@ -82,6 +91,7 @@ struct call {
     struct el_http_reply reply;
     struct el_http_server *server;
     h2o_req_t *req;
+    size_t route; /* SIZE_MAX: none */
     bool is_kept;
 };
 
@@ -116,6 +126,12 @@ const char *el_http_status_text(int status)
         return "Method Not Allowed";
     case 409:
         return "Conflict";
+    case 413:
+        return "Content Too Large";
+    case 415:
+        return "Unsupported Media Type";
+    case 429:
+        return "Too Many Requests";
     case 500:
         return "Internal Server Error";
     case 502:
@@ -153,13 +169,31 @@ void el_http_reply_problem(struct el_http_reply *out, int status, const char *ti
 
 /* ---- routing ---- */
 
-static bool path_fits(const struct el_http_route *route, struct el_str path)
+static bool path_fits(const struct el_http_route *route, struct el_str path,
+                      struct el_str params[EL_HTTP_MAX_PARAMS])
 {
-    struct el_str pattern = el_str_of(route->path);
+    const char *p = route->path;
+    size_t n_params = 0;
 
-    if (pattern.n > 0 && pattern.p[pattern.n - 1] == '*')
-        return el_str_starts(path, el_str_first(pattern, pattern.n - 1));
-    return el_str_eq(path, pattern);
+    for (; *p != '\0'; p++) {
+        if (p[0] == '*' && p[1] == '\0')
+            return true;
+        if (p[0] == '{') {
+            size_t n = el_str_find(path, '/');
+
+            EL_ASSERT(p[1] == '}' && n_params < EL_HTTP_MAX_PARAMS);
+            if (n == 0)
+                return false;
+            params[n_params++] = el_str_first(path, n);
+            path = el_str_from(path, n);
+            p++;
+        } else if (path.n > 0 && path.p[0] == *p) {
+            path = el_str_from(path, 1);
+        } else {
+            return false;
+        }
+    }
+    return path.n == 0;
 }
 
 static bool method_fits(const struct el_http_route *route, struct el_str method)
@@ -170,16 +204,29 @@ static bool method_fits(const struct el_http_route *route, struct el_str method)
            (el_str_eq(method, EL_STR("HEAD")) && el_str_eq(own, EL_STR("GET")));
 }
 
-/* Runs the first route that fits; otherwise `allow` gets the methods that the path knows. */
-static void route(struct el_http_server *s, const struct el_http_call_in *in,
-                  struct el_http_reply *out, struct el_buf *allow)
+static void refuse(struct el_http_server *s, int status, const char *detail,
+                   struct el_http_reply *out)
 {
+    if (s->conf.refuse != NULL)
+        s->conf.refuse(s->conf.arg, status, detail, out);
+    else
+        el_http_reply_problem(out, status, el_http_status_text(status), detail);
+}
+
+/* Runs the first route that fits, and tells which; otherwise `allow` gets the methods that the path
+ * knows. */
+static void route(struct call *c, struct el_http_call_in *in, struct el_buf *allow)
+{
+    struct el_http_server *s = c->server;
+    struct el_http_reply *out = &c->reply;
+
     for (size_t i = 0; i < s->conf.route_count; i++) {
         const struct el_http_route *r = &s->conf.routes[i];
 
-        if (!path_fits(r, in->path))
+        if (!path_fits(r, in->path, in->params))
             continue;
         if (method_fits(r, in->method)) {
+            c->route = i;
             if (s->conf.admit == NULL || s->conf.admit(s->conf.arg, r->need, in, out))
                 r->handler(s->conf.arg, in, out);
             el_buf_clear(allow);
@@ -190,12 +237,62 @@ static void route(struct el_http_server *s, const struct el_http_call_in *in,
             el_buf_add_str(allow, EL_STR(", HEAD"));
     }
     if (allow->n > 0)
-        el_http_reply_problem(out, 405, "Method Not Allowed", "see Allow for what this path takes");
+        refuse(s, 405, "see Allow for what this path takes", out);
     else
-        el_http_reply_problem(out, 404, "Not Found", "there is nothing under this path");
+        refuse(s, 404, "there is nothing under this path", out);
 }
 
 /* ---- between h2o and the routes ---- */
+
+static struct el_fieldv fields_of(h2o_req_t *req)
+{
+    size_t n = req->headers.size;
+    struct el_field *v = h2o_mem_alloc_pool(&req->pool, (n + 1) * sizeof(*v));
+
+    for (size_t i = 0; i < n; i++) {
+        const h2o_header_t *h = &req->headers.entries[i];
+
+        v[i].name = (struct el_str){ h->name->base, h->name->len };
+        v[i].value = (struct el_str){ h->value.base, h->value.len };
+    }
+    return (struct el_fieldv){ v, n };
+}
+
+union peer {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    struct sockaddr_storage room;
+};
+
+static bool is_local(h2o_req_t *req)
+{
+    union peer u = { .room = { 0 } };
+
+    if (req->conn->callbacks->get_peername(req->conn, &u.any) == 0)
+        return false;
+    if (u.any.sa_family == AF_INET)
+        return ntohl(u.v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    return u.any.sa_family == AF_INET6 && (IN6_IS_ADDR_LOOPBACK(&u.v6.sin6_addr) ||
+                                           (IN6_IS_ADDR_V4MAPPED(&u.v6.sin6_addr) &&
+                                            u.v6.sin6_addr.s6_addr[12] == IN_LOOPBACKNET));
+}
+
+static struct el_http_call_in describe(h2o_req_t *req)
+{
+    struct el_str target = { req->input.path.base, req->input.path.len };
+    size_t query_at = el_str_find(target, '?');
+
+    return (struct el_http_call_in){
+        .method = { req->input.method.base, req->input.method.len },
+        .path = el_str_first(target, query_at),
+        .query = el_str_from(target, query_at + 1),
+        .fields = fields_of(req),
+        .is_local = is_local(req),
+        .body = { req->entity.base, req->entity.len },
+        .began_ns = el_clock_mono_ns(el_clock_system()),
+    };
+}
 
 static void add_header(h2o_req_t *req, const char *name, const char *value, size_t n)
 {
@@ -203,6 +300,16 @@ static void add_header(h2o_req_t *req, const char *name, const char *value, size
 
     h2o_add_header_by_str(&req->pool, &req->res.headers, name, strlen(name), 1, NULL, kept.base,
                           kept.len);
+}
+
+static void add_field(h2o_req_t *req, const struct el_field *f)
+{
+    h2o_iovec_t name = h2o_strdup(&req->pool, f->name.p, f->name.n);
+    h2o_iovec_t value = h2o_strdup(&req->pool, f->value.p, f->value.n);
+
+    h2o_strtolower(name.base, name.len);
+    h2o_add_header_by_str(&req->pool, &req->res.headers, name.base, name.len, 1, NULL, value.base,
+                          value.len);
 }
 
 static void send_reply(h2o_req_t *req, const struct el_http_reply *reply,
@@ -217,7 +324,35 @@ static void send_reply(h2o_req_t *req, const struct el_http_reply *reply,
         add_header(req, "www-authenticate", reply->challenge, strlen(reply->challenge));
     if (allow != NULL && allow->n > 0)
         add_header(req, "allow", allow->p, allow->n);
+    for (size_t i = 0; i < reply->fields.n; i++)
+        add_field(req, &reply->fields.v[i]);
     h2o_send_inline(req, reply->body.n > 0 ? reply->body.p : "", reply->body.n);
+}
+
+static void tell_leave(struct el_http_server *s, size_t route_index,
+                       const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    if (s->conf.leave != NULL)
+        s->conf.leave(s->conf.arg, route_index, in, out);
+}
+
+static void deinit_reply(struct el_http_reply *reply)
+{
+    el_buf_deinit(&reply->body);
+    el_fields_deinit(&reply->fields);
+}
+
+void el_http_peer(const struct el_http_reply *out, char ret[EL_HTTP_PEER_CHARS])
+{
+    h2o_req_t *req = EL_ENTRY(out, struct call, reply)->req;
+    union peer u = { .room = { 0 } };
+
+    ret[0] = '\0';
+    if (req->conn->callbacks->get_peername(req->conn, &u.any) == 0)
+        return;
+    (void)inet_ntop(u.any.sa_family,
+                    u.any.sa_family == AF_INET ? (void *)&u.v4.sin_addr : (void *)&u.v6.sin6_addr,
+                    ret, EL_HTTP_PEER_CHARS);
 }
 
 /* ---- answers that come later ---- */
@@ -240,36 +375,44 @@ static void on_request_gone(void *seat)
         leave_seat(l);
 }
 
-static void answer_instead(struct el_http_later *l, int status, const char *title,
-                           const char *detail)
+/* Nobody waits for it any more after this. */
+static void answer_kept_one(struct el_http_later *l, struct el_http_reply *reply)
 {
-    struct el_http_reply reply = { 0 };
+    struct el_http_server *s = l->server;
     h2o_req_t *req = l->req;
+    struct el_http_call_in in;
 
     EL_ASSERT(req != NULL); /* whoever is in the list has somebody who waits */
     leave_seat(l);
-    el_http_reply_problem(&reply, status, title, detail);
-    send_reply(req, &reply, NULL);
-    el_buf_deinit(&reply.body);
+    in = describe(req);
+    in.began_ns = l->began_ns;
+    tell_leave(s, l->route, &in, reply);
+    send_reply(req, reply, NULL);
+}
+
+static void answer_instead(struct el_http_later *l, int status, const char *detail)
+{
+    struct el_http_reply reply = { 0 };
+
+    refuse(l->server, status, detail, &reply);
+    answer_kept_one(l, &reply);
+    deinit_reply(&reply);
 }
 
 static void on_deadline(h2o_timeout_entry_t *entry)
 {
-    answer_instead(EL_ENTRY(entry, struct el_http_later, deadline), 504, "Gateway Timeout",
+    answer_instead(EL_ENTRY(entry, struct el_http_later, deadline), 504,
                    "it takes longer than this server waits; it goes on");
 }
 
 static void on_given(struct el_msg *m)
 {
     struct el_http_later *l = EL_ENTRY(m, struct el_http_later, given);
-    h2o_req_t *req = l->req;
 
     l->server->n_later--;
-    if (req != NULL) {
-        leave_seat(l);
-        send_reply(req, &l->reply, NULL);
-    }
-    el_buf_deinit(&l->reply.body);
+    if (l->req != NULL)
+        answer_kept_one(l, &l->reply);
+    deinit_reply(&l->reply);
     free(l);
 }
 
@@ -280,7 +423,10 @@ static struct el_http_later *keep(struct call *c)
 
     l->reply = c->reply;
     c->reply.body = (struct el_buf){ 0 };
+    c->reply.fields = (struct el_fields){ 0 };
     c->is_kept = true;
+    l->route = c->route;
+    l->began_ns = el_clock_mono_ns(el_clock_system());
     l->server = s;
     l->req = c->req;
     l->seat = h2o_mem_alloc_shared(&c->req->pool, sizeof(*l->seat), on_request_gone);
@@ -299,11 +445,12 @@ struct el_http_later *el_http_defer(struct el_http_reply *out)
     struct call *c = EL_ENTRY(out, struct call, reply);
 
     EL_ASSERT(c->server->conf.later_ms > 0);
-    if (!c->server->is_stopping && c->server->n_later < EL_HTTP_SERVER_MAX_LATER)
+    if (!c->server->is_stopping && c->server->n_later < c->server->conf.max_later)
         return keep(c);
-    el_http_reply_problem(out, 503, "Service Unavailable",
-                          c->server->is_stopping ? "the server is stopping"
-                                                 : "too many requests of this kind are running");
+    refuse(c->server, 503,
+           c->server->is_stopping ? "the server is stopping"
+                                  : "too many requests of this kind are running",
+           out);
     return NULL;
 }
 
@@ -326,78 +473,141 @@ static void answer_kept(struct el_http_server *s)
 {
     while (!el_list_empty(&s->kept))
         answer_instead(EL_ENTRY(s->kept.next, struct el_http_later, link), 503,
-                       "Service Unavailable", "the server is stopping");
+                       "the server is stopping");
 }
 
 /* ---- requests ---- */
 
-static struct el_fieldv fields_of(h2o_req_t *req)
-{
-    size_t n = req->headers.size;
-    struct el_field *v = h2o_mem_alloc_pool(&req->pool, (n + 1) * sizeof(*v));
-
-    for (size_t i = 0; i < n; i++) {
-        const h2o_header_t *h = &req->headers.entries[i];
-
-        v[i].name = (struct el_str){ h->name->base, h->name->len };
-        v[i].value = (struct el_str){ h->value.base, h->value.len };
-    }
-    return (struct el_fieldv){ v, n };
-}
-
-static bool is_local(h2o_req_t *req)
-{
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-        struct sockaddr_storage room;
-    } u = { .room = { 0 } };
-
-    if (req->conn->callbacks->get_peername(req->conn, &u.any) == 0)
-        return false;
-    if (u.any.sa_family == AF_INET)
-        return ntohl(u.v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
-    return u.any.sa_family == AF_INET6 && (IN6_IS_ADDR_LOOPBACK(&u.v6.sin6_addr) ||
-                                           (IN6_IS_ADDR_V4MAPPED(&u.v6.sin6_addr) &&
-                                            u.v6.sin6_addr.s6_addr[12] == IN_LOOPBACKNET));
-}
-
 static int on_req(h2o_handler_t *self, h2o_req_t *req)
 {
     struct el_http_server *s = ((struct handler *)self)->server;
-    struct el_str target = { req->input.path.base, req->input.path.len };
-    size_t query_at = el_str_find(target, '?');
-    struct el_http_call_in in = {
-        .method = { req->input.method.base, req->input.method.len },
-        .path = el_str_first(target, query_at),
-        .query = el_str_from(target, query_at + 1),
-        .fields = fields_of(req),
-        .is_local = is_local(req),
-        .body = { req->entity.base, req->entity.len },
-    };
+    struct el_http_call_in in = describe(req);
     struct call call = {
         .reply = { .status = 200, .content_type = "text/plain; charset=utf-8" },
         .server = s,
         .req = req,
+        .route = SIZE_MAX,
     };
     struct el_buf allow = { 0 };
 
-    route(s, &in, &call.reply, &allow);
-    if (!call.is_kept)
+    route(&call, &in, &allow);
+    if (!call.is_kept) {
+        tell_leave(s, call.route, &in, &call.reply);
         send_reply(req, &call.reply, &allow);
-    el_buf_deinit(&call.reply.body);
+    }
+    deinit_reply(&call.reply);
     el_buf_deinit(&allow);
     return 0;
 }
 
+/* ---- WebSockets ---- */
+
+/*
+ * wslay must not be called from inside its own callbacks, and what it is asked to do may end the
+ * connection; so what others want is noted, and done when the loop comes by.
+ */
+struct el_http_ws {
+    const struct el_http_ws_ops *ops;
+    void *arg;
+    struct el_http_server *server;
+    h2o_websocket_conn_t *conn;
+    struct el_list link;
+    h2o_timeout_entry_t work;
+    bool is_closing;
+};
+
+static void free_ws(struct el_http_ws *ws)
+{
+    h2o_websocket_conn_t *conn = ws->conn;
+
+    el_list_remove(&ws->link);
+    h2o_timeout_unlink(&ws->work);
+    ws->ops->on_close(ws->arg, ws);
+    free(ws);
+    h2o_websocket_close(conn);
+}
+
+static void on_ws_message(h2o_websocket_conn_t *conn, const struct wslay_event_on_msg_recv_arg *m)
+{
+    struct el_http_ws *ws = (struct el_http_ws *)conn->data;
+
+    if (m == NULL)
+        free_ws(ws);
+    else if (m->opcode == WSLAY_TEXT_FRAME && !ws->is_closing)
+        ws->ops->on_text(ws->arg, ws, (struct el_str){ (const char *)m->msg, m->msg_length });
+}
+
+static void on_work(h2o_timeout_entry_t *entry)
+{
+    struct el_http_ws *ws = EL_ENTRY(entry, struct el_http_ws, work);
+
+    /* Before the handshake is out there is no socket, and what is queued goes with it. */
+    if (ws->conn->sock == NULL)
+        h2o_timeout_link(ws->server->ctx.loop, &ws->server->ctx.hundred_ms_timeout, &ws->work);
+    else if (ws->is_closing)
+        free_ws(ws);
+    else
+        h2o_websocket_proceed(ws->conn);
+}
+
+static void want_work(struct el_http_ws *ws)
+{
+    if (!h2o_timeout_is_linked(&ws->work))
+        h2o_timeout_link(ws->server->ctx.loop, &ws->server->ctx.zero_timeout, &ws->work);
+}
+
+static void notice_dead_peers(int fd)
+{
+    int on = 1, unacked_ms = WS_UNACKED_MS;
+
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacked_ms, sizeof(unacked_ms));
+}
+
+struct el_http_ws *el_http_upgrade(struct el_http_reply *out, const struct el_http_ws_ops *ops,
+                                   void *arg)
+{
+    struct call *c = EL_ENTRY(out, struct call, reply);
+    const char *key;
+    struct el_http_ws *ws;
+
+    if (h2o_is_websocket_handshake(c->req, &key) != 0 || key == NULL)
+        return NULL;
+    notice_dead_peers(h2o_socket_get_fd(c->req->conn->callbacks->get_socket(c->req->conn)));
+    ws = el_new(struct el_http_ws);
+    *ws = (struct el_http_ws){ .ops = ops, .arg = arg, .server = c->server };
+    ws->work.cb = on_work;
+    el_list_init(&ws->link);
+    el_list_append(&c->server->sockets, &ws->link);
+    c->is_kept = true;
+    ws->conn = h2o_upgrade_to_websocket(c->req, key, ws, on_ws_message);
+    wslay_event_config_set_max_recv_msg_length(ws->conn->ws_ctx, EL_HTTP_WS_MAX_TEXT);
+    return ws;
+}
+
+void el_http_ws_send(struct el_http_ws *ws, struct el_str text)
+{
+    const struct wslay_event_msg m = { WSLAY_TEXT_FRAME, (const uint8_t *)text.p, text.n };
+
+    if (ws->is_closing)
+        return;
+    if (wslay_event_get_queued_msg_length(ws->conn->ws_ctx) > EL_HTTP_WS_MAX_QUEUED ||
+        wslay_event_queue_msg(ws->conn->ws_ctx, &m) != 0)
+        ws->is_closing = true;
+    want_work(ws);
+}
+
+void el_http_ws_close(struct el_http_ws *ws)
+{
+    ws->is_closing = true;
+    want_work(ws);
+}
+
 /* ---- connections ---- */
 
-static int count_connection(h2o_req_t *req, void *arg)
+static void on_connection_closed(void *server)
 {
-    (void)req;
-    ++*(size_t *)arg;
-    return 0;
+    ((struct el_http_server *)server)->n_connections--;
 }
 
 static void shut(h2o_req_t *req)
@@ -447,7 +657,6 @@ static void on_accept(h2o_socket_t *listener, const char *failure)
 {
     struct el_http_server *s = (struct el_http_server *)listener->data;
     h2o_socket_t *sock;
-    size_t connections = 0;
 
     if (failure != NULL)
         return;
@@ -460,9 +669,11 @@ static void on_accept(h2o_socket_t *listener, const char *failure)
         }
         return;
     }
-    (void)s->h2o_conf.http1.callbacks.foreach_request(&s->ctx, count_connection, &connections);
-    if (connections >= EL_HTTP_SERVER_MAX_CONNECTIONS)
+    if (s->n_connections >= s->conf.max_connections)
         (void)s->h2o_conf.http1.callbacks.foreach_request(&s->ctx, shut_first, NULL);
+    s->n_connections++;
+    sock->on_close.cb = on_connection_closed;
+    sock->on_close.data = s;
     h2o_accept(&s->accept, sock);
 }
 
@@ -491,11 +702,32 @@ static void open_wakeup(struct el_http_server *s)
     h2o_socket_read_start(s->wakeup, on_wakeup);
 }
 
+static void on_tick(h2o_timeout_entry_t *entry)
+{
+    struct el_http_server *s = EL_ENTRY(entry, struct el_http_server, tick);
+
+    s->conf.on_tick(s->conf.arg);
+    h2o_timeout_link(s->ctx.loop, &s->ticks, &s->tick);
+}
+
+static void open_ticks(struct el_http_server *s)
+{
+    h2o_timeout_init(s->ctx.loop, &s->ticks, s->conf.tick_ms);
+    s->tick.cb = on_tick;
+    if (s->conf.on_tick != NULL)
+        h2o_timeout_link(s->ctx.loop, &s->ticks, &s->tick);
+}
+
 static void open_loop(struct el_http_server *s)
 {
     h2o_context_init(&s->ctx, h2o_evloop_create(), &s->h2o_conf);
-    s->accept = (h2o_accept_ctx_t){ .ctx = &s->ctx, .hosts = s->h2o_conf.hosts };
+    s->accept = (h2o_accept_ctx_t){
+        .ctx = &s->ctx,
+        .hosts = s->h2o_conf.hosts,
+        .ssl_ctx = s->conf.tls,
+    };
     h2o_timeout_init(s->ctx.loop, &s->deadlines, s->conf.later_ms);
+    open_ticks(s);
     open_wakeup(s);
     s->listener = h2o_evloop_socket_create(s->ctx.loop, s->listen_fd, H2O_SOCKET_FLAG_DONT_READ);
     s->listen_fd = -1;
@@ -504,20 +736,33 @@ static void open_loop(struct el_http_server *s)
     h2o_socket_read_start(s->listener, on_accept);
 }
 
+static void close_sockets(struct el_http_server *s)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &s->sockets)
+        el_http_ws_close(EL_ENTRY(it, struct el_http_ws, link));
+}
+
 /*
  * Whole answers leave, idle connections go; everything goes when the second is over. Who still
  * keeps an answer uses the queue.
  */
 static void drain_loop(struct el_http_server *s)
 {
-    uint64_t deadline = h2o_now(s->ctx.loop) + STOP_MS;
+    uint64_t deadline = h2o_now(s->ctx.loop) + s->conf.stop_ms;
 
     h2o_timeout_unlink(&s->accept_again);
+    h2o_timeout_unlink(&s->tick);
     h2o_socket_close(s->listener);
+    if (s->conf.on_stop != NULL)
+        s->conf.on_stop(s->conf.arg);
+    close_sockets(s);
     s->ctx.shutdown_requested =
         1; /* keep-alive ends; the function for it would start HTTP/2 timers */
     answer_kept(s);
-    while (!h2o_linklist_is_empty(&s->ctx.http1._conns) || s->n_later > 0) {
+    while (!h2o_linklist_is_empty(&s->ctx.http1._conns) || s->n_later > 0 ||
+           !el_list_empty(&s->sockets)) {
         bool is_over = h2o_now(s->ctx.loop) >= deadline;
 
         (void)s->h2o_conf.http1.callbacks.foreach_request(
@@ -533,6 +778,7 @@ static void close_loop(struct el_http_server *s)
 
     h2o_socket_close(s->wakeup);
     h2o_timeout_dispose(loop, &s->deadlines);
+    h2o_timeout_dispose(loop, &s->ticks);
     h2o_context_dispose(&s->ctx);
     free(queue); /* h2o 2.2.5 forgets to, and has no way to close the loop's epoll descriptor */
     h2o_evloop_destroy(loop);
@@ -599,7 +845,7 @@ static enum el_err open_listener(struct el_http_server *s, struct el_error *err)
     if (s->listen_fd < 0)
         return el_fail(err, EL_ESYS, errno, "socket");
     (void)setsockopt(s->listen_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    if (bind(s->listen_fd, &a.u.any, a.n) != 0 || listen(s->listen_fd, 128) != 0)
+    if (bind(s->listen_fd, &a.u.any, a.n) != 0 || listen(s->listen_fd, 1024) != 0)
         return el_fail(err, EL_ESYS, errno, "listen on %s port %u%s", host, s->conf.port,
                        errno == EADDRINUSE ? " (another process has it)" : "");
     if (getsockname(s->listen_fd, &a.u.any, &a.n) != 0)
@@ -617,8 +863,8 @@ static void configure_h2o(struct el_http_server *s)
     h2o_config_init(&s->h2o_conf);
     s->has_h2o_conf = true;
     s->h2o_conf.server_name = h2o_iovec_init(NULL, 0); /* no Server field */
-    s->h2o_conf.max_request_entity_size = EL_HTTP_SERVER_MAX_BODY;
-    s->h2o_conf.http1.req_timeout = REQUEST_TIMEOUT_MS;
+    s->h2o_conf.max_request_entity_size = s->conf.max_body;
+    s->h2o_conf.http1.req_timeout = s->conf.idle_ms;
     s->h2o_conf.http1.upgrade_to_http2 = 0;
     /* 65535 is h2o's "any port"; the first host answers for every Host field. */
     host = h2o_config_register_host(&s->h2o_conf, h2o_iovec_init(H2O_STRLIT("default")), 65535);
@@ -636,7 +882,22 @@ static void free_server(struct el_http_server *s)
         h2o_config_dispose(&s->h2o_conf);
     (void)pthread_barrier_destroy(&s->started);
     el_msgq_free(s->queue);
+    SSL_CTX_free(s->conf.tls);
     free(s);
+}
+
+static void set_defaults(struct el_http_server_conf *c)
+{
+    if (c->max_body == 0)
+        c->max_body = EL_HTTP_SERVER_MAX_BODY;
+    if (c->max_connections == 0)
+        c->max_connections = EL_HTTP_SERVER_MAX_CONNECTIONS;
+    if (c->max_later == 0)
+        c->max_later = EL_HTTP_SERVER_MAX_LATER;
+    if (c->idle_ms == 0)
+        c->idle_ms = EL_HTTP_SERVER_IDLE_MS;
+    if (c->stop_ms == 0)
+        c->stop_ms = STOP_MS;
 }
 
 enum el_err el_http_server_start(const struct el_http_server_conf *conf,
@@ -647,8 +908,12 @@ enum el_err el_http_server_start(const struct el_http_server_conf *conf,
     int sys;
 
     s->conf = *conf;
+    set_defaults(&s->conf);
     s->listen_fd = -1;
     el_list_init(&s->kept);
+    el_list_init(&s->sockets);
+    if (s->conf.tls != NULL)
+        EL_ASSERT(SSL_CTX_up_ref(s->conf.tls) == 1);
     el_msg_init(&s->stop_order, on_stop);
     EL_ASSERT(pthread_barrier_init(&s->started, NULL, 2) == 0);
     rc = el_msgq_new(&s->queue, err);

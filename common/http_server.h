@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * http_server: a small HTTP/1.1 server for internal APIs, over libh2o's own: the node API now. It
- * is not the proxy port, which has its own message layer (proxy/server.h): here bodies are whole,
- * short and in memory.
+ * http_server: a small HTTP/1.1 server for internal APIs, over libh2o's own: the node API and the
+ * control plane. It is not the proxy port, which has its own message layer (proxy/server.h): here
+ * bodies are whole, short and in memory.
  *
  * One thread runs the event loop, the parser and the handlers, one after the other; a handler must
  * not block: it answers before it returns, or it keeps the answer and gives it later.
@@ -12,7 +12,10 @@
  *                                  +-- deadline: 504, stop: 503 -------+
  *
  * GET routes answer HEAD too. What no route takes is 404, a known path with another
- * method 405 with Allow; both carry application/problem+json (RFC 9457).
+ * method 405 with Allow; both carry application/problem+json (RFC 9457), unless conf.refuse says
+ * otherwise.
+ *
+ * A handler of a GET may make a WebSocket of its connection (el_http_upgrade).
  */
 #pragma once
 
@@ -22,9 +25,13 @@
 #include "common/json.h"
 #include "common/msgq.h"
 
+/* Unless conf says otherwise. */
 #define EL_HTTP_SERVER_MAX_BODY        EL_MIB /* longer request bodies: 413 */
 #define EL_HTTP_SERVER_MAX_CONNECTIONS 256    /* one more drops the oldest */
 #define EL_HTTP_SERVER_MAX_LATER       64     /* answers kept at a time; one more is refused */
+#define EL_HTTP_SERVER_IDLE_MS         10000  /* a connection without a whole request for so long */
+
+#define EL_HTTP_MAX_PARAMS 4
 
 struct el_http_server; /* Thread: started and stopped by one; the handlers run on its own */
 
@@ -36,6 +43,8 @@ struct el_http_call_in {
     struct el_fieldv fields; /* without Host and those of the framing */
     bool is_local;           /* it comes from a loopback address */
     struct el_str body;
+    struct el_str params[EL_HTTP_MAX_PARAMS]; /* what stands for each {} of the route, as sent */
+    uint64_t began_ns;                        /* when it was read; monotonic */
 };
 
 /* Built by the handler: 200 and an empty text until something is said. */
@@ -43,6 +52,7 @@ struct el_http_reply {
     int status;
     const char *content_type; /* static string */
     const char *challenge;    /* static string for WWW-Authenticate; NULL: none */
+    struct el_fields fields;  /* besides those that follow from the rest */
     struct el_buf body;
 };
 
@@ -51,7 +61,8 @@ typedef void el_http_handler(void *arg, const struct el_http_call_in *in,
 
 struct el_http_route {
     const char *method;
-    const char *path; /* "/health" exactly, or a prefix that ends in '*' */
+    /* "/health" exactly; {} stands for one segment, '*' at the end for anything. */
+    const char *path;
     el_http_handler *handler;
     unsigned need; /* for conf.admit */
 };
@@ -68,6 +79,22 @@ struct el_http_server_conf {
                   struct el_http_reply *out);
     uint64_t
         later_ms; /* a kept answer that is not given within this time is a 504; 0: none is kept */
+
+    /* What follows may be 0 or NULL: the defaults above, or nothing of the kind. */
+    size_t max_body, max_connections, max_later;
+    uint64_t idle_ms;
+    uint64_t stop_ms;       /* what is being written when it stops gets so long; 0: a second */
+    struct ssl_ctx_st *tls; /* shared: the server takes a reference */
+    /* Builds the answer to what no route takes, and to a kept answer that nobody gave. */
+    void (*refuse)(void *arg, int status, const char *detail, struct el_http_reply *out);
+    /* Before an answer goes out, kept ones included; it may add fields. route: its index, SIZE_MAX
+     * when there is none. */
+    void (*leave)(void *arg, size_t route, const struct el_http_call_in *in,
+                  struct el_http_reply *out);
+    /* Every so many milliseconds, on the server's thread, until it stops. */
+    uint64_t tick_ms;
+    void (*on_tick)(void *arg);
+    void (*on_stop)(void *arg); /* on that thread: nothing new is accepted from now on */
 };
 
 /* Accepts when it returns. EL_ESYS with EADDRINUSE in err->sys when the port is taken. */
@@ -102,6 +129,30 @@ struct el_http_reply *el_http_later_reply(struct el_http_later *l);
 struct el_msgq *el_http_later_queue(struct el_http_later *l);
 /* It is complete: sent if somebody still waits for it. `l` is gone. Thread: any. */
 void el_http_later_give(struct el_http_later *l);
+
+/* The client's address as text. */
+#define EL_HTTP_PEER_CHARS 46
+void el_http_peer(const struct el_http_reply *out, char ret[EL_HTTP_PEER_CHARS]);
+
+/*
+ * A connection that has become a WebSocket (RFC 6455). Thread: the server's, for every call and
+ * callback. on_close comes exactly once, never from inside one of these calls; the socket is gone
+ * after it.
+ */
+struct el_http_ws;
+struct el_http_ws_ops {
+    void (*on_text)(void *arg, struct el_http_ws *ws, struct el_str text);
+    void (*on_close)(void *arg, struct el_http_ws *ws);
+};
+#define EL_HTTP_WS_MAX_TEXT   (64 * EL_KIB) /* longer messages from the client end it */
+#define EL_HTTP_WS_MAX_QUEUED EL_MIB        /* a client that takes nothing is dropped */
+
+/* Instead of an answer. NULL: the request is no handshake, and `out` is as it was. */
+struct el_http_ws *el_http_upgrade(struct el_http_reply *out, const struct el_http_ws_ops *ops,
+                                   void *arg);
+void el_http_ws_send(struct el_http_ws *ws, struct el_str text);
+/* What is queued may be lost. */
+void el_http_ws_close(struct el_http_ws *ws);
 
 /* "Not Found"; "Status" for what has no name here. */
 const char *el_http_status_text(int status);

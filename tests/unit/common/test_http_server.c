@@ -87,12 +87,47 @@ static void get_note(void *arg, const struct el_http_call_in *in, struct el_http
     el_msgq_post(el_http_later_queue(note.later), &note.msg);
 }
 
+static void get_part(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    (void)arg;
+    el_fields_add(&out->fields, EL_STR("X-Part"), in->params[0]);
+    el_buf_addf(&out->body, "%.*s", EL_STR_ARG(in->params[1]));
+}
+
+static void on_text(void *arg, struct el_http_ws *ws, struct el_str text)
+{
+    (void)arg;
+    if (el_str_eq(text, EL_STR("bye")))
+        el_http_ws_close(ws);
+    else
+        el_http_ws_send(ws, text);
+}
+
+static void on_ws_close(void *arg, struct el_http_ws *ws)
+{
+    (void)ws;
+    atomic_fetch_add((_Atomic int *)arg, 1);
+}
+
+static _Atomic int closed;
+
+static void get_ws(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    static const struct el_http_ws_ops ops = { on_text, on_ws_close };
+
+    (void)arg;
+    (void)in;
+    if (el_http_upgrade(out, &ops, &closed) == NULL)
+        el_http_reply_problem(out, 400, "Bad Request", "no handshake");
+}
+
 static const struct el_http_route routes[] = {
     { "GET", "/hello", get_hello, 0 },  { "POST", "/echo", post_echo, 0 },
     { "PUT", "/echo", post_echo, 0 },   { "GET", "/tree/*", get_tree, 0 },
     { "GET", "/big", get_big, 0 },      { "GET", "/field", get_field, 0 },
     { "GET", "/later", get_later, 0 },  { "GET", "/note", get_note, 0 },
-    { "GET", "/closed", get_hello, 7 },
+    { "GET", "/closed", get_hello, 7 }, { "GET", "/part/{}/of/{}", get_part, 0 },
+    { "GET", "/ws", get_ws, 0 },
 };
 
 static bool admit(void *arg, unsigned need, const struct el_http_call_in *in,
@@ -477,12 +512,106 @@ static void whoever_is_not_admitted_is_answered_instead_of_the_handler(void **st
     free(answer);
 }
 
+static void braces_stand_for_one_segment_that_is_not_empty(void **state)
+{
+    char *fits = raw_get(port_of(state), "/part/a%20b/of/c");
+    char *empty = raw_get(port_of(state), "/part//of/c");
+    char *more = raw_get(port_of(state), "/part/a/of/c/d");
+
+    assert_has(fits, "x-part: a%20b\r\n");
+    assert_has(fits, "\r\n\r\nc");
+    assert_starts(empty, "HTTP/1.1 404 ");
+    assert_starts(more, "HTTP/1.1 404 ");
+    free(fits);
+    free(empty);
+    free(more);
+}
+
+#define HANDSHAKE                                                                  \
+    "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" \
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+
+/* With a mask of zeros. */
+static void send_text(int fd, const char *text)
+{
+    size_t n = strlen(text);
+    char frame[64] = { (char)0x81, (char)(0x80 | n) };
+
+    assert_true(n < sizeof(frame) - 6);
+    memcpy(frame + 6, text, n);
+    raw_send(fd, frame, n + 6);
+}
+
+/* Everything up to and with that; free() it. */
+static char *raw_read_until(int fd, const char *end)
+{
+    struct el_buf b = { 0 };
+
+    while (b.n < strlen(end) || strcmp(b.p + b.n - strlen(end), end) != 0) {
+        char c;
+
+        assert_int_equal(recv(fd, &c, 1, 0), 1);
+        el_buf_add_byte(&b, c);
+    }
+    return el_buf_take(&b);
+}
+
+static void a_websocket_answers_until_it_is_closed(void **state)
+{
+    int fd = raw_connect(port_of(state));
+    char *answer;
+
+    atomic_store(&closed, 0);
+    raw_send(fd, HANDSHAKE, strlen(HANDSHAKE));
+    send_text(fd, "one");
+    send_text(fd, "two");
+    answer = raw_read_until(fd, "\x81\x03two");
+    send_text(fd, "bye");
+    free(raw_read_all(fd));
+    assert_starts(answer, "HTTP/1.1 101 ");
+    /* The key and its answer of RFC 6455 section 1.3. */
+    assert_has(answer, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    assert_has(answer, "\r\n\r\n\x81\x03one\x81\x03two");
+    assert_int_equal(atomic_load(&closed), 1);
+    free(answer);
+}
+
+static void a_request_that_is_no_handshake_is_answered_as_any_other(void **state)
+{
+    char *answer = raw_get(port_of(state), "/ws");
+
+    assert_starts(answer, "HTTP/1.1 400 ");
+    free(answer);
+}
+
+static void stopping_closes_websockets(void **state)
+{
+    struct el_http_server_conf conf = conf_on(0);
+    struct el_http_server *s;
+    char head[16];
+    int fd;
+
+    (void)state;
+    atomic_store(&closed, 0);
+    assert_int_equal(el_http_server_start(&conf, &s, NULL), EL_OK);
+    fd = raw_connect(el_http_server_port(s));
+    raw_send(fd, HANDSHAKE, strlen(HANDSHAKE));
+    assert_int_equal(recv(fd, head, sizeof(head), 0), sizeof(head));
+    el_http_server_stop(s);
+    assert_int_equal(atomic_load(&closed), 1);
+    free(raw_read_all(fd));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_route_gets_its_argument_and_answers),
         cmocka_unit_test(a_get_route_answers_head_without_a_body),
         cmocka_unit_test(a_prefix_route_takes_everything_below_it_and_nothing_beside_it),
+        cmocka_unit_test(braces_stand_for_one_segment_that_is_not_empty),
+        cmocka_unit_test(a_websocket_answers_until_it_is_closed),
+        cmocka_unit_test(a_request_that_is_no_handshake_is_answered_as_any_other),
+        cmocka_unit_test(stopping_closes_websockets),
         cmocka_unit_test(an_unknown_path_is_a_problem_document),
         cmocka_unit_test(another_method_is_405_and_says_which_are_allowed),
         cmocka_unit_test(body_and_query_reach_the_handler),
