@@ -114,6 +114,9 @@ static const char *hint(enum el_err code)
     case EL_ESIGNATURE:
     case EL_EHASH:
     case EL_EORIGIN:
+    case EL_ENOTFOUND:
+    case EL_ECONFLICT:
+    case EL_ENOTDURABLE:
         break;
     }
     return NULL;
