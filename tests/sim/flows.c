@@ -3,6 +3,9 @@
 
 #define TOLERANCE 0.005
 #define MAX_ROUND 256u /* ports that are looked at again after one change */
+/* The same of coarse ones. */
+#define COARSE_TOLERANCE 0.05
+#define COARSE_ROUND     16u
 
 struct port {
     double capacity, level; /* level: what a flow that wants more gets */
@@ -23,6 +26,8 @@ struct flow {
 };
 
 struct flows {
+    double tolerance;
+    size_t max_round;
     struct port *ports;
     size_t n_ports;
     struct flow **heap;
@@ -31,10 +36,12 @@ struct flows {
     size_t queue_first, queue_n, seen;
 };
 
-struct flows *flows_new(size_t ports)
+struct flows *flows_new(size_t ports, bool is_coarse)
 {
     struct flows *f = el_new(struct flows);
 
+    f->tolerance = is_coarse ? COARSE_TOLERANCE : TOLERANCE;
+    f->max_round = is_coarse ? COARSE_ROUND : MAX_ROUND;
     f->ports = el_alloc(ports * sizeof(struct port));
     f->n_ports = ports;
     return f;
@@ -166,9 +173,9 @@ static double level_of(const struct flows *f, size_t port)
     }
 }
 
-static bool differs(double a, double b)
+static bool differs(const struct flows *f, double a, double b)
 {
-    return a > b * (1 + TOLERANCE) || b > a * (1 + TOLERANCE);
+    return a > b * (1 + f->tolerance) || b > a * (1 + f->tolerance);
 }
 
 static void advance(struct flows *f, struct flow *x, uint64_t now)
@@ -187,7 +194,7 @@ static void set_rate(struct flows *f, struct flow *x, uint64_t now)
     double a = f->ports[x->from].level, b = f->ports[x->to].level, rate = a < b ? a : b;
 
     rate = x->cap > 0 && x->cap < rate ? x->cap : rate;
-    if (!differs(rate, x->rate))
+    if (!differs(f, rate, x->rate))
         return;
     advance(f, x, now);
     x->rate = rate;
@@ -197,7 +204,7 @@ static void set_rate(struct flows *f, struct flow *x, uint64_t now)
 
 static void look_again(struct flows *f, size_t port)
 {
-    if (f->ports[port].is_queued || f->seen >= MAX_ROUND)
+    if (f->ports[port].is_queued || f->seen >= f->max_round)
         return;
     f->seen++;
     f->ports[port].is_queued = true;
@@ -210,7 +217,7 @@ static void settle(struct flows *f, uint64_t now)
         size_t port = f->queue[f->queue_first];
         struct port *p = &f->ports[port];
         double level = level_of(f, port);
-        bool changed = differs(level, p->level);
+        bool changed = differs(f, level, p->level);
 
         f->queue_first = (f->queue_first + 1) % MAX_ROUND;
         f->queue_n--;
@@ -262,11 +269,6 @@ void flows_cancel(struct flows *f, uint64_t now_us, struct flow *x)
     heap_remove(f, x);
     free(x);
     changed_at(f, from, to, now_us);
-}
-
-void *flow_arg(const struct flow *flow)
-{
-    return flow->arg;
 }
 
 uint64_t flows_due_us(const struct flows *f)

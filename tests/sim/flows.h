@@ -3,7 +3,8 @@
  * flows: bytes that move between ports of given capacity, in virtual time. Each flow gets the
  * max-min fair share of TCP: what its sender's port can give it and its receiver's port can take,
  * whichever is less, and what it leaves goes to the others. Shares are recomputed around a flow
- * that starts or ends, ring by ring while they change by more than half a percent.
+ * that starts or ends, ring by ring while they change by more than half a percent. Coarse ones cost
+ * half as much: they follow changes of more than 5 %, up to 16 ports around.
  */
 #pragma once
 
@@ -12,7 +13,7 @@
 struct flows;
 struct flow;
 
-struct flows *flows_new(size_t ports);
+struct flows *flows_new(size_t ports, bool is_coarse);
 void flows_free(struct flows *f);
 /* Bytes per second. */
 void flows_set_port(struct flows *f, size_t port, double capacity);
@@ -22,7 +23,6 @@ struct flow *flows_start(struct flows *f, uint64_t now_us, size_t from, size_t t
                          double cap, void *arg);
 /* It ends early; the rest is not sent. */
 void flows_cancel(struct flows *f, uint64_t now_us, struct flow *flow);
-void *flow_arg(const struct flow *flow);
 /* When the next flow is through; UINT64_MAX: none. */
 uint64_t flows_due_us(const struct flows *f);
 /* The flow that is due, ended and freed; returns its arg. */

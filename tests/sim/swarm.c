@@ -7,7 +7,11 @@
  *   elio_swarm --check              the same, and exit code 1 if a figure is worse than it was
  *   elio_swarm --faults FIRST N     N runs full of faults, from that seed on; a seed that breaks a
  *                                   promise is printed
- *   elio_swarm --scale NODES MIB    one cold run of many nodes, 10 Gbit/s each
+ *   elio_swarm --scale NODES MIB MBIT [exact]
+ *                                   one cold run of many nodes, with coarse flows or exact ones: a
+ *                                   line of the table in docs/peers.md: nodes, links, object; last
+ *                                   and mean time / bound; egress; short frames and questions per
+ *                                   node and second; KB per node; what the run took
  */
 #include "tests/sim/world.h"
 
@@ -253,26 +257,30 @@ static bool faults(uint64_t first, uint64_t n)
 
 /* ---- many nodes ---- */
 
-static bool scale(size_t nodes, uint64_t mib)
+/* The cluster is there; all nodes are asked for the object within 20 ms. */
+static bool scale(size_t nodes, uint64_t mib, double mbit, bool is_exact)
 {
-    double mbit = 10000, bound = (double)mib * (double)P2P_MAX_BLOCK / (mbit * MBIT);
+    double bound = (double)mib * (double)P2P_MAX_BLOCK / (mbit * MBIT);
     struct sim_conf c;
     struct sim_result r;
     struct rusage use;
 
     init_conf(&c, nodes, mib, mbit);
     for (size_t i = 0; i < nodes; i++)
-        c.node[i].start_us = i * 20000 / nodes;
+        c.node[i].start_us = 1 + i * 20000 / nodes;
+    c.overtake = c.all_up = true;
+    c.is_coarse = !is_exact;
     r = sim_run(&c);
     (void)getrusage(RUSAGE_SELF, &use);
     printf(
-        "%6zu nodes, %6llu MiB: last %.3f mean %.3f x bound, egress %.4f (hedges %.0f, no tracker %.0f, leased again %llu), %.1f short frames and "
-        "%.3f questions per node and MiB, %.0f s, %ld MB\n",
-        nodes, (unsigned long long)mib, r.last_s / bound, r.mean_s / bound, r.egress,
-        r.hedge_blocks, r.no_tracker_blocks, (unsigned long long)r.again,
-        (double)r.short_frames / (double)nodes / (double)mib,
-        (double)r.locates / (double)nodes / (double)mib,
-        (double)use.ru_utime.tv_sec + (double)use.ru_utime.tv_usec / 1e6, use.ru_maxrss / 1000);
+        "| %zu | %g Gbit/s | %g GiB | %.3f | %.3f | %.4f | %.0f | %.2f | %.0f | %.0f s, %ld MB |\n",
+        nodes, mbit / 1000, (double)mib / 1024, r.last_s / bound, r.mean_s / bound, r.egress,
+        (double)r.short_frames / (double)nodes / r.last_s,
+        (double)r.locates / (double)nodes / r.last_s, (double)use.ru_maxrss / (double)nodes,
+        (double)use.ru_utime.tv_sec + (double)use.ru_utime.tv_usec / 1e6, use.ru_maxrss / 1024);
+    if (r.hedge_blocks + r.no_tracker_blocks + (double)r.again + (double)r.twice > 0)
+        printf("  hedges %.0f, no tracker %.0f, leased again %llu, twice %llu\n", r.hedge_blocks,
+               r.no_tracker_blocks, (unsigned long long)r.again, (unsigned long long)r.twice);
     free(c.node);
     return r.all_done && r.broken == 0;
 }
@@ -285,8 +293,11 @@ int main(int argc, char **argv)
         return !table(true);
     if (argc == 4 && strcmp(argv[1], "--faults") == 0)
         return !faults(strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10));
-    if (argc == 4 && strcmp(argv[1], "--scale") == 0)
-        return !scale(strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10));
-    fprintf(stderr, "usage: elio_swarm [--check | --faults FIRST N | --scale NODES MIB]\n");
+    if ((argc == 5 || (argc == 6 && strcmp(argv[5], "exact") == 0)) &&
+        strcmp(argv[1], "--scale") == 0)
+        return !scale(strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10),
+                      strtod(argv[4], NULL), argc == 6);
+    fprintf(stderr, "usage: elio_swarm [--check | --faults FIRST N | "
+                    "--scale NODES MIB MBIT [exact]]\n");
     return 2;
 }

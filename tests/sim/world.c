@@ -48,10 +48,57 @@ static struct event take_event(struct world *w)
     return first;
 }
 
+static void grow_soon(struct world *w)
+{
+    size_t size = w->soon_size == 0 ? 1024 : w->soon_size * 2;
+    struct event *v = el_alloc(size * sizeof(struct event));
+
+    for (size_t i = 0; i < w->soon_n; i++)
+        v[i] = w->soon[(w->soon_first + i) & (w->soon_size - 1)];
+    free(w->soon);
+    w->soon = v;
+    w->soon_size = size;
+    w->soon_first = 0;
+}
+
+static void add_soon(struct world *w, struct event e)
+{
+    if (w->soon_n == w->soon_size)
+        grow_soon(w);
+    e.sequence = w->sequence++;
+    w->soon[(w->soon_first + w->soon_n++) & (w->soon_size - 1)] = e;
+}
+
 void sim_later(struct world *w, uint64_t after_us, struct event e)
 {
     e.at = w->now + after_us;
-    sim_add(w, e);
+    if (after_us == w->conf->latency_us)
+        add_soon(w, e);
+    else
+        sim_add(w, e);
+}
+
+/* NULL: nothing happens any more. */
+static const struct event *next_event(const struct world *w)
+{
+    const struct event *a = w->n > 0 ? &w->heap[0] : NULL;
+    const struct event *b = w->soon_n > 0 ? &w->soon[w->soon_first] : NULL;
+
+    if (a == NULL || b == NULL)
+        return a == NULL ? b : a;
+    return is_before(a, b) ? a : b;
+}
+
+static struct event take_next(struct world *w)
+{
+    struct event e;
+
+    if (w->n > 0 && next_event(w) == &w->heap[0])
+        return take_event(w);
+    e = w->soon[w->soon_first];
+    w->soon_first = (w->soon_first + 1) & (w->soon_size - 1);
+    w->soon_n--;
+    return e;
 }
 
 /* ---- life and death ---- */
@@ -72,8 +119,17 @@ void sim_start(struct world *w, uint32_t i)
         for (size_t k = 0; k < w->conf->nodes; k++)
             if (w->node[k].tracker != NULL)
                 sim_announce(w, w->node[k].tracker, i);
-        return;
+    } else if (w->now < x->conf.start_us) {
+        sim_add(w, (struct event){ .at = x->conf.start_us, .kind = OPEN, .to = i });
+    } else {
+        sim_open(w, i);
     }
+}
+
+void sim_open(struct world *w, uint32_t i)
+{
+    struct node *x = &w->node[i];
+
     x->download =
         p2p_swarm_open(x->swarm, sim_ms(w), w->version, w->conf->blocks * P2P_MAX_BLOCK, x);
     p2p_swarm_set_reach(x->download, sim_ms(w), x->conf.no_origin ? P2P_REACH_NONE : P2P_REACH_ANY,
@@ -147,7 +203,7 @@ static struct world *build(const struct sim_conf *conf)
     memset(w->version, 0x5a, sizeof(w->version));
     w->node = el_alloc(conf->nodes * sizeof(struct node));
     w->known = el_alloc(conf->blocks);
-    w->flows = flows_new(2 * conf->nodes + 1);
+    w->flows = flows_new(2 * conf->nodes + 1, conf->is_coarse);
     flows_set_port(w->flows, 2 * conf->nodes, conf->origin);
     if (conf->heal_us > 0)
         sim_add(w, (struct event){ .at = conf->part_us, .kind = PART });
@@ -161,7 +217,8 @@ static struct world *build(const struct sim_conf *conf)
         el_list_init(&x->runs);
         flows_set_port(w->flows, 2 * (size_t)i, x->conf.up);
         flows_set_port(w->flows, 2 * (size_t)i + 1, x->conf.down);
-        sim_add(w, (struct event){ .at = x->conf.start_us, .kind = START, .to = i });
+        sim_add(
+            w, (struct event){ .at = conf->all_up ? 0 : x->conf.start_us, .kind = START, .to = i });
         if (x->conf.kill_us != UINT64_MAX)
             sim_add(w, (struct event){ .at = x->conf.kill_us, .kind = KILL, .to = i });
         if (sim_has_all(x))
@@ -177,9 +234,11 @@ static void destroy(struct world *w)
     for (size_t i = 0; i < w->conf->nodes; i++) {
         struct node *x = &w->node[i];
 
-        for (size_t k = 0; k < x->links_size; k++)
+        for (size_t k = 0; k < x->links_size; k++) {
             if (x->links[k].sending != NULL)
                 sim_sending_free(x->links[k].sending);
+            free(x->links[k].acks);
+        }
         for (uint64_t c = 0; c < sim_chunks(w); c++)
             free(x->followers[c].v);
         sim_end(w, x);
@@ -189,6 +248,9 @@ static void destroy(struct world *w)
     }
     for (size_t i = 0; i < w->n; i++)
         free(w->heap[i].more);
+    for (size_t i = 0; i < w->soon_n; i++)
+        free(w->soon[(w->soon_first + i) & (w->soon_size - 1)].more);
+    free(w->soon);
     flows_free(w->flows);
     free(w->heap);
     free(w->known);
@@ -247,7 +309,8 @@ static void finish_flow(struct world *w)
 /* False: it is over, or it takes too long. */
 static bool step(struct world *w)
 {
-    uint64_t flow = flows_due_us(w->flows), event = w->n > 0 ? w->heap[0].at : UINT64_MAX;
+    const struct event *next = next_event(w);
+    uint64_t flow = flows_due_us(w->flows), event = next != NULL ? next->at : UINT64_MAX;
     struct event e;
 
     w->now = el_min_u64(flow, event);
@@ -258,7 +321,7 @@ static bool step(struct world *w)
         finish_flow(w);
         return true;
     }
-    e = take_event(w);
+    e = take_next(w);
     sim_happen(w, &e);
     free(e.more);
     return true;

@@ -41,6 +41,8 @@ struct sim_conf {
     uint64_t seed;
     unsigned k, max_peers, slots; /* 0: as they are by default */
     bool overtake;                /* short frames overtake blocks: two connections per pair */
+    bool all_up;                  /* from the beginning; start_us is when they want the object */
+    bool is_coarse;               /* coarse flows */
     uint64_t member_us;           /* until all know that a node is dead */
     uint64_t part_us, heal_us;    /* a partition; 0: none */
     uint64_t deaf_us, hear_us;    /* no tracker answers in between */

@@ -20,12 +20,14 @@
 
 enum kind {
     START,
+    OPEN,
     KILL,
     WAKE,
     CONNECT,
     DOWN,
     REFUSED, /* nobody answered; meanwhile the other side may have connected */
     PART,
+    HAVE_ALL, /* at the sender: all who follow hear it now */
     REQUEST,
     FOLLOW,
     UNFOLLOW,
@@ -70,7 +72,7 @@ struct link {
     uint32_t peer; /* + 1; 0: no entry */
     bool is_up;
     struct sending *sending;
-    struct event acks[MAX_PENDING_ACK]; /* go out when the block is sent */
+    struct event *acks; /* MAX_PENDING_ACK, or NULL: go out when the block is sent */
     unsigned n_acks;
 };
 
@@ -111,6 +113,9 @@ struct world {
     struct flows *flows;
     struct event *heap;
     size_t n, size;
+    /* What happens after one latency, a ring: in order without a heap. */
+    struct event *soon;
+    size_t soon_first, soon_n, soon_size;
     uint64_t now, sequence;
     struct el_rng rng;
     size_t to_do; /* honest nodes that are not done */
@@ -132,6 +137,7 @@ void sim_broken(struct world *w, const char *what);
 void sim_add(struct world *w, struct event e);
 void sim_later(struct world *w, uint64_t after_us, struct event e);
 void sim_start(struct world *w, uint32_t i);
+void sim_open(struct world *w, uint32_t i);
 void sim_end(struct world *w, struct node *x);
 void sim_kill(struct world *w, uint32_t i);
 

@@ -44,10 +44,16 @@ static void tell_followers(struct world *w, uint32_t i, uint32_t chunk)
 {
     struct node *x = &w->node[i];
     struct followers *f = &x->followers[chunk];
-    uint32_t bits = sim_have_bits(w, x, chunk);
+    uint32_t bits = sim_have_bits(w, x, chunk), start;
 
-    uint32_t start = f->n == 0 ? 0 : (uint32_t)el_rng_below(&w->rng, f->n);
-
+    if (f->n == 0)
+        return;
+    if (w->conf->overtake) {
+        sim_later(w, w->conf->latency_us,
+                  (struct event){ .kind = HAVE_ALL, .to = i, .chunk = chunk, .bitmap = bits });
+        return;
+    }
+    start = (uint32_t)el_rng_below(&w->rng, f->n);
     for (uint32_t k = 0; k < f->n; k++)
         send_have(w, i, f->v[(start + k) % f->n], chunk, bits);
     if (sim_is_whole(w, chunk, bits))
@@ -212,13 +218,13 @@ void sim_sent(struct world *w, struct sending *s)
     struct link *l = sim_link(x, s->to);
     uint64_t at = w->now + w->conf->latency_us;
 
-    sim_add(w, (struct event){ .at = at,
-                               .kind = BLOCK,
-                               .from = s->from,
-                               .to = s->to,
-                               .chunk = s->send.chunk.index,
-                               .blocks = { s->send.block, 1 },
-                               .is_bad = s->is_bad });
+    sim_later(w, w->conf->latency_us,
+              (struct event){ .kind = BLOCK,
+                              .from = s->from,
+                              .to = s->to,
+                              .chunk = s->send.chunk.index,
+                              .blocks = { s->send.block, 1 },
+                              .is_bad = s->is_bad });
     l->sending = NULL;
     for (size_t k = 0; k < s->n_behind; k++) {
         s->behind[k].at = at;
@@ -265,6 +271,13 @@ static void on_request(struct world *w, const struct event *e)
     }
 }
 
+static void add_ack(struct link *l, const struct event *ack)
+{
+    if (l->acks == NULL)
+        l->acks = el_alloc(MAX_PENDING_ACK * sizeof(struct event));
+    l->acks[l->n_acks++] = *ack;
+}
+
 static void on_cancel(struct world *w, const struct event *e)
 {
     struct node *x = &w->node[e->to];
@@ -284,7 +297,7 @@ static void on_cancel(struct world *w, const struct event *e)
     if (p2p_upload_cancel(x->upload, e->from + 1, &id, e->blocks) == 0)
         sim_send(w, e->to, e->from, ack);
     else if (l->n_acks < MAX_PENDING_ACK)
-        l->acks[l->n_acks++] = ack;
+        add_ack(l, &ack);
 }
 
 static void on_follow(struct world *w, const struct event *e)
@@ -333,6 +346,27 @@ static void on_have(struct world *w, const struct event *e)
                              .is_filling = !sim_is_whole(w, e->chunk, e->bitmap) };
 
     p2p_swarm_on_have(w->node[e->to].swarm, sim_ms(w), e->from + 1, &id, &have);
+}
+
+/* All who follow the chunk, in an order of their own. */
+static void on_have_all(struct world *w, const struct event *e)
+{
+    struct followers *f = &w->node[e->to].followers[e->chunk];
+    uint32_t start = f->n == 0 ? 0 : (uint32_t)el_rng_below(&w->rng, f->n);
+
+    w->result.short_frames += f->n;
+    for (uint32_t k = 0; k < f->n; k++) {
+        uint32_t to = f->v[(start + k) % f->n];
+        struct event have = {
+            .kind = HAVE, .from = e->to, .to = to, .chunk = e->chunk, .bitmap = e->bitmap
+        };
+
+        sim_happen(w, &have);
+    }
+    if (!sim_is_whole(w, e->chunk, e->bitmap))
+        return;
+    free(f->v);
+    *f = (struct followers){ 0 };
 }
 
 static void on_connect(struct world *w, const struct event *e)
@@ -404,6 +438,9 @@ void sim_happen(struct world *w, const struct event *e)
     case START:
         sim_start(w, e->to);
         break;
+    case OPEN:
+        sim_open(w, e->to);
+        break;
     case KILL:
         sim_kill(w, e->to);
         break;
@@ -440,6 +477,9 @@ void sim_happen(struct world *w, const struct event *e)
     case HAVE:
         on_have(w, e);
         break;
+    case HAVE_ALL:
+        on_have_all(w, e);
+        return;
     case ERROR:
         on_error(w, e);
         break;

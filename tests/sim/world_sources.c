@@ -109,7 +109,7 @@ static uint32_t tracker_of(const struct world *w, uint32_t from, uint32_t group)
         uint32_t i = (uint32_t)((group * 7 + k) % n);
         const struct node *x = &w->node[i];
 
-        if (x->conf.start_us > w->now && !x->conf.is_seed)
+        if (!w->conf->all_up && x->conf.start_us > w->now && !x->conf.is_seed)
             continue;
         if (x->is_dead &&
             (w->now > x->conf.kill_us + w->conf->member_us || w->node[from].dead_tracker == i + 1))
