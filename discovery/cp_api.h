@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cp_api: the JSON of docs/api.yaml as far as a node speaks it: what it says, and what it hears.
+ * Pure. What is heard is bounded in every respect, and believed only as far as it has the right
+ * form; what of it is for another node, or another cluster, is for the caller to see.
+ *
+ * What parsers return owns nothing but where a _deinit stands beside it. Every error is EL_EPROTO.
+ */
+#pragma once
+
+#include "common/chunk_id.h"
+#include "common/err.h"
+#include "common/fields.h"
+#include "discovery/gossip_wire.h"
+#include "discovery/report.h"
+
+#define DISC_CP_MAX_ID       128u
+#define DISC_CP_MAX_TOKEN    1024u
+#define DISC_CP_MAX_BODY     (8u * 1024u * 1024u)
+#define DISC_CP_MAX_MEMBERS  16384u
+#define DISC_CP_MAX_COMMANDS 256u
+#define DISC_CP_MAX_PEERS    16u /* of a chunk */
+
+/* ---- what a node says ---- */
+
+/* Strings are borrowed. */
+struct disc_cp_self {
+    const char *node_id, *address, *name, *cluster, *zone, *version;
+    uint16_t p2p_port, http_port;
+    uint64_t memory_capacity_mb, disk_capacity_mb;
+};
+
+void disc_cp_put_registration(struct el_buf *out, const struct disc_cp_self *self);
+
+struct disc_cp_beat {
+    bool is_ready, origin_ok;
+    double memory_used_mb, disk_used_mb, hit_rate, upload_mbps, download_mbps;
+    uint64_t connections, origin_errors;
+    uint64_t memory_bytes, disk_bytes, peer_bytes, origin_bytes;
+    const char *disk_state; /* static */
+};
+
+/* What stands in every heartbeat besides. */
+struct disc_cp_beat_of {
+    const char *node_id;
+    bool is_leaving;
+    uint64_t chunks, epoch, digest;
+    int64_t wall_ms;
+};
+void disc_cp_put_beat(struct el_buf *out, const struct disc_cp_beat_of *of,
+                      const struct disc_cp_beat *b);
+void disc_cp_put_report(struct el_buf *out, const struct disc_report_part *part);
+void disc_cp_put_question(struct el_buf *out, const struct el_chunk_id *chunks, size_t n,
+                          const char *zone);
+void disc_cp_put_ack(struct el_buf *out, bool is_done, const char *message);
+
+/* ---- what it hears ---- */
+
+/* Of the probe. */
+struct disc_cp_health {
+    char cluster[DISC_CP_MAX_ID + 1];
+    uint64_t epoch, uptime_s;
+};
+enum el_err disc_cp_health(struct el_str body, struct disc_cp_health *ret, struct el_error *err);
+
+struct disc_cp_registered {
+    char token[DISC_CP_MAX_TOKEN + 1];
+    char cluster[DISC_CP_MAX_ID + 1];
+    uint64_t interval_ms, epoch;
+    uint64_t config_version, policy_version;
+};
+enum el_err disc_cp_registered(struct el_str body, struct disc_cp_registered *ret,
+                               struct el_error *err);
+
+/* The fields of the answer to a heartbeat; what is not there is 0. */
+struct disc_cp_heard {
+    uint64_t epoch, interval_ms, commands;
+    uint64_t config_version, policy_version;
+    bool wants_full;
+};
+void disc_cp_heard(struct el_fieldv fields, struct disc_cp_heard *ret);
+
+/* An error's body; what is no such body is an error without text. */
+struct disc_cp_refusal {
+    char text[160];
+    bool wants_full;
+    uint64_t epoch; /* beside wants_full: of what the service holds */
+};
+void disc_cp_refusal(struct el_str body, struct disc_cp_refusal *ret);
+
+struct disc_cp_member {
+    char node_id[DISC_CP_MAX_ID + 1];
+    char address[DISC_MAX_HOST + 1];
+    uint16_t p2p_port, http_port;
+    bool is_live, serves;
+};
+struct disc_cp_members {
+    struct disc_cp_member *v; /* owned */
+    size_t n;
+    uint64_t total; /* in the cluster, as the service says; at least n */
+};
+void disc_cp_members_deinit(struct disc_cp_members *m);
+/* Of GET /api/v1/nodes. Members beyond the limit are left out. */
+enum el_err disc_cp_nodes(struct el_str body, struct disc_cp_members *ret, struct el_error *err);
+/* Of GET /api/v1/peers/seeds. */
+enum el_err disc_cp_seeds(struct el_str body, struct disc_cp_members *ret, struct el_error *err);
+
+enum disc_cp_action { DISC_CP_REPLICATE, DISC_CP_EVICT, DISC_CP_MIGRATE };
+
+struct disc_cp_command {
+    char id[DISC_CP_MAX_ID + 1];
+    enum disc_cp_action action;
+    struct el_chunk_id chunk;
+    char source[DISC_CP_MAX_ID + 1]; /* node ids; empty: not said */
+    char target[DISC_CP_MAX_ID + 1];
+    /* Who has the chunk, as far as the service knows: set by disc_cp_locations(). */
+    char peers[DISC_CP_MAX_PEERS][DISC_CP_MAX_ID + 1];
+    size_t n_peers;
+};
+struct disc_cp_commands {
+    struct disc_cp_command *v; /* owned */
+    size_t n;
+};
+void disc_cp_commands_deinit(struct disc_cp_commands *c);
+enum el_err disc_cp_commands(struct el_str body, struct disc_cp_commands *ret,
+                             struct el_error *err);
+/* Adds to each of the n commands who has its chunk: the answer to a question about their chunks. */
+enum el_err disc_cp_locations(struct el_str body, struct disc_cp_command *const *commands, size_t n,
+                              struct el_error *err);
+
+struct disc_cp_hydration {
+    char cluster[DISC_CP_MAX_ID + 1];
+    uint64_t epoch, interval_ms;
+    uint64_t config_version, policy_version;
+    bool wants_full;
+    struct disc_cp_members members; /* total: with this node */
+    struct disc_cp_commands commands;
+};
+void disc_cp_hydration_deinit(struct disc_cp_hydration *h);
+enum el_err disc_cp_hydration(struct el_str body, struct disc_cp_hydration *ret,
+                              struct el_error *err);
+
+/* 1 to 128 letters, digits, '.', '_', '-', ':'. */
+bool disc_cp_id_ok(struct el_str id);

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* cp_core_in: what the files of cp_core share, private to them. */
+#pragma once
+
+#include <stdarg.h>
+
+#include "common/list.h"
+#include "discovery/cp_core.h"
+
+/* A kind of call: at most one of it is out. */
+struct disc_cp_job {
+    bool is_flying;
+    uint64_t number; /* of the call */
+    size_t endpoint; /* where it went */
+    uint64_t due_ms;
+    unsigned failures; /* in a row */
+};
+
+struct disc_cp_core {
+    struct disc_cp_core_conf conf;
+    struct el_rng rng;
+    struct disc_endpoints ends;
+    uint64_t probes[DISC_MAX_ENDPOINTS];   /* numbers of those that are out */
+    uint64_t uptime_s[DISC_MAX_ENDPOINTS]; /* as they said last */
+    size_t was_best, shown;                /* the best one before this moment; the last that was */
+    struct disc_cp_job jobs[DISC_CP_KINDS];
+    uint64_t last_number;
+
+    enum disc_cp_state state;
+    uint64_t started_ms, since_ms; /* since_ms: when that state began */
+    bool is_registered, is_hydrated;
+    bool is_plain;     /* the service has no hydration, though it knows this node */
+    bool is_live;      /* the best endpoint has answered a call since it is that */
+    bool was_heard;    /* a heartbeat, since the node registered */
+    unsigned relapses; /* registrations since a heartbeat was heard */
+    bool is_leaving, has_left;
+    char token[DISC_CP_MAX_TOKEN + 1];
+    char cluster[DISC_CP_MAX_ID + 1]; /* "": none was named yet */
+    uint64_t interval_ms, epoch, config_version, policy_version;
+
+    struct disc_report *report;
+    uint64_t report_step_ms;
+
+    struct disc_cp_members members;
+    bool peers_are_seeds; /* of the question that is out */
+    uint64_t asked_epoch; /* when it went out */
+    uint64_t members_epoch, members_version;
+
+    struct el_list orders; /* cp_orders.c: commands, the oldest first */
+    size_t n_orders;
+
+    struct disc_cp_figures n; /* what only counts */
+};
+
+/* ---- cp_orders.c: commands, from their coming to the ack of their outcome ---- */
+
+/* What is new of them. */
+void disc_cp_orders_take(struct disc_cp_core *c, const struct disc_cp_commands *commands);
+void disc_cp_orders_deinit(struct disc_cp_core *c);
+/* There is something to be asked (LOCATE) or said (ACK). */
+bool disc_cp_orders_want(const struct disc_cp_core *c, enum disc_cp_kind kind);
+/* The question where the chunks are. */
+void disc_cp_orders_ask(struct disc_cp_core *c, struct el_buf *body);
+bool disc_cp_orders_located(struct disc_cp_core *c, struct el_str body, struct el_error *err);
+/* The outcome of one. */
+void disc_cp_orders_say(struct disc_cp_core *c, struct disc_cp_call *call);
+void disc_cp_orders_heard(struct disc_cp_core *c);
+/* That call was not heard. */
+void disc_cp_orders_unsaid(struct disc_cp_core *c, enum disc_cp_kind kind);
