@@ -470,6 +470,8 @@ void p2p_give_request(struct p2p_remote *r, const struct p2p_frame *f)
         malformed(r, &err);
         return;
     }
+    if ((request.flags & P2P_WANT_HAVE) != 0)
+        p2p_swarm_on_followed(r->p->swarm, p2p_now(r->p), r->node->hash, &f->chunk);
     version_of(&f->chunk, &id);
     o = cache_find_version(r->p->cache, &id);
     if (o != NULL)

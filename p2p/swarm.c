@@ -405,6 +405,16 @@ void p2p_swarm_on_have(struct p2p_swarm *s, uint64_t now, uint64_t node,
     p2p_sw_has(g, nb, chunk->index % P2P_GROUP_CHUNKS, have->bitmap);
 }
 
+void p2p_swarm_on_followed(struct p2p_swarm *s, uint64_t now, uint64_t node,
+                           const struct el_chunk_id *chunk)
+{
+    struct p2p_sw_group *g = p2p_sw_group_of(s, chunk);
+
+    s->now = now;
+    if (g != NULL)
+        p2p_sw_followed(g, node);
+}
+
 void p2p_swarm_on_begun(struct p2p_swarm *s, uint64_t now, uint64_t node,
                         const struct el_chunk_id *chunk)
 {
@@ -549,7 +559,7 @@ static void plan(struct p2p_sw_group *g)
     el_list_remove(&g->in_dirty);
     if (g->must_follow)
         p2p_sw_follow(g);
-    p2p_sw_ask(g);
+    g->d->s->must_ask = true;
     p2p_sw_runs(g);
     if (is_finished(g)) {
         struct p2p_download *d = g->d;
@@ -576,6 +586,8 @@ bool p2p_swarm_next(struct p2p_swarm *s, struct p2p_move *ret)
 {
     while (s->queue_n == 0 && !el_list_empty(&s->dirty))
         plan(EL_ENTRY(s->dirty.next, struct p2p_sw_group, in_dirty));
+    if (s->queue_n == 0 && s->must_ask)
+        p2p_sw_ask(s);
     if (!pop(s, ret))
         return say_farewell(s, ret);
     if (ret->kind == P2P_MOVE_LOCATE) {

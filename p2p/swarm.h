@@ -36,8 +36,9 @@ struct p2p_download; /* one object version that this node is fetching */
 struct p2p_swarm_conf {
     struct el_rng rng;
     uint64_t self;      /* this node; takers of that name are passed over */
-    unsigned k;         /* blocks of a group that come from peers at a time, at most; 0: 10 */
-    unsigned max_peers; /* neighbours that are followed at a time, per group; 0: 24 */
+    unsigned k;         /* blocks that come from peers at a time, at most; 0: 10 */
+    unsigned max_peers; /* neighbours that are followed at a time, per group; 0: 24. Half of them
+                           are chosen, the others have chosen this node */
 };
 
 struct p2p_swarm *p2p_swarm_new(const struct p2p_swarm_conf *conf, uint64_t now);
@@ -91,6 +92,9 @@ void p2p_swarm_lost(struct p2p_download *d, uint64_t now, uint64_t block);
 
 void p2p_swarm_on_have(struct p2p_swarm *s, uint64_t now, uint64_t node,
                        const struct el_chunk_id *chunk, const struct p2p_have *have);
+/* It asks to be told what there is of the chunk: it takes part, and may have something as well. */
+void p2p_swarm_on_followed(struct p2p_swarm *s, uint64_t now, uint64_t node,
+                           const struct el_chunk_id *chunk);
 /*
  * The head of a Response of this chunk has come: the block is on its way. (Where place() of net.h
  * is called: one message to the engine.)

@@ -8,6 +8,8 @@
  */
 #include "p2p/swarm_in.h"
 
+#include <limits.h>
+
 /* Blocks that one link may owe: the sender has a choice, and its link no gap. */
 #define DEPTH 2u
 /*
@@ -17,9 +19,12 @@
  */
 #define AT_A_TIME         3u
 #define BESIDE_THE_ORIGIN 2u
-/* Where blocks take less than this, what counts is the time between two of them, not their own. */
-#define FAST_MS        20.0
-#define AT_A_TIME_FAST 8u
+/*
+ * Where blocks take less than this, taking back and asking again takes longer than a block: so many
+ * times conf.k are asked for at a time, and wait where they were asked for.
+ */
+#define FAST_MS    20.0
+#define FAST_TIMES 2u
 /* Who waits for so many times what blocks take, and so long, may wait in another queue as well. */
 #define QUEUES     3u
 #define LATE_WAITS 2.0
@@ -117,6 +122,12 @@ static void move_blocks(struct p2p_sw_group *g, enum p2p_move_kind kind,
     p2p_sw_push(g->d->s, &m);
 }
 
+static void note_asked(struct p2p_sw_group *g, unsigned block)
+{
+    g->d->s->n_asked += !p2p_blockset_has(&g->asked, block);
+    p2p_blockset_add(&g->asked, block);
+}
+
 static void request(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block)
 {
     struct p2p_swarm *s = g->d->s;
@@ -124,7 +135,7 @@ static void request(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigne
     move_blocks(g, P2P_MOVE_REQUEST, nb, block);
     if (g->asked_of[block] == 0)
         g->asked_at[block] = (uint32_t)s->now;
-    p2p_blockset_add(&g->asked, block);
+    note_asked(g, block);
     p2p_blockset_add(&nb->owed, block);
     g->owing[block]++;
     g->asked_of[block] |= (uint32_t)1 << (nb - g->nb);
@@ -133,14 +144,10 @@ static void request(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigne
         nb->peer->last_at = s->now;
 }
 
-/* False: there is nothing to ask of it now. */
 static bool ask_one(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb)
 {
-    unsigned block;
+    unsigned block = pick(g, nb);
 
-    if (nb->peer->awaited >= DEPTH || !p2p_sw_peer_may_be_asked(g->d->s, nb->peer))
-        return false;
-    block = pick(g, nb);
     if (block == P2P_GROUP_BLOCKS)
         return false;
     request(g, nb, block);
@@ -153,6 +160,7 @@ static bool ask_one(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb)
  */
 static struct p2p_sw_neighbour *best_neighbour(struct p2p_sw_group *g)
 {
+    struct p2p_swarm *s = g->d->s;
     struct p2p_sw_neighbour *best = NULL;
     double best_score = -1;
 
@@ -160,10 +168,11 @@ static struct p2p_sw_neighbour *best_neighbour(struct p2p_sw_group *g)
         struct p2p_sw_neighbour *nb = &g->nb[i];
         double score;
 
-        if (!nb->may_help || nb->peer == NULL)
+        if (!nb->may_help || nb->peer == NULL || nb->peer->awaited >= DEPTH ||
+            !p2p_sw_peer_may_be_asked(s, nb->peer))
             continue;
-        score = el_rng_unit(&g->d->s->rng) * (1.0 + nb->peer->rate) *
-                (nb->peer->same_zone ? 2.0 : 1.0) / (1.0 + 8.0 * nb->awaited);
+        score = el_rng_unit(&s->rng) * (1.0 + nb->peer->rate) * (nb->peer->same_zone ? 2.0 : 1.0) /
+                (1.0 + 8.0 * nb->peer->awaited);
         if (score <= best_score)
             continue;
         best = nb;
@@ -172,19 +181,41 @@ static struct p2p_sw_neighbour *best_neighbour(struct p2p_sw_group *g)
     return best;
 }
 
-/* How many blocks more should come at a time. */
-static unsigned lacking(const struct p2p_sw_group *g)
+static bool is_fast(const struct p2p_swarm *s)
 {
-    unsigned all = p2p_blockset_count(&g->begun), n = 0, b;
-    unsigned most = g->n_runs > 0 ? BESIDE_THE_ORIGIN : AT_A_TIME;
+    return s->took > 0 && s->took < FAST_MS;
+}
 
-    if (g->d->s->took > 0 && g->d->s->took < FAST_MS)
-        most = AT_A_TIME_FAST;
-    if (all >= g->d->s->conf.k)
+/* The next group of all that are at work; NULL: that was the last one. */
+static struct p2p_sw_group *next_group(const struct p2p_swarm *s, struct p2p_sw_group *g)
+{
+    struct el_list *d = g == NULL ? s->downloads.next : &g->d->in_swarm, *it;
+
+    if (g != NULL && g->in_download.next != &g->d->active)
+        return EL_ENTRY(g->in_download.next, struct p2p_sw_group, in_download);
+    for (it = g == NULL ? d : d->next; it != &s->downloads; it = it->next) {
+        const struct p2p_download *other = EL_ENTRY(it, const struct p2p_download, in_swarm);
+
+        if (!el_list_empty(&other->active))
+            return EL_ENTRY(other->active.next, struct p2p_sw_group, in_download);
+    }
+    return NULL;
+}
+
+/* How many blocks more should come at a time. */
+static unsigned lacking(const struct p2p_swarm *s)
+{
+    unsigned most = AT_A_TIME, n = 0, b;
+
+    if (s->n_begun >= s->conf.k)
         return 0;
-    for (b = p2p_blockset_next(&g->begun, 0); b < P2P_GROUP_BLOCKS;
-         b = p2p_blockset_next(&g->begun, b + 1))
-        n += !is_late(g->d->s, g->begun_at[b], g->d->s->took);
+    for (struct p2p_sw_group *g = next_group(s, NULL); g != NULL; g = next_group(s, g)) {
+        if (g->n_runs > 0)
+            most = BESIDE_THE_ORIGIN;
+        for (b = p2p_blockset_next(&g->begun, 0); b < P2P_GROUP_BLOCKS;
+             b = p2p_blockset_next(&g->begun, b + 1))
+            n += !is_late(s, g->begun_at[b], s->took);
+    }
     return n < most ? most - n : 0;
 }
 
@@ -199,17 +230,28 @@ static void withdraw(struct p2p_sw_group *g)
             p2p_sw_take_back(g, b);
 }
 
-void p2p_sw_ask(struct p2p_sw_group *g)
+/* No more than `most` blocks of all groups are asked for then. */
+static void ask_up_to(struct p2p_sw_group *g, unsigned most)
 {
     struct p2p_sw_neighbour *nb;
 
-    if (g->d->s->hears_begun && lacking(g) == 0) {
-        withdraw(g);
-        return;
-    }
-    while ((nb = best_neighbour(g)) != NULL)
+    while (g->d->s->n_asked < most && (nb = best_neighbour(g)) != NULL)
         if (!ask_one(g, nb))
             nb->may_help = false;
+}
+
+void p2p_sw_ask(struct p2p_swarm *s)
+{
+    bool waits = s->hears_begun && !is_fast(s);
+    unsigned most = is_fast(s) ? FAST_TIMES * s->conf.k : UINT_MAX;
+    bool is_enough = waits && lacking(s) == 0;
+
+    s->must_ask = false;
+    for (struct p2p_sw_group *g = next_group(s, NULL); g != NULL; g = next_group(s, g))
+        if (is_enough)
+            withdraw(g);
+        else
+            ask_up_to(g, most);
 }
 
 /* ---- the end of a question ---- */
@@ -228,10 +270,14 @@ static void unask(struct p2p_sw_group *g, const struct p2p_sw_neighbour *nb, uns
     unsigned i = (unsigned)(nb - g->nb);
 
     g->asked_of[block] &= ~((uint32_t)1 << i);
-    if (p2p_blockset_has(&g->begun, block) && g->begun_by[block] == i)
+    if (p2p_blockset_has(&g->begun, block) && g->begun_by[block] == i) {
         p2p_blockset_remove(&g->begun, block);
-    if (g->asked_of[block] == 0)
+        g->d->s->n_begun--;
+    }
+    if (g->asked_of[block] == 0 && p2p_blockset_has(&g->asked, block)) {
         p2p_blockset_remove(&g->asked, block);
+        g->d->s->n_asked--;
+    }
 }
 
 bool p2p_sw_settle(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block, bool is_ack)
@@ -280,8 +326,9 @@ void p2p_sw_begun(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned 
     for (; others != 0; others &= others - 1)
         take_back_from(g, &g->nb[__builtin_ctz(others)], block);
     g->asked_of[block] = (uint32_t)1 << i;
-    p2p_blockset_add(&g->asked, block);
+    note_asked(g, block);
     p2p_blockset_add(&g->begun, block);
+    g->d->s->n_begun++;
     g->begun_by[block] = (uint8_t)i;
     g->begun_at[block] = (uint32_t)g->d->s->now;
     p2p_sw_dirty(g);

@@ -57,7 +57,7 @@ void p2p_sw_has(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned ch
         p2p_sw_has_not(g, nb, first + (unsigned)__builtin_ctz(bits));
     for (unsigned bits = new & ~old; bits != 0; bits &= bits - 1)
         add_block(g, nb, first + (unsigned)__builtin_ctz(bits));
-    if ((new & ~old) == 0)
+    if ((new & ~old &chunk_bits(&g->want, chunk) & ~(unsigned)chunk_bits(&g->here, chunk)) == 0)
         return;
     nb->may_help = true;
     p2p_sw_dirty(g);
@@ -158,14 +158,29 @@ static unsigned limit_of(const struct p2p_sw_group *g)
     return max < P2P_SW_NEIGHBOURS ? max : P2P_SW_NEIGHBOURS;
 }
 
+/*
+ * Half of the places are for those that this node chooses, the others for those that have chosen
+ * it: if all were chosen, who comes first would be the neighbour of all others, and who comes last
+ * of nobody.
+ */
+static unsigned most_chosen(const struct p2p_sw_group *g)
+{
+    return (limit_of(g) + 1) / 2;
+}
+
 unsigned p2p_sw_places(const struct p2p_sw_group *g)
 {
-    unsigned n = 0;
+    unsigned all = limit_of(g), chosen = most_chosen(g);
 
-    for (unsigned i = 0; i < limit_of(g); i++)
-        if (g->nb[i].peer == NULL || is_useless(g, &g->nb[i]))
-            n++;
-    return n;
+    for (unsigned i = 0; i < limit_of(g); i++) {
+        const struct p2p_sw_neighbour *nb = &g->nb[i];
+
+        if (nb->peer == NULL || is_useless(g, nb))
+            continue;
+        all--;
+        chosen -= nb->is_chosen && chosen > 0;
+    }
+    return chosen < all ? chosen : all;
 }
 
 /* NULL: all places are taken by neighbours worth having. */
@@ -205,12 +220,35 @@ static struct p2p_sw_neighbour *join(struct p2p_sw_group *g, uint64_t node)
     return nb;
 }
 
+static struct p2p_sw_neighbour *choose(struct p2p_sw_group *g, uint64_t node)
+{
+    struct p2p_sw_neighbour *nb = join(g, node);
+
+    if (nb != NULL)
+        nb->is_chosen = true;
+    return nb;
+}
+
+void p2p_sw_followed(struct p2p_sw_group *g, uint64_t node)
+{
+    struct p2p_sw_neighbour *nb;
+
+    if (p2p_sw_neighbour_of(g, node) != NULL)
+        return;
+    nb = join(g, node);
+    if (nb == NULL)
+        return;
+    nb->is_taking = true;
+    g->must_follow = true;
+    p2p_sw_dirty(g);
+}
+
 static void hear(struct p2p_sw_group *g, const struct p2p_taker *t)
 {
     struct p2p_sw_neighbour *nb = p2p_sw_neighbour_of(g, t->node);
 
-    if (nb == NULL)
-        nb = join(g, t->node);
+    if (nb == NULL && p2p_sw_places(g) > 0)
+        nb = choose(g, t->node);
     if (nb == NULL)
         return;
     nb->is_taking = t->is_taking;

@@ -22,7 +22,7 @@
 #include "p2p/swarm.h"
 
 #define P2P_SW_NEIGHBOURS 32u
-#define P2P_SW_GROUPS     16u /* of a download at work at a time: 16 GiB */
+#define P2P_SW_GROUPS     3u /* of a download at work at a time: 3 GiB */
 
 struct p2p_sw_peer {
     struct el_list in_swarm; /* of its bucket */
@@ -50,6 +50,7 @@ struct p2p_sw_neighbour {
     uint64_t said;     /* chunks of which it told itself */
     unsigned awaited;  /* of this group */
     bool is_taking;
+    bool is_chosen;     /* by this node; the others have chosen this node */
     bool may_help;      /* something changed since nothing was found to ask of it */
     uint64_t useful_at; /* when it last gave a block, or joined */
 };
@@ -139,7 +140,9 @@ struct p2p_swarm {
     uint64_t now;
     struct el_list buckets[P2P_SW_BUCKETS];
     unsigned n_peers;
-    bool hears_begun; /* the engine says when a block begins */
+    bool hears_begun;          /* the engine says when a block begins */
+    bool must_ask;             /* something changed that may lead to a question */
+    unsigned n_asked, n_begun; /* blocks of all groups */
     struct el_list downloads, dirty;
     struct p2p_move *queue; /* a ring that grows */
     size_t queue_size, queue_first, queue_n;
@@ -182,6 +185,8 @@ uint64_t p2p_sw_peer_lied(struct p2p_swarm *s, struct p2p_sw_peer *p);
 
 struct p2p_sw_neighbour *p2p_sw_neighbour_of(struct p2p_sw_group *g, uint64_t node);
 void p2p_sw_takers(struct p2p_sw_group *g, const struct p2p_taker *takers, size_t n);
+/* Who follows this node becomes its neighbour, if there is a place. */
+void p2p_sw_followed(struct p2p_sw_group *g, uint64_t node);
 void p2p_sw_neighbour_drop(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb);
 /* The last word about these (none: all) has come; chunk NULL: the link is gone. */
 void p2p_sw_debts_paid(struct p2p_swarm *s, uint64_t node, const struct el_chunk_id *chunk,
@@ -202,7 +207,7 @@ static inline uint64_t p2p_sw_open_word(const struct p2p_sw_group *g, unsigned i
 {
     return g->want.w[i] & ~(g->here.w[i] | g->asked.w[i] | g->mine.w[i]);
 }
-void p2p_sw_ask(struct p2p_sw_group *g);
+void p2p_sw_ask(struct p2p_swarm *s);
 /* Block, Error or Ack about a block that this neighbour owed; false: it did not. */
 bool p2p_sw_settle(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block,
                    bool is_ack);

@@ -105,7 +105,7 @@ void p2p_sw_peer_gave(struct p2p_swarm *s, struct p2p_sw_peer *p, uint32_t waite
     p->slow = 0;
     p->failures = 0;
     average(&s->wait, waited_ms);
-    average(&s->took, took_ms);
+    average(&s->took, took_ms + 0.5); /* the clock is cut to whole ms; 0 means that none is known */
     s->stats.blocks_peers++;
 }
 

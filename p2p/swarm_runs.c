@@ -466,14 +466,14 @@ static void wait_dry(struct p2p_sw_group *g, uint64_t least_ms)
 }
 
 /*
- * No lease was to be had, and nobody read: then the tracker believes that all is had by somebody.
+ * No lease was to be had, and nobody read, nor this node: then the tracker believes that all is had by somebody.
  * It stays so until there is a lease again.
  */
 static void note_dry(struct p2p_sw_group *g, const struct p2p_located *located)
 {
     if (located->n_leases > 0)
         g->dry_until = UINT64_MAX;
-    else if (g->dry_until == UINT64_MAX && g->asked_leases &&
+    else if (g->dry_until == UINT64_MAX && g->asked_leases && g->n_runs == 0 &&
              p2p_blockset_is_empty(&located->coming))
         wait_dry(g, DRY_MS);
 }

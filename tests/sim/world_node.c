@@ -305,8 +305,10 @@ static void on_follow(struct world *w, const struct event *e)
     struct node *x = &w->node[e->to];
     struct followers *f = &x->followers[e->chunk];
     uint32_t bits = sim_have_bits(w, x, e->chunk);
+    struct el_chunk_id id = sim_chunk_id(w, e->chunk);
 
     send_have(w, e->to, e->from, e->chunk, bits);
+    p2p_swarm_on_followed(x->swarm, sim_ms(w), e->from + 1, &id);
     if (sim_is_whole(w, e->chunk, bits))
         return;
     if (f->n == f->size) {

@@ -190,6 +190,70 @@ static void takers_are_connected_to_and_followed(void **state)
     end(f);
 }
 
+static void who_follows_is_followed_and_asked(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_NONE);
+    struct el_chunk_id id = chunk_of(0);
+
+    (void)state;
+    drain(f);
+    p2p_swarm_peer_up(f->s, 10, 7, false);
+    p2p_swarm_on_followed(f->s, 10, 7, &id);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_FOLLOW), 2);
+    tell(f, 11, 7, 0, 1);
+    drain(f);
+    assert_int_equal(first(f, P2P_MOVE_REQUEST)->node, 7);
+    end(f);
+}
+
+static void half_of_the_places_are_for_those_who_follow(void **state)
+{
+    struct fixture *f = start(16, P2P_REACH_NONE);
+    struct el_chunk_id id = chunk_of(0);
+
+    (void)state;
+    drain(f);
+    name(f, 10, 100, 40);
+    assert_int_equal(count(f, P2P_MOVE_FOLLOW), 12);
+    for (uint64_t node = 200; node < 240; node++) {
+        p2p_swarm_peer_up(f->s, 20, node, false);
+        p2p_swarm_on_followed(f->s, 20, node, &id);
+    }
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_FOLLOW), 12);
+    end(f);
+}
+
+/* The first block comes at once; then as many begin as would be enough on a slow link. */
+static void on_fast_links_nothing_is_taken_back(void **state)
+{
+    struct fixture *f = start(512, P2P_REACH_NONE);
+    struct p2p_move asked[24];
+    size_t n = 0;
+
+    (void)state;
+    drain(f);
+    name(f, 10, 100, 12);
+    for (uint32_t c = 0; c < 32; c++)
+        for (uint64_t node = 100; node < 112; node++)
+            tell(f, 11, node, c, 0xffff);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_REQUEST), 24);
+    for (size_t i = 0; i < f->n; i++)
+        if (f->moves[i].kind == P2P_MOVE_REQUEST)
+            asked[n++] = f->moves[i];
+    p2p_swarm_on_begun(f->s, 12, asked[0].node, &asked[0].chunk);
+    p2p_swarm_on_block(f->s, 12, asked[0].node, &asked[0].chunk, asked[0].blocks.first);
+    p2p_swarm_have(f->d, 12,
+                   asked[0].chunk.index * P2P_CHUNK_BLOCKS + (uint64_t)asked[0].blocks.first);
+    for (size_t i = 1; i < 9; i++)
+        p2p_swarm_on_begun(f->s, 12, asked[i].node, &asked[i].chunk);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_CANCEL), 0);
+    end(f);
+}
+
 static void a_block_is_asked_of_one_peer_that_has_it(void **state)
 {
     struct fixture *f = start(32, P2P_REACH_ANY);
@@ -480,6 +544,9 @@ int main(void)
         cmocka_unit_test(who_may_not_ask_the_origin_asks_for_no_lease),
         cmocka_unit_test(an_exact_range_is_asked_for_as_a_whole),
         cmocka_unit_test(takers_are_connected_to_and_followed),
+        cmocka_unit_test(who_follows_is_followed_and_asked),
+        cmocka_unit_test(half_of_the_places_are_for_those_who_follow),
+        cmocka_unit_test(on_fast_links_nothing_is_taken_back),
         cmocka_unit_test(a_block_is_asked_of_one_peer_that_has_it),
         cmocka_unit_test(what_the_fewest_have_is_asked_for_first),
         cmocka_unit_test(when_enough_blocks_come_the_rest_is_taken_back),
