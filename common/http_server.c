@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <h2o.h>
+#include <h2o/http1.h>
 #include <h2o/websocket.h>
 
 #include "common/clock.h"
@@ -86,7 +87,7 @@ struct el_http_later {
     h2o_timeout_entry_t deadline;
 };
 
-/* A handler's call; el_http_defer() finds the rest by the reply. */
+/* A handler's call; el_http_defer() and its like find the rest by the reply. */
 struct call {
     struct el_http_reply reply;
     struct el_http_server *server;
@@ -106,6 +107,8 @@ struct handler {
 const char *el_http_status_text(int status)
 {
     switch (status) {
+    case 101:
+        return "Switching Protocols";
     case 200:
         return "OK";
     case 201:
@@ -130,6 +133,8 @@ const char *el_http_status_text(int status)
         return "Content Too Large";
     case 415:
         return "Unsupported Media Type";
+    case 426:
+        return "Upgrade Required";
     case 429:
         return "Too Many Requests";
     case 500:
@@ -288,6 +293,7 @@ static struct el_http_call_in describe(h2o_req_t *req)
         .path = el_str_first(target, query_at),
         .query = el_str_from(target, query_at + 1),
         .fields = fields_of(req),
+        .upgrade = { req->upgrade.base, req->upgrade.len },
         .is_local = is_local(req),
         .body = { req->entity.base, req->entity.len },
         .began_ns = el_clock_mono_ns(el_clock_system()),
@@ -498,6 +504,43 @@ static int on_req(h2o_handler_t *self, h2o_req_t *req)
     deinit_reply(&call.reply);
     el_buf_deinit(&allow);
     return 0;
+}
+
+/* ---- connections that are somebody else's from now on ---- */
+
+/* Who gets the socket. */
+struct heir {
+    el_http_take *take;
+    void *arg;
+};
+
+/* h2o has let go of the connection; NULL: it is gone. */
+static void on_handed_over(void *user_data, h2o_socket_t *sock, size_t request_bytes)
+{
+    struct heir *heir = user_data;
+    h2o_socket_export_t out;
+
+    if (sock != NULL && (sock->ssl != NULL || sock->input->size > request_bytes)) {
+        h2o_socket_close(sock);
+    } else if (sock != NULL && h2o_socket_export(sock, &out) == 0) {
+        h2o_buffer_dispose(&out.input);
+        heir->take(heir->arg, out.fd);
+    }
+    free(heir);
+}
+
+void el_http_hand_over(struct el_http_reply *out, const char *protocol, el_http_take *take,
+                       void *arg)
+{
+    struct call *c = EL_ENTRY(out, struct call, reply);
+    struct heir *heir = el_new(struct heir);
+
+    *heir = (struct heir){ take, arg };
+    c->is_kept = true;
+    c->req->res.status = 101;
+    c->req->res.reason = el_http_status_text(101);
+    add_header(c->req, "upgrade", protocol, strlen(protocol));
+    h2o_http1_upgrade(c->req, NULL, 0, on_handed_over, heir);
 }
 
 /* ---- WebSockets ---- */

@@ -41,6 +41,7 @@ struct el_http_call_in {
     struct el_str path;      /* as received, without the query */
     struct el_str query;     /* behind the '?'; may be empty */
     struct el_fieldv fields; /* without Host and those of the framing */
+    struct el_str upgrade;   /* the protocols that the client would rather speak; may be empty */
     bool is_local;           /* it comes from a loopback address */
     struct el_str body;
     struct el_str params[EL_HTTP_MAX_PARAMS]; /* what stands for each {} of the route, as sent */
@@ -153,6 +154,16 @@ struct el_http_ws *el_http_upgrade(struct el_http_reply *out, const struct el_ht
 void el_http_ws_send(struct el_http_ws *ws, struct el_str text);
 /* What is queued may be lost. */
 void el_http_ws_close(struct el_http_ws *ws);
+
+/*
+ * Instead of an answer: 101, and when that is sent the connection speaks `protocol` (a static
+ * string; the client has offered it in in->upgrade). `take` gets its socket, non-blocking, and owns
+ * it. It is not called for a client that has left, that came by TLS, or that has sent more than its
+ * request: nothing may be lost between the two who read. Thread of `take`: the server's.
+ */
+typedef void el_http_take(void *arg, int fd);
+void el_http_hand_over(struct el_http_reply *out, const char *protocol, el_http_take *take,
+                       void *arg);
 
 /* "Not Found"; "Status" for what has no name here. */
 const char *el_http_status_text(int status);

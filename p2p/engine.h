@@ -4,6 +4,7 @@
  *
  *   p2p.c      the thread, its ticks, start and end
  *   peers.c    links and members: who is there, frames to whom they concern
+ *   direct.c   from links by way of node APIs back to the ports of peers
  *   call.c     questions to trackers, and those that others put to this one
  *   fetch.c    the cache's fills as downloads: moves of the swarm carried out
  *   arrive.c   blocks that come in: memory for them, and their judgement
@@ -43,6 +44,7 @@ struct p2p_node {
     struct el_buf waiting;       /* frames for when it is up */
     struct p2p_remote *served;   /* by which it asks us; NULL: it has not */
     uint64_t shunned_until;      /* it could not be reached, or its link broke */
+    uint64_t direct_due_ms;      /* `asking` is by way of its node API: when its port is tried */
 };
 
 struct p2p_told_of; /* give.c */
@@ -93,9 +95,9 @@ struct p2p {
     char name[P2P_MAX_NAME + 1], cluster[P2P_MAX_NAME + 1], zone[P2P_MAX_NAME + 1];
     char host[DISC_MAX_HOST + 1];
     uint16_t port, http_port;
-    bool is_tls;
-    uint64_t self;        /* disc_id_hash() of its id */
-    struct p2p_conf conf; /* its strings until it runs */
+    bool is_tls, is_loopback; /* the port is for this machine only */
+    uint64_t self;            /* disc_id_hash() of its id */
+    struct p2p_conf conf;     /* its strings until it runs */
     struct cache_source source, *origin;
     struct cache_listener listener;
     struct cache_finder finder;
@@ -204,6 +206,18 @@ bool p2p_is_shunned(struct p2p *p, uint64_t hash);
 uint64_t p2p_hash_of(const struct el_digest *fingerprint); /* of its id */
 /* Who answers for the key: the owner, or a backup for attempt 1 and 2; 0: nobody. */
 uint64_t p2p_owner(struct p2p *p, const uint8_t key[DISC_KEY_BYTES], unsigned attempt);
+
+/* The same, whether there is a link or not, and only at its own port. */
+void p2p_node_try_port(struct p2p *p, struct p2p_node *n);
+/* From now on it is asked over r. */
+void p2p_node_ask_over(struct p2p *p, struct p2p_node *n, struct p2p_remote *r);
+
+/* ---- direct.c ---- */
+
+/* It is this node that has made it, by way of the other's node API. */
+bool p2p_is_detour(const struct p2p_remote *r);
+void p2p_direct_up(struct p2p *p, struct p2p_node *n, struct p2p_remote *r);
+void p2p_direct_tick(struct p2p *p);
 
 /* ---- call.c ---- */
 

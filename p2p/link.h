@@ -7,6 +7,7 @@
  *                              expects, is_closing           link_in.c: bytes to frames
  *   net.h's ops <-- reports -- sent, arrived, is_up,    <--- link_out.c: frames to bytes
  *                              is_down                       link_stream.c: socket, TLS
+ *                                                            link_http.c: by a node API
  *
  * Each direction has one message, posted when something was put there. is_down is the last that the
  * thread says of a link, and from then on the engine owns it alone: both are set, posted and seen
@@ -32,16 +33,20 @@
 #define P2P_SCRATCH       16384u
 
 /*
- *           start()            opened()          on_hello()          on_proof()
+ *           start()            begin()           on_hello()          on_proof()
  *   NEW -+---------> CONNECTING -+-----> TLS ----> HELLO ------> PROOF ------> UP
- *        |                       |        |secured()  ^
- *        +--- inbound: opened() -+--------+-----------+ plain
+ *        |               |       |        |secured()  ^
+ *        |               +-> HTTP+--------+-----------+ plain
+ *        +---------------- inbound
+ *
+ *   CONNECTING begins anew, once, when the peer has another port: then HTTP follows it.
  *
  *   from each of them end() -> LINGERING, when the peer was told why -> OVER, else OVER at once
  */
 enum p2p_link_state {
     P2P_LINK_NEW,
     P2P_LINK_CONNECTING,
+    P2P_LINK_HTTP, /* the peer's node API is asked to hand the connection over */
     P2P_LINK_TLS,
     P2P_LINK_HELLO, /* ours is sent, the other's awaited */
     P2P_LINK_PROOF, /* the same of Proofs */
@@ -73,6 +78,7 @@ struct p2p_link {
     struct sockaddr_storage addr; /* the peer's */
     socklen_t addr_len;
     bool is_inbound;
+    uint16_t http_port; /* of an outbound one: where to go when nobody answers; 0: nowhere */
 
     _Atomic(void *) arg;
     _Atomic uint64_t in_bytes, out_bytes, queued_bytes;
@@ -110,6 +116,7 @@ struct p2p_link {
     bool is_readable, is_writable, is_ended; /* as epoll has said and no call has denied since */
     bool is_throttled_in, is_throttled_out;
     bool has_reader;
+    bool is_http; /* by way of a node API */
     int fd;
     SSL *ssl;             /* NULL: plain, or not begun */
     struct el_buf cipher; /* what TLS wants to be sent, from cipher_done on */
@@ -170,7 +177,9 @@ enum p2p_refusal_kind {
 
 struct p2p_net_metrics {
     struct el_gauge *links;
+    struct el_gauge *http_links;
     struct el_counter *in_bytes, *out_bytes, *in_blocks, *out_blocks, *bad_blocks;
+    struct el_counter *http_in_bytes, *http_out_bytes; /* of these, by way of a node API */
     struct el_counter *refused[P2P_REFUSED_COUNT];
 };
 
@@ -199,6 +208,11 @@ struct p2p_thread *p2p_net_next_thread(struct p2p_net *net);
 /* False: there are too many. */
 bool p2p_net_try_count_link(struct p2p_net *net);
 void p2p_net_uncount_link(struct p2p_net *net);
+
+/* Takes fd, the socket of a peer that has connected. */
+void p2p_net_hand_over(struct p2p_net *net, int fd, const struct sockaddr_storage *addr,
+                       socklen_t n, bool is_http);
+void p2p_net_set_port(struct sockaddr_storage *addr, uint16_t port);
 
 /* ---- net_rates.c ---- Thread: any net thread. */
 /* Of `bytes`; `unlimited` where there is no limit. */
@@ -257,6 +271,11 @@ enum el_err p2p_link_on_handshake(struct p2p_link *l, const struct p2p_frame *f,
 /* What the peer says before it closes. */
 bool p2p_link_is_farewell(const struct p2p_frame *f);
 enum el_err p2p_link_on_farewell(const struct p2p_frame *f, struct el_error *err);
+
+/* ---- link_http.c ---- */
+enum el_err p2p_link_ask_http(struct p2p_link *l, struct el_error *err);
+/* *ret_is_done: the peer's node API has handed the connection over. */
+enum el_err p2p_link_hear_http(struct p2p_link *l, bool *ret_is_done, struct el_error *err);
 
 /* ---- link_in.c, link_out.c ---- */
 enum el_err p2p_link_read(struct p2p_link *l, struct el_error *err);

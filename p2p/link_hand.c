@@ -94,6 +94,7 @@ static enum el_err on_hello(struct p2p_link *l, const struct p2p_frame *f, struc
     peer->features = h.features;
     peer->clock_ms = h.clock_ms;
     peer->is_inbound = l->is_inbound;
+    peer->is_http = l->is_http;
     peer->is_tls = l->ssl != NULL;
     l->ends.others = f->hash;
     p2p_reader_set_version(&l->reader, peer->version);

@@ -104,6 +104,8 @@ static enum el_err take(struct p2p_link *l, const struct target *t, size_t n, st
     l->pinged_ms = 0;
     atomic_fetch_add_explicit(&l->in_bytes, n, memory_order_relaxed);
     el_counter_add(l->net->metrics.in_bytes, n);
+    if (l->is_http)
+        el_counter_add(l->net->metrics.http_in_bytes, n);
     if (direct > 0)
         p2p_reader_arrived(&l->reader, direct);
     return feed(l, (struct el_str){ t->other.p, n - direct }, err);

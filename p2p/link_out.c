@@ -164,6 +164,8 @@ static void moved(struct p2p_link *l, size_t n, uint32_t allowed)
     l->out_ms = l->thread->now_ms;
     atomic_fetch_add_explicit(&l->out_bytes, n, memory_order_relaxed);
     el_counter_add(l->net->metrics.out_bytes, n);
+    if (l->is_http)
+        el_counter_add(l->net->metrics.http_out_bytes, n);
     p2p_rates_spend_out(l->net, frames);
     p2p_rates_give_back_out(l->net, allowed - body);
     o->done += frames;

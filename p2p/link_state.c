@@ -22,7 +22,8 @@ static bool may_follow(enum p2p_link_state from, enum p2p_link_state to)
 {
     static const uint8_t table[] = {
         [P2P_LINK_NEW] = 1 << P2P_LINK_CONNECTING | 1 << P2P_LINK_TLS | 1 << P2P_LINK_HELLO,
-        [P2P_LINK_CONNECTING] = 1 << P2P_LINK_TLS | 1 << P2P_LINK_HELLO,
+        [P2P_LINK_CONNECTING] = 1 << P2P_LINK_HTTP | 1 << P2P_LINK_TLS | 1 << P2P_LINK_HELLO,
+        [P2P_LINK_HTTP] = 1 << P2P_LINK_TLS | 1 << P2P_LINK_HELLO,
         [P2P_LINK_TLS] = 1 << P2P_LINK_HELLO,
         [P2P_LINK_HELLO] = 1 << P2P_LINK_PROOF,
         [P2P_LINK_PROOF] = 1 << P2P_LINK_UP,
@@ -125,9 +126,16 @@ static void unplace(struct p2p_link *l)
     l->placed = NULL;
 }
 
+static void count_up(struct p2p_link *l, int64_t by)
+{
+    el_gauge_add(l->net->metrics.links, by);
+    if (l->is_http)
+        el_gauge_add(l->net->metrics.http_links, by);
+}
+
 void p2p_link_end(struct p2p_link *l, const struct el_error *why)
 {
-    bool is_handshake = l->state > P2P_LINK_CONNECTING && l->state < P2P_LINK_UP;
+    bool is_handshake = l->state > P2P_LINK_HTTP && l->state < P2P_LINK_UP;
     bool is_failure = why->code != EL_OK && why->code != EL_ESHUTDOWN && why->code != EL_ECANCELED;
     bool tells;
 
@@ -139,7 +147,7 @@ void p2p_link_end(struct p2p_link *l, const struct el_error *why)
     leave_half_open(l);
     unplace(l);
     if (l->is_counted)
-        el_gauge_add(l->net->metrics.links, -1);
+        count_up(l, -1);
     l->is_counted = false;
     tells = may_tell(l);
     p2p_link_drop_out(l, why->code == EL_OK ? EL_ECANCELED : why->code);
@@ -227,30 +235,6 @@ static void look_at(struct p2p_link *l)
     set_due(l);
 }
 
-static void on_timer(struct el_timer *timer)
-{
-    struct p2p_link *l = EL_ENTRY(timer, struct p2p_link, timer);
-
-    switch (l->state) {
-    case P2P_LINK_CONNECTING:
-        end_with(l, EL_ETIMEOUT, "no connection in time");
-        break;
-    case P2P_LINK_NEW:
-    case P2P_LINK_TLS:
-    case P2P_LINK_HELLO:
-    case P2P_LINK_PROOF:
-        end_with(l, EL_ETIMEOUT, "no handshake in time");
-        break;
-    case P2P_LINK_UP:
-        look_at(l);
-        break;
-    case P2P_LINK_LINGERING:
-    case P2P_LINK_OVER:
-        be_over(l);
-        break;
-    }
-}
-
 /* ---- the beginning ---- */
 
 /* None of these is needed for what is right. */
@@ -280,18 +264,29 @@ static void enter_half_open(struct p2p_link *l)
         drop_oldest_half_open(t);
 }
 
-/* The socket is connected. */
-static void opened(struct p2p_link *l)
+/* From here on the bytes are those of the protocol between nodes. */
+static void begin(struct p2p_link *l)
 {
-    l->began_ms = l->in_ms = l->used_ms = l->out_ms = l->thread->now_ms;
-    tune(l->fd);
-    set_timer(l, P2P_HANDSHAKE_MS);
     if (l->net->tls != NULL) {
         p2p_link_set_state(l, P2P_LINK_TLS);
         return;
     }
     p2p_link_set_state(l, P2P_LINK_HELLO);
     p2p_link_say_hello(l);
+}
+
+/* The socket is connected. */
+static enum el_err opened(struct p2p_link *l, struct el_error *err)
+{
+    l->began_ms = l->in_ms = l->used_ms = l->out_ms = l->thread->now_ms;
+    tune(l->fd);
+    set_timer(l, P2P_HANDSHAKE_MS);
+    if (l->is_http && !l->is_inbound) {
+        p2p_link_set_state(l, P2P_LINK_HTTP);
+        return p2p_link_ask_http(l, err);
+    }
+    begin(l);
+    return EL_OK;
 }
 
 static enum el_err dial(struct p2p_link *l, struct el_error *err)
@@ -301,9 +296,64 @@ static enum el_err dial(struct p2p_link *l, struct el_error *err)
         return el_fail(err, EL_ECONNECT, errno, "socket");
     if (connect(l->fd, (const struct sockaddr *)&l->addr, l->addr_len) != 0 && errno != EINPROGRESS)
         return el_fail(err, EL_ECONNECT, errno, "connect to %s", l->peer.address);
-    p2p_link_set_state(l, P2P_LINK_CONNECTING);
+    if (l->state == P2P_LINK_NEW)
+        p2p_link_set_state(l, P2P_LINK_CONNECTING);
     set_timer(l, P2P_CONNECT_MS);
     return EL_OK;
+}
+
+/* To where its node API is, when the peer's own port answers nobody. */
+static enum el_err dial_http(struct p2p_link *l, struct el_error *err)
+{
+    enum el_err rc;
+
+    if (l->fd >= 0)
+        (void)close(l->fd); /* epoll forgets it with that */
+    l->is_readable = l->is_writable = l->is_ended = false;
+    l->is_http = true;
+    p2p_net_set_port(&l->addr, l->http_port);
+    rc = dial(l, err);
+    return rc == EL_OK ? p2p_thread_watch(l->thread, l, err) : rc;
+}
+
+static bool may_dial_http(const struct p2p_link *l)
+{
+    return l->state == P2P_LINK_CONNECTING && l->http_port != 0 && !l->is_http;
+}
+
+static void no_connection(struct p2p_link *l)
+{
+    struct el_error err = { 0 };
+
+    if (!may_dial_http(l))
+        end_with(l, EL_ETIMEOUT, "no connection in time");
+    else if (dial_http(l, &err) != EL_OK)
+        p2p_link_end(l, &err);
+}
+
+static void on_timer(struct el_timer *timer)
+{
+    struct p2p_link *l = EL_ENTRY(timer, struct p2p_link, timer);
+
+    switch (l->state) {
+    case P2P_LINK_CONNECTING:
+        no_connection(l);
+        break;
+    case P2P_LINK_NEW:
+    case P2P_LINK_HTTP:
+    case P2P_LINK_TLS:
+    case P2P_LINK_HELLO:
+    case P2P_LINK_PROOF:
+        end_with(l, EL_ETIMEOUT, "no handshake in time");
+        break;
+    case P2P_LINK_UP:
+        look_at(l);
+        break;
+    case P2P_LINK_LINGERING:
+    case P2P_LINK_OVER:
+        be_over(l);
+        break;
+    }
 }
 
 static void start(struct p2p_link *l)
@@ -320,14 +370,14 @@ static void start(struct p2p_link *l)
         rc = dial(l, &err);
     if (rc == EL_OK)
         rc = p2p_thread_watch(t, l, &err);
+    if (rc == EL_OK && l->is_inbound)
+        rc = opened(l, &err);
     if (rc != EL_OK) {
         p2p_link_end(l, &err);
         return;
     }
-    if (!l->is_inbound)
-        return;
-    opened(l);
-    enter_half_open(l); /* it is not the oldest, unless one is the most */
+    if (l->is_inbound)
+        enter_half_open(l); /* it is not the oldest, unless one is the most */
 }
 
 void p2p_link_is_proved(struct p2p_link *l)
@@ -335,7 +385,7 @@ void p2p_link_is_proved(struct p2p_link *l)
     p2p_link_set_state(l, P2P_LINK_UP);
     leave_half_open(l);
     l->is_known = l->is_counted = true;
-    el_gauge_add(l->net->metrics.links, 1);
+    count_up(l, 1);
     p2p_link_report_up(l);
     ping(l); /* for the time it takes */
     l->pinged_ms = 0;
@@ -462,10 +512,21 @@ static enum el_err step_connecting(struct p2p_link *l, struct el_error *err)
     if (!l->is_writable)
         return EL_OK;
     EL_ASSERT(getsockopt(l->fd, SOL_SOCKET, SO_ERROR, &sys, &n) == 0);
-    if (sys != 0)
-        return el_fail(err, EL_ECONNECT, sys, "connect to %s", l->peer.address);
-    opened(l);
-    return EL_OK;
+    if (sys == 0)
+        return opened(l, err);
+    if (may_dial_http(l))
+        return dial_http(l, err);
+    return el_fail(err, EL_ECONNECT, sys, "connect to %s", l->peer.address);
+}
+
+static enum el_err step_http(struct p2p_link *l, struct el_error *err)
+{
+    bool is_done = false;
+    enum el_err rc = l->is_readable ? p2p_link_hear_http(l, &is_done, err) : EL_OK;
+
+    if (is_done)
+        begin(l);
+    return rc;
 }
 
 static enum el_err step_tls(struct p2p_link *l, struct el_error *err)
@@ -526,6 +587,9 @@ static enum el_err step(struct p2p_link *l, struct el_error *err)
     case P2P_LINK_CONNECTING:
         rc = step_connecting(l, err);
         break;
+    case P2P_LINK_HTTP:
+        rc = step_http(l, err);
+        break;
     case P2P_LINK_TLS:
         rc = step_tls(l, err);
         break;
@@ -555,6 +619,7 @@ static bool has_more(struct p2p_link *l)
         return l->ssl == NULL ? !l->is_inbound && l->is_writable : false;
     case P2P_LINK_NEW:
     case P2P_LINK_CONNECTING:
+    case P2P_LINK_HTTP:
     case P2P_LINK_LINGERING:
     case P2P_LINK_OVER:
         break;

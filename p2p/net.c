@@ -33,6 +33,14 @@ static enum el_err parse_address(const char *address, uint16_t port, struct sock
     return el_fail(err, EL_EINVAL, 0, "\"%s\" is no address", address);
 }
 
+void p2p_net_set_port(struct sockaddr_storage *addr, uint16_t port)
+{
+    if (addr->ss_family == AF_INET6)
+        ((struct sockaddr_in6 *)addr)->sin6_port = htons(port);
+    else
+        ((struct sockaddr_in *)addr)->sin_port = htons(port);
+}
+
 static enum el_err port_of(int fd, uint16_t *ret, struct el_error *err)
 {
     struct sockaddr_storage addr = { 0 };
@@ -100,6 +108,14 @@ static void register_metrics(struct p2p_net *net)
     if (to == NULL)
         to = net->own_metrics = el_metrics_new();
     m->links = el_metrics_gauge(to, "eliop2p_p2p_links", "links to other nodes that are up", NULL);
+    m->http_links =
+        el_metrics_gauge(to, "eliop2p_p2p_http_links", "of these, by way of a node API", NULL);
+    m->http_in_bytes =
+        el_metrics_counter(to, "eliop2p_p2p_http_bytes_total",
+                           "of eliop2p_p2p_bytes_total, by way of a node API", "direction=\"in\"");
+    m->http_out_bytes =
+        el_metrics_counter(to, "eliop2p_p2p_http_bytes_total",
+                           "of eliop2p_p2p_bytes_total, by way of a node API", "direction=\"out\"");
     m->in_bytes = el_metrics_counter(to, "eliop2p_p2p_bytes_total", "bytes of frames between nodes",
                                      "direction=\"in\"");
     m->out_bytes = el_metrics_counter(to, "eliop2p_p2p_bytes_total",
@@ -267,8 +283,44 @@ void p2p_net_uncount_link(struct p2p_net *net)
     atomic_fetch_sub(&net->n_links, 1);
 }
 
+void p2p_net_hand_over(struct p2p_net *net, int fd, const struct sockaddr_storage *addr,
+                       socklen_t n, bool is_http)
+{
+    struct p2p_link *l;
+
+    if (!p2p_net_try_count_link(net)) {
+        el_counter_add(net->metrics.refused[P2P_REFUSED_FLOOD], 1);
+        (void)close(fd);
+        return;
+    }
+    l = p2p_link_new(net, p2p_net_next_thread(net));
+    l->fd = fd;
+    l->is_inbound = true;
+    l->is_http = is_http;
+    p2p_link_set_address(l, addr, n);
+    el_msgq_post(l->thread->queue, &l->to_thread);
+}
+
+void p2p_net_take(struct p2p_net *net, int fd)
+{
+    struct sockaddr_storage addr = { 0 };
+    socklen_t n = sizeof(addr);
+
+    if (getpeername(fd, (struct sockaddr *)&addr, &n) == 0)
+        p2p_net_hand_over(net, fd, &addr, n, true);
+    else
+        (void)close(fd); /* it has left */
+}
+
 enum el_err p2p_net_connect(struct p2p_net *net, const char *address, uint16_t port, void *arg,
                             struct p2p_link **ret_link, struct el_error *err)
+{
+    return p2p_net_reach(net, address, port, 0, arg, ret_link, err);
+}
+
+enum el_err p2p_net_reach(struct p2p_net *net, const char *address, uint16_t port,
+                          uint16_t http_port, void *arg, struct p2p_link **ret_link,
+                          struct el_error *err)
 {
     struct sockaddr_storage addr;
     socklen_t n = 0;
@@ -281,6 +333,7 @@ enum el_err p2p_net_connect(struct p2p_net *net, const char *address, uint16_t p
         return el_fail(err, EL_EOVERLOAD, 0, "there are %u links already", net->conf.max_links);
     l = p2p_link_new(net, p2p_net_next_thread(net));
     l->is_known = true;
+    l->http_port = http_port;
     p2p_link_set_arg(l, arg);
     p2p_link_set_address(l, &addr, n);
     *ret_link = l; /* set before the thread knows the link: its down() may come at any time */

@@ -47,6 +47,7 @@ struct p2p_peer {
     uint64_t clock_ms; /* its wall clock at the handshake */
     uint32_t version;  /* that was agreed on: of each frame sent */
     bool is_inbound;   /* the peer has connected */
+    bool is_http;      /* by way of a node API */
     bool is_tls;
 };
 
@@ -124,6 +125,20 @@ void p2p_net_free(struct p2p_net *net); /* after closed(); NULL is fine */
  */
 enum el_err p2p_net_connect(struct p2p_net *net, const char *address, uint16_t port, void *arg,
                             struct p2p_link **ret_link, struct el_error *err);
+
+/*
+ * The same where a firewall may have shut the peer's port: when nobody answers there, its node API
+ * is asked to hand the connection over (link_http.c). http_port 0: that is not tried.
+ */
+enum el_err p2p_net_reach(struct p2p_net *net, const char *address, uint16_t port,
+                          uint16_t http_port, void *arg, struct p2p_link **ret_link,
+                          struct el_error *err);
+
+/*
+ * A connection that the node API has answered with 101 is a link as if the peer had connected here.
+ * Takes fd, which is non-blocking. Thread: any, but never after p2p_net_close().
+ */
+void p2p_net_take(struct p2p_net *net, int fd);
 
 /* The engine's own; NULL at up() of a link that the peer has opened. Thread: any, see rule 1. */
 void *p2p_link_arg(struct p2p_link *link);

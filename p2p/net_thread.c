@@ -67,23 +67,6 @@ void p2p_thread_refused(struct p2p_link *l, const struct el_error *why)
 
 /* ---- accepting ---- */
 
-static void hand_over(struct p2p_thread *t, int fd, const struct sockaddr_storage *addr,
-                      socklen_t n)
-{
-    struct p2p_link *l;
-
-    if (!p2p_net_try_count_link(t->net)) {
-        el_counter_add(t->net->metrics.refused[P2P_REFUSED_FLOOD], 1);
-        (void)close(fd);
-        return;
-    }
-    l = p2p_link_new(t->net, p2p_net_next_thread(t->net));
-    l->fd = fd;
-    l->is_inbound = true;
-    p2p_link_set_address(l, addr, n);
-    el_msgq_post(l->thread->queue, &l->to_thread);
-}
-
 /* Whether another one may be there. */
 static bool accept_one(struct p2p_thread *t)
 {
@@ -92,7 +75,7 @@ static bool accept_one(struct p2p_thread *t)
     int fd = accept4(t->listener, (struct sockaddr *)&addr, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
     if (fd >= 0) {
-        hand_over(t, fd, &addr, n);
+        p2p_net_hand_over(t->net, fd, &addr, n, false);
         return true;
     }
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {

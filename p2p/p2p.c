@@ -233,6 +233,8 @@ static void init(struct p2p *p, const struct p2p_conf *conf)
 {
     p->conf = *conf;
     p->is_tls = conf->secret.n > 0;
+    p->is_loopback =
+        strncmp(conf->bind_address, "127.", 4) == 0 || strcmp(conf->bind_address, "::1") == 0;
     p->origin = conf->origin;
     p->clock = conf->clock;
     p->metrics = conf->metrics;
@@ -387,6 +389,17 @@ void p2p_free(struct p2p *p)
 uint16_t p2p_port(const struct p2p *p)
 {
     return p->port;
+}
+
+/* Plain links are for those who could come by the port as well. */
+bool p2p_takes_links(struct p2p *p, bool is_local)
+{
+    return atomic_load(&p->is_running) && (p->is_tls || is_local || !p->is_loopback);
+}
+
+void p2p_take_link(struct p2p *p, int fd)
+{
+    p2p_net_take(p->net, fd);
 }
 
 void p2p_set_rates(struct p2p *p, uint64_t upload_bps, uint64_t download_bps)

@@ -21,6 +21,9 @@
 struct p2p;
 
 /* Strings are borrowed until p2p_run() returns. */
+#define P2P_HTTP_PATH  "/api/v1/p2p"
+#define P2P_HTTP_TOKEN "eliop2p"
+
 struct p2p_conf {
     const char *state_dir;
     const char *name, *cluster, *zone;
@@ -57,6 +60,15 @@ enum el_err p2p_run(struct p2p *p, struct cache *cache, uint16_t http_port, stru
  */
 void p2p_stop(struct p2p *p);
 void p2p_free(struct p2p *p); /* stopped; after cache_close(); NULL is fine */
+
+/*
+ * Peers that cannot reach the port come by the node API: GET P2P_HTTP_PATH with
+ * `Upgrade: P2P_HTTP_TOKEN`. Whether one from this or another machine may; only as long as
+ * p2p_run() works. Thread: any.
+ */
+bool p2p_takes_links(struct p2p *p, bool is_local);
+/* Its socket, after the 101; taken. Thread: any, but not once p2p_stop() is called. */
+void p2p_take_link(struct p2p *p, int fd);
 
 uint16_t p2p_port(const struct p2p *p);
 void p2p_set_rates(struct p2p *p, uint64_t upload_bps, uint64_t download_bps);

@@ -129,13 +129,13 @@ static void attempt_free(struct p2p_attempt *a)
 
 /* Takes the attempt. NULL: there is no link, and nobody will say so. */
 static struct p2p_link *connect_to(struct p2p *p, struct p2p_attempt *a, const char *host,
-                                   uint16_t port)
+                                   uint16_t port, uint16_t http_port)
 {
     struct p2p_link *link = NULL;
     struct el_error err;
 
     if (atomic_load(&p->is_stopping) ||
-        p2p_net_connect(p->net, host, port, a, &link, &err) != EL_OK) {
+        p2p_net_reach(p->net, host, port, http_port, a, &link, &err) != EL_OK) {
         attempt_free(a);
         return NULL;
     }
@@ -151,14 +151,24 @@ void p2p_node_connect(struct p2p *p, uint64_t hash)
         return;
     if (disc_members_find(p->members, hash, &m) && disc_card_is_serving(m.card)) {
         n = node_get(p, hash);
-        n->connecting =
-            connect_to(p, attempt_new(p, n, NULL), disc_card_host(m.card), m.card->p2p_port);
+        n->connecting = connect_to(p, attempt_new(p, n, NULL), disc_card_host(m.card),
+                                   m.card->p2p_port, m.card->http_port);
         if (n->connecting != NULL)
             return;
         node_let_go(p, n);
     }
     p2p_swarm_peer_down(p->swarm, p2p_now(p), hash);
     disc_members_unreachable(p->members, p2p_now(p), hash);
+}
+
+void p2p_node_try_port(struct p2p *p, struct p2p_node *n)
+{
+    struct disc_member m;
+
+    if (n->connecting == NULL && disc_members_find(p->members, n->hash, &m) &&
+        disc_card_is_serving(m.card))
+        n->connecting =
+            connect_to(p, attempt_new(p, n, NULL), disc_card_host(m.card), m.card->p2p_port, 0);
 }
 
 /* ---- sending ---- */
@@ -266,7 +276,8 @@ static void send_to_address(struct p2p *p, const char *address, struct el_buf *f
 
     if (a == NULL && split_address(address, host, &port)) {
         a = attempt_new(p, NULL, address);
-        if (connect_to(p, a, host, port) == NULL)
+        /* Of a seed only the port is known: nodes of a cluster are configured alike. */
+        if (connect_to(p, a, host, port, p->http_port) == NULL)
             a = NULL;
     }
     if (a != NULL)
@@ -394,7 +405,7 @@ static struct p2p_remote *remote_new(struct p2p *p, struct p2p_node *n, struct p
     return r;
 }
 
-static void ask_over(struct p2p *p, struct p2p_node *n, struct p2p_remote *r)
+void p2p_node_ask_over(struct p2p *p, struct p2p_node *n, struct p2p_remote *r)
 {
     bool same_zone = strcmp(p2p_link_peer(r->link)->zone, p->zone) == 0;
 
@@ -426,7 +437,8 @@ static void up(void *arg, struct p2p_link *link)
         }
     }
     if (n->asking == NULL && (a != NULL || peer->p2p_port == 0))
-        ask_over(p, n, r);
+        p2p_node_ask_over(p, n, r);
+    p2p_direct_up(p, n, r);
     if (a != NULL && a->address != NULL)
         disc_members_reached(p->members, el_str_of(a->address), hash);
     if (a != NULL) {
@@ -437,11 +449,20 @@ static void up(void *arg, struct p2p_link *link)
     p2p_pump(p);
 }
 
+/* A detour may lead back to this node though the seed is another one, on the same machine. */
+static bool is_own_port(const struct p2p *p, const char *address)
+{
+    char host[MAX_ADDRESS];
+    uint16_t port;
+
+    return split_address(address, host, &port) && port == p->port;
+}
+
 static void failed(struct p2p *p, struct p2p_attempt *a, enum el_err why)
 {
     struct p2p_node *n = a->node;
 
-    if (why == EL_ELOOP && a->address != NULL)
+    if (why == EL_ELOOP && a->address != NULL && is_own_port(p, a->address))
         disc_members_reached(p->members, el_str_of(a->address), p->self);
     attempt_free(a);
     if (n == NULL)
@@ -652,6 +673,7 @@ void p2p_peers_tick(struct p2p *p)
         disc_members_tick(p->members, now);
     if (now >= p->look_due_ms) {
         look_at_links(p);
+        p2p_direct_tick(p);
         forget_shunned(p);
     }
 }

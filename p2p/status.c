@@ -13,6 +13,14 @@ static const char *state_name(enum disc_state s)
     return names[s];
 }
 
+static void add_link(struct p2p *p, json_t *one, uint64_t hash)
+{
+    struct p2p_node *n = p2p_node_find(p, hash);
+
+    if (n != NULL && n->asking != NULL)
+        el_json_add_str(one, "via", p2p_is_detour(n->asking) ? EL_STR("http") : EL_STR("p2p"));
+}
+
 static void add_rates(struct p2p *p, json_t *one, uint64_t hash)
 {
     struct p2p_swarm_peer peer;
@@ -42,6 +50,7 @@ static void add_peer(struct p2p *p, json_t *list, const struct disc_member *m)
     el_json_add_str(one, "state", el_str_of(state_name(m->state)));
     el_json_add_str(one, "zone", el_str_of(disc_card_zone(m->card)));
     el_json_add_bool(one, "self", m->card->hash == p->self);
+    add_link(p, one, m->card->hash);
     add_rates(p, one, m->card->hash);
 }
 

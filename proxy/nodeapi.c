@@ -367,6 +367,29 @@ static void get_seeds(void *arg, const struct el_http_call_in *in, struct el_htt
         el_buf_add_str(&out->body, EL_STR("[]\n"));
 }
 
+static void take_link(void *arg, int fd)
+{
+    struct proxy_nodeapi *api = (struct proxy_nodeapi *)arg;
+
+    p2p_take_link(api->conf.p2p, fd);
+}
+
+/* The link proves who is there: nobody needs a role for it. */
+static void get_p2p(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    struct proxy_nodeapi *api = (struct proxy_nodeapi *)arg;
+
+    if (api->conf.p2p == NULL)
+        el_http_reply_problem(out, 404, "Not Found", "this node is alone");
+    else if (!el_str_ieq(in->upgrade, EL_STR(P2P_HTTP_TOKEN)))
+        el_http_reply_problem(out, 426, "Upgrade Required", "this is for links between nodes");
+    else if (!p2p_takes_links(api->conf.p2p, in->is_local))
+        el_http_reply_problem(out, 403, "Forbidden",
+                              "links are not encrypted, and so for this machine only");
+    else
+        el_http_hand_over(out, P2P_HTTP_TOKEN, take_link, api);
+}
+
 static const struct el_http_route routes[] = {
     { "GET", "/health", get_health, PROXY_ROLE_NONE },
     { "GET", "/readyz", get_readyz, PROXY_ROLE_NONE },
@@ -374,6 +397,7 @@ static const struct el_http_route routes[] = {
     { "GET", "/api/v1/status", get_status, PROXY_ROLE_READER },
     { "GET", "/api/v1/peers", get_peers, PROXY_ROLE_READER },
     { "GET", "/api/v1/peers/seeds", get_seeds, PROXY_ROLE_READER },
+    { "GET", P2P_HTTP_PATH, get_p2p, PROXY_ROLE_NONE },
     { "GET", "/api/v1/explain", proxy_explain_get, PROXY_ROLE_READER },
     { "GET", "/api/v1/cache/stat", proxy_operate_stat, PROXY_ROLE_READER },
     { "POST", "/api/v1/cache/purge", proxy_operate_purge, PROXY_ROLE_OPERATOR },

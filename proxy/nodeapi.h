@@ -6,6 +6,7 @@
  *   GET /readyz          200 while requests are taken, 503 before and while draining
  *   GET /metrics         Prometheus text
  *   GET /api/v1/status   one JSON object with everything
+ *   GET /api/v1/p2p      a connection that becomes a link between nodes: p2p/link_http.c
  *   /api/v1/cache/...    what is cached of a URL, purge, pin: operate.c
  *
  * It starts before the proxy (whose guard wants to know this port) and stops after it.

@@ -32,6 +32,7 @@ class Node:
         argv = [f"--{k.replace('__', '.')}={v}" for k, v in options.items()]
         self.log_path = pathlib.Path(tempfile.mkstemp(prefix="elionode-", suffix=".log")[1])
         self.port = self.admin_port = self.tls_port = 0
+        self.admin_host = options.get("admin__bind_address", "127.0.0.1")
         self.ready_s = None
         self.wanted_code = 0
         self.began = time.monotonic()
@@ -71,7 +72,7 @@ class Node:
         return wire.fetch(self.port, target, fields, **kw)
 
     def admin(self, path):
-        return wire.fetch(self.admin_port, path)
+        return wire.fetch(self.admin_port, path, at=self.admin_host)
 
     def status(self):
         return json.loads(self.admin("/api/v1/status").body)

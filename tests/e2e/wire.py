@@ -166,7 +166,7 @@ def authority(target):
     return target.partition("//")[2].partition("/")[0] if "//" in target else "127.0.0.1"
 
 
-def fetch(port, target, fields=(), method="GET", **kw):
+def fetch(port, target, fields=(), method="GET", at="127.0.0.1", **kw):
     """One request on a connection of its own."""
-    with Connection(port) as c:
+    with Connection(port, at) as c:
         return c.request(method, target, fields, **kw)

@@ -121,12 +121,34 @@ static void get_ws(void *arg, const struct el_http_call_in *in, struct el_http_r
         el_http_reply_problem(out, 400, "Bad Request", "no handshake");
 }
 
+/* Whoever has asked for it speaks to this socket now. */
+static _Atomic int handed_over = -1;
+
+static void take(void *arg, int fd)
+{
+    (void)arg;
+    atomic_store(&handed_over, fd);
+}
+
+static void get_socket(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    (void)arg;
+    if (el_str_ieq(in->upgrade, EL_STR("other")))
+        el_http_hand_over(out, "other", take, NULL);
+}
+
 static const struct el_http_route routes[] = {
-    { "GET", "/hello", get_hello, 0 },  { "POST", "/echo", post_echo, 0 },
-    { "PUT", "/echo", post_echo, 0 },   { "GET", "/tree/*", get_tree, 0 },
-    { "GET", "/big", get_big, 0 },      { "GET", "/field", get_field, 0 },
-    { "GET", "/later", get_later, 0 },  { "GET", "/note", get_note, 0 },
-    { "GET", "/closed", get_hello, 7 }, { "GET", "/part/{}/of/{}", get_part, 0 },
+    { "GET", "/hello", get_hello, 0 },
+    { "POST", "/echo", post_echo, 0 },
+    { "PUT", "/echo", post_echo, 0 },
+    { "GET", "/tree/*", get_tree, 0 },
+    { "GET", "/big", get_big, 0 },
+    { "GET", "/field", get_field, 0 },
+    { "GET", "/later", get_later, 0 },
+    { "GET", "/note", get_note, 0 },
+    { "GET", "/closed", get_hello, 7 },
+    { "GET", "/socket", get_socket, 0 },
+    { "GET", "/part/{}/of/{}", get_part, 0 },
     { "GET", "/ws", get_ws, 0 },
 };
 
@@ -501,6 +523,63 @@ static void stopping_answers_who_waits_at_once_and_waits_for_who_keeps_the_answe
     assert_int_equal(pthread_join(stopper, NULL), 0);
 }
 
+#define ASKS_FOR_IT \
+    "GET /socket HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n"
+
+/* The head of an answer, and nothing behind it. */
+static void read_head(int fd, char *head, size_t cap)
+{
+    size_t n = 0;
+
+    head[0] = '\0';
+    while (strstr(head, "\r\n\r\n") == NULL) {
+        assert_true(n + 1 < cap);
+        assert_int_equal(recv(fd, head + n, 1, 0), 1);
+        head[++n] = '\0';
+    }
+}
+
+static void a_connection_can_be_handed_over_and_the_server_forgets_it(void **state)
+{
+    int fd = raw_connect(port_of(state)), other;
+    char head[1000], byte = 0;
+    char *answer;
+
+    atomic_store(&handed_over, -1);
+    raw_send(fd, ASKS_FOR_IT, strlen(ASKS_FOR_IT));
+    read_head(fd, head, sizeof(head));
+    assert_starts(head, "HTTP/1.1 101 Switching Protocols\r\n");
+    assert_has(head, "upgrade: other\r\n");
+    while ((other = atomic_load(&handed_over)) < 0)
+        (void)sched_yield();
+    raw_send(fd, "x", 1);
+    answer = raw_get(port_of(state), "/hello"); /* the server has had its turn: it did not read */
+    assert_has(answer, "hello world");
+    free(answer);
+    while (recv(other, &byte, 1, 0) != 1)
+        assert_int_equal(errno, EAGAIN);
+    assert_int_equal(byte, 'x');
+    stop(state);
+    raw_send(other, "y", 1); /* and it outlives the server */
+    assert_int_equal(recv(fd, &byte, 1, 0), 1);
+    assert_int_equal(byte, 'y');
+    (void)close(other);
+    (void)close(fd);
+    assert_int_equal(start(state), 0);
+}
+
+static void who_sends_more_than_the_request_is_not_handed_over(void **state)
+{
+    char *answer;
+
+    atomic_store(&handed_over, -1);
+    answer = raw_exchange(port_of(state), ASKS_FOR_IT "x");
+    assert_starts(answer, "HTTP/1.1 101 ");
+    assert_string_equal(strstr(answer, "\r\n\r\n"), "\r\n\r\n");
+    assert_int_equal(atomic_load(&handed_over), -1);
+    free(answer);
+}
+
 static void whoever_is_not_admitted_is_answered_instead_of_the_handler(void **state)
 {
     char *answer = raw_get(port_of(state), "/closed");
@@ -630,6 +709,9 @@ int main(void)
         cmocka_unit_test(a_client_that_left_does_not_hurt_who_keeps_its_answer),
         cmocka_unit_test(more_kept_answers_than_allowed_are_refused),
         cmocka_unit_test(stopping_answers_who_waits_at_once_and_waits_for_who_keeps_the_answer),
+        cmocka_unit_test_setup_teardown(a_connection_can_be_handed_over_and_the_server_forgets_it,
+                                        start, stop),
+        cmocka_unit_test(who_sends_more_than_the_request_is_not_handed_over),
         cmocka_unit_test_setup_teardown(whoever_is_not_admitted_is_answered_instead_of_the_handler,
                                         start, stop),
     };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The node API over HTTP; cache, storage, p2p and proxy are stood in for by the functions it asks. */
+/* The node API over HTTP; cache, storage, p2p and proxy are stood in for by the functions it asks.
+ */
 #include "proxy/nodeapi.h"
 
 #include <jansson.h>
@@ -55,6 +56,30 @@ size_t p2p_cluster_size(struct p2p *p)
 {
     (void)p;
     return 1;
+}
+
+void p2p_status(struct p2p *p, json_t *status)
+{
+    (void)p;
+    (void)status;
+}
+
+void p2p_seeds(struct p2p *p, struct el_buf *out)
+{
+    (void)p;
+    (void)out;
+}
+
+bool p2p_takes_links(struct p2p *p, bool is_local)
+{
+    (void)p;
+    return is_local;
+}
+
+void p2p_take_link(struct p2p *p, int fd)
+{
+    (void)p;
+    (void)close(fd);
 }
 
 /* It asks all of the proxy. */
@@ -358,6 +383,15 @@ static void a_node_without_others_has_nobody_by_whom_to_join(void **state)
     json_decref(root);
 }
 
+static void a_node_without_others_hands_no_connection_over(void **state)
+{
+    struct fixture *f = (struct fixture *)*state;
+    char *answer = get(f, "/api/v1/p2p");
+
+    assert_memory_equal(answer, "HTTP/1.1 404", 12);
+    free(answer);
+}
+
 static void status_copes_without_a_proxy(void **state)
 {
     struct fixture *f = (struct fixture *)*state;
@@ -586,6 +620,7 @@ int main(void)
         cmocka_unit_test(status_has_the_figures_of_every_part),
         cmocka_unit_test(status_lists_recent_events),
         cmocka_unit_test(a_node_without_others_has_nobody_by_whom_to_join),
+        cmocka_unit_test(a_node_without_others_hands_no_connection_over),
         cmocka_unit_test(status_copes_without_a_proxy),
         cmocka_unit_test_setup(stat_tells_what_is_cached_under_the_key_of_the_url, set_up_proxy),
         cmocka_unit_test_setup(what_is_not_cached_is_404, set_up_proxy),

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: MIT
+"""Nodes whose port for each other is shut by something between them, while their node APIs can be reached."""
+import contextlib
+
+import pytest
+
+import wire
+from checks import is_exact
+from cluster import Cluster, free_ports, peers
+from content import MIB
+from door import Door
+from tier import wait_for
+
+SIZE = 40 * MIB + 7
+UPGRADE = [("Connection", "Upgrade"), ("Upgrade", "eliop2p")]
+
+
+def host(i):
+    return f"127.1.0.{i + 1}"
+
+
+class Shut(Cluster):
+    """
+    Node i says that it is at host(i), where all have the same ports, but listens for others elsewhere: its door is
+    shut until a test opens it.
+    """
+
+    def __init__(self, n, origin, **options):
+        self.doors = [None] * n
+        self.port, self.http_port = free_ports(2)
+        self.inside = free_ports(n)
+        super().__init__(n, origin, discovery__seeds=f"{host(0)}:{self.port},{host(1)}:{self.port}", **options)
+
+    def start(self, i, wait=True, **options):
+        if self.doors[i] is None:
+            self.doors[i] = Door((host(i), self.port), (f"127.2.0.{i + 1}", self.port))
+        mine = {"p2p__bind_address": f"127.2.0.{i + 1}", "p2p__listen_port": self.port,
+                "p2p__advertise_address": host(i), "admin__bind_address": host(i),
+                "admin__listen_port": self.http_port}
+        return super().start(i, wait, **{**mine, **options})
+
+    def close(self):
+        try:
+            super().close()
+        finally:
+            for d in self.doors:
+                d.shut()
+
+
+@pytest.fixture
+def shut(origin):
+    with contextlib.ExitStack() as all_of_them:
+        yield lambda n, **options: all_of_them.enter_context(Shut(n, origin, **options))
+
+
+def via(node):
+    """By what way it asks each of the others that it asks."""
+    return {p["address"]: p["via"] for p in peers(node) if "via" in p}
+
+
+def http_bytes(node, direction="in"):
+    return node.metrics()[f'eliop2p_p2p_http_bytes_total{{direction="{direction}"}}']
+
+
+def read(c, reason):
+    """Bytes that nodes were to read from the origin."""
+    return sum(n.metrics()[f'eliop2p_p2p_origin_bytes_total{{reason="{reason}"}}'] for n in c.nodes)
+
+
+def wait_until_direct(c):
+    wait_for(lambda: all(n.metrics()["eliop2p_p2p_http_links"] == 0 for n in c.nodes), 60)
+
+
+@pytest.mark.parametrize("secret", [True, False])
+def test_with_every_port_shut_the_origin_is_asked_once_all_the_same(origin, shut, secret):
+    c = shut(3, secret=secret)
+    origin.add("/a", size=SIZE, rate=80 * MIB)
+    for r in c.get_all("/a"):
+        is_exact(r, origin.content("/a"))
+    assert read(c, "no_tracker") == 0
+    # What is cut off a run that has begun may be on its way already, and a busy machine may be slow enough for a hedge.
+    assert origin.body_sent("/a") < 1.5 * SIZE
+    given = sum(n.metrics()["eliop2p_p2p_bytes_in_total"] for n in c.nodes)
+    assert given > 1.5 * SIZE
+    assert sum(http_bytes(n) for n in c.nodes) > given
+    wait_for(lambda: all(set(via(n).values()) == {"http"} for n in c.nodes))
+
+
+def test_a_short_object_is_one_request_too(origin, shut):
+    c = shut(3)
+    origin.add("/a", size=4096)
+    for r in c.get_all("/a"):
+        is_exact(r, origin.content("/a"))
+    assert len(origin.requests("/a")) == 1
+
+
+def test_one_node_that_is_shut_off_is_asked_by_way_of_its_api_and_the_others_directly(origin, shut):
+    c = shut(3)
+    for i in (0, 1):
+        c.doors[i].open()
+    wait_for(lambda: all(via(c.nodes[i]).get(host(1 - i)) != "http" for i in (0, 1)), 60)
+    origin.add("/a", size=SIZE)
+    is_exact(c.get(2, "/a"), origin.content("/a"))
+    origin.forget()
+    is_exact(c.get(0, "/a"), origin.content("/a"))
+    assert origin.requests("/a") == []
+    wait_for(lambda: via(c.nodes[0]).get(host(2)) == "http")
+
+
+def test_when_the_ports_open_nodes_go_back_to_them(origin, shut):
+    c = shut(3)
+    origin.add("/a", size=SIZE)
+    is_exact(c.get(0, "/a"), origin.content("/a"))
+    for d in c.doors:
+        d.open()
+    wait_until_direct(c)
+    before = [http_bytes(n) for n in c.nodes]
+    origin.forget()
+    for i in (1, 2):
+        is_exact(c.get(i, "/a"), origin.content("/a"))
+    assert origin.requests("/a") == []
+    assert [http_bytes(n) for n in c.nodes] == before
+
+
+def test_a_port_that_is_shut_while_nodes_run_costs_next_to_nothing(origin, shut):
+    c = shut(2)
+    for d in c.doors:
+        d.open()
+    wait_until_direct(c)
+    origin.add("/a", size=SIZE)
+    is_exact(c.get(0, "/a"), origin.content("/a"))
+    for d in c.doors:
+        d.shut()
+    origin.forget()
+    is_exact(c.get(1, "/a"), origin.content("/a"))
+    assert origin.body_sent("/a") < SIZE / 4  # of a link that has just broken nobody knows at first what it means
+    assert http_bytes(c.nodes[1]) > SIZE * 3 / 4
+
+
+# ---- who may ----
+
+def ask(node, fields):
+    return wire.fetch(node.admin_port, "/api/v1/p2p", fields, at=node.admin_host)
+
+
+def test_who_does_not_say_what_it_wants_is_told(shut):
+    c = shut(1, wait=False)
+    assert ask(c.nodes[0], []).status == 426
+    assert ask(c.nodes[0], [("Connection", "Upgrade"), ("Upgrade", "websocket")]).status == 426
+
+
+def test_a_node_that_is_alone_hands_nothing_over(node):
+    assert ask(node, UPGRADE).status == 404
+
+
+def refused(node, why):
+    return node.metrics()[f'eliop2p_p2p_refused_total{{why="{why}"}}']
+
+
+def test_who_does_not_know_the_secret_gets_no_further_than_on_the_port(shut):
+    node = shut(1, wait=False).nodes[0]
+    with wire.Connection(node.admin_port, node.admin_host) as c:
+        c.send_request("GET", "/api/v1/p2p", UPGRADE)
+        assert c.read_head().status == 101
+        c.send(b"GET /api/v1/status HTTP/1.1\r\nHost: a\r\n\r\n")
+        wait_for(lambda: refused(node, "tls") == 1)
+    assert "p2p.refused" in node.log()
+
+
+def test_more_than_the_request_before_the_101_is_the_end(shut):
+    node = shut(1, wait=False).nodes[0]
+    with wire.Connection(node.admin_port, node.admin_host) as c:
+        c.send(b"GET /api/v1/p2p HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: eliop2p\r\n\r\nCHKP")
+        assert c.read_head().status == 101
+        assert c.rd.read() == b""
