@@ -19,6 +19,8 @@ struct p2p_call {
     uint64_t due_ms, ms;
     unsigned attempt;
     uint8_t key[DISC_KEY_BYTES];
+    uint64_t owners[DISC_OWNERS]; /* of the key as it began */
+    size_t n_owners;
     uint32_t type;
     struct el_buf body;
     p2p_on_answer *on_answer;
@@ -29,11 +31,61 @@ struct p2p_call {
     struct el_buf answer;
 };
 
+/* ---- silence ---- */
+
+static void expect(struct p2p *p, uint64_t node, uint32_t ms)
+{
+    struct p2p_remote *r = p2p_node_remote(p2p_node_find(p, node));
+
+    if (r != NULL)
+        p2p_link_expects(r->link, ms);
+}
+
+/*
+ * Owners that keep silent are asked whether they live, the backups too, so that they are found out
+ * all at once where many have gone together. A link that broke ends its calls.
+ */
+static void expect_owners(struct p2p *p, const struct p2p_call *c)
+{
+    for (size_t i = 0; i < c->n_owners; i++)
+        expect(p, c->owners[i], SILENCE_MS);
+}
+
+static bool is_owner(const struct p2p_call *c, uint64_t node)
+{
+    for (size_t i = 0; i < c->n_owners; i++) {
+        if (c->owners[i] == node)
+            return true;
+    }
+    return false;
+}
+
+static bool is_expected(struct p2p *p, uint64_t node)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &p->calls) {
+        if (is_owner(EL_ENTRY(it, struct p2p_call, link), node))
+            return true;
+    }
+    return false;
+}
+
+/* Of this call. */
+static void expect_no_more(struct p2p *p, const struct p2p_call *c)
+{
+    for (size_t i = 0; i < c->n_owners; i++) {
+        if (!is_expected(p, c->owners[i]))
+            expect(p, c->owners[i], 0);
+    }
+}
+
 /* ---- life ---- */
 
 static void end(struct p2p *p, struct p2p_call *c, struct el_str answer, enum el_err code)
 {
     el_list_remove(&c->link);
+    expect_no_more(p, c);
     if (code != EL_OK)
         el_counter_add(p->count.calls_failed, 1);
     c->on_answer(p, c->arg, answer, code);
@@ -210,29 +262,6 @@ static void ask_self(struct p2p *p, struct p2p_call *c)
         end_soon(c, rc);
 }
 
-/* One that keeps silent is asked whether it lives; a link that broke ends its calls. */
-static void expect_from(struct p2p *p, uint64_t node)
-{
-    struct p2p_remote *r = p2p_node_remote(p2p_node_find(p, node));
-
-    if (r != NULL)
-        p2p_link_expects(r->link, SILENCE_MS);
-}
-
-/* Nothing more is awaited from it as a tracker. */
-static void expect_no_more(struct p2p *p, uint64_t node)
-{
-    struct p2p_remote *r = p2p_node_remote(p2p_node_find(p, node));
-    struct el_list *it, *tmp;
-
-    EL_LIST_EACH (it, tmp, &p->calls) {
-        if (EL_ENTRY(it, struct p2p_call, link)->node == node)
-            return;
-    }
-    if (r != NULL)
-        p2p_link_expects(r->link, 0);
-}
-
 /* The next who may know. */
 static void ask_next(struct p2p *p, struct p2p_call *c)
 {
@@ -253,7 +282,7 @@ static void ask_next(struct p2p *p, struct p2p_call *c)
             continue;
         add_envelope(p, c->node, c->type, c->sequence, P2P_QUESTION, el_buf_str(&c->body), &frames);
         if (p2p_node_send(p, c->node, &frames)) {
-            expect_from(p, c->node);
+            expect_owners(p, c);
             return;
         }
     }
@@ -270,6 +299,7 @@ void p2p_call_ask(struct p2p *p, const uint8_t key[DISC_KEY_BYTES], unsigned att
     c->attempt = attempt;
     c->type = type;
     memcpy(c->key, key, DISC_KEY_BYTES);
+    c->n_owners = p2p_owners(p, key, c->owners);
     c->body = *body;
     el_buf_init(body);
     el_buf_init(&c->answer);
@@ -356,7 +386,6 @@ void p2p_call_frame(struct p2p_remote *r, const struct p2p_frame *f)
         c = find(p, r->node->hash, f->sequence); /* NULL: it came too late */
         if (c != NULL && c->type == f->type)
             end(p, c, e.body, EL_OK);
-        expect_no_more(p, r->node->hash);
     }
     if (rc != EL_OK) {
         el_log_error(EL_WARN, EV_PEER_MALFORMED, &err);

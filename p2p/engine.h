@@ -45,6 +45,8 @@ struct p2p_node {
     struct p2p_remote *served;   /* by which it asks us; NULL: it has not */
     uint64_t shunned_until;      /* it could not be reached, or its link broke */
     uint64_t direct_due_ms;      /* `asking` is by way of its node API: when its port is tried */
+    unsigned failures;           /* of this kind, one after another */
+    uint64_t trusted_ms;         /* when the membership last said that it lives again */
 };
 
 struct p2p_told_of; /* give.c */
@@ -71,6 +73,7 @@ struct p2p_attempt {
     struct p2p *p;
     struct p2p_node *node; /* NULL: only its address is known */
     char *address;         /* "host:port" as gossip names it; NULL: a node */
+    uint64_t began_ms;
     struct el_buf waiting; /* of an address */
     struct el_list link;   /* in p->attempts */
     bool is_up;            /* it has become a remote, or went to somebody known already */
@@ -201,11 +204,15 @@ struct p2p_remote *p2p_node_remote(struct p2p_node *n);
 /* By that link. */
 void p2p_remote_send(struct p2p_remote *r, struct el_buf *frames);
 uint32_t p2p_remote_version(const struct p2p_remote *r);
-/* Just now it could not be reached: its backups are asked. */
+/* Lately it could not be reached, or it does not answer: its backups are asked. */
 bool p2p_is_shunned(struct p2p *p, uint64_t hash);
 uint64_t p2p_hash_of(const struct el_digest *fingerprint); /* of its id */
+/* is_member of the tracker's conf; arg is the p2p. */
+bool p2p_is_member(void *arg, uint64_t hash, uint64_t *ret_zone);
 /* Who answers for the key: the owner, or a backup for attempt 1 and 2; 0: nobody. */
 uint64_t p2p_owner(struct p2p *p, const uint8_t key[DISC_KEY_BYTES], unsigned attempt);
+/* All of them at once. */
+size_t p2p_owners(struct p2p *p, const uint8_t key[DISC_KEY_BYTES], uint64_t ret[DISC_OWNERS]);
 
 /* The same, whether there is a link or not, and only at its own port. */
 void p2p_node_try_port(struct p2p *p, struct p2p_node *n);

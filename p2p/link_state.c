@@ -13,8 +13,10 @@
 #include "common/clock.h"
 #include "p2p/link.h"
 
-#define LINGER_MS 200u
-#define STALL_MS  10000u /* a peer that takes not one byte of what waits for it */
+#define LINGER_MS  200u
+#define UNHEARD_MS 5000 /* a host that confirms nothing: else the kernel waits ever longer for it \
+                         */
+#define STALL_MS 10000u /* a peer that takes not one byte of what waits for it */
 /* What the kernel holds unsent: 5 ms at 200 Mbit/s, so that short frames do not wait for more. */
 #define NOT_SENT (128 * 1024)
 
@@ -240,8 +242,9 @@ static void look_at(struct p2p_link *l)
 /* None of these is needed for what is right. */
 static void tune(int fd)
 {
-    int one = 1, not_sent = NOT_SENT;
+    int one = 1, not_sent = NOT_SENT, unheard = UNHEARD_MS;
 
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unheard, sizeof(unheard));
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &not_sent, sizeof(not_sent));
 }

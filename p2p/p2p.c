@@ -161,7 +161,7 @@ static void new_cores(struct p2p *p, const struct p2p_conf *conf)
 {
     struct p2p_swarm_conf swarm = { .self = p->self, .k = conf->k, .max_peers = conf->max_peers };
     struct p2p_upload_conf upload = { 0 };
-    struct p2p_tracker_conf tracker = { 0 };
+    struct p2p_tracker_conf tracker = { .is_member = p2p_is_member, .arg = p };
 
     el_rng_seed(&swarm.rng, seed(p));
     el_rng_seed(&upload.rng, seed(p));

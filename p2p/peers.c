@@ -18,6 +18,7 @@
 #define ALONE_MS    250u           /* the same while nobody is known */
 #define COMPLAIN_MS 60000u         /* that seeds cannot be read is said so often */
 #define SHUN_MS     3000u          /* who could not be reached is not asked as a tracker */
+#define SHUN_TWICE  3u             /* so often twice as long the next time */
 #define MAX_WAITING (256u * 1024u) /* bytes for somebody who is being connected to */
 #define MAX_ADDRESS 300u
 
@@ -62,11 +63,31 @@ static void node_let_go(struct p2p *p, struct p2p_node *n)
     free(n);
 }
 
+static bool is_in(struct p2p *p, uint64_t hash, enum disc_state state)
+{
+    struct disc_member m;
+
+    return disc_members_find(p->members, hash, &m) && m.state == state;
+}
+
 bool p2p_is_shunned(struct p2p *p, uint64_t hash)
 {
     struct p2p_node *n = p2p_node_find(p, hash);
 
-    return n != NULL && n->asking == NULL && n->shunned_until > p2p_now(p);
+    return (n != NULL && n->asking == NULL && n->shunned_until > p2p_now(p)) ||
+           is_in(p, hash, DISC_SUSPECT);
+}
+
+static void shun(struct p2p *p, struct p2p_node *n)
+{
+    n->shunned_until = p2p_now(p) + ((uint64_t)SHUN_MS << n->failures);
+    n->failures += n->failures < SHUN_TWICE;
+}
+
+static void shun_no_more(struct p2p_node *n)
+{
+    n->shunned_until = 0;
+    n->failures = 0;
 }
 
 static void look_at_links(struct p2p *p)
@@ -77,22 +98,6 @@ static void look_at_links(struct p2p *p)
         for (struct p2p_node *n = p->nodes[i]; n != NULL; n = n->next) {
             EL_LIST_EACH (it, tmp, &n->remotes)
                 p2p_arrive_look(EL_ENTRY(it, struct p2p_remote, link_of_node));
-        }
-    }
-}
-
-/* Those that were kept only because of that. */
-static void forget_shunned(struct p2p *p)
-{
-    for (size_t i = 0; i < P2P_TABLE; i++) {
-        struct p2p_node *next;
-
-        for (struct p2p_node *n = p->nodes[i]; n != NULL; n = next) {
-            next = n->next;
-            if (n->shunned_until != 0 && n->shunned_until <= p2p_now(p)) {
-                n->shunned_until = 0;
-                node_let_go(p, n);
-            }
         }
     }
 }
@@ -113,6 +118,7 @@ static struct p2p_attempt *attempt_new(struct p2p *p, struct p2p_node *node, con
 
     a->p = p;
     a->node = node;
+    a->began_ms = p2p_now(p);
     a->address = address != NULL ? el_strndup(address, strlen(address)) : NULL;
     el_buf_init(&a->waiting);
     el_list_append(&p->attempts, &a->link);
@@ -169,6 +175,34 @@ void p2p_node_try_port(struct p2p *p, struct p2p_node *n)
         disc_card_is_serving(m.card))
         n->connecting =
             connect_to(p, attempt_new(p, n, NULL), disc_card_host(m.card), m.card->p2p_port, 0);
+}
+
+/*
+ * Nobody's question is spent on finding out whether one that was shunned is back: it stays so until
+ * a link to it is up, or until the membership says that it is gone, or that it lives.
+ */
+static void look_again(struct p2p *p, struct p2p_node *n)
+{
+    if (is_in(p, n->hash, DISC_ALIVE) && n->asking == NULL) {
+        n->shunned_until = p2p_now(p) + SHUN_MS; /* longer than the attempt takes */
+        p2p_node_connect(p, n->hash);
+        return;
+    }
+    shun_no_more(n);
+    node_let_go(p, n);
+}
+
+static void look_at_shunned(struct p2p *p)
+{
+    for (size_t i = 0; i < P2P_TABLE; i++) {
+        struct p2p_node *next;
+
+        for (struct p2p_node *n = p->nodes[i]; n != NULL; n = next) {
+            next = n->next;
+            if (n->shunned_until != 0 && n->shunned_until <= p2p_now(p))
+                look_again(p, n);
+        }
+    }
 }
 
 /* ---- sending ---- */
@@ -331,9 +365,43 @@ static void note(struct p2p *p, const struct disc_event *e)
            disc_members_live(p->members));
 }
 
+static void trust(struct p2p *p, uint64_t hash)
+{
+    struct p2p_node *n = p2p_node_find(p, hash);
+
+    p2p_swarm_peer_back(p->swarm, p2p_now(p), hash);
+    if (n == NULL)
+        return;
+    n->trusted_ms = p2p_now(p);
+    shun_no_more(n);
+    node_let_go(p, n);
+}
+
+/*
+ * Its links are of no use even if it comes back: what was sent on them while it was away is sent
+ * again by the kernel at ever longer intervals, and all that follows waits for that.
+ */
+static void close_links(struct p2p *p, uint64_t hash)
+{
+    struct p2p_node *n = p2p_node_find(p, hash);
+    struct el_list *it, *tmp;
+    struct el_error why;
+
+    if (n == NULL)
+        return;
+    el_fail(&why, EL_ETIMEOUT, 0, "the peer is taken for dead");
+    EL_LIST_EACH (it, tmp, &n->remotes)
+        p2p_link_close(EL_ENTRY(it, struct p2p_remote, link_of_node)->link, &why);
+}
+
 static void heed(struct p2p *p, const struct disc_event *e)
 {
     note(p, e);
+    if (e->kind == DISC_EVENT_JOINED || e->kind == DISC_EVENT_TRUSTED ||
+        e->kind == DISC_EVENT_MOVED)
+        trust(p, e->card->hash);
+    if (e->kind == DISC_EVENT_DEAD)
+        close_links(p, e->card->hash);
     if (e->kind == DISC_EVENT_DEAD || e->kind == DISC_EVENT_LEFT || e->kind == DISC_EVENT_MOVED)
         p2p_tracker_node_gone(p->tracker, p2p_now(p), e->card->hash);
     disc_card_unref(e->card);
@@ -364,12 +432,34 @@ static void note_live(struct p2p *p)
     p->n_serving = n;
 }
 
-uint64_t p2p_owner(struct p2p *p, const uint8_t key[DISC_KEY_BYTES], unsigned attempt)
+bool p2p_is_member(void *arg, uint64_t hash, uint64_t *ret_zone)
+{
+    struct p2p *p = arg;
+    struct disc_member m;
+    struct el_str zone;
+
+    if (!disc_members_find(p->members, hash, &m) || m.state > DISC_SUSPECT)
+        return false;
+    zone = el_str_of(disc_card_zone(m.card));
+    *ret_zone = zone.n > 0 ? el_str_siphash(zone, 0, 0) | 1 : 0;
+    return true;
+}
+
+size_t p2p_owners(struct p2p *p, const uint8_t key[DISC_KEY_BYTES], uint64_t ret[DISC_OWNERS])
 {
     size_t owners[DISC_OWNERS];
     size_t n = disc_rendezvous(key, p->live, p->n_serving, owners);
 
-    return attempt < n ? p->live[owners[attempt]] : 0;
+    for (size_t i = 0; i < n; i++)
+        ret[i] = p->live[owners[i]];
+    return n;
+}
+
+uint64_t p2p_owner(struct p2p *p, const uint8_t key[DISC_KEY_BYTES], unsigned attempt)
+{
+    uint64_t owners[DISC_OWNERS];
+
+    return attempt < p2p_owners(p, key, owners) ? owners[attempt] : 0;
 }
 
 void p2p_peers_pump(struct p2p *p)
@@ -427,7 +517,7 @@ static void up(void *arg, struct p2p_link *link)
     struct p2p_node *n = node_get(p, hash);
     struct p2p_remote *r = remote_new(p, n, link);
 
-    n->shunned_until = 0; /* it is there, whatever became of another link */
+    shun_no_more(n); /* it is there, whatever became of another link */
     if (a != NULL && a->node != NULL) {
         a->node->connecting = NULL;
         if (a->node != n) { /* somebody else has that address now */
@@ -458,9 +548,28 @@ static bool is_own_port(const struct p2p *p, const char *address)
     return split_address(address, host, &port) && port == p->port;
 }
 
+/* It began when the other could not be reached, and meanwhile it says that it lives. */
+static bool is_outdated(const struct p2p_attempt *a)
+{
+    return a->node->trusted_ms >= a->began_ms;
+}
+
+/* What waits for it goes on waiting. */
+static void connect_again(struct p2p *p, struct p2p_node *n)
+{
+    uint64_t hash = n->hash;
+
+    n->trusted_ms = 0;
+    p2p_node_connect(p, hash);
+    n = p2p_node_find(p, hash);
+    if (n != NULL)
+        node_let_go(p, n);
+}
+
 static void failed(struct p2p *p, struct p2p_attempt *a, enum el_err why)
 {
     struct p2p_node *n = a->node;
+    bool again = n != NULL && is_outdated(a);
 
     if (why == EL_ELOOP && a->address != NULL && is_own_port(p, a->address))
         disc_members_reached(p->members, el_str_of(a->address), p->self);
@@ -468,7 +577,11 @@ static void failed(struct p2p *p, struct p2p_attempt *a, enum el_err why)
     if (n == NULL)
         return;
     n->connecting = NULL;
-    n->shunned_until = p2p_now(p) + SHUN_MS;
+    if (again) {
+        connect_again(p, n);
+        return;
+    }
+    shun(p, n);
     el_buf_clear(&n->waiting);
     if (n->asking == NULL) {
         p2p_swarm_peer_down(p->swarm, p2p_now(p), n->hash);
@@ -484,7 +597,7 @@ static void failed(struct p2p *p, struct p2p_attempt *a, enum el_err why)
  */
 static void note_broken(struct p2p *p, struct p2p_node *n)
 {
-    n->shunned_until = p2p_now(p) + SHUN_MS;
+    shun(p, n);
     p2p_tracker_node_gone(p->tracker, p2p_now(p), n->hash);
 }
 
@@ -674,7 +787,7 @@ void p2p_peers_tick(struct p2p *p)
     if (now >= p->look_due_ms) {
         look_at_links(p);
         p2p_direct_tick(p);
-        forget_shunned(p);
+        look_at_shunned(p);
     }
 }
 
@@ -727,6 +840,7 @@ enum el_err p2p_peers_start(struct p2p *p, const struct p2p_conf *conf, struct e
     choose_host(p, conf);
     members.self = (struct disc_fields){
         .id = el_str_of(p->identity.id),
+        .name = el_str_of(p->name),
         .host = el_str_of(p->host),
         .zone = el_str_of(p->zone),
         .p2p_port = p->port,

@@ -192,6 +192,19 @@ void p2p_swarm_peer_down(struct p2p_swarm *s, uint64_t now, uint64_t node)
     EL_ASSERT(p->awaited == 0);
 }
 
+void p2p_swarm_peer_back(struct p2p_swarm *s, uint64_t now, uint64_t node)
+{
+    struct p2p_sw_peer *p = p2p_sw_peer_find(s, node);
+
+    s->now = now;
+    if (p == NULL)
+        return;
+    p->failures = 0;
+    p->retry_at = now;
+    p->slow = 0;
+    p->cool_until = now;
+}
+
 bool p2p_swarm_is_quarantined(const struct p2p_swarm *s, uint64_t now, uint64_t node)
 {
     const struct p2p_sw_peer *p = p2p_sw_peer_find(s, node);

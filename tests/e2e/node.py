@@ -77,6 +77,10 @@ class Node:
     def status(self):
         return json.loads(self.admin("/api/v1/status").body)
 
+    def status_of_peers(self):
+        """All whom it knows, the dead and itself too."""
+        return json.loads(self.admin("/api/v1/peers").body)["peers"]
+
     def metrics(self):
         """name{labels} -> value"""
         lines = self.admin("/metrics").body.decode().splitlines()

@@ -289,6 +289,33 @@ static void what_the_fewest_have_is_asked_for_first(void **state)
     end(f);
 }
 
+/* Named as having all, it is connected to. */
+static bool is_connected_to(struct fixture *f, uint64_t now, uint64_t node)
+{
+    struct p2p_located l = { .n_takers = 1, .again_ms = 10 };
+
+    p2p_swarm_tick(f->s, now);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_LOCATE), 1);
+    l.takers[0] = (struct p2p_taker){ .node = node, .whole = 3 };
+    p2p_swarm_on_located(f->d, now, 0, &l);
+    drain(f);
+    return count(f, P2P_MOVE_CONNECT) > 0;
+}
+
+static void who_was_gone_and_is_back_is_connected_to_at_once(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+
+    (void)state;
+    assert_true(is_connected_to(f, 1, 2));
+    p2p_swarm_peer_down(f->s, 2, 2);
+    assert_false(is_connected_to(f, 300, 2));
+    p2p_swarm_peer_back(f->s, 301, 2);
+    assert_true(is_connected_to(f, 600, 2));
+    end(f);
+}
+
 static void when_enough_blocks_come_the_rest_is_taken_back(void **state)
 {
     struct fixture *f = start(1024, P2P_REACH_ANY);
@@ -549,6 +576,7 @@ int main(void)
         cmocka_unit_test(on_fast_links_nothing_is_taken_back),
         cmocka_unit_test(a_block_is_asked_of_one_peer_that_has_it),
         cmocka_unit_test(what_the_fewest_have_is_asked_for_first),
+        cmocka_unit_test(who_was_gone_and_is_back_is_connected_to_at_once),
         cmocka_unit_test(when_enough_blocks_come_the_rest_is_taken_back),
         cmocka_unit_test(a_block_is_asked_for_again_on_a_link_only_after_the_ack),
         cmocka_unit_test(who_sends_a_bad_block_is_blamed_and_asked_no_more),
