@@ -374,6 +374,22 @@ static enum el_err read_env(struct el_conf *c, char *const env[], struct el_erro
     return rc;
 }
 
+/* What platforms that run services set; weaker than our own variables. */
+static enum el_err read_port_env(struct el_conf *c, char *const env[], struct el_error *err)
+{
+    const struct el_conf_key *k = find(&programs[c->program], EL_STR("service"), EL_STR("port"));
+    const struct el_str prefix = EL_STR("PORT=");
+
+    for (size_t i = 0; k != NULL && env[i] != NULL; i++) {
+        struct el_str entry = el_str_of(env[i]);
+
+        if (el_str_starts(entry, prefix))
+            return el_conf_key_set(c, k, el_str_from(entry, prefix.n), "environment variable PORT",
+                                   err);
+    }
+    return EL_OK;
+}
+
 /* ---- the command line ---- */
 
 static bool take_switch(struct el_conf_args *a, struct el_str arg)
@@ -498,6 +514,8 @@ static enum el_err read_all(struct el_conf *c, int argc, char *const argv[], cha
         args->file = el_strndup(file, strlen(file));
     if (args->file != NULL)
         rc = read_file(c, args->file, err);
+    if (rc == EL_OK)
+        rc = read_port_env(c, env, err);
     if (rc == EL_OK)
         rc = read_env(c, env, err);
     for (int i = 1; rc == EL_OK && i < argc; i++) {

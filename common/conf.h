@@ -52,9 +52,6 @@ struct el_conf_policy {
 
 enum el_conf_program { EL_CONF_ELIONODE, EL_CONF_ELIOCP };
 
-/* service.store */
-enum el_cp_store { EL_CP_STORE_SQLITE, EL_CP_STORE_MEMORY, EL_CP_STORE_REDIS };
-
 /* EL_CONF_<TYPE>(section, name, ...): see conf_list.h for the columns. What the program has no keys
  * for has its default. */
 struct el_conf {

@@ -7,8 +7,10 @@
 EL_CONF_INT(service, port, 8081, 0, 65535, 0, "ELIOCP_PORT", "port of the service; 0: any free one. The variable PORT is taken too when no other says it")
 EL_CONF_STR(service, bind_address, "0.0.0.0", 0, "ELIOCP_BIND", "address of the service; as long as there is no token it is only reached on the loopback interface, whatever stands here")
 EL_CONF_STR(service, cluster_id, "default", 0, "ELIOCP_CLUSTER_ID", "name of the cluster: nodes of another one are refused")
-EL_CONF_STR(service, data_dir, "/var/lib/eliocp", 0, "ELIOCP_DATA_DIR", "where the service keeps its journal, snapshots, backups and the audit log")
-EL_CONF_STR(service, store, "sqlite", 0, "ELIOCP_STORE", "where the state is: sqlite, in data_dir; memory, nowhere else; or redis://HOST:PORT[,HOST:PORT...], shared with other eliocp")
+EL_CONF_STR(service, data_dir, "/var/lib/eliocp", 0, "ELIOCP_DATA_DIR", "where the service keeps its state and its backups, with the store sqlite")
+EL_CONF_STR(service, store, "sqlite", 0, "ELIOCP_STORE", "where the state is: sqlite, in data_dir; or redis://HOST:PORT[,HOST:PORT...], shared with other eliocp")
+EL_CONF_STR(service, redis_password_file, "", 0, NULL, "file with the password of Redis; empty: none")
+EL_CONF_INT(service, redis_wait_replicas, 0, 0, 10, 0, NULL, "an acknowledged change is on so many replicas of Redis as well")
 EL_CONF_ENUM(service, log_level, 2, "error|warn|info|debug", 1, "ELIOCP_LOG_LEVEL", "lines below this level are not written")
 EL_CONF_ENUM(service, log_format, 0, "text|json", 1, "ELIOCP_LOG_FORMAT", "form of a log line")
 EL_CONF_STR(service, tls_cert, "", 1, NULL, "PEM chain; with tls_key the port speaks TLS")
@@ -27,9 +29,12 @@ EL_CONF_INT(liveness, forget_ms, 300000, 1000, 86400000, 0, NULL, "and after so 
 
 EL_CONF_INT(replication, min_copies, 2, 0, 100, 0, NULL, "copies of a chunk that there should be at least")
 EL_CONF_INT(replication, max_copies, 5, 1, 100, 0, NULL, "and at most; what is asked for often gets more of them")
-EL_CONF_INT(replication, interval_ms, 10000, 100, 3600000, 0, NULL, "how often it is looked at")
+EL_CONF_BOOL(replication, enable, 1, 0, NULL, "decide on copies at all")
 
-EL_CONF_INT(alerts, low_copies, 1, 0, 100, 0, NULL, "alert when a chunk that had more copies has only so many; 0: never")
-EL_CONF_REAL(alerts, origin_ratio, 0.5, 0.0, 1.0, 0, NULL, "alert when more than this share of all bytes served within a minute came from the origin; 1: never")
-EL_CONF_INT(alerts, clock_skew_ms, 60000, 0, 86400000, 0, NULL, "alert when a node's clock is so far off; 0: never")
+EL_CONF_INT(alerts, origin_errors, 10, 1, 1000000, 0, NULL, "alert when so many requests of a node to origins fail within a minute")
+EL_CONF_INT(alerts, egress_percent, 50, 1, 100, 0, NULL, "alert when more than this share of all bytes that nodes give comes from origins")
+
+EL_CONF_STR(webhooks, urls, "", 0, NULL, "URLs that are called with events, by POST: comma separated; empty: none")
+EL_CONF_SECRET(webhooks, secret, 0, NULL, "what these calls are signed with: HMAC-SHA-256 of the body in X-Elio-Signature; empty: they are not")
+EL_CONF_STR(webhooks, events, "node_down,alert", 0, NULL, "which events: their types, comma separated; empty: all")
 /* clang-format on */

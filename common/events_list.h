@@ -83,13 +83,13 @@ EL_EVENT(EV_PEER_SUSPECTED, "peer.suspected", "a node did not answer; it still c
 EL_EVENT(EV_PEER_TRUSTED, "peer.trusted", "a node that was suspected has answered")
 EL_EVENT(EV_PEER_DEAD, "peer.dead", "a node is taken for dead: nobody heard of it in time")
 EL_EVENT(EV_PEER_LEFT, "peer.left", "a node has said good-bye")
-EL_EVENT(EV_PEER_CONFLICT, "peer.conflict",
-         "another process has the key of this node, a copied state directory, say; it counts as the "
-         "member")
+EL_EVENT(
+    EV_PEER_CONFLICT, "peer.conflict",
+    "another process has the key of this node, a copied state directory, say; it counts as the "
+    "member")
 EL_EVENT(EV_PEER_UNREACHABLE, "peer.unreachable", "an attempt to connect to a node failed")
 EL_EVENT(EV_PEER_LINK_LOST, "peer.link_lost", "a link to a node broke")
-EL_EVENT(EV_PEER_MALFORMED, "peer.malformed",
-         "a node sent what no node sends; its link is closed")
+EL_EVENT(EV_PEER_MALFORMED, "peer.malformed", "a node sent what no node sends; its link is closed")
 EL_EVENT(EV_PEER_BLAMED, "peer.blamed",
          "a node sent a block that is not what its manifest says; it is asked nothing for a while")
 EL_EVENT(EV_CHUNK_DISTRUSTED, "p2p.distrusted",
@@ -103,3 +103,14 @@ EL_EVENT(EV_MANIFESTS_LOST, "p2p.manifests_lost",
          "are not given to others")
 EL_EVENT(EV_RUN_FAILED, "p2p.run_failed",
          "the origin did not give the blocks that this node was to read for all")
+EL_EVENT(EV_CP_START, "cp.start", "the control plane serves; its address, port, cluster and store")
+EL_EVENT(EV_CP_OPEN, "cp.open",
+         "there is no token: only this machine reaches the control plane, and may do everything")
+EL_EVENT(EV_CP_DRAIN, "cp.drain", "SIGTERM: running requests finish, then it stops")
+EL_EVENT(EV_CP_STOP, "cp.stop", "the control plane has stopped")
+EL_EVENT(EV_CP_FAIL, "cp.fail", "the control plane cannot start or go on")
+EL_EVENT(EV_CP_STORE, "cp.store", "the store does not answer, or does again")
+EL_EVENT(EV_CP_REFUSED, "cp.refused",
+         "a call of the control plane was refused for want of a token; at most once a second")
+EL_EVENT(EV_CP_HOOK, "cp.webhook", "a webhook could not be called; it is tried again")
+EL_EVENT(EV_CP_BACKUP, "cp.backup", "a copy of the state was written, or why not")

@@ -209,11 +209,11 @@ static bool method_fits(const struct el_http_route *route, struct el_str method)
            (el_str_eq(method, EL_STR("HEAD")) && el_str_eq(own, EL_STR("GET")));
 }
 
-static void refuse(struct el_http_server *s, int status, const char *detail,
-                   struct el_http_reply *out)
+static void refuse(struct el_http_server *s, const struct el_http_call_in *in, int status,
+                   const char *detail, struct el_http_reply *out)
 {
     if (s->conf.refuse != NULL)
-        s->conf.refuse(s->conf.arg, status, detail, out);
+        s->conf.refuse(s->conf.arg, in, status, detail, out);
     else
         el_http_reply_problem(out, status, el_http_status_text(status), detail);
 }
@@ -242,9 +242,9 @@ static void route(struct call *c, struct el_http_call_in *in, struct el_buf *all
             el_buf_add_str(allow, EL_STR(", HEAD"));
     }
     if (allow->n > 0)
-        refuse(s, 405, "see Allow for what this path takes", out);
+        refuse(s, in, 405, "see Allow for what this path takes", out);
     else
-        refuse(s, 404, "there is nothing under this path", out);
+        refuse(s, in, 404, "there is nothing under this path", out);
 }
 
 /* ---- between h2o and the routes ---- */
@@ -382,26 +382,32 @@ static void on_request_gone(void *seat)
 }
 
 /* Nobody waits for it any more after this. */
-static void answer_kept_one(struct el_http_later *l, struct el_http_reply *reply)
+static void answer_kept_one(struct el_http_later *l, const struct el_http_call_in *in,
+                            struct el_http_reply *reply)
 {
-    struct el_http_server *s = l->server;
     h2o_req_t *req = l->req;
-    struct el_http_call_in in;
 
     EL_ASSERT(req != NULL); /* whoever is in the list has somebody who waits */
     leave_seat(l);
-    in = describe(req);
-    in.began_ns = l->began_ns;
-    tell_leave(s, l->route, &in, reply);
+    tell_leave(l->server, l->route, in, reply);
     send_reply(req, reply, NULL);
+}
+
+static struct el_http_call_in describe_kept(const struct el_http_later *l)
+{
+    struct el_http_call_in in = describe(l->req);
+
+    in.began_ns = l->began_ns;
+    return in;
 }
 
 static void answer_instead(struct el_http_later *l, int status, const char *detail)
 {
+    struct el_http_call_in in = describe_kept(l);
     struct el_http_reply reply = { 0 };
 
-    refuse(l->server, status, detail, &reply);
-    answer_kept_one(l, &reply);
+    refuse(l->server, &in, status, detail, &reply);
+    answer_kept_one(l, &in, &reply);
     deinit_reply(&reply);
 }
 
@@ -414,10 +420,13 @@ static void on_deadline(h2o_timeout_entry_t *entry)
 static void on_given(struct el_msg *m)
 {
     struct el_http_later *l = EL_ENTRY(m, struct el_http_later, given);
+    struct el_http_call_in in;
 
     l->server->n_later--;
-    if (l->req != NULL)
-        answer_kept_one(l, &l->reply);
+    if (l->req != NULL) {
+        in = describe_kept(l);
+        answer_kept_one(l, &in, &l->reply);
+    }
     deinit_reply(&l->reply);
     free(l);
 }
@@ -449,11 +458,13 @@ static struct el_http_later *keep(struct call *c)
 struct el_http_later *el_http_defer(struct el_http_reply *out)
 {
     struct call *c = EL_ENTRY(out, struct call, reply);
+    struct el_http_call_in in;
 
     EL_ASSERT(c->server->conf.later_ms > 0);
     if (!c->server->is_stopping && c->server->n_later < c->server->conf.max_later)
         return keep(c);
-    refuse(c->server, 503,
+    in = describe(c->req);
+    refuse(c->server, &in, 503,
            c->server->is_stopping ? "the server is stopping"
                                   : "too many requests of this kind are running",
            out);
@@ -981,6 +992,11 @@ fail:
 uint16_t el_http_server_port(const struct el_http_server *s)
 {
     return s->port;
+}
+
+void el_http_server_post(struct el_http_server *s, struct el_msg *m)
+{
+    el_msgq_post(s->queue, m);
 }
 
 void el_http_server_stop(struct el_http_server *s)

@@ -87,7 +87,8 @@ struct el_http_server_conf {
     uint64_t stop_ms;       /* what is being written when it stops gets so long; 0: a second */
     struct ssl_ctx_st *tls; /* shared: the server takes a reference */
     /* Builds the answer to what no route takes, and to a kept answer that nobody gave. */
-    void (*refuse)(void *arg, int status, const char *detail, struct el_http_reply *out);
+    void (*refuse)(void *arg, const struct el_http_call_in *in, int status, const char *detail,
+                   struct el_http_reply *out);
     /* Before an answer goes out, kept ones included; it may add fields. route: its index, SIZE_MAX
      * when there is none. */
     void (*leave)(void *arg, size_t route, const struct el_http_call_in *in,
@@ -108,6 +109,10 @@ uint16_t el_http_server_port(const struct el_http_server *s);
  * joined. NULL is fine.
  */
 void el_http_server_stop(struct el_http_server *s);
+
+/* Dispatched on the server's thread, unless it stops before; post nothing once stop was called.
+ * Thread: any. */
+void el_http_server_post(struct el_http_server *s, struct el_msg *m);
 
 /* ---- for handlers ---- */
 

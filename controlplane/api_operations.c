@@ -1,0 +1,591 @@
+/* SPDX-License-Identifier: MIT */
+/* api_operations: what takes a while, commands, and who may do all this: tokens, the audit log. */
+#include "controlplane/serve.h"
+
+#include <inttypes.h>
+
+#include "common/sha256.h"
+
+#define MAX_LISTED 10000u
+
+static struct cp_service *service_of(void *arg)
+{
+    return (struct cp_service *)arg;
+}
+
+static bool ask_limit(const struct el_http_call_in *in, struct el_http_reply *out, uint64_t *limit)
+{
+    struct cp_ask a;
+
+    cp_ask_init(&a, NULL);
+    cp_query_u64(&a, in->query, "limit", 1, MAX_LISTED, limit);
+    if (a.code != EL_OK)
+        cp_reply_fault(out, &a);
+    return a.code == EL_OK;
+}
+
+/* ---- operations ---- */
+
+static bool operation_id(const struct el_http_call_in *in, struct el_http_reply *out, uint64_t *ret)
+{
+    if (el_str_u64(in->params[0], UINT64_MAX - 1, ret))
+        return true;
+    cp_reply_say(out, 404, EL_ENOTFOUND, "operation_id", "there is no such operation");
+    return false;
+}
+
+static void say_operation(struct cp_state *state, uint64_t id, int status,
+                          struct el_http_reply *out)
+{
+    const struct cp_operation *o = cp_operation_get(state, id);
+    json_t *root;
+
+    if (o == NULL) {
+        cp_reply_say(out, 404, EL_ENOTFOUND, "operation_id", "there is no such operation");
+        return;
+    }
+    root = el_json_new();
+    cp_json_operation(root, state, o);
+    cp_reply_json(out, status, root);
+}
+
+void cp_get_operations(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    struct cp_service *s = service_of(arg);
+    const struct cp_operation *o;
+    uint64_t limit = 100, cursor = 0;
+    struct cp_state *state;
+    json_t *root, *list;
+
+    if (!ask_limit(in, out, &limit))
+        return;
+    root = el_json_new();
+    list = el_json_child_list(root, "operations");
+    state = cp_plane_lock(s->plane);
+    while (limit-- > 0 && (o = cp_operation_next(state, &cursor)) != NULL)
+        cp_json_operation(el_json_append_child(list), state, o);
+    (void)cp_plane_unlock(s->plane);
+    cp_reply_json(out, 200, root);
+}
+
+void cp_get_operation(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    struct cp_service *s = service_of(arg);
+    uint64_t id;
+
+    if (!operation_id(in, out, &id))
+        return;
+    say_operation(cp_plane_lock(s->plane), id, 200, out);
+    (void)cp_plane_unlock(s->plane);
+}
+
+/* "all", a node, a group, or else what objects' names begin with. */
+static void ask_scope(struct cp_ask *a, const struct cp_state *state, const char *key,
+                      struct cp_scope *ret)
+{
+    char name[sizeof(ret->name)] = "";
+
+    cp_ask_text(a, key, CP_OPTIONAL, name, sizeof(name));
+    memcpy(ret->name, name, sizeof(name));
+    if (name[0] == '\0' || strcmp(name, "all") == 0) {
+        ret->kind = CP_SCOPE_ALL;
+        ret->name[0] = '\0';
+    } else if (cp_node_get(state, el_str_of(name)) != NULL) {
+        ret->kind = CP_SCOPE_NODE;
+    } else if (cp_group_get(state, el_str_of(name)) != NULL) {
+        ret->kind = CP_SCOPE_GROUP;
+    } else {
+        ret->kind = CP_SCOPE_PREFIX;
+    }
+}
+
+static void add_id(json_t *root, const char *key, uint64_t id)
+{
+    char text[24];
+
+    (void)snprintf(text, sizeof(text), "%" PRIu64, id);
+    el_json_add_str(root, key, el_str_of(text));
+}
+
+static void say_snapshot(struct cp_service *s, uint64_t id, struct el_http_reply *out)
+{
+    json_t *root = el_json_new();
+
+    add_id(root, "snapshot_id", id);
+    add_id(root, "operation_id", id);
+    el_json_add_str(root, "status", EL_STR("created"));
+    cp_json_time(root, "timestamp", el_clock_wall_ms(s->clock));
+    el_json_add_str(root, "message", EL_STR("the chunks of the scope are kept under this id"));
+    cp_reply_json(out, 201, root);
+}
+
+void cp_post_snapshot(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    struct cp_service *s = service_of(arg);
+    struct cp_scope scope;
+    struct cp_state *state;
+    struct el_error err = { 0 };
+    struct cp_ask a;
+    json_t *root;
+    uint64_t id;
+
+    if (!cp_body(in, out, &a, &root))
+        return;
+    state = cp_plane_lock(s->plane);
+    ask_scope(&a, state, "entity_id", &scope);
+    if (a.code != EL_OK) {
+        cp_reply_fault(out, &a);
+    } else if (cp_operation_snapshot(state, &scope, &id, &err) != EL_OK) {
+        cp_reply_error(out, &err);
+    } else {
+        say_snapshot(s, id, out);
+        cp_audit(s, state, out, "operation.snapshot", scope.name);
+    }
+    cp_reply_durable(s, out);
+    json_decref(root);
+}
+
+static void ask_snapshot(struct cp_ask *a, uint64_t *ret)
+{
+    struct el_str s = { NULL, 0 };
+
+    cp_ask_str(a, "snapshot_id", CP_OPTIONAL, &s);
+    if (s.p != NULL && !el_str_u64(s, UINT64_MAX - 1, ret))
+        cp_ask_fault(a, EL_EINVAL, "snapshot_id", "is no id of a snapshot");
+}
+
+static void say_replay(struct cp_service *s, uint64_t id, struct el_http_reply *out)
+{
+    json_t *root = el_json_new();
+
+    el_json_add_str(root, "status", EL_STR("replay_initiated"));
+    add_id(root, "operation_id", id);
+    cp_json_time(root, "timestamp", el_clock_wall_ms(s->clock));
+    el_json_add_str(root, "message", EL_STR("nodes are told to fetch what they lack"));
+    cp_reply_json(out, 202, root);
+}
+
+void cp_post_replay(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    struct cp_service *s = service_of(arg);
+    struct cp_replay replay = { 0 };
+    struct cp_state *state;
+    struct el_error err = { 0 };
+    uint64_t id, copies = 0;
+    struct cp_ask a;
+    json_t *root;
+
+    if (!cp_body(in, out, &a, &root))
+        return;
+    state = cp_plane_lock(s->plane);
+    ask_scope(&a, state, "entity_id", &replay.chunks);
+    ask_scope(&a, state, "targets", &replay.nodes);
+    if (replay.nodes.kind == CP_SCOPE_PREFIX)
+        cp_ask_fault(&a, EL_ENOTFOUND, "targets", "is neither a node nor a group");
+    ask_snapshot(&a, &replay.snapshot);
+    cp_ask_time(&a, "as_of", CP_OPTIONAL, &replay.as_of_wall_ms);
+    cp_ask_u64(&a, "copies", CP_OPTIONAL, 1000, &copies);
+    replay.copies = (uint32_t)copies;
+    if (a.code != EL_OK) {
+        cp_reply_fault(out, &a);
+    } else if (cp_operation_replay(state, &replay, &id, &err) != EL_OK) {
+        cp_reply_error(out, &err);
+    } else {
+        say_replay(s, id, out);
+        cp_audit(s, state, out, "operation.replay", replay.chunks.name);
+    }
+    cp_reply_durable(s, out);
+    json_decref(root);
+}
+
+/* Starts it and says which one it is; the plane is locked. */
+static void drain(struct cp_service *s, struct cp_state *state, const struct el_str *ids, size_t n,
+                  uint32_t max_unavailable, struct el_http_reply *out)
+{
+    struct el_error err = { 0 };
+    char text[CP_TEXT_MAX];
+    uint64_t id;
+
+    if (cp_operation_drain(state, ids, n, max_unavailable, &id, &err) != EL_OK) {
+        cp_reply_error(out, &err);
+        return;
+    }
+    say_operation(state, id, 202, out);
+    (void)snprintf(text, sizeof(text), "%zu nodes, the first is %.*s", n, EL_STR_ARG(ids[0]));
+    cp_audit(s, state, out, "operation.drain", text);
+}
+
+void cp_post_drain(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    struct cp_service *s = service_of(arg);
+    char node_id[CP_ID_MAX + 1];
+    struct el_str id;
+
+    if (!cp_param(in, 0, out, node_id))
+        return;
+    id = el_str_of(node_id);
+    drain(s, cp_plane_lock(s->plane), &id, 1, 0, out);
+    cp_reply_durable(s, out);
+}
+
+void cp_post_undrain(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    struct cp_service *s = service_of(arg);
+    char node_id[CP_ID_MAX + 1];
+    struct el_error err = { 0 };
+    struct cp_state *state;
+    json_t *root;
+
+    if (!cp_param(in, 0, out, node_id))
+        return;
+    state = cp_plane_lock(s->plane);
+    if (cp_node_drain(state, el_str_of(node_id), false, &err) == EL_OK) {
+        root = el_json_new();
+        cp_json_node(root, state, cp_node_get(state, el_str_of(node_id)));
+        cp_reply_json(out, 200, root);
+        cp_audit(s, state, out, "node.undrain", node_id);
+    } else {
+        cp_reply_error(out, &err);
+    }
+    cp_reply_durable(s, out);
+}
+
+void cp_post_drains(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    struct cp_service *s = service_of(arg);
+    struct el_str ids[CP_OPERATION_NODES_MAX];
+    const json_t *list;
+    uint64_t max = 1;
+    struct cp_ask a;
+    json_t *root;
+    size_t n;
+
+    if (!cp_body(in, out, &a, &root))
+        return;
+    list = cp_ask_list(&a, "node_ids", CP_NEEDED, CP_OPERATION_NODES_MAX);
+    n = json_array_size(list);
+    cp_ask_u64(&a, "max_unavailable", CP_OPTIONAL, CP_OPERATION_NODES_MAX, &max);
+    if (n == 0)
+        cp_ask_fault(&a, EL_EINVAL, "node_ids", "is empty");
+    for (size_t i = 0; i < n; i++) {
+        const json_t *v = json_array_get(list, i);
+
+        if (!json_is_string(v))
+            cp_ask_fault(&a, EL_EINVAL, "node_ids", "has an element that is no string");
+        else
+            ids[i] = (struct el_str){ json_string_value(v), json_string_length(v) };
+    }
+    if (a.code == EL_OK) {
+        drain(s, cp_plane_lock(s->plane), ids, n, (uint32_t)max, out);
+        cp_reply_durable(s, out);
+    } else {
+        cp_reply_fault(out, &a);
+    }
+    json_decref(root);
+}
+
+/* The thread that lets time pass writes it; see service.c. */
+void cp_post_backup(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    struct cp_service *s = service_of(arg);
+    struct el_error err = { 0 };
+    struct cp_state *state;
+    uint64_t id;
+
+    (void)in;
+    state = cp_plane_lock(s->plane);
+    if (cp_operation_begin(state, CP_BACKUP, 1, &id, &err) != EL_OK) {
+        cp_reply_error(out, &err);
+    } else {
+        say_operation(state, id, 202, out);
+        cp_audit(s, state, out, "operation.backup", "");
+        cp_service_backup(s, id);
+    }
+    cp_reply_durable(s, out);
+}
+
+static void end_operation(struct cp_service *s, const struct el_http_call_in *in,
+                          struct el_http_reply *out, const char *what,
+                          enum el_err (*end)(struct cp_state *, uint64_t, struct el_error *))
+{
+    struct el_error err = { 0 };
+    struct cp_state *state;
+    char text[24];
+    uint64_t id;
+
+    if (!operation_id(in, out, &id))
+        return;
+    state = cp_plane_lock(s->plane);
+    if (end(state, id, &err) == EL_OK) {
+        cp_reply_empty(out);
+        (void)snprintf(text, sizeof(text), "%" PRIu64, id);
+        cp_audit(s, state, out, what, text);
+    } else {
+        cp_reply_error(out, &err);
+    }
+    cp_reply_durable(s, out);
+}
+
+void cp_post_cancel(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    end_operation(service_of(arg), in, out, "operation.cancel", cp_operation_cancel);
+}
+
+void cp_delete_operation(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    end_operation(service_of(arg), in, out, "operation.delete", cp_operation_delete);
+}
+
+/* ---- commands ---- */
+
+void cp_get_commands(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    struct cp_service *s = service_of(arg);
+    const struct cp_command *c;
+    uint64_t limit = 100, cursor = 0;
+    struct cp_state *state;
+    json_t *root, *list;
+
+    if (!ask_limit(in, out, &limit))
+        return;
+    root = el_json_new();
+    list = el_json_child_list(root, "commands");
+    state = cp_plane_lock(s->plane);
+    while (limit-- > 0 && (c = cp_command_next(state, &cursor)) != NULL)
+        cp_json_command(el_json_append_child(list), c);
+    (void)cp_plane_unlock(s->plane);
+    cp_reply_json(out, 200, root);
+}
+
+static void ask_order(struct cp_ask *a, struct cp_order *order)
+{
+    struct el_str chunk = { NULL, 0 }, action = { NULL, 0 };
+    uint64_t priority = 50;
+
+    cp_ask_str(a, "chunk_id", CP_NEEDED, &chunk);
+    if (chunk.p != NULL && !el_chunk_id_parse(chunk, &order->chunk))
+        cp_ask_fault(a, EL_EINVAL, "chunk_id", "is no chunk id");
+    cp_ask_str(a, "action", CP_NEEDED, &action);
+    if (action.p != NULL && !cp_action_parse(action, &order->action))
+        cp_ask_fault(a, EL_EINVAL, "action", "is not replicate, evict or migrate");
+    cp_ask_str(a, "source_node_id", CP_OPTIONAL, &order->source_node_id);
+    cp_ask_str(a, "target_node_id", CP_NEEDED, &order->target_node_id);
+    cp_ask_u64(a, "priority", CP_OPTIONAL, 100, &priority);
+    order->priority = (uint32_t)priority;
+}
+
+void cp_post_commands(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    struct cp_service *s = service_of(arg);
+    struct cp_order order = { .source_node_id = EL_STR("") };
+    const struct cp_command *command;
+    struct el_error err = { 0 };
+    struct cp_state *state;
+    struct cp_ask a;
+    json_t *root, *answer;
+
+    if (!cp_body(in, out, &a, &root))
+        return;
+    ask_order(&a, &order);
+    if (a.code != EL_OK) {
+        cp_reply_fault(out, &a);
+    } else {
+        state = cp_plane_lock(s->plane);
+        if (cp_command_order(state, &order, &command, &err) == EL_OK) {
+            answer = el_json_new();
+            cp_json_command(answer, command);
+            cp_reply_json(out, 201, answer);
+            cp_audit(s, state, out, "command.order", command->command_id);
+        } else {
+            cp_reply_error(out, &err);
+        }
+        cp_reply_durable(s, out);
+    }
+    json_decref(root);
+}
+
+void cp_delete_command(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    struct cp_service *s = service_of(arg);
+    char id[CP_ID_MAX + 1];
+    struct el_error err = { 0 };
+    struct cp_state *state;
+
+    if (!cp_param(in, 0, out, id))
+        return;
+    state = cp_plane_lock(s->plane);
+    if (cp_command_cancel(state, el_str_of(id), &err) == EL_OK) {
+        cp_reply_empty(out);
+        cp_audit(s, state, out, "command.cancel", id);
+    } else {
+        cp_reply_error(out, &err);
+    }
+    cp_reply_durable(s, out);
+}
+
+/* ---- tokens ---- */
+
+static void add_token(json_t *o, const struct cp_token *t)
+{
+    el_json_add_str(o, "name", el_str_of(t->name));
+    el_json_add_str(o, "role", el_str_of(cp_role_name(t->role)));
+    cp_json_time(o, "created_at", t->created_wall_ms);
+    cp_json_time(o, "expires_at", t->expires_wall_ms);
+}
+
+void cp_get_tokens(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    struct cp_service *s = service_of(arg);
+    json_t *root = el_json_new(), *list = el_json_child_list(root, "tokens");
+    struct cp_state *state = cp_plane_lock(s->plane);
+    const struct cp_token *t;
+    uint32_t cursor = 0;
+
+    (void)in;
+    while ((t = cp_token_next(state, &cursor)) != NULL)
+        add_token(el_json_append_child(list), t);
+    (void)cp_plane_unlock(s->plane);
+    cp_reply_json(out, 200, root);
+}
+
+static void ask_token(struct cp_ask *a, const struct cp_service *s, struct cp_token *t)
+{
+    struct el_str role = { NULL, 0 };
+    uint64_t expires_s = 0;
+
+    cp_ask_str(a, "role", CP_NEEDED, &role);
+    if (role.p != NULL && !cp_role_parse(role, &t->role))
+        cp_ask_fault(a, EL_EINVAL, "role", "is not node, operator or reader");
+    cp_ask_text(a, "name", t->role == CP_ROLE_NODE ? CP_OPTIONAL : CP_NEEDED, t->name,
+                sizeof(t->name));
+    cp_ask_u64(a, "expires_in_s", CP_OPTIONAL, 10u * 366 * 86400, &expires_s);
+    t->created_wall_ms = el_clock_wall_ms(s->clock);
+    if (expires_s > 0)
+        t->expires_wall_ms = t->created_wall_ms + (int64_t)expires_s * 1000;
+}
+
+/* The plane is locked. */
+static void add_new_token(struct cp_service *s, struct cp_state *state, struct cp_token *t,
+                          struct el_http_reply *out)
+{
+    char text[CP_TOKEN_CHARS + 1];
+    struct el_error err = { 0 };
+    struct el_digest hash;
+    json_t *root;
+
+    if (s->who.is_open && t->role != CP_ROLE_OPERATOR) {
+        cp_reply_say(out, 409, EL_ECONFLICT, "role",
+                     "the first token has to be an operator's, or nobody could make another");
+        return;
+    }
+    cp_token_draw(text);
+    el_sha256_of(text, CP_TOKEN_CHARS, &hash);
+    memcpy(t->hash, hash.b, sizeof(t->hash));
+    if (cp_token_add(state, t, &err) != EL_OK) {
+        cp_reply_error(out, &err);
+        return;
+    }
+    root = el_json_new();
+    add_token(root, t);
+    el_json_add_str(root, "token", el_str_of(text));
+    cp_reply_json(out, 201, root);
+    cp_audit(s, state, out, "token.create", t->name);
+    cp_service_look_at_tokens(s, state);
+}
+
+void cp_post_tokens(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    struct cp_service *s = service_of(arg);
+    struct cp_token t = { .role = CP_ROLE_NODE };
+    struct cp_ask a;
+    json_t *root;
+
+    if (!cp_body(in, out, &a, &root))
+        return;
+    ask_token(&a, s, &t);
+    json_decref(root);
+    if (a.code != EL_OK) {
+        cp_reply_fault(out, &a);
+        return;
+    }
+    add_new_token(s, cp_plane_lock(s->plane), &t, out);
+    cp_reply_durable(s, out);
+}
+
+void cp_delete_token(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    struct cp_service *s = service_of(arg);
+    char role_name[CP_ID_MAX + 1], name[CP_ID_MAX + 1];
+    struct el_error err = { 0 };
+    struct cp_state *state;
+    enum cp_role role;
+
+    if (!cp_param(in, 0, out, role_name) || !cp_param(in, 1, out, name))
+        return;
+    if (!cp_role_parse(el_str_of(role_name), &role)) {
+        cp_reply_say(out, 404, EL_ENOTFOUND, "role", "there is no such role");
+        return;
+    }
+    if (strcmp(name, "*") == 0) /* the one with which any node registers has no name */
+        name[0] = '\0';
+    state = cp_plane_lock(s->plane);
+    if (cp_token_revoke(state, role, el_str_of(name), &err) == EL_OK) {
+        cp_reply_empty(out);
+        cp_audit(s, state, out, "token.revoke", name);
+        cp_service_look_at_tokens(s, state);
+    } else {
+        cp_reply_error(out, &err);
+    }
+    cp_reply_durable(s, out);
+}
+
+/* ---- the audit log ---- */
+
+void cp_get_audit(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    struct cp_service *s = service_of(arg);
+    const struct cp_audit *entry;
+    uint64_t limit = 100, cursor = 0;
+    struct cp_state *state;
+    json_t *root, *list;
+
+    if (!ask_limit(in, out, &limit))
+        return;
+    root = el_json_new();
+    list = el_json_child_list(root, "entries");
+    state = cp_plane_lock(s->plane);
+    while (limit-- > 0 && (entry = cp_audit_next(state, &cursor)) != NULL) {
+        json_t *o = el_json_append_child(list);
+
+        el_json_add_u64(o, "number", entry->number);
+        cp_json_time(o, "at", entry->wall_ms);
+        el_json_add_str(o, "who", el_str_of(entry->who));
+        el_json_add_str(o, "what", el_str_of(entry->what));
+        el_json_add_str(o, "text", el_str_of(entry->text));
+        el_json_add_u64(o, "status", (uint64_t)entry->status);
+    }
+    (void)cp_plane_unlock(s->plane);
+    cp_reply_json(out, 200, root);
+}
+
+/* ---- webhooks ---- */
+
+void cp_get_webhooks(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    struct cp_service *s = service_of(arg);
+    json_t *root = el_json_new();
+
+    (void)in;
+    cp_hooks_json(el_json_child_list(root, "webhooks"), s->hooks);
+    cp_reply_json(out, 200, root);
+}
+
+void cp_post_webhooks_test(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    struct cp_service *s = service_of(arg);
+    json_t *root = el_json_new();
+
+    (void)in;
+    el_json_add_u64(root, "queued", cp_hooks_test(s->hooks));
+    cp_reply_json(out, 202, root);
+}

@@ -1,0 +1,693 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cli: see cli.h. Most commands are one call whose answer is one list; a table says which, and how
+ * it looks. The others have a function of their own.
+ */
+#include "controlplane/cli.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "controlplane/cli_api.h"
+#include "controlplane/cli_table.h"
+
+#define MAX_WORDS 256
+#define TOP_S     2
+
+struct cli {
+    struct cp_cli_api_conf conf;
+    struct cp_cli_api *api;
+    const char *words[MAX_WORDS]; /* behind the verb, without options */
+    size_t n;
+    bool is_json, follows;
+    const char *state, *zone, *role, *max_unavailable, *data_dir;
+};
+
+/* ---- options ---- */
+
+static bool take_value(const char *word, const char *name, const char **ret)
+{
+    size_t n = strlen(name);
+
+    if (strncmp(word, name, n) != 0)
+        return false;
+    *ret = word + n;
+    return true;
+}
+
+static bool take_option(struct cli *c, const char *word)
+{
+    if (strcmp(word, "--json") == 0)
+        c->is_json = true;
+    else if (strcmp(word, "--table") == 0)
+        c->is_json = false;
+    else if (strcmp(word, "-f") == 0)
+        c->follows = true;
+    else
+        return cp_cli_api_option(&c->conf, word) || take_value(word, "--state=", &c->state) ||
+               take_value(word, "--zone=", &c->zone) || take_value(word, "--role=", &c->role) ||
+               take_value(word, "--data-dir=", &c->data_dir) ||
+               take_value(word, "--max-unavailable=", &c->max_unavailable);
+    return true;
+}
+
+static int usage(const struct cli *c, const char *text)
+{
+    (void)cp_cli_complain(c->conf.verb, "usage: eliocp %s", text);
+    return CP_CLI_USAGE;
+}
+
+/* ---- output ---- */
+
+/* Takes root. */
+static int print_json(json_t *root)
+{
+    if (root == NULL)
+        return CP_CLI_OK;
+    if (json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0)
+        (void)fputc('\n', stdout);
+    json_decref(root);
+    return CP_CLI_OK;
+}
+
+static int get(struct cli *c, const char *path, json_t **ret_root)
+{
+    return cp_cli_api_call(c->api, "GET", path, NULL, ret_root);
+}
+
+/* ---- commands that are one list ---- */
+
+struct listing {
+    const char *verb, *path, *list; /* the key of the list in the answer */
+    const struct cp_column *columns;
+    size_t n;
+    const char *what;
+};
+
+static const struct cp_column command_columns[] = {
+    { "COMMAND", "command_id", CP_CELL_TEXT },    { "ACTION", "action", CP_CELL_TEXT },
+    { "STATE", "state", CP_CELL_TEXT },           { "TARGET", "target_node_id", CP_CELL_TEXT },
+    { "SOURCE", "source_node_id", CP_CELL_TEXT }, { "PRIORITY", "priority", CP_CELL_NUMBER },
+    { "CHUNK", "chunk_id", CP_CELL_TEXT },
+};
+static const struct cp_column operation_columns[] = {
+    { "OPERATION", "operation_id", CP_CELL_TEXT },
+    { "KIND", "kind", CP_CELL_TEXT },
+    { "STATE", "state", CP_CELL_TEXT },
+    { "DONE", "done", CP_CELL_NUMBER },
+    { "TOTAL", "total", CP_CELL_NUMBER },
+    { "FAILED", "failed", CP_CELL_NUMBER },
+    { "CREATED", "created_at", CP_CELL_TEXT },
+    { "MESSAGE", "message", CP_CELL_TEXT },
+};
+static const struct cp_column alert_columns[] = {
+    { "ALERT", "alert", CP_CELL_TEXT },
+    { "SUBJECT", "subject", CP_CELL_TEXT },
+    { "SINCE", "since", CP_CELL_TEXT },
+    { "TEXT", "text", CP_CELL_TEXT },
+};
+static const struct cp_column group_columns[] = {
+    { "GROUP", "group_id", CP_CELL_TEXT },
+    { "NAME", "name", CP_CELL_TEXT },
+    { "PREFIX", "prefix", CP_CELL_TEXT },
+    { "CREATED", "created_at", CP_CELL_TEXT },
+};
+static const struct cp_column zone_columns[] = {
+    { "ZONE", "zone", CP_CELL_TEXT },
+    { "NODES", "nodes", CP_CELL_NUMBER },
+    { "ALIVE", "alive", CP_CELL_NUMBER },
+    { "RELAYS", "relays", CP_CELL_NUMBER },
+    { "FROM PEERS", "peer_bytes", CP_CELL_BYTES },
+    { "FROM ORIGIN", "origin_bytes", CP_CELL_BYTES },
+};
+static const struct cp_column object_columns[] = {
+    { "OBJECT", "object", CP_CELL_TEXT },   { "HEAT", "heat", CP_CELL_NUMBER },
+    { "CHUNKS", "chunks", CP_CELL_NUMBER }, { "COPIES", "locations", CP_CELL_NUMBER },
+    { "NAME", "name", CP_CELL_TEXT },
+};
+static const struct cp_column audit_columns[] = {
+    { "AT", "at", CP_CELL_TEXT },
+    { "WHO", "who", CP_CELL_TEXT },
+    { "WHAT", "what", CP_CELL_TEXT },
+    { "TEXT", "text", CP_CELL_TEXT },
+};
+static const struct cp_column policy_columns[] = {
+    { "PREFIX", "prefix", CP_CELL_TEXT },
+    { "MIN", "min_copies", CP_CELL_NUMBER },
+    { "MAX", "max_copies", CP_CELL_NUMBER },
+};
+
+static const struct listing listings[] = {
+    { "commands", "/api/v1/commands", "commands", command_columns, EL_COUNT(command_columns),
+      "what nodes were told to do" },
+    { "operations", "/api/v1/operations", "operations", operation_columns,
+      EL_COUNT(operation_columns), "snapshots, replays, drains, backups, and how far they are" },
+    { "alerts", "/api/v1/alerts", "alerts", alert_columns, EL_COUNT(alert_columns),
+      "what somebody should look at" },
+    { "groups", "/api/v1/groups", "groups", group_columns, EL_COUNT(group_columns),
+      "groups of nodes" },
+    { "zones", "/api/v1/zones", "zones", zone_columns, EL_COUNT(zone_columns),
+      "zones and what they took from where" },
+    { "objects", "/api/v1/objects/hottest", "objects", object_columns, EL_COUNT(object_columns),
+      "the hottest objects" },
+    { "policies", "/api/v1/policies", "policies", policy_columns, EL_COUNT(policy_columns),
+      "policies by prefix" },
+    { "audit", "/api/v1/audit", "entries", audit_columns, EL_COUNT(audit_columns),
+      "who changed what" },
+};
+
+static int run_listing(struct cli *c, const struct listing *l)
+{
+    json_t *root = NULL;
+    int rc = get(c, l->path, &root);
+
+    if (rc != CP_CLI_OK)
+        return rc;
+    if (c->is_json)
+        return print_json(root);
+    cp_cli_table(json_object_get(root, l->list), l->columns, l->n, stdout);
+    json_decref(root);
+    return CP_CLI_OK;
+}
+
+/* ---- nodes ---- */
+
+static const struct cp_column node_columns[] = {
+    { "NODE", "node_id", CP_CELL_TEXT },
+    { "STATE", "state", CP_CELL_TEXT },
+    { "ZONE", "zone", CP_CELL_TEXT },
+    { "ADDRESS", "address", CP_CELL_TEXT },
+    { "HEALTH", "health", CP_CELL_NUMBER },
+    { "CHUNKS", "total_chunks", CP_CELL_NUMBER },
+    { "MEMORY", "memory_used_mb", CP_CELL_MIB },
+    { "DISK", "disk_used_mb", CP_CELL_MIB },
+    { "HITS", "cache_hit_rate", CP_CELL_PERCENT },
+    { "LAST SEEN", "last_seen", CP_CELL_TEXT },
+};
+
+static int compare_nodes(const void *a, const void *b)
+{
+    return strcmp(cp_cli_text(*(json_t *const *)a, "node_id"),
+                  cp_cli_text(*(json_t *const *)b, "node_id"));
+}
+
+/* By name; a new reference. */
+static json_t *sorted(const json_t *list)
+{
+    size_t n = json_array_size(list);
+    const json_t **v = el_try_alloc((n + 1) * sizeof(const json_t *));
+    json_t *ret = json_array();
+
+    EL_ASSERT(v != NULL && ret != NULL);
+    for (size_t i = 0; i < n; i++)
+        v[i] = json_array_get(list, i);
+    qsort(v, n, sizeof(*v), compare_nodes);
+    for (size_t i = 0; i < n; i++)
+        EL_ASSERT(json_array_append(ret, (json_t *)(uintptr_t)v[i]) == 0);
+    free(v);
+    return ret;
+}
+
+static int run_nodes(struct cli *c)
+{
+    struct el_buf path = { 0 };
+    json_t *root = NULL, *list;
+    int rc;
+
+    el_buf_add_str(&path, EL_STR("/api/v1/nodes?"));
+    if (c->state != NULL) {
+        char *escaped = cp_cli_escape(c->state);
+
+        el_buf_addf(&path, "state=%s&", escaped);
+        free(escaped);
+    }
+    if (c->zone != NULL) {
+        char *escaped = cp_cli_escape(c->zone);
+
+        el_buf_addf(&path, "zone=%s&", escaped);
+        free(escaped);
+    }
+    rc = get(c, path.p, &root);
+    el_buf_deinit(&path);
+    if (rc != CP_CLI_OK || c->is_json)
+        return rc != CP_CLI_OK ? rc : print_json(root);
+    list = sorted(json_object_get(root, "nodes"));
+    cp_cli_table(list, node_columns, EL_COUNT(node_columns), stdout);
+    json_decref(list);
+    json_decref(root);
+    return CP_CLI_OK;
+}
+
+/* METHOD /api/v1/WHAT/ID[SUFFIX], and what it says. */
+static int call_on(struct cli *c, const char *method, const char *what, const char *id,
+                   const char *suffix)
+{
+    struct el_buf path = { 0 };
+    json_t *root = NULL;
+    char *escaped = cp_cli_escape(id);
+    int rc;
+
+    el_buf_addf(&path, "/api/v1/%s/%s%s", what, escaped, suffix);
+    rc = cp_cli_api_call(c->api, method, path.p, NULL, &root);
+    free(escaped);
+    el_buf_deinit(&path);
+    return rc == CP_CLI_OK ? print_json(root) : rc;
+}
+
+static int run_node(struct cli *c)
+{
+    if (c->n != 1)
+        return usage(c, "node NODE");
+    return call_on(c, "GET", "nodes", c->words[0], "");
+}
+
+/* ---- status ---- */
+
+static void print_bytes(const char *what, const json_t *root, const char *path)
+{
+    char text[16];
+
+    cp_cli_format_bytes(cp_cli_number(root, path), text);
+    (void)printf("  %-9s%10s\n", what, text);
+}
+
+static void print_status(const json_t *status, const json_t *metrics)
+{
+    char text[16];
+
+    (void)printf("cluster      ");
+    cp_cli_print_text(cp_cli_text(status, "cluster_id"), stdout);
+    (void)printf(", %.0f nodes, %.0f active\n", cp_cli_number(metrics, "total_nodes"),
+                 cp_cli_number(metrics, "active_nodes"));
+    (void)printf("service      version %s, up %.0f s, store %s%s, %.0f alerts%s\n",
+                 cp_cli_text(status, "version"), cp_cli_number(status, "uptime_seconds"),
+                 cp_cli_text(status, "store.kind"),
+                 json_is_true(cp_cli_at(status, "store.up")) ? "" : " DOWN",
+                 cp_cli_number(status, "alerts"),
+                 json_is_true(cp_cli_at(status, "open")) ? ", OPEN: there are no tokens" : "");
+    cp_cli_format_bytes(cp_cli_number(status, "rss_bytes"), text);
+    (void)printf("             %.0f requests, %s resident\n", cp_cli_number(status, "requests"),
+                 text);
+    (void)printf("chunks       %.0f, in %.0f places, %.0f with too few copies\n",
+                 cp_cli_number(metrics, "total_chunks"),
+                 cp_cli_number(metrics, "metrics.p2p.locations"),
+                 cp_cli_number(metrics, "metrics.p2p.low_chunks"));
+    (void)printf("commands     %.0f issued, %.0f done, %.0f failed, %.0f expired\n",
+                 cp_cli_number(metrics, "commands_issued"),
+                 cp_cli_number(metrics, "metrics.control_plane.commands_done"),
+                 cp_cli_number(metrics, "metrics.control_plane.commands_failed"),
+                 cp_cli_number(metrics, "metrics.control_plane.commands_expired"));
+    (void)printf("nodes gave\n");
+    print_bytes("memory", metrics, "metrics.cache.memory_bytes");
+    print_bytes("disk", metrics, "metrics.cache.disk_bytes");
+    print_bytes("peers", metrics, "metrics.p2p.peer_bytes");
+    print_bytes("origin", metrics, "metrics.storage.origin_bytes");
+}
+
+static int run_status(struct cli *c)
+{
+    json_t *status = NULL, *metrics = NULL, *both;
+    int rc = get(c, "/api/v1/status", &status);
+
+    if (rc == CP_CLI_OK)
+        rc = get(c, "/api/v1/metrics", &metrics);
+    if (rc == CP_CLI_OK && c->is_json) {
+        both = el_json_new();
+        EL_ASSERT(json_object_set(both, "status", status) == 0);
+        EL_ASSERT(json_object_set(both, "metrics", metrics) == 0);
+        rc = print_json(both);
+    } else if (rc == CP_CLI_OK) {
+        print_status(status, metrics);
+    }
+    json_decref(status);
+    json_decref(metrics);
+    return rc;
+}
+
+static int run_top(struct cli *c)
+{
+    const struct timespec pause = { .tv_sec = TOP_S };
+    int rc;
+
+    if (c->is_json)
+        return run_nodes(c);
+    do {
+        (void)fputs("\033[H\033[2J", stdout);
+        rc = run_status(c);
+        (void)fputc('\n', stdout);
+        if (rc == CP_CLI_OK)
+            rc = run_nodes(c);
+        (void)fflush(stdout);
+    } while (rc == CP_CLI_OK && nanosleep(&pause, NULL) == 0);
+    return rc;
+}
+
+/* ---- what takes a while ---- */
+
+static int run_snapshot(struct cli *c)
+{
+    json_t *body = el_json_new(), *root = NULL;
+    int rc;
+
+    if (c->n > 0)
+        el_json_add_str(body, "entity_id", el_str_of(c->words[0]));
+    rc = cp_cli_api_call(c->api, "POST", "/api/v1/operations/snapshot", body, &root);
+    return rc == CP_CLI_OK ? print_json(root) : rc;
+}
+
+static int run_replay(struct cli *c)
+{
+    json_t *body, *root = NULL;
+    int rc;
+
+    if (c->n < 1 || c->n > 2)
+        return usage(c, "replay SNAPSHOT [NODE|GROUP]");
+    body = el_json_new();
+    el_json_add_str(body, "snapshot_id", el_str_of(c->words[0]));
+    if (c->n == 2)
+        el_json_add_str(body, "targets", el_str_of(c->words[1]));
+    rc = cp_cli_api_call(c->api, "POST", "/api/v1/operations/replay", body, &root);
+    return rc == CP_CLI_OK ? print_json(root) : rc;
+}
+
+static int run_drain(struct cli *c)
+{
+    json_t *body, *list, *root = NULL;
+    uint64_t max;
+    int rc;
+
+    if (c->n == 0)
+        return usage(c, "drain NODE... [--max-unavailable=N]");
+    body = el_json_new();
+    list = el_json_child_list(body, "node_ids");
+    for (size_t i = 0; i < c->n; i++) {
+        json_t *id = json_string(c->words[i]);
+
+        if (id == NULL) {
+            json_decref(body);
+            return usage(c, "drain NODE...: a node's id is plain text");
+        }
+        EL_ASSERT(json_array_append_new(list, id) == 0);
+    }
+    if (c->max_unavailable != NULL) {
+        if (!el_str_u64(el_str_of(c->max_unavailable), 1000, &max)) {
+            json_decref(body);
+            return usage(c, "drain NODE... [--max-unavailable=N]");
+        }
+        el_json_add_u64(body, "max_unavailable", max);
+    }
+    rc = cp_cli_api_call(c->api, "POST", "/api/v1/operations/drain", body, &root);
+    return rc == CP_CLI_OK ? print_json(root) : rc;
+}
+
+static int run_undrain(struct cli *c)
+{
+    if (c->n != 1)
+        return usage(c, "undrain NODE");
+    return call_on(c, "POST", "nodes", c->words[0], "/undrain");
+}
+
+static int run_cancel(struct cli *c)
+{
+    if (c->n != 1)
+        return usage(c, "cancel OPERATION");
+    return call_on(c, "POST", "operations", c->words[0], "/cancel");
+}
+
+static int run_backup(struct cli *c)
+{
+    json_t *root = NULL;
+    int rc = cp_cli_api_call(c->api, "POST", "/api/v1/operations/backup", NULL, &root);
+
+    return rc == CP_CLI_OK ? print_json(root) : rc;
+}
+
+/* ---- restore: no service runs then ---- */
+
+static int copy_all(int from, int to)
+{
+    char bytes[65536];
+    ssize_t n;
+
+    while ((n = read(from, bytes, sizeof(bytes))) > 0) {
+        for (ssize_t done = 0; done < n;) {
+            ssize_t now = write(to, bytes + done, (size_t)(n - done));
+
+            if (now < 0)
+                return -1;
+            done += now;
+        }
+    }
+    return n < 0 ? -1 : fsync(to);
+}
+
+static int copy_file(struct cli *c, const char *from, const char *to)
+{
+    int in = open(from, O_RDONLY | O_CLOEXEC);
+    int out = in >= 0 ? open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
+    int rc = CP_CLI_OK;
+
+    if (in < 0)
+        rc = cp_cli_complain(c->conf.verb, "open %s: %s", from, strerror(errno));
+    else if (out < 0)
+        rc = cp_cli_complain(c->conf.verb, "create %s: %s; move away what is there", to,
+                             strerror(errno));
+    else if (copy_all(in, out) != 0)
+        rc = cp_cli_complain(c->conf.verb, "copy %s to %s: %s", from, to, strerror(errno));
+    if (in >= 0)
+        (void)close(in);
+    if (out >= 0 && close(out) != 0 && rc == CP_CLI_OK)
+        rc = cp_cli_complain(c->conf.verb, "close %s: %s", to, strerror(errno));
+    return rc;
+}
+
+static int run_restore(struct cli *c)
+{
+    struct el_buf path = { 0 };
+    int rc;
+
+    if (c->n != 1)
+        return usage(c, "restore FILE [--data-dir=DIR]");
+    el_buf_addf(&path, "%s/eliocp.db", c->data_dir != NULL ? c->data_dir : "/var/lib/eliocp");
+    rc = copy_file(c, c->words[0], path.p);
+    if (rc == CP_CLI_OK)
+        (void)printf("restored to %s; start the service now\n", path.p);
+    el_buf_deinit(&path);
+    return rc;
+}
+
+/* ---- tokens ---- */
+
+static const struct cp_column token_columns[] = {
+    { "ROLE", "role", CP_CELL_TEXT },
+    { "NAME", "name", CP_CELL_TEXT },
+    { "CREATED", "created_at", CP_CELL_TEXT },
+    { "EXPIRES", "expires_at", CP_CELL_TEXT },
+};
+
+static int create_token(struct cli *c)
+{
+    json_t *body = el_json_new(), *root = NULL;
+    int rc;
+
+    el_json_add_str(body, "role", el_str_of(c->role != NULL ? c->role : "reader"));
+    if (c->n > 1)
+        el_json_add_str(body, "name", el_str_of(c->words[1]));
+    rc = cp_cli_api_call(c->api, "POST", "/api/v1/tokens", body, &root);
+    if (rc != CP_CLI_OK || c->is_json)
+        return rc != CP_CLI_OK ? rc : print_json(root);
+    (void)printf("%s\n", cp_cli_text(root, "token"));
+    (void)fprintf(stderr, "This is the only time that it is shown.\n");
+    json_decref(root);
+    return CP_CLI_OK;
+}
+
+static int run_token(struct cli *c)
+{
+    static const struct listing list = { "token",       "/api/v1/tokens",        "tokens",
+                                         token_columns, EL_COUNT(token_columns), "" };
+    const char *verb = c->n > 0 ? c->words[0] : "";
+    struct el_buf what = { 0 };
+    int rc;
+
+    if (strcmp(verb, "list") == 0 && c->n == 1)
+        return run_listing(c, &list);
+    if (strcmp(verb, "create") == 0 && c->n <= 2)
+        return create_token(c);
+    if (strcmp(verb, "revoke") != 0 || c->n != 2 || c->role == NULL)
+        return usage(c, "token list | token create [NAME] --role=operator|reader|node | "
+                        "token revoke NAME --role=ROLE");
+    el_buf_addf(&what, "tokens/%s", c->role);
+    rc = call_on(c, "DELETE", what.p, c->words[1], "");
+    el_buf_deinit(&what);
+    return rc;
+}
+
+/* ---- events ---- */
+
+static void print_event(const json_t *e)
+{
+    const char *node = cp_cli_text(e, "node_id");
+
+    (void)printf("%s  %-18s  ", cp_cli_text(e, "at"), cp_cli_text(e, "type"));
+    cp_cli_print_text(node[0] != '-' || node[1] != '\0' ? node : cp_cli_text(e, "subject"), stdout);
+    (void)fputs("  ", stdout);
+    cp_cli_print_text(cp_cli_text(e, "text"), stdout);
+    (void)fputc('\n', stdout);
+}
+
+static void print_events(const struct cli *c, const json_t *root)
+{
+    const json_t *list = json_object_get(root, "events");
+
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *e = json_array_get(list, i);
+
+        if (!c->is_json) {
+            print_event(e);
+            continue;
+        }
+        (void)json_dumpf(e, stdout, JSON_COMPACT);
+        (void)fputc('\n', stdout);
+    }
+    (void)fflush(stdout);
+}
+
+static int run_events(struct cli *c)
+{
+    json_int_t after = 0;
+    char stream[20] = "";
+    int rc;
+
+    do {
+        struct el_buf path = { 0 };
+        json_t *root = NULL;
+
+        el_buf_addf(&path, "/api/v1/events?after=%" JSON_INTEGER_FORMAT "&wait_ms=%d%s%s", after,
+                    c->follows && after > 0 ? 25000 : 0, stream[0] != '\0' ? "&stream=" : "",
+                    stream);
+        rc = get(c, path.p, &root);
+        el_buf_deinit(&path);
+        if (rc != CP_CLI_OK)
+            return rc;
+        print_events(c, root);
+        after = json_integer_value(json_object_get(root, "next"));
+        (void)snprintf(stream, sizeof(stream), "%.16s", cp_cli_text(root, "stream"));
+        json_decref(root);
+    } while (c->follows && ferror(stdout) == 0);
+    return rc;
+}
+
+/* ---- which command ---- */
+
+struct command {
+    const char *verb;
+    int (*run)(struct cli *c);
+    const char *synopsis, *what;
+    bool is_offline;
+};
+
+static const struct command commands[] = {
+    { "status", run_status, "status", "the cluster at a glance", false },
+    { "top", run_top, "top", "the same with the nodes, every two seconds", false },
+    { "nodes", run_nodes, "nodes [--state=S] [--zone=Z]", "the nodes", false },
+    { "node", run_node, "node NODE", "all that is known of one", false },
+    { "snapshot", run_snapshot, "snapshot [NODE|GROUP|PREFIX]", "keep which chunks there are now",
+      false },
+    { "replay", run_replay, "replay SNAPSHOT [NODE|GROUP]", "have nodes fetch them", false },
+    { "drain", run_drain, "drain NODE... [--max-unavailable=N]",
+      "copy away what only they have, and give them no more", false },
+    { "undrain", run_undrain, "undrain NODE", "it takes part again", false },
+    { "cancel", run_cancel, "cancel OPERATION", "end it", false },
+    { "backup", run_backup, "backup", "copy the state to a file beside it", false },
+    { "restore", run_restore, "restore FILE [--data-dir=DIR]",
+      "put such a file in place, while no service runs", true },
+    { "token", run_token, "token list | create [NAME] --role=ROLE | revoke NAME --role=ROLE",
+      "who may use the service", false },
+    { "events", run_events, "events [-f]", "what has happened; -f: and goes on happening", false },
+};
+
+static const struct listing *find_listing(const char *verb)
+{
+    for (size_t i = 0; i < EL_COUNT(listings); i++) {
+        if (strcmp(listings[i].verb, verb) == 0)
+            return &listings[i];
+    }
+    return NULL;
+}
+
+static const struct command *find_command(const char *verb)
+{
+    for (size_t i = 0; i < EL_COUNT(commands); i++) {
+        if (strcmp(commands[i].verb, verb) == 0)
+            return &commands[i];
+    }
+    return NULL;
+}
+
+void cp_cli_help(FILE *out)
+{
+    (void)fputs("commands, which ask a running service:\n", out);
+    for (size_t i = 0; i < EL_COUNT(commands); i++)
+        (void)fprintf(out, "  eliocp %s\n      %s\n", commands[i].synopsis, commands[i].what);
+    for (size_t i = 0; i < EL_COUNT(listings); i++)
+        (void)fprintf(out, "  eliocp %s\n      %s\n", listings[i].verb, listings[i].what);
+    (void)fputs("\n  --server=URL         the service (default " CP_CLI_SERVER ")\n"
+                "  --token-file=FILE    its first line is the token (default: " CP_CLI_TOKEN ")\n"
+                "  --ca-file=FILE       PEM bundle to verify https with\n"
+                "  --json, --table      default: a table on a terminal, JSON elsewhere\n"
+                "\nexit codes: 0 done, 1 refused or failed, 2 wrong command line, 3 no service\n",
+                out);
+}
+
+static int parse(struct cli *c, int argc, char *const argv[])
+{
+    c->is_json = isatty(STDOUT_FILENO) == 0;
+    for (int i = 2; i < argc; i++) {
+        if (take_option(c, argv[i]))
+            continue;
+        if (argv[i][0] == '-' || c->n == MAX_WORDS) {
+            (void)cp_cli_complain(c->conf.verb, "%s is no option; see eliocp help", argv[i]);
+            return CP_CLI_USAGE;
+        }
+        c->words[c->n++] = argv[i];
+    }
+    return CP_CLI_OK;
+}
+
+static int run(struct cli *c)
+{
+    const struct command *command = find_command(c->conf.verb);
+    const struct listing *listing = find_listing(c->conf.verb);
+    int rc = CP_CLI_OK;
+
+    if (command == NULL || !command->is_offline)
+        rc = cp_cli_api_new(&c->conf, &c->api);
+    if (rc == CP_CLI_OK)
+        rc = command != NULL ? command->run(c) : run_listing(c, listing);
+    cp_cli_api_free(c->api);
+    if (fflush(stdout) != 0 || ferror(stdout) != 0)
+        rc = cp_cli_complain(c->conf.verb, "cannot write to standard output");
+    return rc;
+}
+
+int cp_cli_run(int argc, char *const argv[])
+{
+    struct cli c = { .conf = { .verb = argv[1] } };
+    int rc;
+
+    if (strcmp(argv[1], "help") == 0) {
+        cp_cli_help(stdout);
+        return CP_CLI_OK;
+    }
+    if (find_command(argv[1]) == NULL && find_listing(argv[1]) == NULL) {
+        (void)fprintf(stderr, "eliocp: there is no command %s; see eliocp help\n", argv[1]);
+        return CP_CLI_USAGE;
+    }
+    rc = parse(&c, argc, argv);
+    return rc == CP_CLI_OK ? run(&c) : rc;
+}
