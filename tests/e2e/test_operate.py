@@ -6,6 +6,8 @@ import hashlib
 import itertools
 import json
 import os
+import pathlib
+import re
 import signal
 import subprocess
 import threading
@@ -137,6 +139,15 @@ def test_every_byte_is_counted_for_the_tier_that_gave_it(tier, origin):
     metrics = node.metrics()
     assert metrics['eliop2p_tier_requests_total{tier="disk"}'] == 3
     assert metrics['eliop2p_tier_bytes_total{tier="memory"}'] == got["memory"][1]
+
+
+def test_every_metric_is_documented_and_every_documented_one_is_there(tier, tmp_path):
+    text = (pathlib.Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    documented = re.findall(r"^\| `(\w+)` \|", text.partition("\n## Metrics\n")[2].partition("\n## ")[0], re.M)
+    node = tier.start(proxy__access_log=tmp_path / "access.log", p2p__enable="true", p2p__listen_port=0, discovery__seeds="127.0.0.1:1",
+                      general__state_dir=tmp_path / "state")
+    printed = re.findall(r"^# TYPE (\w+)", node.admin("/metrics").body.decode(), re.M)
+    assert sorted(documented) == sorted(printed)
 
 
 def test_heat_is_shown_in_status_and_metrics(tier, origin):
