@@ -166,13 +166,18 @@ static enum el_err answer(struct p2p *p, uint64_t from, uint32_t type, uint32_t 
 /* Who knows of a URL that has changed is told. */
 static void spread(struct p2p *p, const struct p2p_told *told, struct el_str body)
 {
+    struct disc_member m;
+    size_t at = 0;
+
     if (!told->everybody) {
         for (size_t i = 0; i < told->n; i++)
             p2p_call_say(p, told->nodes[i], P2P_FORGOTTEN, body);
         return;
     }
-    for (size_t i = 0; i < p->n_serving; i++)
-        p2p_call_say(p, p->live[i], P2P_FORGOTTEN, body);
+    while (disc_members_each(p->members, &at, &m)) {
+        if (m.state <= DISC_SUSPECT)
+            p2p_call_say(p, m.card->hash, P2P_FORGOTTEN, body);
+    }
 }
 
 static enum el_err forget(struct p2p *p, uint64_t from, struct el_str body, struct el_error *err)

@@ -99,8 +99,9 @@ struct p2p {
     char host[DISC_MAX_HOST + 1];
     uint16_t port, http_port;
     bool is_tls, is_loopback; /* the port is for this machine only */
-    uint64_t self;            /* disc_id_hash() of its id */
-    struct p2p_conf conf;     /* its strings until it runs */
+    bool is_outbound_only;
+    uint64_t self;        /* disc_id_hash() of its id */
+    struct p2p_conf conf; /* its strings until it runs */
     struct cache_source source, *origin;
     struct cache_listener listener;
     struct cache_finder finder;
@@ -171,6 +172,12 @@ struct p2p {
 static inline uint64_t p2p_now(struct p2p *p)
 {
     return el_clock_mono_ms(p->clock);
+}
+
+/* Somebody else can be asked. */
+static inline bool p2p_has_company(const struct p2p *p)
+{
+    return p->n_serving > (p->is_outbound_only ? 0 : 1);
 }
 
 /* ---- p2p.c ---- */

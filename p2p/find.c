@@ -564,7 +564,7 @@ static void walk(struct p2p *p)
         p->walk_due_ms = now + WALK_MS + el_rng_below(&p->rng, WALK_MS);
         p->walks_more = true;
     }
-    if (now < p->walk_due_ms || p->is_walking || p->n_serving < 2)
+    if (now < p->walk_due_ms || p->is_walking || !p2p_has_company(p))
         return;
     p->walk_due_ms = p->walks_more ? now + WALK_MORE : UINT64_MAX;
     p->walks_more = false;

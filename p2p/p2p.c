@@ -37,7 +37,7 @@ static uint64_t due_ms(const struct p2p *p)
     due = el_min_u64(due, p2p_call_due_ms(p));
     if (!el_list_empty(&p->announces))
         due = el_min_u64(due, p->announce_due_ms);
-    if (p->n_serving > 1 && !p->is_walking)
+    if (p2p_has_company(p) && !p->is_walking)
         due = el_min_u64(due, p->walk_due_ms);
     return el_min_u64(due, p->look_due_ms);
 }
@@ -175,21 +175,29 @@ static void new_cores(struct p2p *p, const struct p2p_conf *conf)
 static void say_hello(struct p2p *p, struct p2p_hello *h)
 {
     *h = (struct p2p_hello){
-        .http_port = p->http_port,
+        .http_port = p->is_outbound_only ? 0 : p->http_port,
         .name = el_str_of(p->name),
         .cluster = el_str_of(p->cluster),
         .zone = el_str_of(p->zone),
     };
 }
 
+static const char *or_null(const char *path)
+{
+    return path[0] != '\0' ? path : NULL;
+}
+
 static enum el_err start_net(struct p2p *p, const struct p2p_conf *conf, struct el_error *err)
 {
     struct p2p_net_conf net = {
         .threads = NET_THREADS,
-        .bind_address = conf->bind_address,
+        .bind_address = conf->is_outbound_only ? NULL : conf->bind_address,
         .port = conf->port,
         .key = p->identity.key,
         .secret = conf->secret,
+        .cert_file = or_null(conf->tls_cert),
+        .key_file = or_null(conf->tls_key),
+        .ca_file = or_null(conf->tls_ca),
         .rates = { conf->upload_bps, conf->download_bps },
         .queue = p->queue,
         .metrics = p->metrics,
@@ -232,7 +240,7 @@ static enum el_err take_names(struct p2p *p, const struct p2p_conf *conf, struct
 static void init(struct p2p *p, const struct p2p_conf *conf)
 {
     p->conf = *conf;
-    p->is_tls = conf->secret.n > 0;
+    p->is_tls = conf->secret.n > 0 || conf->tls_cert[0] != '\0';
     p->is_loopback =
         strncmp(conf->bind_address, "127.", 4) == 0 || strcmp(conf->bind_address, "::1") == 0;
     p->origin = conf->origin;
@@ -314,6 +322,7 @@ enum el_err p2p_run(struct p2p *p, struct cache *cache, uint16_t http_port, stru
 
     p->cache = cache;
     p->http_port = http_port;
+    p->is_outbound_only = p->conf.is_outbound_only;
     rc = start_net(p, &p->conf, err);
     if (rc == EL_OK) {
         new_cores(p, &p->conf);
@@ -394,7 +403,8 @@ uint16_t p2p_port(const struct p2p *p)
 /* Plain links are for those who could come by the port as well. */
 bool p2p_takes_links(struct p2p *p, bool is_local)
 {
-    return atomic_load(&p->is_running) && (p->is_tls || is_local || !p->is_loopback);
+    return atomic_load(&p->is_running) && !p->is_outbound_only &&
+           (p->is_tls || is_local || !p->is_loopback);
 }
 
 void p2p_take_link(struct p2p *p, int fd)

@@ -27,11 +27,13 @@ struct p2p;
 struct p2p_conf {
     const char *state_dir;
     const char *name, *cluster, *zone;
-    const char *bind_address;        /* numeric */
-    const char *advertise_address;   /* numeric; "": found out */
-    uint16_t port;                   /* 0: any free one */
-    struct el_str secret;            /* of the cluster; empty: links are plain */
-    const char *mode, *seeds, *file; /* disc_sources of discovery.h */
+    const char *bind_address;                /* numeric */
+    const char *advertise_address;           /* numeric; "": found out */
+    uint16_t port;                           /* 0: any free one */
+    struct el_str secret;                    /* of the cluster; empty: links are plain */
+    const char *tls_cert, *tls_key, *tls_ca; /* files, instead of a secret; "": none */
+    bool is_outbound_only;                   /* nobody can connect here: it opens no port */
+    const char *mode, *seeds, *file;         /* disc_sources of discovery.h */
     unsigned max_peers, k;
     uint64_t upload_bps, download_bps; /* bytes a second; 0: no limit */
     size_t max_chunks;                 /* of so many the hashes are kept */

@@ -844,7 +844,8 @@ enum el_err p2p_peers_start(struct p2p *p, const struct p2p_conf *conf, struct e
         .host = el_str_of(p->host),
         .zone = el_str_of(p->zone),
         .p2p_port = p->port,
-        .http_port = p->http_port,
+        .http_port = p->is_outbound_only ? 0 : p->http_port,
+        .flags = p->is_outbound_only ? DISC_FLAG_OUTBOUND_ONLY : 0,
     };
     rc = disc_fields_check(&members.self, err);
     if (rc != EL_OK)
@@ -857,7 +858,8 @@ enum el_err p2p_peers_start(struct p2p *p, const struct p2p_conf *conf, struct e
     note_live(p);
     (void)snprintf(own, sizeof(own), strchr(p->host, ':') != NULL ? "[%s]:%u" : "%s:%u", p->host,
                    p->port);
-    disc_providers_announce(&p->providers, el_str_of(own));
+    if (!p->is_outbound_only)
+        disc_providers_announce(&p->providers, el_str_of(own));
     return EL_OK;
 }
 

@@ -262,10 +262,15 @@ static enum el_err start_storage(struct node *n, struct el_error *err)
 #define MIN_SECRET_BYTES 16u
 #define BYTES_OF_MBIT    125000u
 
+static bool are_links_secure(const struct el_conf *c)
+{
+    return c->p2p_cluster_secret_file[0] != '\0' || c->p2p_tls_cert[0] != '\0';
+}
+
 static bool has_company(const struct el_conf *c)
 {
     return c->p2p_enable && (c->discovery_mode != 0 || c->discovery_seeds[0] != '\0' ||
-                             c->discovery_file[0] != '\0' || c->p2p_cluster_secret_file[0] != '\0');
+                             c->discovery_file[0] != '\0' || are_links_secure(c));
 }
 
 static enum el_err read_cluster_secret(struct node *n, struct el_error *err)
@@ -291,14 +296,13 @@ static enum el_err read_cluster_secret(struct node *n, struct el_error *err)
     return EL_OK;
 }
 
-/* Without a secret whoever reaches the port may read what is cached. */
+/* Without a secret or certificates whoever reaches the port may read what is cached. */
 static const char *p2p_address(const struct el_conf *c)
 {
     const char *address = or_general(c, c->p2p_bind_address);
 
-    return c->p2p_cluster_secret_file[0] != '\0' || c->general_insecure || is_loopback(address)
-               ? address
-               : "127.0.0.1";
+    return are_links_secure(c) || c->general_insecure || is_loopback(address) ? address
+                                                                              : "127.0.0.1";
 }
 
 static enum el_err make_p2p(struct node *n, struct el_error *err)
@@ -314,6 +318,10 @@ static enum el_err make_p2p(struct node *n, struct el_error *err)
         .bind_address = p2p_address(c),
         .advertise_address = c->p2p_advertise_address,
         .port = (uint16_t)c->p2p_listen_port,
+        .tls_cert = c->p2p_tls_cert,
+        .tls_key = c->p2p_tls_key,
+        .tls_ca = c->p2p_tls_ca,
+        .is_outbound_only = c->p2p_outbound_only,
         .mode = modes[c->discovery_mode],
         .seeds = c->discovery_seeds,
         .file = c->discovery_file,

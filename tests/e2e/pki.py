@@ -24,11 +24,11 @@ class Authority:
         openssl("req", "-x509", "-new", "-key", self.key, "-out", self.cert, "-days", 30, "-subj", f"/CN={name}",
                 "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
 
-    def server(self, name, alt_names="DNS:localhost,IP:127.0.0.1"):
+    def server(self, name, alt_names="DNS:localhost,IP:127.0.0.1", usage="serverAuth"):
         """(certificate, key) of a server: two files."""
         cert, key, asked = (self.directory / f"{name}{end}" for end in (".pem", ".key", ".csr"))
         extensions = self.directory / f"{name}.ext"
-        extensions.write_text(f"basicConstraints=CA:FALSE\nsubjectAltName={alt_names}\nextendedKeyUsage=serverAuth\n")
+        extensions.write_text(f"basicConstraints=CA:FALSE\nsubjectAltName={alt_names}\nextendedKeyUsage={usage}\n")
         new_key(key, "P-256")
         openssl("req", "-new", "-key", key, "-out", asked, "-subj", "/CN=server")
         openssl("x509", "-req", "-in", asked, "-CA", self.cert, "-CAkey", self.key, "-CAcreateserial", "-days", 30,
