@@ -20,11 +20,12 @@
 
 #include "controlplane/nodes.h"
 
-#define CP_LOCATE_MAX      1000u  /* chunks in one question */
-#define CP_HOLDERS_MAX     16u    /* nodes named for one chunk */
+#define CP_LOCATE_MAX      10000u /* chunks in one question */
+#define CP_HOLDERS_MAX     100u   /* nodes named for one chunk */
 #define CP_REPORT_MAX      65536u /* chunks in one report or page */
 #define CP_HEAT_HALF_MS    300000u
 #define CP_OBJECT_NAME_MAX 1024u
+#define CP_PAGES_MAX       4096u
 
 enum cp_report_kind { CP_REPORT_FULL, CP_REPORT_PAGE, CP_REPORT_DELTA };
 
@@ -77,7 +78,7 @@ enum el_err cp_chunks_of(const struct cp_state *s, struct el_str node_id,
 
 /*
  * What people call an object version: its URL without query, or bucket and key. Told by nodes
- * (first one stays), shown, and what prefixes of policies and operations are held against. An
+ * (the last one counts), shown, and what prefixes of policies and operations are held against. An
  * object without chunks is not known. Soft.
  */
 struct cp_object_name {

@@ -50,7 +50,8 @@ struct cp_event {
 };
 
 uint64_t cp_events_stream(const struct cp_state *s);
-/* The number of the newest; 0: none yet. */
+/* The numbers of the newest and of the oldest that is kept; 0: none yet. */
+uint64_t cp_events_oldest(const struct cp_state *s);
 uint64_t cp_events_newest(const struct cp_state *s);
 /*
  * The first one after `seq`, NULL: none yet. When those right after it are not kept any more, or

@@ -130,8 +130,9 @@ bool cp_disk_parse(struct el_str name, enum cp_disk *ret_disk);
 bool cp_name_is_valid(struct el_str name);
 
 /*
- * Up to `max` living nodes to begin with, for a node in `zone` (empty: none): anchors and relays of
- * the zone, others of the zone, then one of each other zone, best health first. Returns how many.
+ * Up to `max` living nodes to begin with, for a node in `zone` (empty: none): those of
+ * the zone, anchors and relays of them first, then those of others likewise, best health first.
+ * Returns how many, at most 256.
  */
 size_t cp_node_seeds(const struct cp_state *s, struct el_str zone, const struct cp_node **ret,
                      size_t max);
@@ -142,5 +143,5 @@ struct cp_zone {
     uint64_t bytes_peer, bytes_origin;
 };
 
-/* All zones there are, by name; at most `max`. Returns how many there are. */
+/* The zones there are, by name; at most `max`. Returns how many. */
 size_t cp_zones(const struct cp_state *s, struct cp_zone *ret, size_t max);

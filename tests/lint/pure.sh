@@ -17,7 +17,11 @@ shift
     proxy/changes proxy/http1_parse proxy/credentials proxy/date proxy/directives proxy/headers_out proxy/notice \
     proxy/query proxy/s3 proxy/s3_delete proxy/status \
     proxy/access proxy/warm_list proxy/grant proxy/policies proxy/rules proxy/signature proxy/leaf storage/address storage/oss storage/sign \
-    storage/sigv4 proxy/keys proxy/verify
+    storage/sigv4 proxy/keys proxy/verify \
+    controlplane/alerts controlplane/commands controlplane/events controlplane/groups controlplane/holders \
+    controlplane/index controlplane/locate controlplane/names controlplane/nodes controlplane/operations \
+    controlplane/place controlplane/policies controlplane/record controlplane/report controlplane/set \
+    controlplane/state controlplane/table controlplane/tokens
 
 acts='^(time|clock|clock_.*|gettimeofday|localtime.*|mktime|nanosleep|u?sleep|socket|connect|bind|listen|accept4?'
 acts+='|send.*|recv.*|p?read(v|64|v2)?|p?write(v|64|v2)?|open(at|64|dir)?|close|fopen(64)?|fread|fwrite|fclose|f?printf'
