@@ -22,13 +22,13 @@ void cp_state_conf_default(struct cp_state_conf *ret_conf)
     };
 }
 
-struct cp_state *cp_state_new(const struct cp_state_conf *conf, uint64_t seed)
+struct cp_state *cp_state_new(const struct cp_state_conf *conf, const struct el_rng *rng)
 {
     struct cp_state *s = el_new(struct cp_state);
 
     EL_ASSERT(conf->events > 0 && conf->audit > 0);
     s->conf = *conf;
-    el_rng_seed(&s->rng, seed);
+    s->rng = *rng;
     s->stream = el_rng_u64(&s->rng) >> 1;
     s->out_tail = &s->out;
     s->event = (struct cp_event *)el_alloc(conf->events * sizeof(*s->event));

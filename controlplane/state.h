@@ -34,6 +34,7 @@
 #include "common/buf.h"
 #include "common/chunk_id.h"
 #include "common/err.h"
+#include "common/rng.h"
 
 #define CP_ID_MAX     128u  /* characters of the name of a node, group, zone, ... */
 #define CP_HOST_MAX   253u  /* of an address */
@@ -65,8 +66,8 @@ struct cp_state_conf {
 /* The figures above. */
 void cp_state_conf_default(struct cp_state_conf *ret_conf);
 
-/* `seed` is for choices between equals, and names this process in what it counts (events). */
-struct cp_state *cp_state_new(const struct cp_state_conf *conf, uint64_t seed);
+/* `rng` (copied) is for choices between equals, and names this process in what it counts (events). */
+struct cp_state *cp_state_new(const struct cp_state_conf *conf, const struct el_rng *rng);
 void cp_state_free(struct cp_state *s); /* NULL is fine */
 
 /* Neither goes back: an earlier mono_ms is taken as the one before. */

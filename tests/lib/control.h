@@ -9,11 +9,13 @@
 static inline struct cp_state *control_state(void)
 {
     struct cp_state_conf conf;
+    struct el_rng rng;
     struct cp_state *s;
 
     cp_state_conf_default(&conf);
     conf.is_placing = false;
-    s = cp_state_new(&conf, CONTROL_SEED);
+    el_rng_seed(&rng, CONTROL_SEED);
+    s = cp_state_new(&conf, &rng);
     cp_state_now(s, 1000, 1700000000000);
     return s;
 }
