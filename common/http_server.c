@@ -811,6 +811,7 @@ static void drain_loop(struct el_http_server *s)
     h2o_socket_close(s->listener);
     if (s->conf.on_stop != NULL)
         s->conf.on_stop(s->conf.arg);
+    el_msgq_dispatch(s->queue); /* what was given just now is no 503 */
     close_sockets(s);
     s->ctx.shutdown_requested =
         1; /* keep-alive ends; the function for it would start HTTP/2 timers */

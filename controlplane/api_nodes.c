@@ -4,6 +4,8 @@
 
 #include "common/sha256.h"
 
+#define MAX_PEERS 100000u /* in one answer: 13 MB */
+
 static struct cp_service *service_of(void *arg)
 {
     return (struct cp_service *)arg;
@@ -631,6 +633,8 @@ void cp_post_locations(void *arg, const struct el_http_call_in *in, struct el_ht
     cp_ask_u64(&a, "max_peers", CP_OPTIONAL, CP_HOLDERS_MAX, &max);
     if (s->who.role == CP_ROLE_NODE && s->who.name[0] != '\0')
         (void)snprintf(asker, sizeof(asker), "%s", s->who.name);
+    if (n * max > MAX_PEERS)
+        cp_ask_fault(&a, EL_EINVAL, "max_peers", "is too many for so many chunks");
     q = (struct cp_question){ .asker = el_str_of(asker),
                               .zone = el_str_of(zone),
                               .ids = ids,

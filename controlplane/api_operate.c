@@ -72,7 +72,7 @@ void cp_post_groups(void *arg, const struct el_http_call_in *in, struct el_http_
 {
     struct cp_service *s = service_of(arg);
     struct cp_group_said said = { .name = EL_STR("") };
-    char id[CP_ID_MAX + 1] = "";
+    char id[CP_ID_MAX + 1] = "", seed[CP_ID_MAX + 1] = "";
     struct el_error err = { 0 };
     struct cp_state *state;
     struct cp_ask a;
@@ -83,8 +83,11 @@ void cp_post_groups(void *arg, const struct el_http_call_in *in, struct el_http_
     cp_ask_text(&a, "group_id", CP_NEEDED, id, sizeof(id));
     cp_ask_str(&a, "name", CP_OPTIONAL, &said.name);
     cp_ask_str(&a, "prefix", CP_OPTIONAL, &said.prefix);
-    cp_ask_str(&a, "node_id", CP_OPTIONAL, &said.seed_node_id);
+    cp_ask_text(&a, "node_id", CP_OPTIONAL, seed, sizeof(seed));
+    if (seed[0] != '\0' && !cp_name_is_valid(el_str_of(seed)))
+        cp_ask_fault(&a, EL_EINVAL, "node_id", "is no node's id");
     said.id = el_str_of(id);
+    said.seed_node_id = el_str_of(seed);
     if (a.code != EL_OK) {
         cp_reply_fault(out, &a);
     } else {
