@@ -286,6 +286,8 @@ static void put(struct p2p_remote *r, struct expect *x)
 
     el_counter_add(p->count.blocks_in, 1);
     el_counter_add(p->count.bytes_in, x->room.bytes);
+    p2p_gave_note(p->gave, x->chunk.object, r->node->hash, p2p_link_peer(r->link)->name,
+                  x->room.bytes);
     cache_fill_put(x->fill, &x->room, &x->hash);
     p2p_swarm_on_block(p->swarm, p2p_now(p), r->node->hash, &x->chunk, x->block);
 }

@@ -12,6 +12,7 @@
  *   find.c     object records: what others know of a url; what the cache tells
  *   announce.c whole chunks that trackers are told of
  *   status.c   how all that looks from outside
+ *   gave.h     which peers gave what, for people
  *   vouch.h    hashes and who has signed them
  *
  * Everything belongs to the engine's thread unless a field says otherwise. Lock order: remote ->
@@ -23,6 +24,7 @@
 #include <stdatomic.h>
 
 #include "discovery/discovery.h"
+#include "p2p/gave.h"
 #include "p2p/identity.h"
 #include "p2p/net.h"
 #include "p2p/p2p.h"
@@ -151,6 +153,8 @@ struct p2p {
     uint64_t walked_version; /* of the members */
     uint64_t changed_ms;     /* when they last changed */
     bool is_echo;            /* what the cache tells now is what another node has said */
+
+    struct p2p_gave *gave; /* any thread's */
 
     /* what other threads say */
     pthread_mutex_t feeds_mtx; /* which feed a fill has */

@@ -237,6 +237,7 @@ static struct p2p_fetch *fetch_get(struct p2p *p, struct cache_object *o)
     el_list_init(&f->runs);
     *at = f;
     p->n_fetches++;
+    p2p_gave_begin(p->gave, f->id.object);
     f->download = p2p_swarm_open(p->swarm, p2p_now(p), id->v, cache_object_length(o), f);
     note_present(f);
     adopt_coming(f);

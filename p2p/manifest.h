@@ -7,11 +7,11 @@
  *                    `-- `object' in the signed                `-- as they stand, signed ---'
  *   signature 64
  *
- * 1. The chunk's name follows from the object part; a manifest where it does not is refused.
+ * 1. The chunk's name follows from the object part, where that is there; else it is refused.
  * 2. While a chunk fills, hashes are added and none ever changes: p2p_manifest_agree(). The object
  *    part may change: the origin confirmed the version, and its age is another.
- * 3. The object part goes over a link once for each chunk, and when it has changed; otherwise
- *    manifests have its hash.
+ * 3. Nodes send manifests with the hash of the object part: what the version is they know from the
+ *    record of its URL (tracker_record.h), which is the object part alone, or from the origin.
  * 4. A signature covers nothing that changes on the way: the age is the word of the sender alone.
  *
  * Whether its key is that of a member is for the caller to say before it believes any of it.

@@ -256,6 +256,7 @@ static void init(struct p2p *p, const struct p2p_conf *conf)
     el_buf_init(&p->peers_json);
     el_buf_init(&p->seeds_json);
     el_buf_init(&p->p2p_json);
+    p->gave = p2p_gave_new();
     EL_ASSERT(pthread_mutex_init(&p->feeds_mtx, NULL) == 0);
     EL_ASSERT(pthread_mutex_init(&p->status_mtx, NULL) == 0);
     p2p_find_init(p);
@@ -381,6 +382,7 @@ void p2p_free(struct p2p *p)
     p2p_upload_free(p->upload);
     p2p_tracker_free(p->tracker);
     p2p_vouch_free(p->vouch);
+    p2p_gave_free(p->gave);
     p2p_find_deinit(p);
     p2p_announce_deinit(p);
     p2p_identity_deinit(&p->identity);
@@ -398,6 +400,11 @@ void p2p_free(struct p2p *p)
 uint16_t p2p_port(const struct p2p *p)
 {
     return p->port;
+}
+
+void p2p_peers_that_gave(struct p2p *p, const uint8_t version[16], json_t *list)
+{
+    p2p_gave_list(p->gave, version, list);
 }
 
 /* Plain links are for those who could come by the port as well. */

@@ -79,6 +79,11 @@ size_t p2p_cluster_size(struct p2p *p);
 /* Adds peers and p2p to the object of the status. Thread: any. */
 void p2p_status(struct p2p *p, json_t *status);
 /*
+ * Adds {name, bytes} to the list for each peer that gave something of the version when it was
+ * fetched last. Thread: any.
+ */
+void p2p_peers_that_gave(struct p2p *p, const uint8_t version[16], json_t *list);
+/*
  * By whom others may join, as the text of a JSON list: living members that can be reached, this
  * node included. Thread: any.
  */

@@ -32,6 +32,7 @@ struct get {
     /* What was asked for. */
     const char *url, *file, *proxy;
     bool is_json, is_quiet;
+    struct proxy_cli_api_conf api;
 
     /* While it runs. */
     CURL *curl;
@@ -46,6 +47,7 @@ struct get {
     struct el_sha256 *sha256; /* with --json */
     struct el_buf error_body; /* of an answer that is not 2xx */
     char x_cache[16], detail[256];
+    json_t *sources; /* a reference; NULL: not known */
 };
 
 /* ---- small helpers ---- */
@@ -253,6 +255,18 @@ static void set_options(struct get *g)
     (void)curl_easy_setopt(c, CURLOPT_XFERINFODATA, g);
 }
 
+static void ask_for_sources(struct get *g)
+{
+    char *ip = NULL;
+    long port = 0;
+
+    if (g->is_quiet && !g->is_json)
+        return;
+    if (curl_easy_getinfo(g->curl, CURLINFO_LOCAL_IP, &ip) == CURLE_OK && ip != NULL &&
+        curl_easy_getinfo(g->curl, CURLINFO_LOCAL_PORT, &port) == CURLE_OK)
+        g->sources = proxy_cli_sources_ask(&g->api, ip, port, g->bytes);
+}
+
 /* ": why" out of a problem+json body (RFC 9457), or nothing. */
 static void read_detail(struct get *g)
 {
@@ -378,6 +392,7 @@ static void close_get(struct get *g)
             (void)close(g->fd);
         (void)unlink(g->part);
     }
+    json_decref(g->sources);
     free(g->part);
     free(g->file_from_url);
     el_sha256_free(g->sha256);
@@ -409,6 +424,7 @@ static int print_json(struct get *g, double seconds)
     else
         el_json_add_null(root, "x_cache");
     el_json_add_str(root, "sha256", el_str_of(hex));
+    (void)json_object_set(root, "sources", g->sources != NULL ? g->sources : json_null());
     el_json_write(&out, root);
     is_written = write_all(STDOUT_FILENO, out.p, out.n);
     el_buf_deinit(&out);
@@ -423,6 +439,8 @@ static void print_text(struct get *g, double seconds)
     proxy_cli_format_bytes(seconds > 0 ? (double)g->bytes / seconds : 0, rate);
     (void)fprintf(stderr, "%s: %s in %.2f s, %s/s%s%s\n", g->file, bytes, seconds, rate,
                   g->x_cache[0] != '\0' ? ", " : "", g->x_cache);
+    if (g->sources != NULL)
+        proxy_cli_sources_print(g->sources, stderr);
 }
 
 /* ---- the command ---- */
@@ -447,13 +465,19 @@ static void print_usage(FILE *out)
 {
     (void)fprintf(
         out,
-        "usage: elionode get URL [-o FILE] [--proxy=HOST:PORT] [--json] [--quiet]\n"
+        "usage: elionode get URL [-o FILE] [--proxy=HOST:PORT] [--admin=HOST:PORT]\n"
+        "                    [--token-file=FILE] [--json] [--quiet]\n"
         "\n"
         "Fetches URL through a running node.\n"
         "\n"
         "  -o FILE            where to; - is standard output; default: the URL's last part\n"
         "  --proxy=HOST:PORT  the node (default " DEFAULT_PROXY ")\n"
-        "  --json             a report with bytes, seconds, x_cache and sha256 on standard output\n"
+        "  --admin=HOST:PORT  its node API, which says who gave the bytes (default\n"
+        "                     " PROXY_CLI_ADMIN ")\n"
+        "  --token-file=FILE  holds the token for it; else the environment's\n"
+        "                     " PROXY_CLI_TOKEN "\n"
+        "  --json             a report with bytes, seconds, x_cache, sha256 and sources on standard\n"
+        "                     output\n"
         "  --quiet            no progress and no closing line\n"
         "\n"
         "Exit codes: 0 done, 1 failed, 2 usage, 3 the node cannot be reached.\n");
@@ -472,6 +496,8 @@ static int parse_word(struct get *g, const char *word, bool *ret_wants_file)
         *ret_wants_file = true;
     else if (strncmp(word, "--proxy=", 8) == 0 && word[8] != '\0')
         g->proxy = word + 8;
+    else if (proxy_cli_api_option(&g->api, word))
+        ;
     else if (strcmp(word, "--json") == 0)
         g->is_json = true;
     else if (strcmp(word, "--quiet") == 0)
@@ -537,6 +563,7 @@ static int run_get(struct get *g)
     rc = keep_file(g);
     if (rc != PROXY_CLI_OK)
         return rc;
+    ask_for_sources(g);
     if (g->is_json)
         return print_json(g, seconds);
     if (!g->is_quiet)
@@ -563,7 +590,7 @@ void proxy_cli_help(FILE *out)
 
 int proxy_cli_run(int argc, char *const argv[])
 {
-    struct get g = { .proxy = DEFAULT_PROXY, .fd = -1 };
+    struct get g = { .proxy = DEFAULT_PROXY, .fd = -1, .api.verb = "get" };
     int rc;
 
     if (strcmp(argv[1], "warm") == 0)

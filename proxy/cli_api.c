@@ -10,6 +10,7 @@
 #include "proxy/cli_own.h"
 
 #define CONNECT_S        10L
+#define ASIDE_S          2L
 #define ANSWER_S         90L /* longer than the node keeps an answer back */
 #define MAX_ANSWER_BYTES ((size_t)64 * EL_MIB)
 #define MAX_TOKEN_FILE   65536
@@ -181,8 +182,8 @@ static void set_options(struct proxy_cli_api *api, const struct proxy_cli_call *
     (void)curl_easy_setopt(c, CURLOPT_PROXY, ""); /* the environment's is the node itself */
     (void)curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http");
     (void)curl_easy_setopt(c, CURLOPT_USERAGENT, "elionode/" ELIO_VERSION);
-    (void)curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, CONNECT_S);
-    (void)curl_easy_setopt(c, CURLOPT_TIMEOUT, ANSWER_S);
+    (void)curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, api->conf->is_aside ? ASIDE_S : CONNECT_S);
+    (void)curl_easy_setopt(c, CURLOPT_TIMEOUT, api->conf->is_aside ? ASIDE_S : ANSWER_S);
     (void)curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     (void)curl_easy_setopt(c, CURLOPT_HTTPHEADER, api->fields);
     (void)curl_easy_setopt(c, CURLOPT_ERRORBUFFER, api->curl_error);
@@ -200,6 +201,8 @@ static int explain(struct proxy_cli_api *api, CURLcode code)
 {
     const char *why = api->curl_error[0] != '\0' ? api->curl_error : curl_easy_strerror(code);
 
+    if (api->conf->is_aside)
+        return PROXY_CLI_NO_NODE;
     if (code != CURLE_COULDNT_CONNECT && code != CURLE_COULDNT_RESOLVE_HOST)
         return proxy_cli_complain(api->conf->verb, "the node at %s gives no answer: %s", api->admin,
                                   why);
@@ -229,6 +232,8 @@ static int show_problem(struct proxy_cli_api *api, const json_t *root)
 {
     const char *detail = json_string_value(json_object_get(root, "detail"));
 
+    if (api->conf->is_aside)
+        return PROXY_CLI_FAILED;
     (void)fprintf(stderr, "elionode %s: ", api->conf->verb);
     if (detail != NULL)
         proxy_cli_print_text(detail, stderr);

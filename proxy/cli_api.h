@@ -15,6 +15,7 @@ struct proxy_cli_api_conf {
     const char *verb;       /* "purge", for messages */
     const char *admin;      /* HOST:PORT; NULL: the default */
     const char *token_file; /* NULL: the environment's, if any */
+    bool is_aside;          /* nothing depends on it: no word when a call fails, and soon */
 };
 
 #define PROXY_CLI_ADMIN "127.0.0.1:8082"

@@ -2,7 +2,7 @@
 /*
  * cli_own: what the sub commands share; private to cli.c (get, and which command is meant),
  * cli_node.c and cli_warm.c (those that ask the node API, by cli_api.c), cli_presign.c (which asks
- * nobody) and cli_print.c (how answers look on a terminal).
+ * nobody), cli_sources.c (who gave what) and cli_print.c (how answers look on a terminal).
  */
 #pragma once
 
@@ -10,6 +10,7 @@
 
 #include "common/json.h"
 #include "proxy/cli.h"
+#include "proxy/cli_api.h"
 
 bool proxy_cli_node_has(const char *word);
 int proxy_cli_node_run(int argc, char *const argv[]);
@@ -20,6 +21,15 @@ int proxy_cli_warm_run(int argc, char *const argv[]);
 bool proxy_cli_presign_has(const char *word);
 int proxy_cli_presign_run(int argc, char *const argv[]);
 void proxy_cli_presign_help(FILE *out);
+
+/*
+ * Who gave the `bytes` of the last request that came from ip and port: {"bytes": {TIER: n},
+ * "peers":
+ * [{"name", "bytes"}]}; a reference. NULL: the node does not say.
+ */
+json_t *proxy_cli_sources_ask(const struct proxy_cli_api_conf *conf, const char *ip, long port,
+                              uint64_t bytes);
+void proxy_cli_sources_print(const json_t *root, FILE *out); /* a line */
 
 /* "1.5 GiB" */
 void proxy_cli_format_bytes(double bytes, char out[16]);

@@ -397,6 +397,7 @@ static const struct el_http_route routes[] = {
     { "GET", "/api/v1/status", get_status, PROXY_ROLE_READER },
     { "GET", "/api/v1/peers", get_peers, PROXY_ROLE_READER },
     { "GET", "/api/v1/peers/seeds", get_seeds, PROXY_ROLE_READER },
+    { "GET", "/api/v1/served", proxy_served_answer, PROXY_ROLE_READER },
     { "GET", P2P_HTTP_PATH, get_p2p, PROXY_ROLE_NONE },
     { "GET", "/api/v1/explain", proxy_explain_get, PROXY_ROLE_READER },
     { "GET", "/api/v1/cache/stat", proxy_operate_stat, PROXY_ROLE_READER },

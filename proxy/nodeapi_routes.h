@@ -37,6 +37,9 @@ struct proxy_nodeapi {
 struct proxy *proxy_nodeapi_lock(struct proxy_nodeapi *api);
 void proxy_nodeapi_unlock(struct proxy_nodeapi *api);
 
+/* ---- nodeapi_served.c ---- */
+void proxy_served_answer(void *arg, const struct el_http_call_in *in, struct el_http_reply *out);
+
 /* ---- operate.c ---- */
 
 /* The cache's key of what a client would ask for. */

@@ -335,6 +335,7 @@ static enum el_err start_server(struct proxy *p, const struct proxy_conf *conf,
     };
     enum el_err rc = EL_OK;
 
+    p->served = proxy_served_new();
     if (c->proxy_access_log[0] != '\0')
         rc = proxy_accesslog_open(c->proxy_access_log, threads, conf->metrics, &p->access_log, err);
     return rc != EL_OK ? rc : proxy_server_start(&server, &p->server, err);
@@ -459,6 +460,11 @@ uint64_t proxy_busy(struct proxy *p)
     return proxy_server_busy(p->server);
 }
 
+bool proxy_served_get(struct proxy *p, struct el_str client, struct proxy_served_by *ret)
+{
+    return proxy_served_find(p->served, client, ret);
+}
+
 void proxy_tiers_get(const struct proxy *p, struct proxy_tier_sums *ret)
 {
     proxy_tiers_sum(&p->tiers, ret);
@@ -474,6 +480,7 @@ void proxy_stop(struct proxy *p)
     proxy_server_stop(p->server);
     proxy_warm_free(p->warm);
     proxy_accesslog_close(p->access_log);
+    proxy_served_free(p->served);
     proxy_gateway_free(p->gateway);
     free_settings(p);
     proxy_grants_free(p->grants);

@@ -10,6 +10,7 @@
 #include "cache/cache.h"
 #include "common/conf.h"
 #include "proxy/intercept.h"
+#include "proxy/served.h"
 #include "proxy/tiers.h"
 #include "proxy/warm.h"
 #include "storage/storage.h"
@@ -77,6 +78,8 @@ void proxy_drain(struct proxy *p);    /* returns at once */
 uint64_t proxy_busy(struct proxy *p); /* requests and tunnels still running */
 /* Lists of URLs that the proxy fetches on its own; borrowed until proxy_stop(). */
 struct proxy_warm *proxy_warm_of(struct proxy *p);
+/* The last request of `elionode get` at that address. Thread: any. */
+bool proxy_served_get(struct proxy *p, struct el_str client, struct proxy_served_by *ret);
 /* Who answered, so far. Thread: any. */
 void proxy_tiers_get(const struct proxy *p, struct proxy_tier_sums *ret);
 void proxy_stop(struct proxy *p); /* drops what is left; NULL is fine */

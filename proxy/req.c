@@ -679,6 +679,21 @@ static struct el_str asked_url(const struct proxy_req *r, struct el_buf *room)
     return el_buf_str(room);
 }
 
+/* For `elionode get`, which asks who gave it what. */
+static void note_served(struct proxy_req *r)
+{
+    const struct cache_object_id *version = r->object != NULL ? cache_object_id(r->object) : NULL;
+    struct proxy_served_by by = { .share = r->share, .has_version = version != NULL };
+    struct el_str agent = { 0 };
+
+    if (!el_fieldv_get(r->stream->head.fields, EL_STR("User-Agent"), &agent) ||
+        !el_str_starts(agent, EL_STR(PROXY_SERVED_AGENT)))
+        return;
+    if (version != NULL)
+        by.version = *version;
+    proxy_served_note(r->proxy->served, r->stream->client, &by);
+}
+
 static void account(struct proxy_req *r)
 {
     struct proxy *p = r->proxy;
@@ -705,6 +720,7 @@ static void account(struct proxy_req *r)
     el_hist_add(p->ttfb, (first - began) / 1000);
     if (p->access_log != NULL)
         proxy_accesslog_write(p->access_log, r->thread->index, &entry);
+    note_served(r);
     el_buf_deinit(&room);
 }
 

@@ -20,6 +20,7 @@
 #include "proxy/range.h"
 #include "proxy/route.h"
 #include "proxy/s3.h"
+#include "proxy/served.h"
 #include "proxy/server.h"
 #include "proxy/status.h"
 #include "proxy/stream.h"
@@ -89,6 +90,7 @@ struct proxy {
     _Atomic uint64_t failures[PROXY_FAILURES]; /* of origins, by url: refresh.c */
     struct el_counter *requests[PROXY_XCACHES];
     struct proxy_tier_counters tiers;
+    struct proxy_served *served;
     struct el_counter *decisions[PROXY_RULES];
     struct el_counter *refused, *failed, *bytes_out, *auth_missing, *auth_wrong, *intercepted;
     struct el_hist *ttfb;
@@ -123,9 +125,10 @@ struct proxy_req {
     struct proxy_timer wait_timer;
     bool leads;    /* a flight is ours to land */
     bool is_alone; /* waited in vain, or the answer is known not to be shareable: no more flights */
-    bool collapsed;              /* waited for another's answer */
-    bool is_loading, was_loaded; /* waits for the disk, or other nodes, to say what they have; once */
-    bool is_to_refresh;          /* stale, and served while the origin is asked about it */
+    bool collapsed; /* waited for another's answer */
+    bool is_loading,
+        was_loaded;     /* waits for the disk, or other nodes, to say what they have; once */
+    bool is_to_refresh; /* stale, and served while the origin is asked about it */
 
     /* ASK */
     struct store_exchange *ex;

@@ -82,6 +82,21 @@ void p2p_take_link(struct p2p *p, int fd)
     (void)close(fd);
 }
 
+bool proxy_served_get(struct proxy *p, struct el_str client, struct proxy_served_by *ret)
+{
+    (void)p;
+    *ret = (struct proxy_served_by){ .share.bytes[PROXY_TIER_DISK] = 5,
+                                     .share.bytes[PROXY_TIER_ORIGIN] = 7 };
+    return el_str_eq(client, EL_STR("192.0.2.1:4711"));
+}
+
+void p2p_peers_that_gave(struct p2p *p, const uint8_t version[16], json_t *list)
+{
+    (void)p;
+    (void)version;
+    (void)list;
+}
+
 /* It asks all of the proxy. */
 void proxy_explain_get(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
@@ -428,6 +443,20 @@ static void assert_answer(char *answer, int status, const char *part)
     free(answer);
 }
 
+static void who_gave_the_bytes_of_a_request_is_known_by_the_address_of_its_client(void **state)
+{
+    struct fixture *f = (struct fixture *)*state;
+    json_t *root = get_json(f, "/api/v1/served?client=192.0.2.1:4711");
+
+    assert_int_equal(number(root, "bytes", "memory"), 0);
+    assert_int_equal(number(root, "bytes", "disk"), 5);
+    assert_int_equal(number(root, "bytes", "origin"), 7);
+    assert_int_equal(json_array_size(json_object_get(root, "peers")), 0);
+    json_decref(root);
+    assert_answer(get(f, "/api/v1/served?client=192.0.2.1:4712"), 404, "no request of that client");
+    assert_answer(get(f, "/api/v1/served"), 400, "");
+}
+
 static int set_up_proxy(void **state)
 {
     struct fixture *f = (struct fixture *)*state;
@@ -620,6 +649,8 @@ int main(void)
         cmocka_unit_test(status_has_the_figures_of_every_part),
         cmocka_unit_test(status_lists_recent_events),
         cmocka_unit_test(a_node_without_others_has_nobody_by_whom_to_join),
+        cmocka_unit_test_setup(
+            who_gave_the_bytes_of_a_request_is_known_by_the_address_of_its_client, set_up_proxy),
         cmocka_unit_test(a_node_without_others_hands_no_connection_over),
         cmocka_unit_test(status_copes_without_a_proxy),
         cmocka_unit_test_setup(stat_tells_what_is_cached_under_the_key_of_the_url, set_up_proxy),
