@@ -7,17 +7,26 @@ import threading
 
 class Door:
     """
-    Door((host, port), (host, port) behind it). Shut (as at first), nobody is answered; shutting it cuts what is open.
+    Door((host, port), (host, port) behind it). Shut (as at first), who comes is refused; shutting it cuts what is open.
+    Blind, nobody is answered at all.
     """
 
     def __init__(self, at, to):
         self.at, self.to = at, to
         self.server, self.socks, self.threads = None, set(), []
-        self.came = 0  # connections
+        self.blind = []  # what fills its queue
 
     def open(self):
         self.server = socket.create_server(self.at)
         self._run(self._accept, self.server)
+
+    def be_blind(self):
+        """As behind a firewall that drops what comes: a full listen queue lets nobody in."""
+        self.server = socket.create_server(self.at, backlog=0)
+        for _ in range(2):
+            self.blind.append(socket.socket())
+            self.blind[-1].setblocking(False)
+            self.blind[-1].connect_ex(self.at)
 
     def shut(self):
         if self.server is None:
@@ -25,6 +34,8 @@ class Door:
         self.server.shutdown(socket.SHUT_RDWR)  # wakes accept()
         self.server.close()
         self.server = None
+        while self.blind:
+            self.blind.pop().close()
         for s in list(self.socks):
             with contextlib.suppress(OSError):
                 s.shutdown(socket.SHUT_RDWR)
@@ -42,7 +53,6 @@ class Door:
                 sock, _ = server.accept()
             except OSError:
                 return
-            self.came += 1
             self._run(self._carry, sock)
 
     def _carry(self, sock):

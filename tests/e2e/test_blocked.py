@@ -25,7 +25,8 @@ class Shut(Cluster):
     shut until a test opens it.
     """
 
-    def __init__(self, n, origin, **options):
+    def __init__(self, n, origin, blind=False, **options):
+        self.is_blind = blind
         self.doors = [None] * n
         self.port, self.http_port = free_ports(2)
         self.inside = free_ports(n)
@@ -34,6 +35,8 @@ class Shut(Cluster):
     def start(self, i, wait=True, **options):
         if self.doors[i] is None:
             self.doors[i] = Door((host(i), self.port), (f"127.2.0.{i + 1}", self.port))
+            if self.is_blind:
+                self.doors[i].be_blind()
         mine = {"p2p__bind_address": f"127.2.0.{i + 1}", "p2p__listen_port": self.port,
                 "p2p__advertise_address": host(i), "admin__bind_address": host(i),
                 "admin__listen_port": self.http_port}
@@ -84,6 +87,16 @@ def test_with_every_port_shut_the_origin_is_asked_once_all_the_same(origin, shut
     assert given > 1.5 * SIZE
     assert sum(http_bytes(n) for n in c.nodes) > given
     wait_for(lambda: all(set(via(n).values()) == {"http"} for n in c.nodes))
+
+
+def test_the_same_where_who_knocks_is_not_even_refused(origin, shut):
+    c = shut(3, blind=True)
+    origin.add("/a", size=SIZE, rate=80 * MIB)
+    for r in c.get_all("/a"):
+        is_exact(r, origin.content("/a"))
+    assert read(c, "no_tracker") == 0
+    assert origin.body_sent("/a") < 1.5 * SIZE
+    assert sum(http_bytes(n) for n in c.nodes) > 1.5 * SIZE
 
 
 def test_a_short_object_is_one_request_too(origin, shut):
