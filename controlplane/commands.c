@@ -156,6 +156,7 @@ static struct order *put_order(struct cp_state *s, const char *id)
     memcpy(o->command.command_id, id, strlen(id));
     o->entry.key = el_str_of(o->command.command_id);
     o->serial = ++s->command_serial;
+    o->load = s->load;
     el_list_init(&o->of_member);
     el_list_init(&o->all);
     el_list_prepend(&s->commands_new, &o->all);
@@ -462,14 +463,15 @@ static void each(struct cp_state *s, void (*act)(struct cp_state *, struct order
 
 void cp_commands_drop_node(struct cp_state *s, struct cp_member *m)
 {
-    while (!el_list_empty(&m->commands)) {
-        struct order *o = EL_ENTRY(m->commands.next, struct order, of_member);
+    while (!el_list_empty(&m->commands))
+        end(s, EL_ENTRY(m->commands.next, struct order, of_member), CP_WITHDRAWN);
+}
 
-        if (s->is_loading)
-            end(s, o, CP_WITHDRAWN);
-        else
-            over(s, o, CP_WITHDRAWN, "the node is gone");
-    }
+void cp_commands_withdraw_node(struct cp_state *s, struct cp_member *m)
+{
+    while (!el_list_empty(&m->commands))
+        over(s, EL_ENTRY(m->commands.next, struct order, of_member), CP_WITHDRAWN,
+             "the node is gone");
 }
 
 static void withdraw_of(struct cp_state *s, struct order *o, uint64_t operation)

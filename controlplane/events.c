@@ -25,8 +25,8 @@ void cp_event_add(struct cp_state *s, enum cp_event_kind kind, struct el_str sub
 {
     struct cp_event *e = &s->event[s->events % s->conf.events];
 
-    if (s->is_loading)
-        return;
+    if (s->is_loading && s->load == 1)
+        return; /* the past of others, before anybody listens */
     *e = (struct cp_event){
         .seq = ++s->events, .kind = kind, .wall_ms = s->wall_ms, .count = count
     };

@@ -42,6 +42,7 @@ static struct group *put_group(struct cp_state *s, struct el_str id)
     g = el_new(struct group);
     memcpy(g->group.id, id.p, id.n);
     g->entry.key = (struct el_str){ g->group.id, id.n };
+    g->load = s->load;
     el_list_init(&g->members);
     cp_table_put(&s->groups, &g->entry);
     return g;
@@ -58,14 +59,17 @@ static struct membership *get_membership(const struct group *g, struct el_str no
     return NULL;
 }
 
-static struct membership *put_membership(struct group *g, struct el_str node_id)
+static struct membership *put_membership(struct cp_state *s, struct group *g, struct el_str node_id)
 {
     struct membership *m = get_membership(g, node_id);
 
-    if (m != NULL)
+    if (m != NULL) {
+        m->load = s->load;
         return m;
+    }
     m = el_new(struct membership);
     memcpy(m->node_id, node_id.p, node_id.n);
+    m->load = s->load;
     el_list_append(&g->members, &m->link);
     g->group.members++;
     return m;
@@ -178,7 +182,7 @@ enum el_err cp_group_create(struct cp_state *s, const struct cp_group_said *grou
     encode_group(&b, &g->group);
     cp_emit(s, CP_HARD, cp_key_of(&k, "group", group->id), &b);
     if (cp_member_get(s, group->seed_node_id) != NULL) {
-        (void)put_membership(g, group->seed_node_id);
+        (void)put_membership(s, g, group->seed_node_id);
         emit_membership(s, g, group->seed_node_id);
     }
     changed(s, g, "created");
@@ -223,7 +227,7 @@ enum el_err cp_group_join(struct cp_state *s, struct el_str id, struct el_str no
         rc = cp_member_find(s, node_id, &m, err);
     if (rc != EL_OK || get_membership(g, node_id) != NULL)
         return rc;
-    (void)put_membership(g, node_id);
+    (void)put_membership(s, g, node_id);
     emit_membership(s, g, node_id);
     changed(s, g, "joined");
     return EL_OK;
@@ -354,7 +358,7 @@ static enum el_err apply_member(struct cp_state *s, struct el_str name, struct e
         return cp_bad_record(err, "member");
     if (!is_removal) {
         g = put_group(s, id);
-        put_membership(g, node_id)->load = s->load;
+        (void)put_membership(s, g, node_id);
         changed(s, g, "joined");
         return EL_OK;
     }
@@ -379,7 +383,7 @@ static void sweep_members(struct cp_state *s)
             if (m->load != s->load)
                 drop_membership(g, m);
         }
-        if (g->load != s->load)
+        if (g->load != s->load || !g->is_known)
             drop_group(s, g);
     }
 }

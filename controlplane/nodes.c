@@ -328,6 +328,7 @@ static struct cp_member *put_member(struct cp_state *s, struct el_str node_id)
     m->node.beat.downloads = (struct el_str){ "", 0 };
     m->node.number = number;
     m->node.life = CP_JOINING;
+    m->load = s->load; /* one that comes while records are read need not be among them */
     el_list_init(&m->dirty);
     el_list_init(&m->commands);
     s->by_number[number] = m;
@@ -362,6 +363,7 @@ static void remove_member(struct cp_state *s, struct cp_member *m, const char *w
 {
     struct cp_key k;
 
+    cp_commands_withdraw_node(s, m);
     cp_chunks_forget(s, m);
     cp_groups_drop_node(s, m->entry.key);
     cp_token_drop_of(s, m->entry.key);
@@ -474,6 +476,7 @@ enum el_err cp_node_register(struct cp_state *s, const struct cp_card *card,
     }
     see(s, m);
     s->epoch++;
+    m->load = s->load;
     emit_node(s, m);
     *ret_node = &m->node;
     return EL_OK;
@@ -656,6 +659,17 @@ void cp_nodes_tick(struct cp_state *s, bool has_duty)
             write_beat(s, m);
         if (has_duty && s->mono_ms - m->node.seen_ms >= s->conf.forget_ms)
             remove_member(s, m, "forgotten");
+    }
+}
+
+void cp_nodes_flush(struct cp_state *s)
+{
+    uint32_t cursor = 0;
+    struct cp_member *m;
+
+    while ((m = cp_member_next(s, &cursor)) != NULL) {
+        if (m->is_beat_dirty)
+            write_beat(s, m);
     }
 }
 

@@ -93,6 +93,7 @@ static struct cp_op *put_op(struct cp_state *s, uint64_t id)
     s->op[at] = op;
     s->ops++;
     op->op.id = id;
+    op->load = s->load;
     return op;
 }
 
@@ -1043,6 +1044,7 @@ static enum el_err apply_snapshot(struct cp_state *s, struct el_str name, struct
     op = get_op(s, id);
     if (op == NULL) {
         op = put_op(s, id); /* its operation comes yet, or is swept */
+        op->load = s->load - 1;
         op->op.kind = CP_SNAPSHOT;
         op->op.state = CP_OVER;
     }

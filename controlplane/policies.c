@@ -65,6 +65,7 @@ static struct cp_policy_in *put_policy(struct cp_state *s, const struct cp_polic
     }
     p->policy = *policy;
     p->policy.settings = own_text(policy->settings);
+    p->load = s->load;
     return p;
 }
 
@@ -238,7 +239,6 @@ static enum el_err apply_policy(struct cp_state *s, struct el_str name, struct e
         return cp_bad_record(err, "policy");
     in = put_policy(s, &p);
     in->version = version;
-    in->load = s->load;
     s->policy_version = el_max_u64(s->policy_version, version);
     policies_changed(s, "set");
     return EL_OK;

@@ -80,6 +80,8 @@ static void subtract(const struct cp_set *a, const struct cp_set *b, struct cp_s
 static void mark_dirty(struct cp_state *s, struct cp_member *m, uint32_t number)
 {
     m->dirty_parts |= 1u << (number >> CP_PART_SHIFT);
+    if (s->is_loading)
+        m->met_parts |= 1u << (number >> CP_PART_SHIFT);
     if (el_list_empty(&m->dirty))
         el_list_append(&s->dirty, &m->dirty);
 }
@@ -443,6 +445,15 @@ void cp_chunks_tick(struct cp_state *s)
 
         if (m != NULL && m->paging.pages > 0 && s->mono_ms - m->paging.touched_ms > PAGING_GIVEN_UP)
             end_paging(s, m);
+    }
+}
+
+void cp_chunks_flush(struct cp_state *s)
+{
+    while (!el_list_empty(&s->dirty)) {
+        struct cp_member *m = EL_ENTRY(el_list_pop(&s->dirty), struct cp_member, dirty);
+
+        (void)write_member(s, m);
     }
 }
 

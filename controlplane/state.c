@@ -95,6 +95,13 @@ void cp_state_tick(struct cp_state *s, bool has_duty)
     write_epoch(s);
 }
 
+void cp_state_flush(struct cp_state *s)
+{
+    cp_nodes_flush(s);
+    cp_chunks_flush(s);
+    write_epoch(s);
+}
+
 uint64_t cp_state_epoch(const struct cp_state *s)
 {
     return s->epoch;

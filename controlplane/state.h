@@ -66,7 +66,8 @@ struct cp_state_conf {
 /* The figures above. */
 void cp_state_conf_default(struct cp_state_conf *ret_conf);
 
-/* `rng` (copied) is for choices between equals, and names this process in what it counts (events). */
+/* `rng` (copied) is for choices between equals, and names this process in what it counts (events).
+ */
 struct cp_state *cp_state_new(const struct cp_state_conf *conf, const struct el_rng *rng);
 void cp_state_free(struct cp_state *s); /* NULL is fine */
 
@@ -81,13 +82,16 @@ int64_t cp_state_wall_ms(const struct cp_state *s);
  */
 void cp_state_tick(struct cp_state *s, bool has_duty);
 
+/* What is soft and not on its way yet leaves now: before an end. */
+void cp_state_flush(struct cp_state *s);
+
 /* What is to be kept. */
 struct cp_record {
     struct cp_record *next;
     uint16_t key_n;
     bool is_hard;    /* acknowledged only when durable */
     bool is_removal; /* the key is to go; there is no value */
-    bool is_quiet; /* says nothing new to those who have seen all before it: others need no word */
+
     uint32_t value_n;
     char bytes[]; /* key, value */
 };

@@ -201,12 +201,14 @@ bool cp_member_takes(const struct cp_state *s, const struct cp_member *m);
 /* Share of its disk (or memory, if it has no disk) that is used; 1: unknown or full. */
 double cp_member_fullness(const struct cp_member *m);
 void cp_nodes_tick(struct cp_state *s, bool has_duty);
+void cp_nodes_flush(struct cp_state *s);
 void cp_nodes_deinit(struct cp_state *s);
 
 /* All it has; the index has it no more. Marks parts as dirty. */
 void cp_chunks_drop(struct cp_state *s, struct cp_member *m);
 /* Removals of what the store has of it. */
 void cp_chunks_forget(struct cp_state *s, struct cp_member *m);
+void cp_chunks_flush(struct cp_state *s);
 void cp_chunks_tick(struct cp_state *s);
 /* Empty: nobody has told. */
 struct el_str cp_name_of(const struct cp_state *s, const uint8_t object[EL_CHUNK_ID_OBJECT_BYTES],
@@ -235,7 +237,9 @@ const struct cp_command *cp_command_issue(struct cp_state *s, const struct cp_wi
 /* How many commands about this chunk are not over; one of them for `target` (may be NULL). */
 unsigned cp_command_moving(const struct cp_state *s, const struct el_chunk_id *id,
                            const struct cp_member *target, bool *ret_is_for_target);
+/* Those for a node that goes: without a word, or written down. */
 void cp_commands_drop_node(struct cp_state *s, struct cp_member *m);
+void cp_commands_withdraw_node(struct cp_state *s, struct cp_member *m);
 void cp_commands_withdraw(struct cp_state *s, uint64_t operation);
 void cp_commands_tick(struct cp_state *s, bool has_duty);
 void cp_commands_deinit(struct cp_state *s);

@@ -86,6 +86,7 @@ static struct token *put_token(struct cp_state *s, const struct cp_token *token)
         cp_table_remove(&s->tokens_by_name, &t->by_name);
     }
     t->token = *token;
+    t->load = s->load;
     t->by_name.key = el_str_of(t->token.name);
     cp_table_put(&s->tokens_by_name, &t->by_name);
     return t;
@@ -318,7 +319,7 @@ static enum el_err apply_token(struct cp_state *s, struct el_str name, struct el
     }
     if (!decode(value, &token) || (t == NULL && s->tokens.n >= TOKENS_MAX))
         return cp_bad_record(err, "token");
-    put_token(s, &token)->load = s->load;
+    (void)put_token(s, &token);
     return EL_OK;
 }
 

@@ -20,7 +20,7 @@ shift
     storage/sigv4 proxy/keys proxy/verify \
     controlplane/alerts controlplane/commands controlplane/events controlplane/groups controlplane/holders \
     controlplane/index controlplane/locate controlplane/names controlplane/nodes controlplane/operations \
-    controlplane/place controlplane/policies controlplane/record controlplane/report controlplane/set \
+    controlplane/place controlplane/policies controlplane/record controlplane/redis_reply controlplane/report controlplane/set \
     controlplane/state controlplane/table controlplane/tokens
 
 acts='^(time|clock|clock_.*|gettimeofday|localtime.*|mktime|nanosleep|u?sleep|socket|connect|bind|listen|accept4?'

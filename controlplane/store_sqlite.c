@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * store_sqlite: records in a file of this machine (store.h).
+ *
+ * One table of keys and values, write-ahead log, every commit synced. Group commit comes by itself:
+ * what is put while one transaction is synced is the next one. So an acknowledged record costs a
+ * share of a sync, and a thousand registrations a second on a slow disk are some dozens of commits.
+ *
+ * The file is locked for this process while it is open.
+ */
+#include <sqlite3.h>
+
+#include "controlplane/store_in.h"
+
+#define FORMAT   1 /* PRAGMA user_version */
+#define RETRY_MS 500
+#define IDLE_MS  1000
+
+enum statement { ST_PUT, ST_REMOVE, ST_COUNT };
+
+static const char *const texts[ST_COUNT] = {
+    [ST_PUT] = "INSERT INTO record(key, value) VALUES(?1, ?2) "
+               "ON CONFLICT(key) DO UPDATE SET value = ?2",
+    [ST_REMOVE] = "DELETE FROM record WHERE key = ?1",
+};
+
+struct sqlite {
+    struct cp_store store;
+    sqlite3 *db; /* its own lock: the writer's, and a backup's */
+    sqlite3_stmt *statement[ST_COUNT];
+    pthread_t writer;
+    bool is_running;
+};
+
+static enum el_err fail(struct sqlite *q, int rc, const char *what, struct el_error *err)
+{
+    enum el_err code = (rc & 0xff) == SQLITE_BUSY ? EL_ECONFLICT : EL_EDISK;
+
+    return el_fail(err, code, 0, "%s: %s", what,
+                   q->db == NULL ? "no memory" : sqlite3_errmsg(q->db));
+}
+
+static enum el_err run(struct sqlite *q, const char *sql, struct el_error *err)
+{
+    int rc = sqlite3_exec(q->db, sql, NULL, NULL, NULL);
+
+    return rc == SQLITE_OK ? EL_OK : fail(q, rc, sql, err);
+}
+
+/* A number that one statement gives. */
+static enum el_err ask(struct sqlite *q, const char *sql, int64_t *ret, struct el_error *err)
+{
+    sqlite3_stmt *st = NULL;
+    int rc = sqlite3_prepare_v2(q->db, sql, -1, &st, NULL);
+
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(st);
+    if (rc == SQLITE_ROW)
+        *ret = sqlite3_column_int64(st, 0);
+    (void)sqlite3_finalize(st);
+    return rc == SQLITE_ROW ? EL_OK : fail(q, rc, sql, err);
+}
+
+static enum el_err prepare_file(struct sqlite *q, struct el_error *err)
+{
+    static const char *const steps[] = {
+        "PRAGMA locking_mode = EXCLUSIVE",
+        "PRAGMA journal_mode = WAL",
+        "PRAGMA synchronous = FULL",
+        "BEGIN EXCLUSIVE",
+        "CREATE TABLE IF NOT EXISTS record(key BLOB PRIMARY KEY, value BLOB NOT NULL)",
+        "COMMIT",
+    };
+    int64_t format = 0;
+    enum el_err rc = ask(q, "PRAGMA user_version", &format, err);
+
+    if (rc == EL_OK && format > FORMAT)
+        return el_fail(err, EL_EVERSION, 0, "the file has format %lld, which is newer than %d",
+                       (long long)format, FORMAT);
+    for (size_t i = 0; rc == EL_OK && i < EL_COUNT(steps); i++)
+        rc = run(q, steps[i], err);
+    if (rc == EL_OK && format < FORMAT)
+        rc = run(q, "PRAGMA user_version = 1", err);
+    for (size_t i = 0; rc == EL_OK && i < ST_COUNT; i++) {
+        int sq = sqlite3_prepare_v2(q->db, texts[i], -1, &q->statement[i], NULL);
+
+        rc = sq == SQLITE_OK ? EL_OK : fail(q, sq, texts[i], err);
+    }
+    return rc;
+}
+
+static struct el_str column(sqlite3_stmt *st, int i)
+{
+    const void *p = sqlite3_column_blob(st, i);
+    int n = sqlite3_column_bytes(st, i);
+
+    return (struct el_str){ p == NULL ? "" : (const char *)p, (size_t)n };
+}
+
+static enum el_err load_some(struct sqlite *q, const char *sql, struct el_error *err)
+{
+    const struct cp_store_events *e = &q->store.events;
+    sqlite3_stmt *st = NULL;
+    int rc = sqlite3_prepare_v2(q->db, sql, -1, &st, NULL);
+
+    while (rc == SQLITE_OK || rc == SQLITE_ROW) {
+        rc = sqlite3_step(st);
+        if (rc != SQLITE_ROW)
+            break;
+        e->on_record(e->arg, column(st, 0), column(st, 1), false);
+        q->store.status.loaded++;
+    }
+    (void)sqlite3_finalize(st);
+    return rc == SQLITE_DONE ? EL_OK : fail(q, rc, sql, err);
+}
+
+/* '0' is the character behind '/'. */
+#define NODES "key >= CAST('node/' AS BLOB) AND key < CAST('node0' AS BLOB)"
+
+static enum el_err load(struct sqlite *q, struct el_error *err)
+{
+    const struct cp_store_events *e = &q->store.events;
+    enum el_err rc;
+
+    e->on_load(e->arg, true);
+    rc = load_some(q, "SELECT key, value FROM record WHERE " NODES, err);
+    if (rc == EL_OK)
+        rc = load_some(q, "SELECT key, value FROM record WHERE NOT (" NODES ")", err);
+    if (rc == EL_OK)
+        e->on_load(e->arg, false);
+    return rc;
+}
+
+/* ---- writing ---- */
+
+static int write_one(struct sqlite *q, const struct cp_record *r)
+{
+    sqlite3_stmt *st = q->statement[r->is_removal ? ST_REMOVE : ST_PUT];
+    struct el_str key = cp_record_key(r), value = cp_record_value(r);
+    int rc = sqlite3_bind_blob(st, 1, key.p, (int)key.n, SQLITE_STATIC);
+
+    if (rc == SQLITE_OK && !r->is_removal)
+        rc = sqlite3_bind_blob(st, 2, value.p, (int)value.n, SQLITE_STATIC);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(st);
+    (void)sqlite3_reset(st); /* says again what the step said */
+    (void)sqlite3_clear_bindings(st);
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+static enum el_err write_all(struct sqlite *q, const struct cp_record *all, struct el_error *err)
+{
+    int rc = sqlite3_exec(q->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+
+    for (const struct cp_record *r = all; rc == SQLITE_OK && r != NULL; r = r->next)
+        rc = write_one(q, r);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(q->db, "COMMIT", NULL, NULL, NULL);
+    if (rc == SQLITE_OK)
+        return EL_OK;
+    (void)fail(q, rc, "write", err);
+    (void)sqlite3_exec(q->db, "ROLLBACK", NULL, NULL, NULL);
+    return err->code;
+}
+
+static void count(const struct cp_record *all, uint64_t *ret_records, uint64_t *ret_bytes)
+{
+    *ret_records = 0;
+    *ret_bytes = 0;
+    for (; all != NULL; all = all->next) {
+        (*ret_records)++;
+        *ret_bytes += (uint64_t)all->key_n + all->value_n;
+    }
+}
+
+/* Until it works, or the store closes and its time is over. */
+static void write_until_done(struct sqlite *q, struct cp_record *all, uint64_t position)
+{
+    uint64_t records, bytes;
+
+    count(all, &records, &bytes);
+    for (;;) {
+        struct el_error err = { 0 };
+
+        if (write_all(q, all, &err) == EL_OK) {
+            cp_store_trouble(&q->store, NULL);
+            cp_store_written(&q->store, position, records, bytes);
+            return;
+        }
+        cp_store_trouble(&q->store, &err);
+        if (!cp_store_pause(&q->store, RETRY_MS))
+            return;
+    }
+}
+
+static void *writer(void *arg)
+{
+    struct sqlite *q = (struct sqlite *)arg;
+    bool is_over = false;
+
+    while (!is_over) {
+        uint64_t position;
+        struct cp_record *all;
+
+        cp_store_wait(&q->store, IDLE_MS);
+        all = cp_store_take(&q->store, &position, &is_over);
+        if (all != NULL)
+            write_until_done(q, all, position);
+        cp_record_free(all);
+    }
+    return NULL;
+}
+
+/* ---- life ---- */
+
+static void free_sqlite(struct cp_store *st)
+{
+    struct sqlite *q = (struct sqlite *)st;
+
+    if (q->is_running)
+        (void)pthread_join(q->writer, NULL);
+    for (size_t i = 0; i < ST_COUNT; i++)
+        (void)sqlite3_finalize(q->statement[i]);
+    (void)sqlite3_close(q->db);
+    cp_store_deinit(st);
+    free(q);
+}
+
+static bool has_duty(struct cp_store *st)
+{
+    (void)st;
+    return true;
+}
+
+/* In steps, between which the writer writes; what it writes goes into the copy as well. */
+#define BACKUP_PAGES 256
+
+static enum el_err backup(struct cp_store *st, const char *path, struct el_error *err)
+{
+    struct sqlite *q = (struct sqlite *)st;
+    sqlite3 *to = NULL;
+    sqlite3_backup *b;
+    int rc = sqlite3_open(path, &to);
+
+    if (rc != SQLITE_OK) {
+        (void)sqlite3_close(to);
+        return el_fail(err, EL_EDISK, 0, "backup to %s: cannot be opened", path);
+    }
+    b = sqlite3_backup_init(to, "main", q->db, "main");
+    do {
+        rc = b == NULL ? sqlite3_errcode(to) : sqlite3_backup_step(b, BACKUP_PAGES);
+    } while (rc == SQLITE_OK);
+    (void)sqlite3_backup_finish(b);
+    (void)sqlite3_close(to);
+    if (rc != SQLITE_DONE)
+        return el_fail(err, EL_EDISK, 0, "backup to %s: %s", path, sqlite3_errstr(rc));
+    return EL_OK;
+}
+
+static const struct cp_store_kind kind = { free_sqlite, has_duty, backup, NULL };
+
+enum el_err cp_store_sqlite_open(const char *path, const struct cp_store_events *events,
+                                 struct cp_store **ret_store, struct el_error *err)
+{
+    struct sqlite *q = el_new(struct sqlite);
+    enum el_err rc;
+    int sq;
+
+    cp_store_init(&q->store, &kind, events, "sqlite");
+    sq = sqlite3_open_v2(path, &q->db,
+                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX, NULL);
+    rc = sq == SQLITE_OK ? prepare_file(q, err) : fail(q, sq, path, err);
+    if (rc == EL_OK)
+        rc = load(q, err);
+    if (rc == EL_OK)
+        rc = cp_thread_start(&q->writer, "cp-store", writer, q, err);
+    if (rc != EL_OK)
+        goto fail;
+    q->is_running = true;
+    *ret_store = &q->store;
+    return EL_OK;
+fail:
+    free_sqlite(&q->store);
+    return rc;
+}
