@@ -577,17 +577,17 @@ static void failed(struct p2p *p, struct p2p_attempt *a, enum el_err why)
     if (n == NULL)
         return;
     n->connecting = NULL;
+    if (n->asking != NULL) /* only its port was tried: it is reached by its node API */
+        return;
     if (again) {
         connect_again(p, n);
         return;
     }
     shun(p, n);
     el_buf_clear(&n->waiting);
-    if (n->asking == NULL) {
-        p2p_swarm_peer_down(p->swarm, p2p_now(p), n->hash);
-        p2p_call_link_down(p, n->hash);
-        disc_members_unreachable(p->members, p2p_now(p), n->hash);
-    }
+    p2p_swarm_peer_down(p->swarm, p2p_now(p), n->hash);
+    p2p_call_link_down(p, n->hash);
+    disc_members_unreachable(p->members, p2p_now(p), n->hash);
     node_let_go(p, n);
 }
 

@@ -328,7 +328,8 @@ static void print_peer(const json_t *p, FILE *out)
     if (text(p, "zone")[0] != '\0')
         (void)fprintf(out, ", zone %s", text(p, "zone"));
     if (is_true(p, "linked"))
-        (void)fprintf(out, ", linked");
+        (void)fprintf(out, ", linked%s",
+                      strcmp(text(p, "via"), "http") == 0 ? " by its node API" : "");
     if (number(p, "blocks") > 0)
         (void)fprintf(out, ", gave %" PRIu64 " blocks at %s/s", number(p, "blocks"),
                       bytes_of(number(p, "rate_bytes_s")).text);

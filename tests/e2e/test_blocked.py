@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Nodes whose port for each other is shut by something between them, while their node APIs can be reached."""
 import contextlib
+import subprocess
 
 import pytest
 
@@ -9,6 +10,7 @@ from checks import is_exact
 from cluster import Cluster, free_ports, peers
 from content import MIB
 from door import Door
+from node import ELIONODE
 from tier import wait_for
 
 SIZE = 40 * MIB + 7
@@ -118,6 +120,9 @@ def test_one_node_that_is_shut_off_is_asked_by_way_of_its_api_and_the_others_dir
     is_exact(c.get(0, "/a"), origin.content("/a"))
     assert origin.requests("/a") == []
     wait_for(lambda: via(c.nodes[0]).get(host(2)) == "http")
+    shown = subprocess.run([ELIONODE, "peers", f"--admin={host(0)}:{c.http_port}"], capture_output=True, text=True,
+                           timeout=60).stdout
+    assert [host(2) in line for line in shown.splitlines() if "linked by its node API" in line] == [True]
 
 
 def test_when_the_ports_open_nodes_go_back_to_them(origin, shut):
