@@ -364,6 +364,7 @@ struct cache_reader {
     bool is_waiting;            /* under the shard's lock */
     bool is_due;                /* the same: woken, and has not come for its bytes yet */
     struct cache_block *pinned; /* between next and advance */
+    struct cache_block *kept;   /* cache_reader_keep(): until close */
     uint64_t opened;         /* what was complete before this moment counts as CACHE_FROM_MEMORY */
     unsigned attempts;       /* fills started since the position last moved */
     bool shuns_disk;         /* under the shard's lock: the disk failed it at this position */
@@ -392,6 +393,11 @@ enum cache_read cache_reader_next(struct cache_reader *r, size_t sendfile_from,
                                   struct cache_span *ret_span);
 /* n <= span.n bytes were used, possibly 0; unpins. The span is invalid afterwards. */
 void cache_reader_advance(struct cache_reader *r, size_t n);
+/*
+ * Between next and advance: the block of the span stays where it is in memory until the reader is
+ * closed, also while it is being filled. Once, for the first block of a reader that reads no other.
+ */
+void cache_reader_keep(struct cache_reader *r);
 /* Leaves everything; the message is in no queue afterwards. Zeroed or closed readers are fine. */
 void cache_reader_close(struct cache_reader *r);
 

@@ -30,7 +30,7 @@ void cache_reader_open(struct cache_reader *r, struct cache_object *o, struct ca
 {
     r->object = cache_object_ref(o);
     r->ticket = t != NULL ? cache_ticket_ref(t) : NULL;
-    r->pinned = NULL;
+    r->pinned = r->kept = NULL;
     set_range(r, first, end);
     cache_shard_lock(o->shard);
     el_list_append(&o->readers, &r->link);
@@ -246,6 +246,15 @@ void cache_reader_advance(struct cache_reader *r, size_t n)
     cache_fill_feed_starved(o->cache);
 }
 
+void cache_reader_keep(struct cache_reader *r)
+{
+    EL_ASSERT(r->pinned != NULL && r->kept == NULL);
+    cache_shard_lock(r->object->shard);
+    cache_block_pin_locked(r->object, r->pinned);
+    r->kept = r->pinned;
+    cache_shard_unlock(r->object->shard);
+}
+
 void cache_reader_close(struct cache_reader *r)
 {
     struct cache_object *o = r->object;
@@ -257,6 +266,8 @@ void cache_reader_close(struct cache_reader *r)
     cache_shard_lock(o->shard);
     if (r->pinned != NULL)
         cache_block_unpin_locked(o, r->pinned);
+    if (r->kept != NULL)
+        cache_block_unpin_locked(o, r->kept);
     el_list_remove(&r->link);
     r->is_waiting = r->is_due = false;
     cache_fill_unpause_and_unlock(o);
@@ -266,5 +277,5 @@ void cache_reader_close(struct cache_reader *r)
     cache_object_unref(o);
     r->object = NULL;
     r->ticket = NULL;
-    r->pinned = NULL;
+    r->pinned = r->kept = NULL;
 }

@@ -15,6 +15,11 @@
 #define LEAST_RATE    (256u * 1024u) /* bytes a second */
 #define SAMPLE_MS     1000u
 #define MOST_BLOCK_MS 15000u /* of any block, however slow its peer is */
+/* The same of streams: they come as fast as the origin gives them. */
+#define LEAST_STREAM_RATE (16u * 1024u)
+#define MOST_STREAM_MS    60000u
+/* Its manifest comes behind a stream, and may come behind any block; then it is too late. */
+#define UNSIGNED_MS 1000u
 
 struct expect {
     struct el_list link; /* in its remote's expects, or arrived */
@@ -24,11 +29,12 @@ struct expect {
     bool is_placed;          /* the room is taken, and somebody writes there */
     bool is_needless;        /* it is here by now, or somebody else brings it */
     struct cache_room room;
+    bool is_stream;
     bool has_begun, was_told; /* its head has come; the swarm knows */
     uint64_t begun_ms;
     /* arrived */
     bool has_room;
-    bool was_put_off; /* once: its manifest may be in the queue behind it */
+    uint64_t arrived_ms;
     struct el_digest hash;
 };
 
@@ -54,10 +60,11 @@ static uint64_t number_of(const struct expect *x)
 }
 
 void p2p_arrive_expect(struct p2p_remote *r, const struct el_chunk_id *chunk, uint32_t block,
-                       struct cache_fill *fill)
+                       struct cache_fill *fill, bool is_stream)
 {
     struct expect *x = el_new(struct expect);
 
+    x->is_stream = is_stream;
     x->chunk = *chunk;
     x->block = block;
     x->fill = fill != NULL ? cache_fill_ref(fill) : NULL;
@@ -209,6 +216,7 @@ void p2p_arrive_block(void *arg, struct p2p_link *link, const struct p2p_frame *
         move_over(placed, x);
     if (x != NULL) {
         x->has_room = x->is_placed;
+        x->arrived_ms = p2p_now(r->p);
         x->hash = f->hash;
         el_list_remove(&x->link);
         el_list_append(&r->arrived, &x->link);
@@ -256,8 +264,9 @@ static bool is_stuck(struct p2p_remote *r, const struct expect *x, uint64_t rate
 
     if (!x->has_begun || age < STILL_MS)
         return false;
-    return age > MOST_BLOCK_MS ||
-           (rate < LEAST_RATE && p2p_fetch_is_urgent(r->p, &x->chunk, number_of(x)));
+    return age > (x->is_stream ? MOST_STREAM_MS : MOST_BLOCK_MS) ||
+           (rate < (x->is_stream ? LEAST_STREAM_RATE : LEAST_RATE) &&
+            p2p_fetch_is_urgent(r->p, &x->chunk, number_of(x)));
 }
 
 void p2p_arrive_look(struct p2p_remote *r)
@@ -271,6 +280,7 @@ void p2p_arrive_look(struct p2p_remote *r)
     EL_LIST_EACH (it, tmp, &r->expects)
         is_any_stuck |= is_stuck(r, EL_ENTRY(it, struct expect, link), rate);
     unlock(r);
+    p2p_arrive_signed(r);
     if (is_any_stuck) {
         el_fail(&err, EL_ETIMEOUT, 0, "%s: a block that has begun does not come",
                 p2p_link_peer(r->link)->address);
@@ -310,10 +320,8 @@ static bool judge(struct p2p_remote *r, struct expect *x)
     struct el_digest right;
     bool is_known = p2p_vouch_hash(r->p->vouch, &x->chunk, x->block, &right), is_right;
 
-    if (!is_known && !x->was_put_off) {
-        x->was_put_off = true;
+    if (!is_known && p2p_now(r->p) - x->arrived_ms < UNSIGNED_MS)
         return false;
-    }
     is_right = is_known && memcmp(&right, &x->hash, sizeof(right)) == 0;
     if (is_right && x->has_room) {
         put(r, x);
@@ -347,11 +355,26 @@ static bool take_begun(struct p2p_remote *r, struct el_chunk_id *ret)
     return found;
 }
 
+/* What has no manifest yet waits for it. */
+static void judge_all(struct p2p_remote *r, struct el_list *some)
+{
+    struct el_list *l;
+
+    while ((l = el_list_pop(some)) != NULL) {
+        struct expect *x = EL_ENTRY(l, struct expect, link);
+
+        if (judge(r, x))
+            expect_free(x);
+        else
+            el_list_append(&r->unsigned_blocks, &x->link);
+    }
+}
+
 static void on_arrived(struct el_msg *m)
 {
     struct p2p_remote *r = EL_ENTRY(m, struct p2p_remote, msg);
     struct p2p *p = r->p;
-    struct el_list *l, some, later;
+    struct el_list some;
     struct el_chunk_id begun;
 
     while (take_begun(r, &begun))
@@ -359,22 +382,16 @@ static void on_arrived(struct el_msg *m)
     lock(r);
     el_list_move(&some, &r->arrived);
     unlock(r);
-    el_list_init(&later);
-    while ((l = el_list_pop(&some)) != NULL) {
-        struct expect *x = EL_ENTRY(l, struct expect, link);
-
-        if (judge(r, x))
-            expect_free(x);
-        else
-            el_list_append(&later, &x->link);
-    }
-    lock(r);
-    while ((l = el_list_pop(&later)) != NULL) {
-        el_list_append(&r->arrived, l);
-        el_msgq_post(p->queue, &r->msg);
-    }
-    unlock(r);
+    judge_all(r, &some);
     p2p_pump(p);
+}
+
+void p2p_arrive_signed(struct p2p_remote *r)
+{
+    struct el_list some;
+
+    el_list_move(&some, &r->unsigned_blocks);
+    judge_all(r, &some);
 }
 
 void p2p_arrive_init(struct p2p_remote *r)
@@ -382,6 +399,7 @@ void p2p_arrive_init(struct p2p_remote *r)
     EL_ASSERT(pthread_mutex_init(&r->mtx, NULL) == 0);
     el_list_init(&r->expects);
     el_list_init(&r->arrived);
+    el_list_init(&r->unsigned_blocks);
     el_msg_init(&r->msg, on_arrived);
 }
 
@@ -391,6 +409,8 @@ void p2p_arrive_deinit(struct p2p_remote *r)
     struct el_list *l;
 
     el_msgq_cancel(r->p->queue, &r->msg);
+    while ((l = el_list_pop(&r->unsigned_blocks)) != NULL)
+        el_list_append(&r->arrived, l);
     while ((l = el_list_pop(&r->arrived)) != NULL) {
         struct expect *x = EL_ENTRY(l, struct expect, link);
 

@@ -68,6 +68,7 @@ struct p2p_remote {
     struct el_msg msg;
     pthread_mutex_t mtx;
     struct el_list expects, arrived; /* under mtx */
+    struct el_list unsigned_blocks;  /* the engine's: arrived, and no manifest has their hash yet */
 };
 
 /* An attempt to reach somebody: arg of its link until it is up. */
@@ -144,6 +145,7 @@ struct p2p {
     uint64_t stop_due_ms; /* when the good-byes have had their time; 0: it does not stop */
     struct p2p_told_of *told[P2P_TOLD_TABLE]; /* give.c: by chunk */
     size_t n_gives;
+    struct el_list streams;   /* give_stream.c: those that are not whole yet */
     struct el_list leads;     /* find.c: URLs that this node asks the origin about for all */
     struct el_list announces; /* announce.c: whole chunks that trackers are still to be told of */
     uint64_t announce_due_ms;
@@ -290,7 +292,9 @@ void p2p_arrive_init(struct p2p_remote *r);
 void p2p_arrive_deinit(struct p2p_remote *r);
 /* For the fill, of which a reference is taken; NULL: nobody wants it any more. */
 void p2p_arrive_expect(struct p2p_remote *r, const struct el_chunk_id *chunk, uint32_t block,
-                       struct cache_fill *fill);
+                       struct cache_fill *fill, bool is_stream);
+/* Manifests have come: blocks that waited for one are looked at again. */
+void p2p_arrive_signed(struct p2p_remote *r);
 /* These do not come. */
 void p2p_arrive_forget(struct p2p_remote *r, const struct el_chunk_id *chunk,
                        struct p2p_blocks blocks);

@@ -128,6 +128,15 @@ static unsigned run_progress(const struct run *r)
     return done;
 }
 
+/* Who follows the chunk hears that its blocks are being read, or are not any more. */
+static void tell_coming(struct p2p_fetch *f, uint64_t block)
+{
+    struct el_chunk_id chunk = f->id;
+
+    chunk.index = (uint32_t)(block / CACHE_CHUNK_BLOCKS);
+    p2p_give_block(f->p, f->object, &chunk);
+}
+
 static void run_over(struct run *r)
 {
     struct p2p_fetch *f = r->fetch;
@@ -141,6 +150,7 @@ static void run_over(struct run *r)
     p2p_swarm_on_run_over(f->download, p2p_now(f->p), r->number, r->done, ok);
     el_list_remove(&r->link);
     cache_fill_unref(r->fill);
+    tell_coming(f, r->first);
     r->magic = 0;
     free(r);
     fetch_let_go(f);
@@ -522,6 +532,8 @@ static void read_run(struct p2p *p, const struct p2p_move *m)
                               m->first * CACHE_BLOCK_BYTES, run_end(r), &r->watch);
     if (r->fill == NULL)
         end_at_once(r, EL_OK, NULL);
+    else
+        tell_coming(f, r->first);
 }
 
 static struct run *run_find(struct p2p_fetch *f, uint32_t number)
@@ -684,13 +696,15 @@ static void expect(struct p2p *p, struct p2p_remote *r, const struct p2p_move *m
         struct p2p_feed *feed =
             f != NULL ? feed_for(f, (uint64_t)m->chunk.index * CACHE_CHUNK_BLOCKS + block) : NULL;
 
-        p2p_arrive_expect(r, &m->chunk, block, feed != NULL ? feed->fill : NULL);
+        p2p_arrive_expect(r, &m->chunk, block, feed != NULL ? feed->fill : NULL, m->is_coming);
     }
 }
 
 static void request(struct p2p *p, const struct p2p_move *m)
 {
-    const struct p2p_request request = { .blocks = m->blocks, .flags = P2P_WANT_MANIFEST };
+    const struct p2p_request request = {
+        .blocks = m->blocks, .flags = P2P_WANT_MANIFEST | (m->is_coming ? P2P_WANT_COMING : 0)
+    };
     struct p2p_node *n = p2p_node_find(p, m->node);
     struct el_buf frames;
 
@@ -955,6 +969,7 @@ void p2p_fetch_manifest(struct p2p_remote *r, const struct p2p_frame *f)
             p2p_swarm_distrust_chunk(fetch->download, p2p_now(p), m.chunk.index);
         el_log_error(EL_WARN, EV_CHUNK_DISTRUSTED, &err);
     }
+    p2p_arrive_signed(r);
     p2p_manifest_deinit(&m);
 }
 

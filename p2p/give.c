@@ -7,10 +7,9 @@
  *   Request --> [asked: upload core] --> reader of the cache --> link --> sent
  *           \-> [follows: a Have at each change]
  */
+#include "p2p/give.h"
 #include "common/log.h"
-#include "p2p/engine.h"
 
-#define GIVE_MAGIC 0x47495645u
 #define LOAD_MAGIC 0x4c4f4144u
 
 /* What a link was told of a chunk. */
@@ -19,21 +18,9 @@ struct p2p_told_of {
     struct el_list link;      /* in its remote */
     struct p2p_remote *remote;
     struct el_chunk_id chunk;
-    uint32_t hashes; /* blocks whose manifest it has had */
-    uint32_t have;   /* as the last Have said */
+    uint32_t hashes;       /* blocks whose manifest it has had */
+    uint32_t have, coming; /* as the last Have said */
     bool follows;
-};
-
-/* A block on its way out. */
-struct give {
-    uint32_t magic;
-    struct el_list link; /* in its remote's gives */
-    struct p2p_remote *remote;
-    struct p2p_send send;
-    struct cache_reader reader;
-    struct p2p_out_block out;
-    bool is_with_link;
-    bool again; /* its receiver has it already, and has asked once more */
 };
 
 /* A Request about a version that only the disk has. */
@@ -98,7 +85,7 @@ static void version_of(const struct el_chunk_id *chunk, struct cache_object_id *
     memcpy(ret->v, chunk->object, sizeof(ret->v));
 }
 
-static uint32_t chunk_blocks(struct cache_object *o, const struct el_chunk_id *chunk)
+uint32_t p2p_give_chunk_blocks(struct cache_object *o, const struct el_chunk_id *chunk)
 {
     uint64_t blocks = (cache_object_length(o) + CACHE_BLOCK_BYTES - 1) / CACHE_BLOCK_BYTES;
     uint64_t first = (uint64_t)chunk->index * CACHE_CHUNK_BLOCKS;
@@ -110,7 +97,7 @@ static uint32_t chunk_blocks(struct cache_object *o, const struct el_chunk_id *c
 static uint32_t given(struct p2p *p, struct cache_object *o, const struct el_chunk_id *chunk)
 {
     uint64_t bits[1] = { 0 };
-    uint32_t n = chunk_blocks(o, chunk);
+    uint32_t n = p2p_give_chunk_blocks(o, chunk);
 
     if (n == 0)
         return 0;
@@ -120,16 +107,17 @@ static uint32_t given(struct p2p *p, struct cache_object *o, const struct el_chu
 
 /* ---- Have ---- */
 
-static void say_have(struct p2p_told_of *t, uint32_t blocks, uint32_t bitmap)
+static void say_have(struct p2p_told_of *t, uint32_t blocks, uint32_t bitmap, uint32_t coming)
 {
     uint32_t all = ((uint32_t)1 << blocks) - 1;
-    const struct p2p_have have = { .blocks = blocks,
-                                   .bitmap = bitmap,
-                                   .is_filling = bitmap != all };
+    const struct p2p_have have = {
+        .blocks = blocks, .bitmap = bitmap, .is_filling = bitmap != all, .coming = coming
+    };
     struct p2p_remote *r = p2p_node_remote(t->remote->node);
     struct el_buf frames;
 
     t->have = bitmap;
+    t->coming = coming;
     el_buf_init(&frames);
     p2p_have_add(&frames, p2p_remote_version(r), &t->chunk, &have);
     p2p_remote_send(r, &frames);
@@ -137,13 +125,17 @@ static void say_have(struct p2p_told_of *t, uint32_t blocks, uint32_t bitmap)
 
 void p2p_give_block(struct p2p *p, struct cache_object *o, const struct el_chunk_id *chunk)
 {
-    uint32_t bitmap = given(p, o, chunk), blocks = chunk_blocks(o, chunk);
+    uint32_t bitmap = given(p, o, chunk), blocks = p2p_give_chunk_blocks(o, chunk);
+    uint32_t coming = p2p_stream_coming(p, o, chunk) & ~bitmap;
     struct p2p_told_of *next;
+
+    p2p_stream_signed(p, chunk);
 
     for (struct p2p_told_of *t = *bucket_of(p, chunk); t != NULL; t = next) {
         next = t->next;
-        if (t->follows && t->have != bitmap && el_chunk_id_eq(&t->chunk, chunk))
-            say_have(t, blocks, bitmap);
+        if (t->follows && (t->have != bitmap || t->coming != coming) &&
+            el_chunk_id_eq(&t->chunk, chunk))
+            say_have(t, blocks, bitmap, coming);
     }
 }
 
@@ -170,12 +162,13 @@ static void malformed(struct p2p_remote *r, const struct el_error *err)
 
 /* ---- one block ---- */
 
-static struct give *give_find(struct p2p_remote *r, const struct el_chunk_id *chunk, uint32_t block)
+static struct p2p_give *give_find(struct p2p_remote *r, const struct el_chunk_id *chunk,
+                                  uint32_t block)
 {
     struct el_list *it, *tmp;
 
     EL_LIST_EACH (it, tmp, &r->gives) {
-        struct give *g = EL_ENTRY(it, struct give, link);
+        struct p2p_give *g = EL_ENTRY(it, struct p2p_give, link);
 
         if (g->send.block == block && el_chunk_id_eq(&g->send.chunk, chunk))
             return g;
@@ -183,29 +176,31 @@ static struct give *give_find(struct p2p_remote *r, const struct el_chunk_id *ch
     return NULL;
 }
 
-static void give_over(struct give *g)
+void p2p_give_over(struct p2p_give *g)
 {
     struct p2p *p = g->remote->p;
 
     cache_reader_close(&g->reader);
     el_list_remove(&g->link);
+    el_list_remove(&g->in_streams);
     p->n_gives--;
     g->magic = 0;
     free(g);
 }
 
-static void give_up(struct give *g, enum el_err code)
+void p2p_give_up(struct p2p_give *g, enum el_err code)
 {
     struct p2p *p = g->remote->p;
 
     refuse(g->remote, &g->send.chunk, (struct p2p_blocks){ g->send.block, 1 }, code, 0);
-    p2p_upload_sent(p->upload, p2p_now(p), &g->send);
-    give_over(g);
+    if (!g->is_stream)
+        p2p_upload_sent(p->upload, p2p_now(p), &g->send);
+    p2p_give_over(g);
 }
 
-static void on_sent(struct p2p_out_block *b)
+void p2p_give_sent(struct p2p_out_block *b)
 {
-    struct give *g = EL_ENTRY(b, struct give, out);
+    struct p2p_give *g = EL_ENTRY(b, struct p2p_give, out);
     struct p2p *p = g->remote->p;
 
     EL_ASSERT(g->magic == GIVE_MAGIC);
@@ -213,11 +208,13 @@ static void on_sent(struct p2p_out_block *b)
         el_counter_add(p->count.blocks_out, 1);
         el_counter_add(p->count.bytes_out, b->n);
     }
-    cache_reader_advance(&g->reader, 0);
-    p2p_upload_sent(p->upload, p2p_now(p), &g->send);
+    if (!g->is_stream) {
+        cache_reader_advance(&g->reader, 0);
+        p2p_upload_sent(p->upload, p2p_now(p), &g->send);
+    }
     if (g->again)
         (void)p2p_upload_ask(p->upload, p2p_now(p), g->send.node, &g->send.chunk, g->send.block);
-    give_over(g);
+    p2p_give_over(g);
     p2p_pump(p);
 }
 
@@ -231,7 +228,7 @@ static uint64_t age_of(struct p2p *p, struct cache_object *o)
 }
 
 /* The manifest with its hash first. False: nobody has signed it. */
-static bool tell_hash(struct give *g)
+bool p2p_give_tell_hash(struct p2p_give *g)
 {
     struct p2p_remote *r = g->remote;
     struct p2p_told_of *t = told_get(r, &g->send.chunk);
@@ -249,16 +246,16 @@ static bool tell_hash(struct give *g)
     return hashes != 0;
 }
 
-static void send_span(struct give *g, const struct cache_span *span)
+static void send_span(struct p2p_give *g, const struct cache_span *span)
 {
     struct el_digest signed_as;
-    uint32_t blocks = chunk_blocks(g->reader.object, &g->send.chunk);
+    uint32_t blocks = p2p_give_chunk_blocks(g->reader.object, &g->send.chunk);
 
     if (span->digest == NULL ||
         !p2p_vouch_hash(g->remote->p->vouch, &g->send.chunk, g->send.block, &signed_as) ||
-        memcmp(&signed_as, span->digest, sizeof(signed_as)) != 0 || !tell_hash(g)) {
+        memcmp(&signed_as, span->digest, sizeof(signed_as)) != 0 || !p2p_give_tell_hash(g)) {
         cache_reader_advance(&g->reader, 0);
-        give_up(g, EL_ENOTCACHED);
+        p2p_give_up(g, EL_ENOTCACHED);
         return;
     }
     g->out = (struct p2p_out_block){
@@ -270,16 +267,16 @@ static void send_span(struct give *g, const struct cache_span *span)
         .n = (uint32_t)span->n,
         .fd = span->fd,
         .offset = span->offset,
-        .on_sent = on_sent,
+        .on_sent = p2p_give_sent,
     };
     g->is_with_link = p2p_link_send_block(g->remote->link, &g->out);
     if (!g->is_with_link) {
         cache_reader_advance(&g->reader, 0);
-        give_up(g, EL_EOVERLOAD);
+        p2p_give_up(g, EL_EOVERLOAD);
     }
 }
 
-static void go_on(struct give *g)
+static void go_on(struct p2p_give *g)
 {
     struct cache_span span;
 
@@ -291,14 +288,14 @@ static void go_on(struct give *g)
         break;
     case CACHE_READ_END:
     case CACHE_READ_ERROR:
-        give_up(g, EL_ENOTCACHED);
+        p2p_give_up(g, EL_ENOTCACHED);
         break;
     }
 }
 
 static void on_readable(struct el_msg *m)
 {
-    struct give *g = EL_ENTRY(m, struct give, reader.msg);
+    struct p2p_give *g = EL_ENTRY(m, struct p2p_give, reader.msg);
     struct p2p *p = g->remote->p;
 
     EL_ASSERT(g->magic == GIVE_MAGIC);
@@ -306,13 +303,31 @@ static void on_readable(struct el_msg *m)
     p2p_pump(p);
 }
 
+struct p2p_give *p2p_give_new(struct p2p *p, struct p2p_remote *r, const struct p2p_send *s,
+                              struct cache_object *o, void (*wake)(struct el_msg *m))
+{
+    uint64_t first = ((uint64_t)s->chunk.index * CACHE_CHUNK_BLOCKS + s->block) * CACHE_BLOCK_BYTES;
+    struct p2p_give *g = el_new(struct p2p_give);
+
+    g->magic = GIVE_MAGIC;
+    g->remote = r;
+    g->send = *s;
+    g->reader.queue = p->queue;
+    el_msg_init(&g->reader.msg, wake);
+    el_list_init(&g->in_streams);
+    el_list_append(&r->gives, &g->link);
+    p->n_gives++;
+    cache_reader_open(&g->reader, o, NULL, first,
+                      el_min_u64(first + CACHE_BLOCK_BYTES, cache_object_length(o)));
+    return g;
+}
+
 static void give_begin(struct p2p *p, const struct p2p_send *s)
 {
     struct p2p_node *n = p2p_node_find(p, s->node);
     struct cache_object_id id;
     struct cache_object *o;
-    struct give *g;
-    uint64_t first = ((uint64_t)s->chunk.index * CACHE_CHUNK_BLOCKS + s->block) * CACHE_BLOCK_BYTES;
+    struct p2p_give *g;
 
     EL_ASSERT(n != NULL && n->served != NULL);
     version_of(&s->chunk, &id);
@@ -322,17 +337,8 @@ static void give_begin(struct p2p *p, const struct p2p_send *s)
         p2p_upload_sent(p->upload, p2p_now(p), s);
         return;
     }
-    g = el_new(struct give);
-    g->magic = GIVE_MAGIC;
-    g->remote = n->served;
-    g->send = *s;
-    g->reader.queue = p->queue;
+    g = p2p_give_new(p, n->served, s, o, on_readable);
     g->reader.wants_whole = true;
-    el_msg_init(&g->reader.msg, on_readable);
-    el_list_append(&n->served->gives, &g->link);
-    p->n_gives++;
-    cache_reader_open(&g->reader, o, NULL, first,
-                      el_min_u64(first + CACHE_BLOCK_BYTES, cache_object_length(o)));
     cache_object_unref(o);
     go_on(g);
 }
@@ -350,7 +356,7 @@ void p2p_give_pump(struct p2p *p)
 /* The receiver may know before we do that all of a block has been sent. */
 static void ask_again(struct p2p_remote *r, const struct el_chunk_id *chunk, uint32_t block)
 {
-    struct give *g = give_find(r, chunk, block);
+    struct p2p_give *g = give_find(r, chunk, block);
     struct el_error err;
 
     if (g != NULL) {
@@ -361,17 +367,12 @@ static void ask_again(struct p2p_remote *r, const struct el_chunk_id *chunk, uin
     malformed(r, &err);
 }
 
-static void ask_block(struct p2p_remote *r, const struct el_chunk_id *chunk, uint32_t block,
-                      uint32_t present)
+static void ask_block(struct p2p_remote *r, const struct el_chunk_id *chunk, uint32_t block)
 {
     struct p2p *p = r->p;
     const struct p2p_blocks one = { block, 1 };
     enum el_err rc;
 
-    if ((present >> block & 1) == 0) {
-        refuse(r, chunk, one, EL_ENOTCACHED, 0);
-        return;
-    }
     rc = p2p_upload_ask(p->upload, p2p_now(p), r->node->hash, chunk, block);
     if (rc == EL_EOVERLOAD)
         refuse(r, chunk, one, EL_EOVERLOAD, 100);
@@ -379,10 +380,26 @@ static void ask_block(struct p2p_remote *r, const struct el_chunk_id *chunk, uin
         ask_again(r, chunk, block);
 }
 
+static void serve_block(struct p2p_remote *r, struct cache_object *o,
+                        const struct el_chunk_id *chunk, uint32_t block, uint32_t present,
+                        bool or_coming)
+{
+    enum el_err rc = EL_ENOTCACHED;
+
+    if ((present >> block & 1) != 0) {
+        ask_block(r, chunk, block);
+        return;
+    }
+    if (or_coming && give_find(r, chunk, block) == NULL)
+        rc = p2p_stream_begin(r, o, chunk, block);
+    if (rc != EL_OK)
+        refuse(r, chunk, (struct p2p_blocks){ block, 1 }, rc, 0);
+}
+
 static void serve(struct p2p_remote *r, struct cache_object *o, const struct el_chunk_id *chunk,
                   const struct p2p_request *request)
 {
-    uint32_t present = given(r->p, o, chunk), blocks = chunk_blocks(o, chunk);
+    uint32_t present = given(r->p, o, chunk), blocks = p2p_give_chunk_blocks(o, chunk);
     struct p2p_told_of *t;
 
     if (blocks == 0) {
@@ -393,10 +410,11 @@ static void serve(struct p2p_remote *r, struct cache_object *o, const struct el_
     if ((request->flags & P2P_WANT_HAVE) != 0) {
         t = told_get(r, chunk);
         t->follows = true;
-        say_have(t, blocks, present);
+        say_have(t, blocks, present, p2p_stream_coming(r->p, o, chunk) & ~present);
     }
     for (uint32_t i = 0; i < request->blocks.count; i++)
-        ask_block(r, chunk, request->blocks.first + i, present);
+        serve_block(r, o, chunk, request->blocks.first + i, present,
+                    (request->flags & P2P_WANT_COMING) != 0);
 }
 
 /* Of a version that this node does not have yet, but may: it is told when it has. */
@@ -487,7 +505,7 @@ static void recall(struct p2p_remote *r, const struct el_chunk_id *chunk, struct
     struct el_list *it, *tmp;
 
     EL_LIST_EACH (it, tmp, &r->gives) {
-        struct give *g = EL_ENTRY(it, struct give, link);
+        struct p2p_give *g = EL_ENTRY(it, struct p2p_give, link);
         bool is_named = blocks.count == 0 || (g->send.block >= blocks.first &&
                                               g->send.block < blocks.first + blocks.count);
 
@@ -497,8 +515,9 @@ static void recall(struct p2p_remote *r, const struct el_chunk_id *chunk, struct
         if (g->is_with_link) {
             p2p_link_cancel_block(r->link, &g->out);
         } else {
-            p2p_upload_sent(r->p->upload, p2p_now(r->p), &g->send);
-            give_over(g);
+            if (!g->is_stream)
+                p2p_upload_sent(r->p->upload, p2p_now(r->p), &g->send);
+            p2p_give_over(g);
         }
     }
 }
@@ -540,7 +559,7 @@ void p2p_give_remote_down(struct p2p_remote *r)
     }
     /* Blocks that the link had have come back; these wait for the cache. */
     while (!el_list_empty(&r->gives))
-        give_over(EL_ENTRY(r->gives.next, struct give, link));
+        p2p_give_over(EL_ENTRY(r->gives.next, struct p2p_give, link));
     if (r->node->served == r)
         p2p_upload_peer_down(p->upload, r->node->hash);
 }

@@ -127,6 +127,8 @@ bool p2p_link_send_block(struct p2p_link *link, struct p2p_out_block *b)
     lock(link);
     takes = !link->is_closing && !link->is_down && link->n_blocks < P2P_QUEUE_BLOCKS;
     if (takes) {
+        if (!b->is_growing)
+            atomic_store(&b->ready, b->n);
         b->is_recalled = false;
         link->n_blocks++;
         el_list_append(&link->blocks, &b->link);
@@ -135,6 +137,15 @@ bool p2p_link_send_block(struct p2p_link *link, struct p2p_out_block *b)
     }
     unlock(link);
     return takes;
+}
+
+void p2p_link_grow(struct p2p_link *link, struct p2p_out_block *b, uint32_t ready)
+{
+    EL_ASSERT(b->is_growing && ready <= b->n && ready >= atomic_load(&b->ready));
+    atomic_store(&b->ready, ready);
+    lock(link);
+    order_locked(link);
+    unlock(link);
 }
 
 void p2p_link_cancel_block(struct p2p_link *link, struct p2p_out_block *b)

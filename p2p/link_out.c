@@ -5,6 +5,8 @@
  * engine's frames go in, so they wait for one block at most. What the kernel holds unsent is kept
  * short (net_thread.c), or they would wait there.
  *
+ * A body may still be growing: then what is there of it goes, and the link waits for more.
+ *
  * Frames go without asking for bandwidth, which would hold up a Ping; blocks pay for them.
  */
 #include "p2p/link.h"
@@ -13,11 +15,18 @@
 #define KEEP  16384u
 #define PIECE (64 * (size_t)EL_KIB) /* of a block where there is a limit */
 
+/* Of the body that may be sent: what is there of it. */
+static uint32_t body_left(const struct p2p_out *o)
+{
+    return o->body == NULL ? 0 : atomic_load(&o->body->ready) - o->body_done;
+}
+
 bool p2p_link_wants_write(const struct p2p_link *l)
 {
     const struct p2p_out *o = &l->out;
-    bool has_frames = o->done < o->bytes.n || l->owed.n > 0 || p2p_stream_has_rest(l);
-    bool has_blocks = o->body != NULL || !el_list_empty(&o->blocks);
+    bool has_frames =
+        o->done < o->bytes.n || (o->body == NULL && l->owed.n > 0) || p2p_stream_has_rest(l);
+    bool has_blocks = o->body != NULL ? body_left(o) > 0 : !el_list_empty(&o->blocks);
 
     return l->is_writable && (has_frames || (has_blocks && !l->is_throttled_out));
 }
@@ -147,7 +156,7 @@ static uint32_t allowance(struct p2p_link *l)
 
     if (o->body == NULL || l->is_throttled_out)
         return 0;
-    left = o->body->n - o->body_done;
+    left = body_left(o);
     if (!atomic_load_explicit(&l->net->is_limited_out, memory_order_relaxed))
         return (uint32_t)left;
     n = p2p_rates_take_out(l->net, el_min_size(left, PIECE));

@@ -159,6 +159,8 @@ struct p2p_out_block {
     struct el_digest hash; /* of the bytes, which nobody computes again */
     const void *mem;
     uint32_t n;
+    bool is_growing;        /* `ready' of them are there, at least one: p2p_link_grow() */
+    _Atomic uint32_t ready; /* else set by p2p_link_send_block() */
     int fd;          /* -1: none; else a file that has the same bytes at `offset`: sendfile() */
     uint64_t offset; /* may be used, and then the socket holds its pages beyond on_sent() */
     /* On the engine's thread. `result`: EL_OK: the kernel has all of it. */
@@ -171,6 +173,11 @@ struct p2p_out_block {
 
 /* False: the queue is full or the link ends, and on_sent() does not come. */
 bool p2p_link_send_block(struct p2p_link *link, struct p2p_out_block *b);
+/*
+ * More of one that is growing is there: `ready' bytes. With the last one the hash has to be right.
+ * What comes behind it on the link waits. One that will not be whole is ended with its link.
+ */
+void p2p_link_grow(struct p2p_link *link, struct p2p_out_block *b, uint32_t ready);
 /* If it is not begun it comes back with EL_ECANCELED, else as if nobody had asked. */
 void p2p_link_cancel_block(struct p2p_link *link, struct p2p_out_block *b);
 

@@ -252,6 +252,7 @@ static void init(struct p2p *p, const struct p2p_conf *conf)
     el_rng_seed_random(&p->rng);
     el_list_init(&p->attempts);
     el_list_init(&p->calls);
+    el_list_init(&p->streams);
     el_msg_init(&p->stop, on_stop);
     el_buf_init(&p->peers_json);
     el_buf_init(&p->seeds_json);

@@ -20,6 +20,12 @@
 
 struct p2p;
 
+/*
+ * What a node asks the origin for before it knows the version: it reads that alone. Little enough
+ * that it keeps nobody waiting who reads his share of the rest meanwhile.
+ */
+#define P2P_FIRST_BYTES (4 * CACHE_BLOCK_BYTES)
+
 /* Strings are borrowed until p2p_run() returns. */
 #define P2P_HTTP_PATH  "/api/v1/p2p"
 #define P2P_HTTP_TOKEN "eliop2p"

@@ -232,7 +232,8 @@ static bool is_have(const struct p2p_have *h)
     if (h->blocks < 1 || h->blocks > P2P_CHUNK_BLOCKS)
         return false;
     all = ((uint32_t)1 << h->blocks) - 1;
-    return (h->bitmap & ~all) == 0 && !(h->is_filling && h->bitmap == all);
+    return (h->bitmap & ~all) == 0 && (h->coming & (~all | h->bitmap)) == 0 &&
+           !(h->is_filling && h->bitmap == all);
 }
 
 void p2p_have_add(struct el_buf *out, uint32_t version, const struct el_chunk_id *chunk,
@@ -245,6 +246,7 @@ void p2p_have_add(struct el_buf *out, uint32_t version, const struct el_chunk_id
     el_bytes_add_u32(&data, h->blocks);
     el_bytes_add_u32(&data, h->bitmap);
     el_bytes_add_u32(&data, h->is_filling);
+    el_bytes_add_u32(&data, h->coming);
     add_frame(out, &f, &data);
 }
 
@@ -259,6 +261,7 @@ enum el_err p2p_have_decode(const struct p2p_frame *f, struct p2p_have *ret, str
     h.bitmap = el_bytes_u32(&in);
     filling = el_bytes_u32(&in);
     h.is_filling = filling != 0;
+    h.coming = el_bytes_u32(&in);
     if (!el_bytes_is_end(&in) || filling > 1 || !is_have(&h))
         return refuse(f, "no chunk is like that", err);
     *ret = h;

@@ -75,6 +75,8 @@ struct p2p_have {
     uint32_t blocks; /* of the chunk: 1 to 16 */
     uint32_t bitmap; /* bit i: block i is here */
     bool is_filling; /* more will come; not when all are here */
+    uint32_t coming; /* none of those above: it reads them from the origin, and passes on what it
+                        has of them to whoever asks with P2P_WANT_COMING */
 };
 
 void p2p_have_add(struct el_buf *out, uint32_t version, const struct el_chunk_id *chunk,

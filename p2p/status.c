@@ -126,6 +126,7 @@ static json_t *p2p_json(struct p2p *p)
     el_json_add_u64(root, "downloads", p->n_fetches);
     el_json_add_u64(root, "blocks_from_peers", s.blocks_peers);
     el_json_add_u64(root, "blocks_from_origin", s.blocks_lease + s.blocks_no_tracker);
+    el_json_add_u64(root, "blocks_streamed", s.blocks_streams);
     el_json_add_u64(root, "blocks_hedged", s.blocks_hedge);
     el_json_add_u64(root, "blocks_twice", s.twice);
     el_json_add_u64(root, "blocks_bad", s.bad);

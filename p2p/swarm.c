@@ -403,6 +403,7 @@ void p2p_swarm_on_have(struct p2p_swarm *s, uint64_t now, uint64_t node,
         return;
     nb->said |= (uint64_t)1 << chunk->index % P2P_GROUP_CHUNKS;
     p2p_sw_has(g, nb, chunk->index % P2P_GROUP_CHUNKS, have->bitmap);
+    p2p_sw_comes(g, nb, chunk->index % P2P_GROUP_CHUNKS, have->coming);
 }
 
 void p2p_swarm_on_followed(struct p2p_swarm *s, uint64_t now, uint64_t node,
@@ -420,16 +421,15 @@ void p2p_swarm_on_begun(struct p2p_swarm *s, uint64_t now, uint64_t node,
 {
     struct p2p_sw_group *g;
     struct p2p_sw_neighbour *nb = find(s, node, chunk, &g);
-    unsigned owed, first = first_of(chunk);
+    unsigned b;
 
     s->now = now;
     s->hears_begun = true;
-    if (nb == NULL || first >= g->blocks)
+    if (nb == NULL || first_of(chunk) >= g->blocks)
         return;
-    /* Its number stands behind its data; but no link owes two blocks of a chunk. */
-    owed = p2p_blockset_chunk(&nb->owed, chunk->index % P2P_GROUP_CHUNKS);
-    if (owed != 0 && (owed & (owed - 1)) == 0)
-        p2p_sw_begun(g, nb, first + (unsigned)__builtin_ctz(owed));
+    b = p2p_sw_beginner(g, nb, chunk->index % P2P_GROUP_CHUNKS);
+    if (b < P2P_GROUP_BLOCKS)
+        p2p_sw_begun(g, nb, b);
 }
 
 void p2p_swarm_on_block(struct p2p_swarm *s, uint64_t now, uint64_t node,
@@ -438,12 +438,13 @@ void p2p_swarm_on_block(struct p2p_swarm *s, uint64_t now, uint64_t node,
     struct p2p_sw_group *g;
     struct p2p_sw_neighbour *nb = find(s, node, chunk, &g);
     unsigned b = first_of(chunk) + (unsigned)block_of_chunk;
-    bool has_begun;
+    bool has_begun, is_stream;
 
     s->now = now;
     if (nb == NULL || block_of_chunk >= P2P_CHUNK_BLOCKS || b >= g->blocks)
         return;
     has_begun = p2p_blockset_has(&g->begun, b);
+    is_stream = p2p_blockset_has(&g->streams, b);
     if (!p2p_sw_settle(g, nb, b, false))
         return;
     if (p2p_blockset_has(&g->here, b))
@@ -451,8 +452,13 @@ void p2p_swarm_on_block(struct p2p_swarm *s, uint64_t now, uint64_t node,
     nb->useful_at = now;
     if (g->dry_until == UINT64_MAX)
         g->d->hedges = 0;
-    p2p_sw_peer_gave(s, nb->peer, (uint32_t)now - g->asked_at[b],
-                     (uint32_t)now - (has_begun ? g->begun_at : g->asked_at)[b]);
+    p2p_sw_peer_gave(s, nb->peer);
+    s->stats.blocks_streams += is_stream;
+    if (is_stream && has_begun)
+        p2p_sw_stream_came(g, b);
+    else if (!is_stream)
+        p2p_sw_peer_took(s, nb->peer, (uint32_t)now - g->asked_at[b],
+                         (uint32_t)now - (has_begun ? g->begun_at : g->asked_at)[b]);
 }
 
 /* Of all that it takes part in. */

@@ -12,6 +12,8 @@
  *    when that takes long of another too; once on a link (payload.h); and not while this node
  *    reads it from the origin, but for a hedge, which is counted.
  * 2. A block counts as here only when _have() says so: then it was verified.
+ *    A block that a neighbour is reading from the origin is asked of it at once, where links are
+ *    slow: it comes as fast as it is read, and all have it at the same time (a stream).
  * 3. What is asked for goes out rarest first, equals at random; blocks that a local reader waits
  *    for go before all others.
  * 4. A download never hangs as long as the origin answers: no tracker, no peers or no progress end
@@ -157,7 +159,7 @@ enum p2p_move_kind {
     P2P_MOVE_CONNECT,  /* node: _peer_up() or _peer_down() follows */
     P2P_MOVE_FOLLOW,   /* node, chunk: Request without blocks, P2P_WANT_HAVE */
     P2P_MOVE_UNFOLLOW, /* node, chunk: Cancel without blocks; its Ack is of no interest */
-    P2P_MOVE_REQUEST,  /* node, chunk, blocks: without P2P_WANT_COMING */
+    P2P_MOVE_REQUEST,  /* node, chunk, blocks, is_coming: with P2P_WANT_COMING */
     P2P_MOVE_CANCEL,   /* node, chunk, blocks: its Ack goes to _on_cancelled() */
     P2P_MOVE_LOCATE,   /* locate, to the tracker of locate->group; download NULL: a farewell, the
                           answer is of no interest */
@@ -177,6 +179,7 @@ struct p2p_move {
     uint64_t node;
     struct el_chunk_id chunk;
     struct p2p_blocks blocks; /* of the chunk */
+    bool is_coming;
     const struct p2p_locate *locate;
     uint32_t run;
     uint64_t first; /* block of the object */
@@ -195,8 +198,9 @@ void p2p_swarm_tick(struct p2p_swarm *s, uint64_t now);
 /* ---- what can be seen from outside ---- */
 
 struct p2p_swarm_stats {
-    uint64_t blocks_peers; /* taken from peers */
-    uint64_t blocks_lease; /* read from the origin, by reason */
+    uint64_t blocks_peers;   /* taken from peers */
+    uint64_t blocks_streams; /* of them, those that came while they were being read */
+    uint64_t blocks_lease;   /* read from the origin, by reason */
     uint64_t blocks_no_tracker;
     uint64_t blocks_hedge;
     uint64_t twice; /* came though it was here already: bytes for nothing */

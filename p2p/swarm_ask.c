@@ -25,6 +25,9 @@
  */
 #define FAST_MS    20.0
 #define FAST_TIMES 2u
+/* Who lacks so many blocks that others have gives them nothing yet; more senders fill its link. */
+#define FAR_BEHIND       16u
+#define AT_A_TIME_BEHIND 6u
 /* Who waits for so many times what blocks take, and so long, may wait in another queue as well. */
 #define QUEUES     3u
 #define LATE_WAITS 2.0
@@ -35,6 +38,7 @@
 #define TIMEOUT_MS     2000u
 #define MAX_TIMEOUT_MS 20000u
 #define TIMEOUT_WAITS  4.0
+#define STREAM_WAITS   3.0
 
 /* All blocks of the chunks that have one of these. */
 static uint64_t whole_chunks(uint64_t blocks)
@@ -116,22 +120,31 @@ static void move_blocks(struct p2p_sw_group *g, enum p2p_move_kind kind,
 {
     struct p2p_move m = { .kind = kind,
                           .node = nb->peer->node,
-                          .blocks = { block % P2P_CHUNK_BLOCKS, 1 } };
+                          .blocks = { block % P2P_CHUNK_BLOCKS, 1 },
+                          .is_coming = p2p_blockset_has(&g->streams, block) };
 
     p2p_sw_chunk_of(g, block, &m.chunk);
     p2p_sw_push(g->d->s, &m);
 }
 
+static bool is_stream(const struct p2p_sw_group *g, unsigned block)
+{
+    return p2p_blockset_has(&g->streams, block);
+}
+
 static void note_asked(struct p2p_sw_group *g, unsigned block)
 {
-    g->d->s->n_asked += !p2p_blockset_has(&g->asked, block);
+    g->d->s->n_asked += !p2p_blockset_has(&g->asked, block) && !is_stream(g, block);
     p2p_blockset_add(&g->asked, block);
 }
 
-static void request(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block)
+void p2p_sw_request(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block,
+                    bool is_coming)
 {
     struct p2p_swarm *s = g->d->s;
 
+    if (is_coming)
+        p2p_blockset_add(&g->streams, block);
     move_blocks(g, P2P_MOVE_REQUEST, nb, block);
     if (g->asked_of[block] == 0)
         g->asked_at[block] = (uint32_t)s->now;
@@ -150,7 +163,7 @@ static bool ask_one(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb)
 
     if (block == P2P_GROUP_BLOCKS)
         return false;
-    request(g, nb, block);
+    p2p_sw_request(g, nb, block, false);
     return true;
 }
 
@@ -210,11 +223,13 @@ static unsigned lacking(const struct p2p_swarm *s)
     if (s->n_begun >= s->conf.k)
         return 0;
     for (struct p2p_sw_group *g = next_group(s, NULL); g != NULL; g = next_group(s, g)) {
-        if (g->n_runs > 0)
+        if (p2p_sw_is_behind(g, FAR_BEHIND))
+            most = AT_A_TIME_BEHIND;
+        else if (g->n_runs > 0 && most == AT_A_TIME)
             most = BESIDE_THE_ORIGIN;
         for (b = p2p_blockset_next(&g->begun, 0); b < P2P_GROUP_BLOCKS;
              b = p2p_blockset_next(&g->begun, b + 1))
-            n += !is_late(s, g->begun_at[b], s->took);
+            n += !is_stream(g, b) && !is_late(s, g->begun_at[b], s->took);
     }
     return n < most ? most - n : 0;
 }
@@ -226,7 +241,7 @@ static void withdraw(struct p2p_sw_group *g)
 
     for (b = p2p_blockset_next(&g->asked, 0); b < P2P_GROUP_BLOCKS;
          b = p2p_blockset_next(&g->asked, b + 1))
-        if (!p2p_blockset_has(&g->begun, b) && !is_urgent(g, b))
+        if (!p2p_blockset_has(&g->begun, b) && !is_stream(g, b) && !is_urgent(g, b))
             p2p_sw_take_back(g, b);
 }
 
@@ -247,6 +262,8 @@ void p2p_sw_ask(struct p2p_swarm *s)
     bool is_enough = waits && lacking(s) == 0;
 
     s->must_ask = false;
+    for (struct p2p_sw_group *g = next_group(s, NULL); g != NULL; g = next_group(s, g))
+        p2p_sw_ask_streams(g);
     for (struct p2p_sw_group *g = next_group(s, NULL); g != NULL; g = next_group(s, g))
         if (is_enough)
             withdraw(g);
@@ -272,11 +289,12 @@ static void unask(struct p2p_sw_group *g, const struct p2p_sw_neighbour *nb, uns
     g->asked_of[block] &= ~((uint32_t)1 << i);
     if (p2p_blockset_has(&g->begun, block) && g->begun_by[block] == i) {
         p2p_blockset_remove(&g->begun, block);
-        g->d->s->n_begun--;
+        g->d->s->n_begun -= !is_stream(g, block);
     }
     if (g->asked_of[block] == 0 && p2p_blockset_has(&g->asked, block)) {
         p2p_blockset_remove(&g->asked, block);
-        g->d->s->n_asked--;
+        g->d->s->n_asked -= !is_stream(g, block);
+        p2p_blockset_remove(&g->streams, block);
     }
 }
 
@@ -328,7 +346,7 @@ void p2p_sw_begun(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned 
     g->asked_of[block] = (uint32_t)1 << i;
     note_asked(g, block);
     p2p_blockset_add(&g->begun, block);
-    g->d->s->n_begun++;
+    g->d->s->n_begun += !is_stream(g, block);
     g->begun_by[block] = (uint8_t)i;
     g->begun_at[block] = (uint32_t)g->d->s->now;
     p2p_sw_dirty(g);
@@ -343,11 +361,37 @@ static uint64_t timeout_of(const struct p2p_swarm *s)
     return ms < TIMEOUT_MS ? TIMEOUT_MS : el_min_u64(ms, MAX_TIMEOUT_MS);
 }
 
+/* What else is asked of the link comes behind the streams that have begun and those that wait. */
+static uint64_t patience_with(const struct p2p_sw_group *g, const struct p2p_sw_neighbour *nb)
+{
+    const struct p2p_swarm *s = g->d->s;
+    uint64_t streams = 0, begun = 0;
+
+    for (unsigned i = 0; i < EL_COUNT(g->streams.w); i++) {
+        streams |= nb->owed.w[i] & g->streams.w[i];
+        begun |= nb->owed.w[i] & g->streams.w[i] & g->begun.w[i];
+    }
+    if (begun != 0)
+        return MAX_TIMEOUT_MS; /* as long as its sender reads; arrive.c looks whether it moves */
+    if (streams != 0)
+        return el_max_u64(timeout_of(s), (uint64_t)(STREAM_WAITS * s->stream_took));
+    return timeout_of(s);
+}
+
+static uint64_t patience_for(const struct p2p_sw_group *g, unsigned block)
+{
+    uint64_t ms = UINT64_MAX;
+
+    for (uint32_t of = g->asked_of[block]; of != 0; of &= of - 1)
+        ms = el_min_u64(ms, patience_with(g, &g->nb[__builtin_ctz(of)]));
+    return ms;
+}
+
 static void check_late(struct p2p_sw_group *g, unsigned block)
 {
     struct p2p_swarm *s = g->d->s;
 
-    if ((uint32_t)s->now - g->asked_at[block] <= timeout_of(s))
+    if ((uint32_t)s->now - g->asked_at[block] <= patience_for(g, block))
         return;
     if (p2p_blockset_has(&g->begun, block))
         p2p_sw_peer_was_slow(s, g->nb[g->begun_by[block]].peer);
@@ -356,11 +400,12 @@ static void check_late(struct p2p_sw_group *g, unsigned block)
 }
 
 /* A link that owes something and brings nothing, no block, no refusal, no Ack. */
-static void check_silent(struct p2p_sw_group *g, struct p2p_sw_peer *p)
+static void check_silent(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb)
 {
     struct p2p_swarm *s = g->d->s;
+    struct p2p_sw_peer *p = nb->peer;
 
-    if (p->awaited == 0 || s->now - p->last_at <= timeout_of(s))
+    if (p->awaited == 0 || s->now - p->last_at <= patience_with(g, nb))
         return;
     p2p_sw_peer_was_slow(s, p);
     p->last_at = s->now;
@@ -375,7 +420,7 @@ void p2p_sw_ask_tick(struct p2p_sw_group *g)
         check_late(g, b);
     for (unsigned i = 0; i < P2P_SW_NEIGHBOURS; i++)
         if (g->nb[i].peer != NULL)
-            check_silent(g, g->nb[i].peer);
+            check_silent(g, &g->nb[i]);
     /* Who cooled down may be asked again. */
     p2p_sw_wake(g);
 }

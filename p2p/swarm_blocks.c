@@ -40,6 +40,7 @@ static void add_block(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsig
 
 void p2p_sw_has_not(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block)
 {
+    p2p_blockset_remove(&nb->coming, block);
     if (!p2p_blockset_has(&nb->has, block))
         return;
     p2p_blockset_remove(&nb->has, block);
@@ -61,6 +62,22 @@ void p2p_sw_has(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned ch
         return;
     nb->may_help = true;
     p2p_sw_dirty(g);
+}
+
+void p2p_sw_comes(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned chunk,
+                  unsigned bitmap)
+{
+    unsigned first = chunk * P2P_CHUNK_BLOCKS, more;
+
+    more = bitmap & all_of(g, chunk) & ~chunk_bits(&nb->coming, chunk);
+    for (unsigned i = 0; i < P2P_CHUNK_BLOCKS; i++) {
+        if ((bitmap >> i & 1) != 0 && first + i < g->blocks)
+            p2p_blockset_add(&nb->coming, first + i);
+        else
+            p2p_blockset_remove(&nb->coming, first + i);
+    }
+    if (more != 0)
+        p2p_sw_dirty(g);
 }
 
 /* ---- who is a neighbour ---- */

@@ -44,7 +44,7 @@ struct p2p_sw_peer {
 /* A peer, as a taker of a group. */
 struct p2p_sw_neighbour {
     struct p2p_sw_peer *peer; /* NULL: the place is free */
-    struct p2p_blockset has, owed;
+    struct p2p_blockset has, owed, coming;
     unsigned n_has;
     uint64_t followed; /* chunks */
     uint64_t said;     /* chunks of which it told itself */
@@ -73,6 +73,7 @@ struct p2p_sw_group {
     uint32_t number;
     unsigned blocks; /* 1 to 1024 */
     struct p2p_blockset here, want, asked, begun, mine, barred, coming;
+    struct p2p_blockset streams;         /* of those asked: they come as their sender reads them */
     uint32_t asked_of[P2P_GROUP_BLOCKS]; /* bits of nb */
     uint8_t begun_by[P2P_GROUP_BLOCKS];
     uint8_t owing[P2P_GROUP_BLOCKS]; /* links that owe it */
@@ -142,7 +143,7 @@ struct p2p_swarm {
     unsigned n_peers;
     bool hears_begun;          /* the engine says when a block begins */
     bool must_ask;             /* something changed that may lead to a question */
-    unsigned n_asked, n_begun; /* blocks of all groups */
+    unsigned n_asked, n_begun; /* blocks of all groups, but for streams */
     struct el_list downloads, dirty;
     struct p2p_move *queue; /* a ring that grows */
     size_t queue_size, queue_first, queue_n;
@@ -150,6 +151,7 @@ struct p2p_swarm {
     struct el_list farewells; /* questions of downloads that are closed */
     struct el_list debts;
     uint32_t next_run;
+    double stream_took; /* the same as `took', of streams */
     double wait, took; /* ms from question to block, and from its first byte to its last; decayed */
     uint64_t ticked_at;
     struct p2p_swarm_stats stats;
@@ -174,8 +176,10 @@ struct p2p_sw_peer *p2p_sw_peer_get(struct p2p_swarm *s, uint64_t node);
 void p2p_sw_peers_free(struct p2p_swarm *s);
 void p2p_sw_peer_connect(struct p2p_swarm *s, struct p2p_sw_peer *p);
 bool p2p_sw_peer_may_be_asked(const struct p2p_swarm *s, const struct p2p_sw_peer *p);
-void p2p_sw_peer_gave(struct p2p_swarm *s, struct p2p_sw_peer *p, uint32_t waited_ms,
+void p2p_sw_peer_gave(struct p2p_swarm *s, struct p2p_sw_peer *p);
+void p2p_sw_peer_took(struct p2p_swarm *s, struct p2p_sw_peer *p, uint32_t waited_ms,
                       uint32_t took_ms);
+void p2p_sw_average(double *avg, double x);
 void p2p_sw_peer_was_slow(struct p2p_swarm *s, struct p2p_sw_peer *p);
 void p2p_sw_peer_cool(struct p2p_swarm *s, struct p2p_sw_peer *p, uint64_t ms);
 /* Until when it is left alone. */
@@ -195,6 +199,9 @@ void p2p_sw_debts_paid(struct p2p_swarm *s, uint64_t node, const struct el_chunk
 void p2p_sw_has(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned chunk,
                 unsigned bitmap);
 void p2p_sw_has_not(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block);
+/* What it is reading of a chunk. */
+void p2p_sw_comes(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned chunk,
+                  unsigned bitmap);
 void p2p_sw_follow(struct p2p_sw_group *g);
 /* All of them may be asked again. */
 void p2p_sw_wake(struct p2p_sw_group *g);
@@ -208,6 +215,8 @@ static inline uint64_t p2p_sw_open_word(const struct p2p_sw_group *g, unsigned i
     return g->want.w[i] & ~(g->here.w[i] | g->asked.w[i] | g->mine.w[i]);
 }
 void p2p_sw_ask(struct p2p_swarm *s);
+void p2p_sw_request(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block,
+                    bool is_coming);
 /* Block, Error or Ack about a block that this neighbour owed; false: it did not. */
 bool p2p_sw_settle(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block,
                    bool is_ack);
@@ -217,6 +226,17 @@ void p2p_sw_begun(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned 
 void p2p_sw_ask_tick(struct p2p_sw_group *g);
 /* It has lied: nothing that it has counts, and what it owes is asked of others. */
 void p2p_sw_disbelieve(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb);
+
+/* ---- swarm_stream.c ---- */
+
+/* More than so many blocks are wanted, had whole by a neighbour, and not on their way here. */
+bool p2p_sw_is_behind(const struct p2p_sw_group *g, unsigned most);
+/* Asks for what neighbours are reading. */
+void p2p_sw_ask_streams(struct p2p_sw_group *g);
+/* Which block of the chunk it is that begins to come; P2P_GROUP_BLOCKS: that cannot be said. */
+unsigned p2p_sw_beginner(const struct p2p_sw_group *g, const struct p2p_sw_neighbour *nb,
+                         unsigned chunk);
+void p2p_sw_stream_came(struct p2p_sw_group *g, unsigned block);
 
 /* ---- swarm_runs.c ---- */
 

@@ -89,24 +89,29 @@ bool p2p_sw_peer_may_be_asked(const struct p2p_swarm *s, const struct p2p_sw_pee
     return p->is_up && s->now >= p->cool_until && s->now >= p->quarantined_until;
 }
 
-static void average(double *avg, double x)
+void p2p_sw_average(double *avg, double x)
 {
     *avg = *avg == 0 ? x : *avg * 0.95 + x * 0.05;
 }
 
-void p2p_sw_peer_gave(struct p2p_swarm *s, struct p2p_sw_peer *p, uint32_t waited_ms,
-                      uint32_t took_ms)
+void p2p_sw_peer_gave(struct p2p_swarm *s, struct p2p_sw_peer *p)
 {
-    double rate = (double)P2P_MAX_BLOCK / ((double)took_ms + 0.5);
-
-    p->rate = p->rate == 0 ? rate : p->rate * 0.75 + rate * 0.25;
     p->last_at = s->now;
     p->blocks++;
     p->slow = 0;
     p->failures = 0;
-    average(&s->wait, waited_ms);
-    average(&s->took, took_ms + 0.5); /* the clock is cut to whole ms; 0 means that none is known */
     s->stats.blocks_peers++;
+}
+
+void p2p_sw_peer_took(struct p2p_swarm *s, struct p2p_sw_peer *p, uint32_t waited_ms,
+                      uint32_t took_ms)
+{
+    /* The clock is cut to whole ms; 0 means that none is known. */
+    double took = took_ms + 0.5, rate = (double)P2P_MAX_BLOCK / took;
+
+    p->rate = p->rate == 0 ? rate : p->rate * 0.75 + rate * 0.25;
+    p2p_sw_average(&s->wait, waited_ms);
+    p2p_sw_average(&s->took, took);
 }
 
 void p2p_sw_peer_cool(struct p2p_swarm *s, struct p2p_sw_peer *p, uint64_t ms)

@@ -23,7 +23,10 @@
 /* A lease of somebody else that brings nothing lapses at the tracker first. */
 #define COMING_PATIENCE_MS (P2P_LEASE_TTL_MS + 2000u)
 #define LEAST_PATIENCE_MS  50u
-#define BUSY_PATIENCE_MS   15000u
+/* Blocks that are coming may take so many times as long as others took. */
+#define SLOW_TIMES       2.0
+#define MAX_SLOW_MS      60000u
+#define BUSY_PATIENCE_MS 15000u
 /* At first longer than a tracker that is new grants nothing. */
 #define DRY_MS        2000u
 #define DRY_AGAIN_MS  150u
@@ -466,8 +469,8 @@ static void wait_dry(struct p2p_sw_group *g, uint64_t least_ms)
 }
 
 /*
- * No lease was to be had, and nobody read, nor this node: then the tracker believes that all is had by somebody.
- * It stays so until there is a lease again.
+ * No lease was to be had, and nobody read, nor this node: then the tracker believes that all is had
+ * by somebody. It stays so until there is a lease again.
  */
 static void note_dry(struct p2p_sw_group *g, const struct p2p_located *located)
 {
@@ -655,11 +658,21 @@ static struct p2p_sw_group *foremost(const struct p2p_download *d, unsigned *ret
     return best;
 }
 
+/* Where blocks take long nothing has stalled because none came for a while. */
+static uint64_t slow_patience(const struct p2p_swarm *s)
+{
+    double took = s->took > s->stream_took ? s->took : s->stream_took;
+
+    return took == 0 ? BUSY_PATIENCE_MS : el_min_u64((uint64_t)(SLOW_TIMES * took), MAX_SLOW_MS);
+}
+
 /* A reader that waits while other blocks come has much patience, if somebody has its block. */
 static bool is_stalled(const struct p2p_download *d, const struct p2p_sw_group *g, unsigned block)
 {
     uint64_t now = d->s->now, patience = el_max_u64(d->patience >> d->hedges, LEAST_PATIENCE_MS);
 
+    if (!p2p_blockset_is_empty(&g->begun))
+        patience = el_max_u64(patience, slow_patience(d->s));
     if (p2p_blockset_has(&g->coming, block))
         patience = el_max_u64(patience, COMING_PATIENCE_MS);
     if (now - d->moved_at > patience)

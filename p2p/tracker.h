@@ -55,6 +55,7 @@ struct p2p_tracker_limits {
     size_t urls;         /* 65536 */
     size_t record_bytes; /* of all URLs together: 64 MiB */
     size_t waiters;      /* of all URLs together: 65536 */
+    unsigned first_run;  /* blocks of the first run of a taker: 4 */
 };
 
 struct p2p_tracker_conf {

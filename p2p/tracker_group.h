@@ -46,6 +46,7 @@ struct p2p_run {
 
 /* What a taker has said. */
 struct p2p_taking {
+    bool has_read; /* it has been given a run */
     struct p2p_blockset have, want;
     uint64_t asked;
     bool has_left;

@@ -15,12 +15,14 @@
 /* A run that its holder does not speak of was lost on its way there, or with the holder. */
 #define UNREPORTED_MS 2000u
 #define MOST_TTL_MS   60000u
-/* Slow: more than 8 times as long at a block as others, by their median, and at least so long. */
-#define SLOW_TIMES   8u
-#define SLOW_LEAST   2000u
-#define SLOW_SAMPLES 3u
-#define BAR_MS       1000u
-#define MOST_BAR_MS  8000u
+/* Slow: more than 4 times as long at a block as others, by their median, and at least so long. */
+#define SLOW_TIMES    4u
+#define SLOW_LEAST    2000u
+#define SLOW_SAMPLES  3u
+#define FEW           24u /* who take part */
+#define SLOW_BLOCK_MS 3000u
+#define BAR_MS        1000u
+#define MOST_BAR_MS   8000u
 
 /* ---- blocks ---- */
 
@@ -400,13 +402,16 @@ static void grant(struct p2p_tracker *t, struct p2p_flight *f, uint64_t now, uin
 
 /*
  * Guided self-scheduling: half of what is left, shared by all who want something: runs are long
- * while there is much to do, short when who has one to the end would keep all others waiting.
+ * while there is much to do, short when who has one to the end would keep all others waiting. The
+ * first one of each is short as well: when it is given it is not known who else will come.
  */
-static unsigned run_length(const struct p2p_flight *f, unsigned left)
+static unsigned run_length(const struct p2p_tracker *t, const struct p2p_flight *f,
+                           const struct p2p_taking *k, unsigned left)
 {
     unsigned n = f->wanting <= 1 ? P2P_RUN_BLOCKS : left / (2 * f->wanting);
+    unsigned most = k->has_read ? P2P_RUN_BLOCKS : t->conf.limits.first_run;
 
-    return n < 1 ? 1 : n > P2P_RUN_BLOCKS ? P2P_RUN_BLOCKS : n;
+    return n < 1 ? 1 : n > most ? most : n;
 }
 
 /* Blocks in a row from `first` on, in its chunk. */
@@ -453,15 +458,27 @@ static bool has_last_block(const struct p2p_flight *f, uint64_t node)
     return false;
 }
 
+/* Too slow to be read by all at the same time: what each one has begun, all others wait for. */
+static bool are_blocks_slow(const struct p2p_flight *f)
+{
+    uint64_t ms = others_time(f, 0);
+
+    return ms != UINT64_MAX && ms > SLOW_BLOCK_MS;
+}
+
 /*
- * How many more runs may be out. A run of several blocks of which one is left makes room for its
+ * Where few take part each of them may have one, whatever the pace: it passes on what it reads
+ * while it does, and all links are full when each one reads its share (swarm_stream.c). Else:
+ * how many more runs may be out. A run of several blocks of which one is left makes room for its
  * holder's next one, so that the origin does not idle between them.
  */
 static unsigned room(const struct p2p_flight *f, uint64_t node)
 {
     unsigned limit = f->pace.limit + has_last_block(f, node);
 
-    return f->out < limit ? limit - f->out : 0;
+    if (f->out < limit)
+        return limit - f->out;
+    return f->wanting <= FEW && runs_of(f, node) == 0 && !are_blocks_slow(f);
 }
 
 static unsigned may_have(const struct p2p_flight *f, uint64_t node, const struct p2p_locate *l)
@@ -485,9 +502,10 @@ static void grant_any(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now,
             return;
         }
         first = p2p_blockset_next(&s, first);
-        count = share_of_row(&s, first, run_length(f, left));
+        count = share_of_row(&s, first, run_length(t, f, h->taking, left));
         grant(t, f, now, h->node, first, count, ret);
         lease_blocks(f, first, first + count);
+        h->taking->has_read = true;
         first += count;
     }
 }

@@ -451,7 +451,7 @@ static enum el_err start_proxy(struct node *n, struct el_error *err)
         .metrics = n->metrics,
         .address_allowed = address_allowed,
         .arg = n,
-        .first_bytes = n->p2p != NULL ? CACHE_CHUNK_BYTES : 0, /* the rest is leased to others */
+        .first_bytes = n->p2p != NULL ? P2P_FIRST_BYTES : 0, /* the rest is leased to others */
     };
 
     atomic_store(&n->own_ports[LISTENER_API], proxy_nodeapi_port(n->api));

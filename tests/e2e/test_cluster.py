@@ -13,7 +13,7 @@ from content import MIB
 from tier import wait_for
 
 SIZE = 40 * MIB + 7
-FIRST = 16 * MIB
+FIRST = 4 * MIB
 
 
 @pytest.fixture
@@ -43,6 +43,15 @@ def test_what_all_want_at_once_is_read_from_the_origin_once(origin, cluster):
     for r in c.get_all("/a"):
         is_exact(r, origin.content("/a"))
     assert origin.body_sent("/a") == SIZE
+
+
+def test_what_is_read_slowly_is_passed_on_while_it_is_read(origin, cluster):
+    c = cluster(3)
+    origin.add("/a", size=SIZE, rate=8 * MIB)
+    for r in c.get_all("/a"):
+        is_exact(r, origin.content("/a"))
+    assert origin.body_sent("/a") == SIZE
+    assert sum(n.status()["p2p"]["blocks_streamed"] for n in c.nodes) >= 10
 
 
 @pytest.mark.parametrize("size", [1, 4096, MIB])
@@ -216,7 +225,7 @@ def test_what_one_node_writes_the_others_do_not_serve_as_it_was(origin, cluster)
 
 def test_an_object_that_changes_while_all_read_it_is_never_mixed(origin, cluster):
     c = cluster(3)
-    origin.add("/a", size=SIZE, bump_after=5 * MIB)
+    origin.add("/a", size=SIZE, bump_after=3 * MIB)
     old = origin.content("/a")
     answers = c.get_all("/a")
     assert origin.content("/a").etag != old.etag

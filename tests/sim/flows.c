@@ -284,6 +284,38 @@ void *flows_finish(struct flows *f, uint64_t now_us)
     return arg;
 }
 
+double flow_left(const struct flow *x, uint64_t now_us)
+{
+    double left = x->left - x->rate * (double)(now_us - x->since) / 1e6;
+
+    return left > 0 ? left : 0;
+}
+
+double flow_rate(const struct flow *x)
+{
+    return x->rate;
+}
+
+void flows_set_cap(struct flows *f, uint64_t now_us, struct flow *x, double cap)
+{
+    bool is_same = cap > 0 ? x->cap > 0 && !differs(f, cap, x->cap) : x->cap <= 0;
+
+    if (is_same)
+        return;
+    x->cap = cap;
+    changed_at(f, x->from, x->to, now_us);
+}
+
+bool flows_is_full(const struct flows *f, size_t port)
+{
+    const struct port *p = &f->ports[port];
+    double sum = 0;
+
+    for (size_t i = 0; i < p->n; i++)
+        sum += p->v[i]->rate;
+    return sum > 0.95 * p->capacity;
+}
+
 double flows_moved(const struct flows *f, size_t port)
 {
     return f->ports[port].moved;

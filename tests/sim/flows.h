@@ -27,5 +27,11 @@ void flows_cancel(struct flows *f, uint64_t now_us, struct flow *flow);
 uint64_t flows_due_us(const struct flows *f);
 /* The flow that is due, ended and freed; returns its arg. */
 void *flows_finish(struct flows *f, uint64_t now_us);
+/* What is left of it, and how fast it goes. */
+double flow_left(const struct flow *flow, uint64_t now_us);
+double flow_rate(const struct flow *flow);
+void flows_set_cap(struct flows *f, uint64_t now_us, struct flow *flow, double cap);
+/* Its flows leave nothing of it: a queue stands before it. */
+bool flows_is_full(const struct flows *f, size_t port);
 /* Bytes that a port has sent (or received). */
 double flows_moved(const struct flows *f, size_t port);

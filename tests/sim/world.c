@@ -215,6 +215,7 @@ static struct world *build(const struct sim_conf *conf)
         x->followers = el_alloc(sim_chunks(w) * sizeof(struct followers));
         x->wake_at = UINT64_MAX;
         el_list_init(&x->runs);
+        el_list_init(&x->streams);
         flows_set_port(w->flows, 2 * (size_t)i, x->conf.up);
         flows_set_port(w->flows, 2 * (size_t)i + 1, x->conf.down);
         sim_add(
@@ -237,8 +238,12 @@ static void destroy(struct world *w)
         for (size_t k = 0; k < x->links_size; k++) {
             if (x->links[k].sending != NULL)
                 sim_sending_free(x->links[k].sending);
+            if (x->links[k].next != NULL)
+                sim_sending_free(x->links[k].next);
             free(x->links[k].acks);
         }
+        for (uint32_t to = 0; to < w->conf->nodes && !el_list_empty(&x->streams); to++)
+            sim_streams_drop(w, (uint32_t)i, to);
         for (uint64_t c = 0; c < sim_chunks(w); c++)
             free(x->followers[c].v);
         sim_end(w, x);
@@ -297,7 +302,7 @@ static void finish_flow(struct world *w)
     uint32_t i;
 
     if (!c->is_run) {
-        sim_sent(w, EL_ENTRY(c, struct sending, carried));
+        sim_stream_sent(w, EL_ENTRY(c, struct sending, carried));
         return;
     }
     r = EL_ENTRY(c, struct run, carried);
@@ -317,6 +322,7 @@ static bool step(struct world *w)
     if (w->to_do == 0 || w->now > w->conf->end_us)
         return false;
     w->result.events++;
+    sim_streams_pace(w);
     if (flow < event) {
         finish_flow(w);
         return true;

@@ -38,6 +38,7 @@ struct sim_conf {
     uint64_t blocks;
     double origin, origin_connection; /* bytes per second, in all, and of one connection (0: all) */
     uint64_t latency_us;              /* one way, also to the origin */
+    uint64_t queue_us;                /* that a full port adds to it, at either end */
     uint64_t seed;
     unsigned k, max_peers, slots; /* 0: as they are by default */
     bool overtake;                /* short frames overtake blocks: two connections per pair */

@@ -6,6 +6,7 @@
  *   world_links.c    links
  *   world_sources.c  origin, trackers
  *   world_node.c     what a node has, does and hears
+ *   world_streams.c  blocks that are passed on while they are read
  */
 #pragma once
 
@@ -62,7 +63,7 @@ struct sending {
     struct carried carried;
     uint32_t from, to;
     struct p2p_send send;
-    bool is_bad;
+    bool is_bad, is_stream;
     struct flow *flow;
     struct event *behind; /* short frames that wait for the end of the block */
     size_t n_behind, size_behind;
@@ -71,8 +72,9 @@ struct sending {
 struct link {
     uint32_t peer; /* + 1; 0: no entry */
     bool is_up;
-    struct sending *sending;
-    struct event *acks; /* MAX_PENDING_ACK, or NULL: go out when the block is sent */
+    struct sending *sending, *next; /* next: it waits for a stream to end */
+    uint64_t arrives[2];            /* what was sent last: short frames, blocks */
+    struct event *acks;             /* MAX_PENDING_ACK, or NULL: go out when the block is sent */
     unsigned n_acks;
 };
 
@@ -83,6 +85,14 @@ struct run {
     uint64_t first;
     unsigned given, count, done;
     struct flow *flow; /* NULL: not begun */
+};
+
+/* Somebody has asked for a block that is being read. */
+struct stream {
+    struct el_list in_node;
+    uint32_t to;
+    uint64_t block;
+    struct sending *sending; /* NULL: not begun */
 };
 
 struct followers {
@@ -101,7 +111,7 @@ struct node {
     struct followers *followers; /* of each chunk */
     struct link *links;
     size_t n_links, links_size;
-    struct el_list runs;
+    struct el_list runs, streams;
     uint64_t wake_at, done_us;
     bool is_dead;
     uint32_t dead_tracker; /* + 1: one that it found dead */
@@ -119,6 +129,7 @@ struct world {
     uint64_t now, sequence;
     struct el_rng rng;
     size_t to_do; /* honest nodes that are not done */
+    size_t n_streams;
     double origin_blocks;
     struct sim_result result;
     uint8_t version[P2P_VERSION_BYTES];
@@ -151,7 +162,29 @@ void sim_link_cut(struct world *w, uint32_t a, uint32_t b);
 void sim_link_down(struct world *w, uint32_t a, uint32_t b);
 void sim_part(struct world *w);
 void sim_sending_free(struct sending *s);
+/* How long a frame is on its way. */
+uint64_t sim_delay(const struct world *w, size_t from_port, size_t to_port);
+/* Something that is sent now by the link: it arrives behind what was sent before. */
+void sim_arrive(struct world *w, struct event e, bool is_block);
 uint64_t sim_chunks(const struct world *w);
+
+/* ---- world_streams.c ---- */
+
+/* Blocks of the chunk that the node reads. */
+uint32_t sim_coming_bits(const struct world *w, const struct node *x, uint32_t chunk);
+/* False: it does not read that. */
+bool sim_stream_add(struct world *w, uint32_t i, uint32_t to, uint64_t block);
+/* Those that can begin do, those that cannot come any more end. */
+void sim_streams(struct world *w, uint32_t i);
+/* All of it has been sent, as far as it was there. */
+void sim_stream_sent(struct world *w, struct sending *s);
+/* What has not begun. */
+void sim_stream_cancel(struct world *w, uint32_t i, uint32_t to, uint32_t chunk,
+                       struct p2p_blocks blocks);
+/* The link is down. */
+void sim_streams_drop(struct world *w, uint32_t i, uint32_t to);
+/* No faster than what they pass on is read. */
+void sim_streams_pace(struct world *w);
 
 /* ---- world_sources.c ---- */
 
@@ -173,6 +206,9 @@ void sim_got(struct world *w, uint32_t i, uint64_t block);
 void sim_on_fetch(struct world *w, const struct event *e);
 void sim_pump(struct world *w, uint32_t i);
 void sim_sent(struct world *w, struct sending *s);
+/* When the link is free. */
+void sim_send_block(struct world *w, struct sending *s);
+void sim_tell_followers(struct world *w, uint32_t i, uint32_t chunk);
 void sim_happen(struct world *w, const struct event *e);
 uint32_t sim_have_bits(const struct world *w, const struct node *x, uint32_t chunk);
 bool sim_is_whole(const struct world *w, uint32_t chunk, uint32_t bits);

@@ -59,6 +59,30 @@ bool sim_is_cut(const struct world *w, uint32_t a, uint32_t b)
     return x != y && w->now >= w->conf->part_us && w->now < w->conf->heal_us;
 }
 
+uint64_t sim_delay(const struct world *w, size_t from_port, size_t to_port)
+{
+    unsigned full = 0;
+
+    if (w->conf->queue_us > 0)
+        full = (unsigned)flows_is_full(w->flows, from_port) +
+               (unsigned)flows_is_full(w->flows, to_port);
+    return w->conf->latency_us + w->conf->queue_us * full;
+}
+
+void sim_arrive(struct world *w, struct event e, bool is_block)
+{
+    uint64_t *last;
+
+    if (w->conf->queue_us == 0) {
+        sim_later(w, w->conf->latency_us, e);
+        return;
+    }
+    last = &sim_link(&w->node[e.from], e.to)->arrives[w->conf->overtake && is_block];
+    *last = el_max_u64(*last, w->now + sim_delay(w, 2 * (size_t)e.from, 2 * (size_t)e.to + 1));
+    e.at = *last;
+    sim_add(w, e);
+}
+
 /* A short frame, in order with the blocks of the link. */
 void sim_send(struct world *w, uint32_t from, uint32_t to, struct event e)
 {
@@ -80,7 +104,7 @@ void sim_send(struct world *w, uint32_t from, uint32_t to, struct event e)
         s->behind[s->n_behind++] = e;
         return;
     }
-    sim_later(w, w->conf->latency_us, e);
+    sim_arrive(w, e, false);
 }
 
 void sim_sending_free(struct sending *s)
@@ -98,10 +122,15 @@ void sim_link_cut(struct world *w, uint32_t a, uint32_t b)
     l->is_up = false;
     l->n_acks = 0;
     if (l->sending != NULL) {
-        flows_cancel(w->flows, w->now, l->sending->flow);
+        if (l->sending->flow != NULL)
+            flows_cancel(w->flows, w->now, l->sending->flow);
         sim_sending_free(l->sending);
         l->sending = NULL;
     }
+    if (l->next != NULL)
+        sim_sending_free(l->next);
+    l->next = NULL;
+    sim_streams_drop(w, a, b);
 }
 
 static void drop_followers(struct node *x, uint32_t peer, uint64_t chunks)

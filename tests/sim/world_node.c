@@ -37,10 +37,14 @@ bool sim_is_whole(const struct world *w, uint32_t chunk, uint32_t bits)
 
 static void send_have(struct world *w, uint32_t from, uint32_t to, uint32_t chunk, uint32_t bits)
 {
-    sim_send(w, from, to, (struct event){ .kind = HAVE, .chunk = chunk, .bitmap = bits });
+    sim_send(w, from, to,
+             (struct event){ .kind = HAVE,
+                             .chunk = chunk,
+                             .bitmap = bits,
+                             .code = sim_coming_bits(w, &w->node[from], chunk) });
 }
 
-static void tell_followers(struct world *w, uint32_t i, uint32_t chunk)
+void sim_tell_followers(struct world *w, uint32_t i, uint32_t chunk)
 {
     struct node *x = &w->node[i];
     struct followers *f = &x->followers[chunk];
@@ -48,9 +52,13 @@ static void tell_followers(struct world *w, uint32_t i, uint32_t chunk)
 
     if (f->n == 0)
         return;
-    if (w->conf->overtake) {
+    if (w->conf->overtake && w->conf->queue_us == 0) {
         sim_later(w, w->conf->latency_us,
-                  (struct event){ .kind = HAVE_ALL, .to = i, .chunk = chunk, .bitmap = bits });
+                  (struct event){ .kind = HAVE_ALL,
+                                  .to = i,
+                                  .chunk = chunk,
+                                  .bitmap = bits,
+                                  .code = sim_coming_bits(w, x, chunk) });
         return;
     }
     start = (uint32_t)el_rng_below(&w->rng, f->n);
@@ -77,7 +85,8 @@ void sim_got(struct world *w, uint32_t i, uint64_t block)
         return;
     x->have[block] = 1;
     x->n_have++;
-    tell_followers(w, i, (uint32_t)(block / P2P_CHUNK_BLOCKS));
+    sim_streams(w, i);
+    sim_tell_followers(w, i, (uint32_t)(block / P2P_CHUNK_BLOCKS));
     if (x->download == NULL)
         return;
     sim_want(w, x);
@@ -135,6 +144,7 @@ static void act(struct world *w, uint32_t i, const struct p2p_move *m)
     case P2P_MOVE_REQUEST:
         check_request(w, i, m);
         e.kind = REQUEST;
+        e.code = m->is_coming;
         break;
     case P2P_MOVE_CANCEL:
         e.kind = CANCEL;
@@ -160,26 +170,40 @@ static void act(struct world *w, uint32_t i, const struct p2p_move *m)
     sim_send(w, i, peer, e);
 }
 
+void sim_send_block(struct world *w, struct sending *s)
+{
+    struct node *x = &w->node[s->from];
+    struct link *l = sim_link(x, s->to);
+
+    if (l->sending != NULL) {
+        EL_ASSERT(l->next == NULL);
+        l->next = s;
+        return;
+    }
+    s->is_bad = x->conf.manner == SIM_LIAR;
+    l->sending = s;
+    s->flow = flows_start(w->flows, w->now, 2 * (size_t)s->from, 2 * (size_t)s->to + 1,
+                          P2P_MAX_BLOCK, x->conf.manner == SIM_DRIP ? DRIP_BPS : 0, &s->carried);
+    sim_arrive(
+        w,
+        (struct event){ .kind = BEGUN, .from = s->from, .to = s->to, .chunk = s->send.chunk.index },
+        true);
+}
+
 static void start_send(struct world *w, uint32_t i, const struct p2p_send *send)
 {
-    struct node *x = &w->node[i];
     uint32_t to = (uint32_t)(send->node - 1);
-    struct link *l = sim_link(x, to);
+    struct link *l = sim_link(&w->node[i], to);
     struct sending *s;
 
-    EL_ASSERT(l != NULL && l->sending == NULL);
+    EL_ASSERT(l != NULL);
     if (!l->is_up)
         return; /* it does not know yet; the end of the link cleans up */
     s = el_new(struct sending);
     s->from = i;
     s->to = to;
     s->send = *send;
-    s->is_bad = x->conf.manner == SIM_LIAR;
-    l->sending = s;
-    s->flow = flows_start(w->flows, w->now, 2 * (size_t)i, 2 * (size_t)to + 1, P2P_MAX_BLOCK,
-                          x->conf.manner == SIM_DRIP ? DRIP_BPS : 0, &s->carried);
-    sim_later(w, w->conf->latency_us,
-              (struct event){ .kind = BEGUN, .from = i, .to = to, .chunk = send->chunk.index });
+    sim_send_block(w, s);
 }
 
 static void plan_wake(struct world *w, uint32_t i)
@@ -216,24 +240,28 @@ void sim_sent(struct world *w, struct sending *s)
 {
     struct node *x = &w->node[s->from];
     struct link *l = sim_link(x, s->to);
-    uint64_t at = w->now + w->conf->latency_us;
+    struct sending *next = l->next;
 
-    sim_later(w, w->conf->latency_us,
-              (struct event){ .kind = BLOCK,
-                              .from = s->from,
-                              .to = s->to,
-                              .chunk = s->send.chunk.index,
-                              .blocks = { s->send.block, 1 },
-                              .is_bad = s->is_bad });
-    l->sending = NULL;
+    sim_arrive(w,
+               (struct event){ .kind = BLOCK,
+                               .from = s->from,
+                               .to = s->to,
+                               .chunk = s->send.chunk.index,
+                               .blocks = { s->send.block, 1 },
+                               .is_bad = s->is_bad },
+               true);
+    l->sending = l->next = NULL;
     for (size_t k = 0; k < s->n_behind; k++) {
-        s->behind[k].at = at;
-        sim_add(w, s->behind[k]);
+        sim_arrive(w, s->behind[k], true);
     }
     for (unsigned k = 0; k < l->n_acks; k++)
         sim_send(w, s->from, s->to, l->acks[k]);
     l->n_acks = 0;
-    p2p_upload_sent(x->upload, sim_ms(w), &s->send);
+    if (next != NULL)
+        sim_send_block(w, next);
+    if (!s->is_stream)
+        p2p_upload_sent(x->upload, sim_ms(w), &s->send);
+    sim_streams(w, s->from);
     sim_pump(w, s->from);
     sim_sending_free(s);
 }
@@ -257,8 +285,12 @@ static void on_request(struct world *w, const struct event *e)
     for (uint32_t b = e->blocks.first; b < e->blocks.first + e->blocks.count; b++) {
         enum el_err rc;
 
-        if (x->conf.manner == SIM_REFUSER ||
-            x->have[(uint64_t)e->chunk * P2P_CHUNK_BLOCKS + b] == 0) {
+        uint64_t number = (uint64_t)e->chunk * P2P_CHUNK_BLOCKS + b;
+
+        if (x->conf.manner != SIM_REFUSER && e->code != 0 && x->have[number] == 0 &&
+            sim_stream_add(w, e->to, e->from, number))
+            continue;
+        if (x->conf.manner == SIM_REFUSER || x->have[number] == 0) {
             refuse(w, e, EL_ENOTCACHED, b);
             continue;
         }
@@ -278,6 +310,20 @@ static void add_ack(struct link *l, const struct event *ack)
     l->acks[l->n_acks++] = *ack;
 }
 
+static bool is_among(const struct sending *s, uint32_t chunk, struct p2p_blocks blocks)
+{
+    return s != NULL && s->send.chunk.index == chunk &&
+           (blocks.count == 0 || s->send.block - blocks.first < blocks.count);
+}
+
+/* It has not begun, for a stream goes before it. */
+static void recall(struct world *w, struct node *x, struct link *l)
+{
+    p2p_upload_sent(x->upload, sim_ms(w), &l->next->send);
+    sim_sending_free(l->next);
+    l->next = NULL;
+}
+
 static void on_cancel(struct world *w, const struct event *e)
 {
     struct node *x = &w->node[e->to];
@@ -294,7 +340,11 @@ static void on_cancel(struct world *w, const struct event *e)
     }
     if (x->conf.manner == SIM_MUTE || l == NULL)
         return;
-    if (p2p_upload_cancel(x->upload, e->from + 1, &id, e->blocks) == 0)
+    sim_stream_cancel(w, e->to, e->from, e->chunk, e->blocks);
+    (void)p2p_upload_cancel(x->upload, e->from + 1, &id, e->blocks);
+    if (is_among(l->next, e->chunk, e->blocks))
+        recall(w, x, l);
+    if (!is_among(l->sending, e->chunk, e->blocks))
         sim_send(w, e->to, e->from, ack);
     else if (l->n_acks < MAX_PENDING_ACK)
         add_ack(l, &ack);
@@ -345,7 +395,8 @@ static void on_have(struct world *w, const struct event *e)
     struct el_chunk_id id = sim_chunk_id(w, e->chunk);
     struct p2p_have have = { .blocks = P2P_CHUNK_BLOCKS,
                              .bitmap = e->bitmap,
-                             .is_filling = !sim_is_whole(w, e->chunk, e->bitmap) };
+                             .is_filling = !sim_is_whole(w, e->chunk, e->bitmap),
+                             .coming = e->code };
 
     p2p_swarm_on_have(w->node[e->to].swarm, sim_ms(w), e->from + 1, &id, &have);
 }
@@ -359,9 +410,12 @@ static void on_have_all(struct world *w, const struct event *e)
     w->result.short_frames += f->n;
     for (uint32_t k = 0; k < f->n; k++) {
         uint32_t to = f->v[(start + k) % f->n];
-        struct event have = {
-            .kind = HAVE, .from = e->to, .to = to, .chunk = e->chunk, .bitmap = e->bitmap
-        };
+        struct event have = { .kind = HAVE,
+                              .from = e->to,
+                              .to = to,
+                              .chunk = e->chunk,
+                              .bitmap = e->bitmap,
+                              .code = e->code };
 
         sim_happen(w, &have);
     }

@@ -11,6 +11,8 @@ static void end_run(struct world *w, struct run *r, bool ok)
     for (uint64_t b = r->first + r->done; b < r->first + r->given; b++)
         w->known[b] = 0;
     el_list_remove(&r->in_node);
+    sim_tell_followers(w, r->node, (uint32_t)(r->first / P2P_CHUNK_BLOCKS));
+    sim_streams(w, r->node);
     free(r);
 }
 
@@ -25,6 +27,7 @@ static void next_of_run(struct world *w, struct run *r)
     }
     r->flow = flows_start(w->flows, w->now, 2 * w->conf->nodes, 2 * (size_t)r->node + 1,
                           P2P_MAX_BLOCK, w->conf->origin_connection, &r->carried);
+    sim_streams(w, r->node);
 }
 
 void sim_run_moved(struct world *w, struct run *r)
@@ -65,11 +68,12 @@ void sim_fetch(struct world *w, uint32_t i, const struct p2p_move *m)
     r->first = m->first;
     r->count = r->given = m->count;
     el_list_append(&w->node[i].runs, &r->in_node);
+    sim_tell_followers(w, i, (uint32_t)(m->first / P2P_CHUNK_BLOCKS));
     if (m->reason == P2P_REASON_HEDGE)
         w->result.hedge_blocks += m->count;
     if (m->reason == P2P_REASON_NO_TRACKER)
         w->result.no_tracker_blocks += m->count;
-    sim_later(w, 2 * w->conf->latency_us,
+    sim_later(w, w->conf->latency_us + sim_delay(w, 2 * w->conf->nodes, 2 * (size_t)i + 1),
               (struct event){ .kind = FETCH_BEGIN, .from = i, .to = i, .code = m->run });
 }
 
@@ -85,9 +89,11 @@ void sim_stop(struct world *w, uint32_t i, const struct p2p_move *m)
 {
     struct run *r = find_run(&w->node[i], m->run);
 
-    (void)w;
-    if (r != NULL)
-        r->count = m->count;
+    if (r == NULL)
+        return;
+    r->count = m->count;
+    sim_tell_followers(w, i, (uint32_t)(r->first / P2P_CHUNK_BLOCKS));
+    sim_streams(w, i);
 }
 
 void sim_on_fetch(struct world *w, const struct event *e)
@@ -134,7 +140,7 @@ void sim_locate(struct world *w, uint32_t i, const struct p2p_move *m)
     e.chunk = copy->group.number;
     if (!lost) {
         e.more = copy;
-        sim_later(w, w->conf->latency_us, e);
+        sim_later(w, sim_delay(w, 2 * (size_t)i, 2 * (size_t)at + 1), e);
         return;
     }
     free(copy);
@@ -181,6 +187,10 @@ void sim_on_locate(struct world *w, const struct event *e)
     struct p2p_located *answer = el_new(struct p2p_located);
     struct event back = { .kind = LOCATED, .from = e->to, .to = e->from, .chunk = e->chunk };
 
+    if (w->node[e->from].is_dead) {
+        free(answer); /* its link has broken, and what it said before that is read no more */
+        return;
+    }
     if (x->tracker == NULL)
         x->tracker = new_tracker(w);
     p2p_tracker_tick(x->tracker, sim_ms(w));
@@ -192,7 +202,7 @@ void sim_on_locate(struct world *w, const struct event *e)
     if (e->bitmap)
         free(back.more);
     else
-        sim_later(w, w->conf->latency_us, back);
+        sim_later(w, sim_delay(w, 2 * (size_t)e->to, 2 * (size_t)e->from + 1), back);
 }
 
 /* Its tracker died while the question was on its way. */

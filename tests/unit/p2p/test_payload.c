@@ -312,22 +312,37 @@ static enum el_err decode_have(const struct p2p_frame *f)
     return p2p_have_decode(f, &h, NULL);
 }
 
-static enum el_err have_of(uint32_t blocks, uint32_t bitmap, uint32_t filling)
+static enum el_err have_and_coming(uint32_t blocks, uint32_t bitmap, uint32_t filling,
+                                   uint32_t coming)
 {
     struct el_buf data = { 0 };
     struct p2p_frame f;
     enum el_err rc;
 
-    NUMBERS(&data, blocks, bitmap, filling);
+    NUMBERS(&data, blocks, bitmap, filling, coming);
     f = frame_with(P2P_HAVE, true, 0, el_buf_str(&data));
     rc = decode_have(&f);
     el_buf_deinit(&data);
     return rc;
 }
 
+static enum el_err have_of(uint32_t blocks, uint32_t bitmap, uint32_t filling)
+{
+    return have_and_coming(blocks, bitmap, filling, 0);
+}
+
+static void what_comes_is_not_there_and_not_beyond_the_end(void **state)
+{
+    (void)state;
+    assert_int_equal(have_and_coming(4, 0x1, 1, 0x6), EL_OK);
+    assert_int_equal(have_and_coming(4, 0x1, 1, 0x3), EL_EPROTO);
+    assert_int_equal(have_and_coming(4, 0x1, 1, 0x10), EL_EPROTO);
+    assert_int_equal(have_and_coming(4, 0xf, 0, 0x1), EL_EPROTO);
+}
+
 static void what_is_there_is_read_as_it_was_written(void **state)
 {
-    struct p2p_have h = { 16, 0x8001, true }, back;
+    struct p2p_have h = { 16, 0x8001, true, 0x4002 }, back;
     struct el_buf out = { 0 };
     struct p2p_frame f;
 
@@ -338,6 +353,7 @@ static void what_is_there_is_read_as_it_was_written(void **state)
     assert_int_equal(back.blocks, 16);
     assert_int_equal(back.bitmap, 0x8001);
     assert_true(back.is_filling);
+    assert_int_equal(back.coming, 0x4002);
     check_strict(decode_have, &f);
     el_buf_deinit(&out);
 }
@@ -612,6 +628,7 @@ int main(void)
         cmocka_unit_test(a_cancel_is_of_blocks_of_a_chunk_or_of_all),
         cmocka_unit_test(only_cancels_and_messages_are_acknowledged),
         cmocka_unit_test(what_is_there_is_read_as_it_was_written),
+        cmocka_unit_test(what_comes_is_not_there_and_not_beyond_the_end),
         cmocka_unit_test(a_bitmap_has_no_bits_beyond_its_blocks),
         cmocka_unit_test(a_ping_brings_its_stamp_back),
         cmocka_unit_test(a_message_is_read_as_it_was_written),

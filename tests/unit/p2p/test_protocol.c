@@ -273,7 +273,7 @@ static void the_short_frames_of_the_document_are_ours(void **state)
     struct p2p_envelope envelope = { P2P_STATEMENT, EL_STR("(a message)") };
     struct p2p_frame cancel = { .version = 1, .type = P2P_CANCEL, .has_chunk = true };
     struct p2p_ping ping = { P2P_QUESTION, 0x0123456789abcdef };
-    struct p2p_have have = { 1, 0, true };
+    struct p2p_have have = { 1, 0, true, 1 };
     struct p2p_blocks all = { 0, 0 };
     struct el_buf out = { 0 };
 

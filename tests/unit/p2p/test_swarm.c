@@ -95,6 +95,17 @@ static void tell(struct fixture *f, uint64_t now, uint64_t node, uint32_t chunk,
     p2p_swarm_on_have(f->s, now, node, &id, &have);
 }
 
+/* It has these, and is reading those. */
+static void tell_coming(struct fixture *f, uint64_t now, uint64_t node, uint32_t bitmap,
+                        uint32_t coming)
+{
+    struct el_chunk_id id = chunk_of(0);
+    struct p2p_have have = { .blocks = 16, .bitmap = bitmap, .is_filling = true, .coming = coming };
+
+    p2p_swarm_on_have(f->s, now, node, &id, &have);
+    drain(f);
+}
+
 static void lease(struct fixture *f, uint64_t now, uint16_t block, uint8_t blocks)
 {
     struct p2p_located l = { .n_leases = 1, .again_ms = 1000 };
@@ -316,6 +327,84 @@ static void who_was_gone_and_is_back_is_connected_to_at_once(void **state)
     end(f);
 }
 
+static void what_a_neighbour_reads_is_asked_of_it_two_at_a_time(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+    struct el_chunk_id id = chunk_of(0);
+    const struct p2p_move *m;
+
+    (void)state;
+    drain(f);
+    name(f, 1, 2, 2);
+    tell_coming(f, 2, 2, 0, 0x0f0);
+    assert_int_equal(count(f, P2P_MOVE_REQUEST), 2);
+    m = first(f, P2P_MOVE_REQUEST);
+    assert_true(m->is_coming && m->node == 2 && m->blocks.first == 4 && m->blocks.count == 1);
+    tell_coming(f, 2, 3, 0, 0x030); /* nobody else is asked for the same */
+    assert_int_equal(count(f, P2P_MOVE_REQUEST), 0);
+    p2p_swarm_on_begun(f->s, 3, 2, &id);
+    p2p_swarm_on_block(f->s, 90, 2, &id, 4);
+    p2p_swarm_have(f->d, 90, 4);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_REQUEST), 1);
+    m = first(f, P2P_MOVE_REQUEST);
+    assert_true(m->is_coming && m->blocks.first == 6);
+    end(f);
+}
+
+static void where_blocks_take_no_time_they_are_not_asked_for_before_they_are_there(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+    struct el_chunk_id id = chunk_of(0);
+
+    (void)state;
+    drain(f);
+    name(f, 1, 2, 2);
+    tell_coming(f, 2, 2, 0, 0x001);
+    assert_int_equal(count(f, P2P_MOVE_REQUEST), 1);
+    p2p_swarm_on_begun(f->s, 3, 2, &id);
+    p2p_swarm_on_block(f->s, 5, 2, &id, 0);
+    p2p_swarm_have(f->d, 5, 0);
+    drain(f);
+    tell_coming(f, 6, 2, 0x001, 0x002);
+    assert_int_equal(count(f, P2P_MOVE_REQUEST), 0);
+    tell_coming(f, 7, 2, 0x003, 0x004);
+    assert_int_equal(count(f, P2P_MOVE_REQUEST), 1);
+    assert_false(first(f, P2P_MOVE_REQUEST)->is_coming);
+    end(f);
+}
+
+static void who_lacks_what_others_have_asks_for_that(void **state)
+{
+    struct fixture *f = start(64, P2P_REACH_ANY);
+
+    (void)state;
+    drain(f);
+    name(f, 1, 2, 1);
+    tell(f, 2, 2, 1, 0xffff);
+    tell_coming(f, 2, 2, 0, 0x001);
+    for (size_t i = 0; i < f->n; i++)
+        assert_false(f->moves[i].kind == P2P_MOVE_REQUEST && f->moves[i].is_coming);
+    end(f);
+}
+
+static void a_stream_that_does_not_come_is_asked_of_others_when_it_is_refused(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+    struct el_chunk_id id = chunk_of(0);
+
+    (void)state;
+    drain(f);
+    name(f, 1, 2, 2);
+    tell_coming(f, 2, 2, 0, 0x001);
+    tell_coming(f, 2, 3, 0, 0x001);
+    p2p_swarm_on_refusal(f->s, 3, 2, &id, (struct p2p_blocks){ 0, 1 }, EL_ENOTCACHED, 0);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_REQUEST), 1);
+    assert_int_equal(first(f, P2P_MOVE_REQUEST)->node, 3);
+    end(f);
+}
+
 static void when_enough_blocks_come_the_rest_is_taken_back(void **state)
 {
     struct fixture *f = start(1024, P2P_REACH_ANY);
@@ -325,7 +414,7 @@ static void when_enough_blocks_come_the_rest_is_taken_back(void **state)
     drain(f);
     name(f, 1, 2, 6);
     for (uint64_t node = 2; node < 8; node++)
-        tell(f, 2, node, (uint32_t)node, 0xffff);
+        tell(f, 2, node, (uint32_t)node, 0x3);
     drain(f);
     assert_true(count(f, P2P_MOVE_REQUEST) >= 6);
     for (uint64_t node = 2; node < 5; node++) {
@@ -577,6 +666,10 @@ int main(void)
         cmocka_unit_test(a_block_is_asked_of_one_peer_that_has_it),
         cmocka_unit_test(what_the_fewest_have_is_asked_for_first),
         cmocka_unit_test(who_was_gone_and_is_back_is_connected_to_at_once),
+        cmocka_unit_test(what_a_neighbour_reads_is_asked_of_it_two_at_a_time),
+        cmocka_unit_test(where_blocks_take_no_time_they_are_not_asked_for_before_they_are_there),
+        cmocka_unit_test(who_lacks_what_others_have_asks_for_that),
+        cmocka_unit_test(a_stream_that_does_not_come_is_asked_of_others_when_it_is_refused),
         cmocka_unit_test(when_enough_blocks_come_the_rest_is_taken_back),
         cmocka_unit_test(a_block_is_asked_for_again_on_a_link_only_after_the_ack),
         cmocka_unit_test(who_sends_a_bad_block_is_blamed_and_asked_no_more),

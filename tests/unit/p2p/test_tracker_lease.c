@@ -35,6 +35,33 @@ static void a_lone_taker_is_given_whole_chunks(void **state)
     assert_true(p2p_blockset_is_empty(&k->located.coming));
 }
 
+static void the_first_run_of_a_taker_is_short(void **state)
+{
+    const struct p2p_tracker_conf conf = { .limits = { .first_run = 4 } };
+    struct p2p_locate l = question(40);
+    struct p2p_lease run;
+    struct tracker k;
+
+    (void)state;
+    tracker_init(&k, &conf);
+    run = ask_run(&k, 1, &l);
+    assert_run(run, 0, 4);
+    question_run(&l, &run, 4, true);
+    assert_run(ask_run(&k, 1, &l), 4, 12);
+    tracker_deinit(&k);
+}
+
+/* Also when the pace has room for no more: it passes on what it reads. */
+static void each_of_few_takers_may_read(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate l = question(1024);
+
+    for (uint64_t node = 1; node <= 24; node++)
+        (void)ask_run(k, node, &l);
+    assert_int_equal(ask(k, 24, &l)->n_leases, 0);
+}
+
 static void a_run_ends_with_its_chunk_and_with_what_is_wanted(void **state)
 {
     struct tracker *k = *state;
@@ -190,6 +217,7 @@ static void no_more_runs_are_out_than_the_origin_is_held_to_bear(void **state)
     l.leases = 32;
     assert_int_equal(ask(k, 1, &l)->n_leases, 4);
     l.leases = 1;
+    assert_int_equal(ask(k, 2, &l)->n_leases, 1); /* who has none gets one */
     assert_int_equal(ask(k, 2, &l)->n_leases, 0);
     assert_true(k->located.again_ms > 0 && k->located.again_ms <= 1200);
 }
@@ -207,7 +235,7 @@ static void the_last_block_of_a_run_makes_room_for_its_holders_next_one(void **s
     assert_int_equal(ask(k, 1, &a)->n_leases, 0);
     a.n_ended = 0;
     question_run(&a, &run, run.count - 1u, true);
-    assert_int_equal(ask(k, 3, &b)->n_leases, 0);
+    assert_int_equal(ask(k, 2, &b)->n_leases, 0);
     assert_int_equal(ask(k, 1, &a)->n_leases, 1);
     a.n_ended = 0;
     question_run(&a, &run, run.count - 1u, true);
@@ -546,6 +574,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        cmocka_unit_test(the_first_run_of_a_taker_is_short),
+        TEST(each_of_few_takers_may_read),
         TEST(a_lone_taker_is_given_whole_chunks),
         TEST(a_run_ends_with_its_chunk_and_with_what_is_wanted),
         TEST(with_many_takers_runs_shrink_towards_the_end),

@@ -99,7 +99,7 @@ static void data_is_as_long_as_its_type_says(void **state)
         { P2P_REQUEST, 12, 12 },   { P2P_RESPONSE, 1, 1048576 },
         { P2P_ERROR, 16, 216 },    { P2P_ACK, 4, 4 },
         { P2P_HELLO, 79, 512 },    { P2P_MANIFEST, 148, 65536 },
-        { P2P_HAVE, 12, 12 },      { P2P_CANCEL, 8, 8 },
+        { P2P_HAVE, 16, 16 },      { P2P_CANCEL, 8, 8 },
         { P2P_PING, 12, 12 },      { P2P_PROOF, 96, 96 },
         { P2P_GOSSIP, 5, 65536 },  { 31, 5, 65536 },
         { P2P_TRACKER, 5, 65536 }, { 47, 5, 65536 },

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * give_stream: a block that goes out while this node is still reading it from the origin. What has
+ * come is passed on as it comes; the block's hash, and the manifest that has it, follow when it is
+ * whole and signed. Whoever receives it believes nothing of it before.
+ *
+ *   Request (coming) --> reader of the cache --> first bytes: the block is with its link
+ *                                            --> more bytes: it grows
+ *                                            --> whole, signed: manifest, hash, end
+ */
+#include "common/log.h"
+#include "p2p/give.h"
+
+/* Asked of this node on one link, and in all: each keeps a block in memory. */
+#define MOST_OF_LINK 4u
+#define MOST         256u
+
+uint32_t p2p_stream_coming(struct p2p *p, struct cache_object *o, const struct el_chunk_id *chunk)
+{
+    uint32_t n = p2p_give_chunk_blocks(o, chunk);
+
+    (void)p;
+    if (n == 0 || !p2p_is_shareable(o))
+        return 0;
+    return (uint32_t)cache_object_coming(o, (uint64_t)chunk->index * CACHE_CHUNK_BLOCKS, n);
+}
+
+/* What the link has of it cannot be taken back. */
+static void fail(struct p2p_give *g, const struct el_error *err)
+{
+    if (g->is_with_link)
+        p2p_link_close(g->remote->link, err); /* and on_sent() follows */
+    else
+        p2p_give_up(g, EL_ENOTCACHED);
+}
+
+static void fail_as(struct p2p_give *g, const char *why)
+{
+    struct el_error err;
+
+    el_fail(&err, EL_ENOTCACHED, 0, "%s", why);
+    fail(g, &err);
+}
+
+/* False: it is over. */
+static bool pass_on(struct p2p_give *g, const struct cache_span *span)
+{
+    uint32_t got = g->got + (uint32_t)span->n;
+
+    if (g->got == 0) {
+        cache_reader_keep(&g->reader);
+        g->out.mem = span->mem;
+    } else if (span->mem != (const uint8_t *)g->out.mem + g->got) {
+        fail_as(g, "a block that was being read has been dropped");
+        return false;
+    }
+    g->got = got;
+    /* The last byte goes with the hash. */
+    got = got == g->bytes ? got - 1 : got;
+    if (g->is_with_link) {
+        p2p_link_grow(g->remote->link, &g->out, got);
+    } else if (got > 0) {
+        atomic_store(&g->out.ready, got);
+        g->is_with_link = p2p_link_send_block(g->remote->link, &g->out);
+        if (!g->is_with_link) {
+            p2p_give_up(g, EL_EOVERLOAD);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void end_if_signed(struct p2p_give *g)
+{
+    struct p2p *p = g->remote->p;
+    struct el_digest here;
+
+    if (!p2p_vouch_hash(p->vouch, &g->send.chunk, g->send.block, &g->out.hash))
+        return;
+    if (!cache_object_digest(g->reader.object,
+                             (uint64_t)g->send.chunk.index * CACHE_CHUNK_BLOCKS + g->send.block,
+                             &here))
+        return;
+    if (memcmp(&here, &g->out.hash, sizeof(here)) != 0 || !p2p_give_tell_hash(g)) {
+        fail_as(g, "a block that was read is not what was signed");
+        return;
+    }
+    el_list_remove(&g->in_streams);
+    p2p_link_grow(g->remote->link, &g->out, g->bytes);
+}
+
+static void go_on(struct p2p_give *g)
+{
+    struct cache_span span;
+    enum cache_read rc = CACHE_READ_DATA;
+    bool goes_on = true;
+
+    while (g->got < g->bytes && rc == CACHE_READ_DATA) {
+        rc = cache_reader_next(&g->reader, SIZE_MAX, &span);
+        if (rc != CACHE_READ_DATA)
+            break;
+        goes_on = pass_on(g, &span);
+        if (!goes_on)
+            return;
+        cache_reader_advance(&g->reader, span.n);
+    }
+    if (rc == CACHE_READ_ERROR || rc == CACHE_READ_END)
+        fail(g, &g->reader.err);
+    else if (g->got == g->bytes)
+        end_if_signed(g);
+}
+
+static void on_readable(struct el_msg *m)
+{
+    struct p2p_give *g = EL_ENTRY(m, struct p2p_give, reader.msg);
+    struct p2p *p = g->remote->p;
+
+    EL_ASSERT(g->magic == GIVE_MAGIC);
+    go_on(g);
+    p2p_pump(p);
+}
+
+void p2p_stream_signed(struct p2p *p, const struct el_chunk_id *chunk)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &p->streams) {
+        struct p2p_give *g = EL_ENTRY(it, struct p2p_give, in_streams);
+
+        if (g->got == g->bytes && el_chunk_id_eq(&g->send.chunk, chunk))
+            end_if_signed(g);
+    }
+}
+
+static bool are_enough(const struct p2p_remote *r)
+{
+    const struct el_list *it;
+    unsigned of_link = 0;
+
+    for (it = r->gives.next; it != &r->gives; it = it->next)
+        of_link += EL_ENTRY(it, const struct p2p_give, link)->is_stream;
+    return of_link >= MOST_OF_LINK || r->p->n_gives >= MOST;
+}
+
+enum el_err p2p_stream_begin(struct p2p_remote *r, struct cache_object *o,
+                             const struct el_chunk_id *chunk, uint32_t block)
+{
+    const struct p2p_send send = { .node = r->node->hash, .chunk = *chunk, .block = block };
+    uint32_t blocks = p2p_give_chunk_blocks(o, chunk);
+    struct p2p_give *g;
+
+    if ((p2p_stream_coming(r->p, o, chunk) >> block & 1) == 0)
+        return EL_ENOTCACHED;
+    if (are_enough(r))
+        return EL_EOVERLOAD;
+    g = p2p_give_new(r->p, r, &send, o, on_readable);
+    g->is_stream = true;
+    g->bytes = (uint32_t)(g->reader.end - g->reader.first);
+    g->out = (struct p2p_out_block){ .chunk = *chunk,
+                                     .number = block,
+                                     .flags = block + 1 == blocks ? P2P_LAST : 0,
+                                     .n = g->bytes,
+                                     .is_growing = true,
+                                     .fd = -1,
+                                     .on_sent = p2p_give_sent };
+    el_list_append(&r->p->streams, &g->in_streams);
+    go_on(g);
+    return EL_OK;
+}
