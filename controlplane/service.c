@@ -90,13 +90,14 @@ static bool refuse_call(struct cp_service *s, const struct el_http_call_in *in,
 static bool find_who(struct cp_service *s, const struct el_http_call_in *in)
 {
     struct el_str token;
-    bool is_good = true;
+    bool is_good;
 
     s->who = (struct cp_who){ .is_open = !s->is_closed && s->is_loopback };
     if (!s->is_closed || !el_fieldv_has(in->fields, EL_STR("Authorization")))
         return true;
-    is_good = cp_access_bearer(in->fields, &token) &&
-              cp_access_find(s->file_tokens, cp_plane_lock(s->plane), token, &s->who);
+    if (!cp_access_bearer(in->fields, &token))
+        return false;
+    is_good = cp_access_find(s->file_tokens, cp_plane_lock(s->plane), token, &s->who);
     (void)cp_plane_unlock(s->plane);
     return is_good;
 }

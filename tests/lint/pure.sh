@@ -17,7 +17,7 @@ shift
     proxy/changes proxy/http1_parse proxy/credentials proxy/date proxy/directives proxy/headers_out proxy/notice \
     proxy/query proxy/s3 proxy/s3_delete proxy/status \
     proxy/access proxy/warm_list proxy/grant proxy/policies proxy/rules proxy/signature proxy/leaf storage/address storage/oss storage/sign \
-    storage/sigv4 proxy/keys proxy/verify \
+    storage/sigv4 proxy/keys proxy/verify controlplane/access controlplane/ask controlplane/timeline \
     controlplane/alerts controlplane/commands controlplane/events controlplane/groups controlplane/holders \
     controlplane/index controlplane/locate controlplane/names controlplane/nodes controlplane/operations \
     controlplane/place controlplane/policies controlplane/record controlplane/redis_reply controlplane/report controlplane/set \
