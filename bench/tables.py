@@ -190,3 +190,31 @@ def links(hashes, rows, receives):
     yield from table(["", "bytes alone", "hashed"],
                      [[way, *(spread([own_cpu_per_gigabyte(r) for r in receives[way, hashed]])
                               for hashed in (False, True))] for way in ways])
+
+
+def control(rows, bigger):
+    ours, theirs = rows["eliocp"], rows["redis-server"]
+    pair = ("eliocp", "redis-server")
+
+    def of(what, value, form="{:,.0f}"):
+        row = {name: rows[name][what] for name in pair}
+        return [both(row, value, form, pair), ratio(row, value, *pair)]
+
+    yield "## The control plane, beside redis-server"
+    yield ""
+    yield from table(["100 nodes of 32,000 chunks, each on three", "eliocp / redis-server", "ratio"], [
+        ["beats and questions for 8 chunks, half and half, 64 connections: requests/s", *of("mix", rate)],
+        ["beat, p99 ms", *of("mix", lambda r: r["classes"]["0"]["p99_us"] / 1e3, "{:.2f}")],
+        ["question for 8 chunks, p99 ms", *of("mix", lambda r: r["classes"]["1"]["p99_us"] / 1e3, "{:.2f}")],
+        ["question for 1,000 chunks, p50 ms", *of("thousand", lambda r: r["classes"]["0"]["p50_us"] / 1e3, "{:.2f}")],
+        ["question for 1,000 chunks, p99 ms", *of("thousand", lambda r: r["classes"]["0"]["p99_us"] / 1e3, "{:.2f}")],
+        ["resident memory, MiB", f"{ours['rss'] / 1048576:.0f} / {theirs['rss'] / 1048576:.0f}", f"{ours['rss'] / theirs['rss']:.2f}"],
+        ["empty, MiB", f"{ours['idle'] / 1048576:.0f} / {theirs['idle'] / 1048576:.0f}", f"{ours['idle'] / theirs['idle']:.2f}"],
+        ["start, empty, ms", f"{ours['start_s'] * 1e3:.0f} / {theirs['start_s'] * 1e3:.0f}", "-"],
+        ["restart with all of it, s", f"{ours['restart_s']:.2f} / -", "-"],
+        ["its store, MiB", f"{ours['store'] / 1048576:.0f} / -", "-"],
+    ])
+    for b in bigger:
+        yield (f"{b['nodes']:,} nodes of 32,000 chunks: {b['rss'] / 1048576:.0f} MiB resident, restart in {b['restart_s']:.1f} s "
+               f"({b['rss_after'] / 1048576:.0f} MiB then), the store {b['store'] / 1048576:.0f} MiB.")
+        yield ""
