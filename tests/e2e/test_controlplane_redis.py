@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""Several control planes on one Redis: each knows what the others were told, and any of them may die."""
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+from plane import WebSocket, chunk, running
+from wire import SLOW
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def answers(port):
+    try:
+        with socket.create_connection(("127.0.0.1", port), 1) as s:
+            s.sendall(b"PING\r\n")
+            return s.recv(16).startswith(b"+PONG")
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def redis(tmp_path):
+    """The option that names a redis-server of its own."""
+    port = free_port()
+    server = subprocess.Popen(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+                               "--dir", str(tmp_path)], stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 20 * SLOW
+        while not answers(port):
+            assert server.poll() is None and time.monotonic() < deadline, "redis-server does not answer"
+            time.sleep(0.01)
+        yield {"service__store": f"redis://127.0.0.1:{port}"}
+    finally:
+        server.kill()
+        server.wait()
+
+
+def test_what_one_was_told_the_other_knows_and_goes_on_with(redis):
+    with running(**redis) as b:
+        with running(**redis) as a:
+            with WebSocket(b) as ws:
+                ws.hello()
+                token = a.register("n-1", zone="z", available_chunks=[chunk(1)])["token"]
+                assert ws.until("node_up")["node_id"] == "n-1"
+            b.wait_for(lambda: b.locate(chunk(1))["locations"][0]["total"] == 1, "the other knows where the chunk is")
+            a.post("/api/v1/groups", {"group_id": "g", "node_id": "n-1"})
+            a.put("/api/v1/config", {"settings": {"x.y": 1}})
+            operator = a.post("/api/v1/tokens", {"role": "operator", "name": "ops"})["token"]
+            b.token = operator
+            b.wait_for(lambda: b.get("/api/v1/nodes", token=False).status == 401, "the other wants a token as well")
+            assert b.get("/api/v1/groups/g")["nodes"] == ["n-1"] and b.get("/api/v1/config")["settings"] == {"x.y": 1}
+            assert b.get("/api/v1/status")["store"]["kind"] == "redis"
+            a.crash()
+        assert b.beat("n-1", token=token).status == 204
+        assert b.register("n-2").status == 201
+        b.wait_for(lambda: b.get("/api/v1/status")["has_duty"], "the duty passes on", 60)
+
+
+def test_what_was_acknowledged_is_known_to_who_comes_after_a_crash(redis):
+    acknowledged = []
+    with running(**redis) as p:
+        stop = threading.Event()
+
+        def register(worker):
+            connection = p.connect()
+            try:
+                for i in range(100000):
+                    name = f"k-{worker}-{i}"
+                    body = {"node_id": name, "address": "10.0.0.1", "p2p_port": 1, "http_port": 1}
+                    if p.call("POST", "/api/v1/nodes", body, connection=connection, checks=False).status == 201:
+                        acknowledged.append(name)
+                    if len(acknowledged) > 300:
+                        stop.set()
+            except OSError:
+                pass  # it was killed
+
+        workers = [threading.Thread(target=register, args=(w,)) for w in range(8)]
+        for w in workers:
+            w.start()
+        assert stop.wait(60 * SLOW)
+        p.crash()
+        for w in workers:
+            w.join()
+    with running(**redis) as p:
+        known = {n["node_id"] for n in p.get("/api/v1/nodes")["nodes"]}
+        missing = [n for n in acknowledged if n not in known]
+        assert not missing, f"{len(missing)} of {len(acknowledged)} are gone: {missing[:5]}"
+
+
+def test_a_change_that_redis_does_not_confirm_is_not_acknowledged(redis):
+    """The server is stopped, not ended: it accepts and says nothing."""
+    port = redis["service__store"].rpartition(":")[2]
+    with running(**redis) as p:
+        p.register("before")
+        pid = int(subprocess.run(["redis-cli", "-p", port, "info", "server"], capture_output=True, text=True,
+                                 check=True).stdout.partition("process_id:")[2].split()[0])
+        subprocess.run(["kill", "-STOP", str(pid)], check=True)
+        try:
+            assert p.beat("before").status == 204
+            refused = p.register("during")
+            assert refused.status == 503 and refused["code"] == 6003, refused
+            p.wait_for(lambda: p.get("/readyz").status == 503, "it says that it is not ready")
+        finally:
+            subprocess.run(["kill", "-CONT", str(pid)], check=True)
+        p.wait_for(lambda: p.get("/readyz").status == 200, "it is ready again", 60)
+        assert p.register("during").status == 201
