@@ -94,9 +94,12 @@ def enter(namespace):
 
 
 class Net:
-    """Net(8, 200): net.origin, and net.nodes of which there are eight. in_halves: the first four are the one."""
+    """
+    Net(8, 200): net.origin, and net.nodes of which there are eight. in_halves: the first four are the one.
+    others: so many hosts more, net.others.
+    """
 
-    def __init__(self, nodes, mbit, in_halves=False):
+    def __init__(self, nodes, mbit, in_halves=False, others=0):
         self.name = f"elio-swarm-{os.getpid()}"
         self.hub, self.made = f"{self.name}-hub", []
         try:
@@ -108,6 +111,7 @@ class Net:
             self.origin = Host(self, 0, mbit)
             self.nodes = [Host(self, i + 1, mbit, HALVES[2 * i // nodes] if in_halves else MIDDLE)
                           for i in range(nodes)]
+            self.others = [Host(self, nodes + 1 + i, mbit) for i in range(others)]
         except BaseException:
             self.close()
             raise

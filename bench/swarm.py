@@ -338,6 +338,8 @@ class Result:
 class Run:
     """One case in one way, on a network of its own."""
 
+    others = 0  # hosts beside the nodes
+
     def __init__(self, directory, origin, shape, elionode, way, case):
         self.directory, self.origin, self.shape, self.elionode = directory, origin, shape, elionode
         self.way, self.case = way, case
@@ -351,7 +353,7 @@ class Run:
 
     def measure(self):
         try:
-            with cluster_net.Net(self.shape.nodes, self.shape.mbit) as self.net:
+            with cluster_net.Net(self.shape.nodes, self.shape.mbit, others=self.others) as self.net:
                 if self.case == "slow":
                     self.net.nodes[-1].set_speed(self.shape.mbit / SLOWER)
                 self.url = self.origin.url(self.net.origin, self.name)
@@ -486,9 +488,13 @@ def table_of(case, rows):
     return tables.table(head, lines)
 
 
-def run(elionode, shapes=SHAPES, wanted_ways=(), wanted_cases=()):
-    """Lines of Markdown."""
+def need_root():
     if os.geteuid() != 0:
         raise servers.BenchError("a network of namespaces needs root")
+
+
+def run(elionode, shapes=SHAPES, wanted_ways=(), wanted_cases=()):
+    """Lines of Markdown."""
+    need_root()
     for shape in shapes:
         yield from text_of(shape, measure(shape, elionode, wanted_ways, wanted_cases))

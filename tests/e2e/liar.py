@@ -53,6 +53,10 @@ def hang(liar, link, number, block):
     """Nothing, and the link stays open; pings are answered."""
 
 
+def mute(liar, link, number, block):
+    """Never says anything again, whatever it is asked."""
+
+
 def stop_half_way(liar, link, number, block):
     """Half of the bytes, and then nothing more on this link, no answer to a ping either."""
     data = liar.version.block(number, block)
@@ -85,7 +89,7 @@ def refuse(liar, link, number, block):
              liar.version.chunk_id(number), block)
 
 
-LIES = {f.__name__: f for f in (truth, wrong, torn, drip, hang, stop_half_way, leave, garbage, huge, unasked, refuse)}
+LIES = {f.__name__: f for f in (truth, wrong, torn, drip, hang, mute, stop_half_way, leave, garbage, huge, unasked, refuse)}
 
 
 class Liar:
@@ -106,9 +110,9 @@ class Liar:
 
     # ---- for tests ----
 
-    def join(self, port):
+    def join(self, port, host=None):
         """Becomes a member by the node that listens there, and says that it has the whole object."""
-        link = self._serve(socket.create_connection((self.host, port)))
+        link = self._serve(socket.create_connection((host or self.host, port)))
         join = peer.node_join(self.identity, self.incarnation, b"liar", self.host, self.port)
         link.say(peer.GOSSIP, peer.statement(join))
         self.announce()
@@ -168,6 +172,8 @@ class Liar:
             link.close()
 
     def _answer(self, link, f):
+        if self.lie is mute:
+            return
         if f.kind == peer.PING and f.numbers()[0] == peer.QUESTION:
             link.say(peer.PING, peer.u32(peer.ANSWER) + f.data[4:], b"", f.sequence)
         elif f.kind == peer.CANCEL:
