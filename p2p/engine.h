@@ -151,10 +151,13 @@ struct p2p {
     uint64_t announce_due_ms;
     struct cache_walk walk; /* over all that is here, to announce it */
     bool is_walking, walks_more;
-    uint64_t walk_due_ms;    /* UINT64_MAX: not again until the members change */
-    uint64_t walked_version; /* of the members */
-    uint64_t changed_ms;     /* when they last changed */
-    bool is_echo;            /* what the cache tells now is what another node has said */
+    uint64_t walk_due_ms;
+    /* the walk's while there is one */
+    bool walk_is_full;          /* there was no room for what it met last */
+    size_t walk_met, walk_from; /* chunks that count; so many were told by the one before */
+    uint64_t walked_version;    /* of the members */
+    uint64_t changed_ms;        /* when they last changed */
+    bool is_echo;               /* what the cache tells now is what another node has said */
 
     struct p2p_gave *gave; /* any thread's */
 
@@ -163,6 +166,7 @@ struct p2p {
     pthread_mutex_t heard_mtx;
     struct el_list heard; /* under heard_mtx: what the cache has told */
     size_t n_heard;       /* the same */
+    bool has_missed;      /* the same: there was no room for something */
     struct el_msg heard_msg;
 
     pthread_mutex_t status_mtx;

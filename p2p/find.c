@@ -16,8 +16,12 @@
 #define FIND_MS (P2P_FIND_WAIT_MS + 500u)
 #define WALK_MS 50u /* after a change of the members */
 #define WALK_MORE \
-    5000u /* once more: after a start the hashes of what is here are still being read */
+    5000u             /* once more: after a start the hashes of what is here are still being read */
+#define WALK_ON 1000u /* where there was no room for more */
+/* All is announced anew before trackers forget it, not by all nodes at once. */
+#define ANEW_MS   (P2P_ANNOUNCE_TTL_MS / 2)
 #define MAX_HEARD 65536u
+#define MAX_HELD  (MAX_HEARD / 2) /* a walk leaves room for what happens meanwhile */
 
 enum heard_kind {
     HEARD_BLOCK,
@@ -401,6 +405,9 @@ static void on_heard(struct el_msg *m)
     EL_ASSERT(pthread_mutex_lock(&p->heard_mtx) == 0);
     el_list_move(&some, &p->heard);
     p->n_heard = 0;
+    if (p->has_missed) /* what it was is found by looking at all */
+        p->walk_due_ms = el_min_u64(p->walk_due_ms, p2p_now(p) + WALK_MORE);
+    p->has_missed = false;
     EL_ASSERT(pthread_mutex_unlock(&p->heard_mtx) == 0);
     while ((l = el_list_pop(&some)) != NULL) {
         struct heard *h = EL_ENTRY(l, struct heard, link);
@@ -414,10 +421,12 @@ static void on_heard(struct el_msg *m)
 /* Takes h. False: too much is waiting, and h is gone. */
 static bool tell(struct p2p *p, struct heard *h)
 {
+    size_t most = h->kind == HEARD_HELD ? MAX_HELD : MAX_HEARD;
     bool fits;
 
     EL_ASSERT(pthread_mutex_lock(&p->heard_mtx) == 0);
-    fits = atomic_load(&p->is_running) && p->n_heard < MAX_HEARD;
+    fits = atomic_load(&p->is_running) && p->n_heard < most;
+    p->has_missed = p->has_missed || (!fits && h->kind != HEARD_HELD);
     if (fits) {
         p->n_heard++;
         el_list_append(&p->heard, &h->link);
@@ -538,13 +547,14 @@ static void walk_meets(struct cache_walk *w, const struct cache_object_id *id, u
     uint64_t n = (el_min_u64(left, CACHE_CHUNK_BYTES) + CACHE_BLOCK_BYTES - 1) / CACHE_BLOCK_BYTES;
     struct heard *h;
 
-    if (blocks != (uint16_t)(((uint32_t)1 << n) - 1))
+    if (blocks != (uint16_t)(((uint32_t)1 << n) - 1) || p->walk_is_full ||
+        p->walk_met++ < p->walk_from)
         return;
     h = heard_new(HEARD_HELD, NULL);
     h->id = *id;
     h->number = chunk;
     h->blocks = blocks;
-    (void)tell(p, h); /* what there is no room for now is announced when it is asked for */
+    p->walk_is_full = !tell(p, h);
 }
 
 static void walk_ends(struct el_msg *m)
@@ -552,6 +562,11 @@ static void walk_ends(struct el_msg *m)
     struct p2p *p = EL_ENTRY(m, struct p2p, walk.msg);
 
     p->is_walking = false;
+    p->walk_from = 0;
+    if (p->walk_is_full) { /* the next one goes on there: order changes little */
+        p->walk_from = p->walk_met - 1;
+        p->walk_due_ms = el_min_u64(p->walk_due_ms, p2p_now(p) + WALK_ON);
+    }
 }
 
 /* Whoever has become a tracker knows nothing yet. */
@@ -566,9 +581,14 @@ static void walk(struct p2p *p)
     }
     if (now < p->walk_due_ms || p->is_walking || !p2p_has_company(p))
         return;
-    p->walk_due_ms = p->walks_more ? now + WALK_MORE : UINT64_MAX;
+    if (p->walks_more)
+        p->walk_from = 0; /* some trackers know nothing at all */
+    p->walk_due_ms =
+        now + (p->walks_more ? WALK_MORE : ANEW_MS - el_rng_below(&p->rng, ANEW_MS / 4));
     p->walks_more = false;
     p->is_walking = true;
+    p->walk_is_full = false;
+    p->walk_met = 0;
     p->walk.queue = p->queue;
     p->walk.each = walk_meets;
     el_msg_init(&p->walk.msg, walk_ends);
