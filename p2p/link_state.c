@@ -13,11 +13,10 @@
 #include "common/clock.h"
 #include "p2p/link.h"
 
-#define LINGER_MS 200u
-#define UNHEARD_MS                                                                                \
-    5000                /* a host that confirms nothing: else the kernel waits ever longer for it \
-                         */
-#define STALL_MS 10000u /* a peer that takes not one byte of what waits for it */
+/* A host that confirms nothing is gone: the kernel would wait ever longer before it sends again. */
+#define UNHEARD_MS 5000
+#define LINGER_MS  200u
+#define STALL_MS   10000u /* a peer that takes not one byte of what waits for it */
 /* What the kernel holds unsent: 5 ms at 200 Mbit/s, so that short frames do not wait for more. */
 #define NOT_SENT (128 * 1024)
 

@@ -111,6 +111,7 @@ static void add_tracker(struct p2p *p, json_t *root)
     el_json_add_u64(one, "granted", t.granted);
     el_json_add_u64(one, "adopted", t.adopted);
     el_json_add_u64(one, "lapsed", t.lapsed);
+    el_json_add_u64(one, "doubted", t.doubted);
 }
 
 static json_t *p2p_json(struct p2p *p)

@@ -471,8 +471,10 @@ static void disbelieve(struct p2p_swarm *s, uint64_t node)
             struct p2p_sw_group *g = EL_ENTRY(i, struct p2p_sw_group, in_download);
             struct p2p_sw_neighbour *nb = p2p_sw_neighbour_of(g, node);
 
-            if (nb != NULL)
-                p2p_sw_disbelieve(g, nb);
+            if (nb == NULL)
+                continue;
+            p2p_sw_disbelieve(g, nb);
+            p2p_sw_dry(g);
         }
     }
 }

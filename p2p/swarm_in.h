@@ -245,6 +245,8 @@ void p2p_sw_runs_free(struct p2p_sw_group *g);
 void p2p_sw_runs(struct p2p_sw_group *g);
 void p2p_sw_locate_fill(struct p2p_sw_group *g, struct p2p_locate *ret);
 void p2p_sw_hedge(struct p2p_download *d);
+/* Who was to give is known not to: no need to wait for it before the origin is asked. */
+void p2p_sw_dry(struct p2p_sw_group *g);
 /* False: somebody else is to bring some of it, or there are too many. */
 bool p2p_sw_run_adopt(struct p2p_sw_group *g, unsigned first, unsigned count, uint32_t *ret_run);
 uint64_t p2p_sw_due(const struct p2p_sw_group *g);

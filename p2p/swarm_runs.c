@@ -468,6 +468,12 @@ static void wait_dry(struct p2p_sw_group *g, uint64_t least_ms)
         g->d->s->now + least_ms + el_rng_below(&g->d->s->rng, (1 + others) * DRY_AGAIN_MS);
 }
 
+void p2p_sw_dry(struct p2p_sw_group *g)
+{
+    if (g->dry_until != UINT64_MAX)
+        wait_dry(g, 0);
+}
+
 /*
  * No lease was to be had, and nobody read, nor this node: then the tracker believes that all is had
  * by somebody. It stays so until there is a lease again.

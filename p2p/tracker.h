@@ -4,7 +4,8 @@
  * who has what, who may read which blocks from the origin, what is known of a URL. Pure; driven by
  * the engine, and by the simulator in tests/sim. docs/peers.md has the rules in words.
  *
- *   groups   _locate _announce _remove       tracker_group.c, tracker_lease.c, tracker_name.c
+ *   groups   _locate _announce _remove       tracker_group.c, tracker_lease.c, tracker_name.c,
+ *                                           tracker_doubt.c
  *   records  _find _record _release _forget  tracker_record.c
  *   both     _node_gone _tick _due
  *
@@ -162,10 +163,11 @@ uint64_t p2p_tracker_due(const struct p2p_tracker *t); /* UINT64_MAX: never */
 /* ---- what can be seen from outside ---- */
 
 struct p2p_tracker_stats {
-    uint64_t groups, holders, takers, runs;    /* now */
-    uint64_t urls, records, record_bytes;      /* now */
-    uint64_t waiters;                          /* now */
-    uint64_t granted, adopted;                 /* runs */
+    uint64_t groups, holders, takers, runs; /* now */
+    uint64_t urls, records, record_bytes;   /* now */
+    uint64_t waiters;                       /* now */
+    uint64_t granted, adopted;              /* runs */
+    uint64_t doubted; /* times that holders were forgotten because they gave nothing */
     uint64_t read, failed, lapsed, slow, gone; /* how runs ended: all read; by their holder's word;
                                                   no progress; much slower than others; node gone */
     uint64_t asks, late_asks;                  /* ASK; those after the silence of another */

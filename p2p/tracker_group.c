@@ -320,9 +320,8 @@ void p2p_tgroup_leave(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now,
     count_holder(g, &before, h);
 }
 
-/* It has nothing any more, whatever was said. */
-static void drop_holder(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now,
-                        struct p2p_holder *h)
+void p2p_tgroup_drop(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now,
+                     struct p2p_holder *h)
 {
     struct p2p_blockset before;
 
@@ -456,7 +455,7 @@ static void drop_any_idle(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t 
 
     while (g->v[i].taking != NULL)
         i = (i + 1) % g->n;
-    drop_holder(t, g, now, &g->v[i]);
+    p2p_tgroup_drop(t, g, now, &g->v[i]);
     t->stats.given_up++;
 }
 
@@ -485,7 +484,7 @@ static void announce(struct p2p_tracker *t, uint64_t now, uint64_t from,
                    "groups are the same for gossip");
     memcpy(name.version, c->version, P2P_VERSION_BYTES);
     g = p2p_tgroup_get(t, &name);
-    if (g == NULL)
+    if (g == NULL || p2p_tgroup_doubts(g, from))
         return;
     h = announcer(t, g, now, from);
     if (h != NULL) {
@@ -548,7 +547,7 @@ void p2p_groups_gone(struct p2p_tracker *t, uint64_t now, uint64_t node)
         if (h == NULL)
             continue;
         t->stats.gone += p2p_runs_end(g, node);
-        drop_holder(t, g, now, h);
+        p2p_tgroup_drop(t, g, now, h);
         p2p_tgroup_settle(t, g);
     }
 }

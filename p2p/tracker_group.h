@@ -6,6 +6,7 @@
  *   tracker_group.c  groups, who has what, what is forgotten
  *   tracker_lease.c  runs: granted, renewed, adopted, cut, lapsed
  *   tracker_name.c   whom the answer names
+ *   tracker_doubt.c  holders that give nothing
  *   tracker_locate.c a question and its answer, by means of these
  *
  * Most groups are idle: they have *holders* with announced chunks, 32 bytes each. A group with
@@ -28,6 +29,8 @@
 #define P2P_LEFT_TTL_MS (10u * 60u * 1000u)
 /* Holders of a group that do not take: more of them would not be named any better. */
 #define P2P_MOST_IDLE_HOLDERS 1024u
+/* Holders that are not believed, of one group. */
+#define P2P_DOUBTED 8u
 /* Samples of how long a block takes. */
 #define P2P_TIMES 32u
 
@@ -82,6 +85,11 @@ struct p2p_flight {
     uint64_t began;
     uint64_t quiet_until; /* nothing is granted: others have still to say what they read */
     struct p2p_pace pace;
+    struct p2p_blockset brought; /* takers have had or read it */
+    uint64_t given;              /* when a taker last had what no other had or read; 0: never */
+    uint64_t accuser;            /* who had to read what holders should have given; 0: nobody */
+    uint64_t doubted[P2P_DOUBTED];
+    unsigned n_doubted;
     struct p2p_time times[P2P_TIMES]; /* a ring */
     unsigned n_times;                 /* ever */
 };
@@ -137,10 +145,25 @@ void p2p_tgroup_said(struct p2p_tgroup *g, struct p2p_holder *h, const struct p2
 /* It takes no more: what it has whole counts as announced; its runs are free. */
 void p2p_tgroup_leave(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now,
                       struct p2p_holder *h);
+/* It has nothing any more, whatever was said. h and all others are elsewhere then. */
+void p2p_tgroup_drop(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now,
+                     struct p2p_holder *h);
 void p2p_groups_gone(struct p2p_tracker *t, uint64_t now, uint64_t node);
 /* Forgets what was not said again for long, a part of it at a time. */
 void p2p_groups_sweep(struct p2p_tracker *t, uint64_t now);
 uint64_t p2p_groups_due(const struct p2p_tracker *t);
+
+/* ---- tracker_doubt.c ---- */
+
+/*
+ * What a taker says, before it is noted: whether it means that others do not give what they say
+ * they have. Holders are elsewhere afterwards.
+ */
+void p2p_tgroup_doubt(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now,
+                      const struct p2p_holder *h, const struct p2p_locate *l,
+                      const struct p2p_blockset *have);
+/* What the node announces of the group does not count. */
+bool p2p_tgroup_doubts(const struct p2p_tgroup *g, uint64_t node);
 
 bool p2p_tracker_is_member(const struct p2p_tracker *t, uint64_t node, uint64_t *ret_zone);
 /* All blocks of those chunks. */

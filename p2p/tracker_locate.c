@@ -60,10 +60,13 @@ static void answer(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now, st
                    const struct p2p_locate *l, struct p2p_located *ret)
 {
     struct p2p_blockset have, want;
+    uint64_t node = h->node;
 
     p2p_runs_lapse(t, g, now);
     p2p_runs_report(t, g, now, h, l, ret);
     said(l, &have, &want);
+    p2p_tgroup_doubt(t, g, now, h, l, &have);
+    h = p2p_tgroup_holder(g, node);
     p2p_tgroup_said(g, h, &have, &want);
     if (l->leaves) {
         p2p_tgroup_leave(t, g, now, h);
