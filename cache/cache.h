@@ -453,6 +453,22 @@ void cache_purge_prefix(struct cache *c, struct el_str prefix, struct cache_purg
 /* The same, and nobody is told. What memory has of it is gone when this returns. */
 void cache_forget_prefix(struct cache *c, struct el_str prefix);
 
+struct cache_drop {
+    struct el_msg msg;
+    struct el_msgq *queue;
+    struct el_error err;
+
+    struct cache_object_id id; /* the cache's */
+    uint64_t chunk;
+};
+
+/*
+ * The chunk leaves memory and disk. Blocks that are in use at this moment stay: cache_object_map()
+ * knows. EL_EFORBIDDEN: an operator has pinned the object, and nothing has left.
+ */
+void cache_drop_chunk(struct cache *c, const struct cache_object_id *id, uint64_t chunk,
+                      struct cache_drop *d);
+
 struct cache_pin {
     struct el_msg msg;
     struct el_msgq *queue;

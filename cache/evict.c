@@ -334,6 +334,25 @@ void cache_evict_step(struct cache *c)
     cache_arena_trim(c->arena);
 }
 
+bool cache_evict_chunk(struct cache_object *o, uint64_t index)
+{
+    struct last_offers none = { .n = 0 };
+    struct cache_object *left = NULL;
+    struct loss loss = { 0 };
+    uint32_t slab;
+    bool is_pinned;
+
+    cache_shard_lock(o->shard);
+    is_pinned = o->is_pinned;
+    if (!is_pinned && index * CACHE_CHUNK_BYTES < o->length)
+        left = evict_chunk_locked(cache_chunk_get_locked(o, index * CACHE_CHUNK_BLOCKS), AHEAD,
+                                  &slab, &none, &loss);
+    cache_shard_unlock(o->shard);
+    cache_object_unref(left);
+    tell_loss(o->cache, &loss);
+    return !is_pinned;
+}
+
 /* ---- memory for one block ---- */
 
 /*

@@ -84,6 +84,7 @@ bool cache_l2_forget_url(struct cache_l2 *l2, struct el_str url);
 void cache_l2_stat(struct cache_l2 *l2, struct el_str url, struct cache_stat *st);
 void cache_l2_purge(struct cache_l2 *l2, struct el_str text, bool is_prefix,
                     struct cache_purge *task);
+void cache_l2_drop(struct cache_l2 *l2, struct cache_drop *d);
 void cache_l2_pin(struct cache_l2 *l2, struct el_str url, bool is_pinned, struct cache_pin *p);
 
 void cache_l2_stats_get(struct cache_l2 *l2, struct cache_disk_stats *ret);

@@ -68,7 +68,7 @@ void l2_remove_block(struct l2_store *s, struct l2_chunk *c, unsigned block)
         remove_empty_chunk(s, c);
 }
 
-static void remove_chunk(struct l2_store *s, struct l2_chunk *c)
+void l2_remove_chunk(struct l2_store *s, struct l2_chunk *c)
 {
     for (unsigned i = 0; i < CACHE_CHUNK_BLOCKS; i++) {
         bool is_last = c->n == 1 && l2_chunk_block(c, i) != NULL;
@@ -90,7 +90,7 @@ void l2_remove_object(struct l2_store *s, struct l2_object *o)
     }
     for (c = o->chunks; c != NULL; c = next) {
         next = c->next_chunk; /* the object goes with the last one */
-        remove_chunk(s, c);
+        l2_remove_chunk(s, c);
     }
 }
 

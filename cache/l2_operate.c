@@ -498,3 +498,39 @@ void cache_l2_purge(struct cache_l2 *l2, struct el_str text, bool is_prefix,
     l2_task_begin(l2);
     el_ring_post(l2->stores[0]->ring, &p->msg);
 }
+
+/* ---- a chunk that is to leave ---- */
+
+struct l2_leave {
+    struct el_msg msg;
+    struct cache_l2 *l2;
+    struct cache_drop *task; /* borrowed */
+};
+
+static void on_leave(struct el_msg *m)
+{
+    struct l2_leave *leave = EL_ENTRY(m, struct l2_leave, msg);
+    struct cache_drop *d = leave->task;
+    struct cache_l2 *l2 = leave->l2;
+    struct l2_store *s = l2_store_of(l2, &d->id, d->chunk);
+    struct l2_chunk *c = l2_map_chunk(s->map, &d->id, (uint32_t)d->chunk);
+
+    if (c != NULL && c->object->is_pinned)
+        el_fail(&d->err, EL_EFORBIDDEN, 0, "the object is pinned");
+    else if (c != NULL)
+        l2_remove_chunk(s, c);
+    el_msgq_post(d->queue, &d->msg);
+    free(leave);
+    l2_task_end(l2);
+}
+
+void cache_l2_drop(struct cache_l2 *l2, struct cache_drop *d)
+{
+    struct l2_leave *leave = el_new(struct l2_leave);
+
+    leave->l2 = l2;
+    leave->task = d;
+    el_msg_init(&leave->msg, on_leave);
+    l2_task_begin(l2);
+    el_ring_post(l2_store_of(l2, &d->id, d->chunk)->ring, &leave->msg);
+}

@@ -191,6 +191,7 @@ void l2_probe_stop(struct l2_store *s); /* one that is under way ends by itself 
 
 /* The block is no longer in the store; the chunk and the object go with their last one. */
 void l2_remove_block(struct l2_store *s, struct l2_chunk *c, unsigned block);
+void l2_remove_chunk(struct l2_store *s, struct l2_chunk *c);
 void l2_remove_object(struct l2_store *s, struct l2_object *o);
 /* Sees to room for a block of the chunk; false: it is not worth what would have to leave for it. */
 bool l2_make_room(struct l2_store *s, const struct cache_object_id *id, uint64_t chunk);

@@ -308,8 +308,8 @@ struct cache_fill *cache_fill_from_disk_locked(struct cache_reader *r);
  */
 struct cache_fill *cache_fill_ahead_locked(struct cache_reader *r);
 /*
- * As below, beside the fill that brings what the reader waits for: of a wide source that runs ahead,
- * when something soon behind is in nobody's hand. NULL: there is no need.
+ * As below, beside the fill that brings what the reader waits for: of a wide source that runs
+ * ahead, when something soon behind is in nobody's hand. NULL: there is no need.
  */
 struct cache_fill *cache_fill_beside_locked(struct cache_reader *r);
 /* A new fill for the reader's position, referenced; the caller starts it once the mutex is
@@ -365,3 +365,5 @@ void cache_purge_end(struct cache_purge *p);
 bool cache_evict_take(struct cache_object *o, uint64_t block, struct cache_slot *ret_slot);
 /* A bounded step towards the lower watermark when the upper one was passed. No lock is held. */
 void cache_evict_step(struct cache *c);
+/* What of the chunk is in memory leaves, but for what is in use. False: it is pinned. */
+bool cache_evict_chunk(struct cache_object *o, uint64_t index);

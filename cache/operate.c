@@ -238,3 +238,23 @@ void cache_pin(struct cache *c, struct el_str url, bool is_pinned, struct cache_
     else
         cache_pin_end(p);
 }
+
+/* ---- a chunk that is to leave ---- */
+
+void cache_drop_chunk(struct cache *c, const struct cache_object_id *id, uint64_t chunk,
+                      struct cache_drop *d)
+{
+    struct cache_object *o = cache_find_version(c, id);
+    bool may = o == NULL || cache_evict_chunk(o, chunk);
+
+    cache_object_unref(o);
+    d->err = (struct el_error){ .code = EL_OK };
+    d->id = *id;
+    d->chunk = chunk;
+    if (!may)
+        el_fail(&d->err, EL_EFORBIDDEN, 0, "the object is pinned");
+    if (may && c->l2 != NULL)
+        cache_l2_drop(c->l2, d);
+    else
+        el_msgq_post(d->queue, &d->msg);
+}

@@ -54,9 +54,13 @@ EL_CONF_INT(p2p, k_selection, 10, 5, 10, 0, NULL, "peers that blocks of an objec
 EL_CONF_INT(p2p, upload_limit_mbps, 0, 0, 1000000, 1, NULL, "Mbit/s that this node gives to others, all links together; 0: no limit")
 EL_CONF_INT(p2p, download_limit_mbps, 0, 0, 1000000, 1, NULL, "Mbit/s that it takes from them; 0: no limit")
 
-EL_CONF_ENUM(discovery, mode, 0, "auto|gossip|static|dns|file", 0, NULL, "where other nodes are found at first; afterwards they tell each other. auto, gossip: whatever is given of seeds and file; static: the seeds as they are; dns: the seeds, each of which may stand for many addresses; file: the file. auto without seeds, file, cluster secret and certificates: the node is alone")
+EL_CONF_ENUM(discovery, mode, 0, "auto|gossip|static|dns|file|controlplane", 0, NULL, "where other nodes are found at first; afterwards they tell each other. auto: whatever is given of seeds, file and control plane; gossip: of seeds and file, a control plane is left alone; static: the seeds as they are; dns: the seeds, each of which may stand for many addresses; file: the file; controlplane: the control plane. auto without any of these, cluster secret and certificates: the node is alone")
 EL_CONF_STR(discovery, seeds, "", 0, NULL, "HOST:PORT of other nodes, comma separated; a name may stand for many addresses")
 EL_CONF_STR(discovery, file, "", 0, NULL, "a file that nodes share: each writes its own address into it, and finds others there")
+
+EL_CONF_STR(control_plane, endpoint, "", 0, "ELIOP2P_CONTROL_PLANE", "where the control plane answers: HOST, HOST:PORT (8081) or http(s)://HOST:PORT, comma separated when there are several; empty: there is none")
+EL_CONF_SECRET(control_plane, token, 0, NULL, "a token of the role node or operator, to register with; empty: none")
+EL_CONF_STR(control_plane, ca_file, "", 0, NULL, "PEM bundle to verify https control planes with; empty: the system's")
 
 EL_CONF_INT(proxy, listen_port, 8080, 0, 65535, 0, "ELIOP2P_PROXY_PORT", "proxy and gateway port; 0: any free one")
 EL_CONF_STR(proxy, bind_address, "", 0, "ELIOP2P_PROXY_BIND", "address of the proxy listener; empty: general.bind_address")

@@ -78,6 +78,14 @@ EL_EVENT(EV_P2P_START, "p2p.start", "the node listens for others; its id, port a
 EL_EVENT(EV_SECRET_READABLE, "p2p.secret_readable",
          "others than its owner may read p2p.cluster_secret_file: chmod 600")
 EL_EVENT(EV_SEEDS, "p2p.seeds", "where other nodes may be found could not be read")
+EL_EVENT(EV_CP_CONNECTED, "controlplane.connected",
+         "the control plane knows this node, and this node the cluster; also after it was lost")
+EL_EVENT(EV_CP_LOST, "controlplane.lost",
+         "no control plane answers, and why; nodes find each other by gossip alone")
+EL_EVENT(EV_CP_SWITCH, "controlplane.switch",
+         "another control plane is asked now, and what was wrong with the one before")
+EL_EVENT(EV_CP_COMMAND, "controlplane.command",
+         "a command of the control plane was carried out, or was not, and why")
 EL_EVENT(EV_PEER_JOINED, "peer.joined", "a node is there, for the first time or again")
 EL_EVENT(EV_PEER_SUSPECTED, "peer.suspected", "a node did not answer; it still counts as a member")
 EL_EVENT(EV_PEER_TRUSTED, "peer.trusted", "a node that was suspected has answered")

@@ -28,6 +28,7 @@ struct disc_cp_self {
     const char *node_id, *address, *name, *cluster, *zone, *version;
     uint16_t p2p_port, http_port;
     uint64_t memory_capacity_mb, disk_capacity_mb;
+    bool serves; /* others can connect to it */
 };
 
 void disc_cp_put_registration(struct el_buf *out, const struct disc_cp_self *self);

@@ -637,6 +637,7 @@ static void job_answer(struct disc_cp_core *c, uint64_t now_ms, enum disc_cp_kin
 
     job->is_flying = false;
     if (a->code != EL_OK) {
+        c->n.malformed += a->code == EL_EPROTO;
         failed(c, now_ms, kind, job->endpoint, a->why);
     } else if (is_unknown_here(kind, a->status)) {
         c->is_plain = kind == DISC_CP_HYDRATE && a->status == 404 && c->relapses > 0;
@@ -671,6 +672,7 @@ static void probe_answer(struct disc_cp_core *c, uint64_t now_ms, size_t which,
 
     c->probes[which] = 0;
     if (a->code != EL_OK) {
+        c->n.malformed += a->code == EL_EPROTO;
         probe_failed(c, now_ms, which, a->why);
     } else if (a->status != 200) {
         (void)snprintf(status, sizeof(status), "status %d", a->status);

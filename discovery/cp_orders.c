@@ -64,8 +64,7 @@ static void forget(struct disc_cp_core *c, struct order *o)
 
 static bool is_ours(const struct disc_cp_core *c, const struct disc_cp_command *command)
 {
-    return command->target[0] == '\0' || strcmp(command->target, c->conf.self->node_id) == 0 ||
-           strcmp(command->source, c->conf.self->node_id) == 0;
+    return command->target[0] == '\0' || strcmp(command->target, c->conf.self->node_id) == 0;
 }
 
 static bool make_room(struct disc_cp_core *c)

@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "discovery/controlplane.h"
 #include "discovery/gossip_wire.h"
 #include "discovery/members.h"
 #include "discovery/rendezvous.h"
@@ -70,19 +71,23 @@ enum el_err disc_provider_dns(struct el_str names, struct disc_provider **ret,
 /* The living members that can be connected to. Borrows m until it is freed. */
 struct disc_provider *disc_provider_gossip(const struct disc_members *m);
 
+/* The members that it names. Borrows cp until it is freed. */
+struct disc_provider *disc_provider_controlplane(struct disc_cp *cp);
+
 /* What the options say. Values that the mode does not use are an error, as one of them is wrong. */
 struct disc_sources {
     /*
      * "auto", "gossip": whatever is given, nothing at all included (a first node waits for others);
      * "static": the seeds, as they are; "dns": the seeds, each of which may stand for many
-     * addresses; "file": the file.
+     * addresses; "file": the file; "controlplane": the control plane. It counts with "auto" too.
      */
     struct el_str mode;
-    struct el_str seeds; /* discovery.seeds: addresses separated by commas */
-    struct el_str file;  /* discovery.file: its path */
+    struct el_str seeds;           /* discovery.seeds: addresses separated by commas */
+    struct el_str file;            /* discovery.file: its path */
+    struct disc_cp *control_plane; /* borrowed until the providers are freed; NULL: none */
 };
 
-#define DISC_MAX_PROVIDERS 3u
+#define DISC_MAX_PROVIDERS 4u
 
 struct disc_providers {
     struct disc_provider *v[DISC_MAX_PROVIDERS];

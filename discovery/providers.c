@@ -71,6 +71,12 @@ static enum el_err add_file(struct disc_providers *set, struct el_str path, stru
     return rc;
 }
 
+static void add_control_plane(struct disc_providers *set, struct disc_cp *cp)
+{
+    if (cp != NULL)
+        set->v[set->n++] = disc_provider_controlplane(cp);
+}
+
 /* Whatever is given; only names need the thread that resolves them. */
 static enum el_err add_all(struct disc_providers *set, const struct disc_sources *from,
                            struct el_error *err)
@@ -84,6 +90,8 @@ static enum el_err add_all(struct disc_providers *set, const struct disc_sources
         rc = add_dns(set, el_buf_str(&s.names), err);
     if (rc == EL_OK && from->file.n > 0)
         rc = add_file(set, from->file, err);
+    if (rc == EL_OK)
+        add_control_plane(set, from->control_plane);
     el_buf_deinit(&s.fixed);
     el_buf_deinit(&s.names);
     return rc;
@@ -91,12 +99,14 @@ static enum el_err add_all(struct disc_providers *set, const struct disc_sources
 
 static const struct mode {
     const char *name;
-    bool takes_seeds; /* or the file; what it does not take must not be given */
-    /* NULL: takes both, and neither has to be given */
+    bool takes_seeds;         /* or the file; what it does not take must not be given */
+    bool takes_control_plane; /* and nothing else */
+    /* NULL: takes all, and nothing has to be given */
     enum el_err (*add)(struct disc_providers *set, struct el_str value, struct el_error *err);
 } modes[] = {
-    { "auto", true, NULL },   { "gossip", true, NULL },    { "static", true, add_list },
-    { "dns", true, add_dns }, { "file", false, add_file },
+    { "auto", true, false, NULL },       { "gossip", true, false, NULL },
+    { "static", true, false, add_list }, { "dns", true, false, add_dns },
+    { "file", false, false, add_file },  { "controlplane", false, true, NULL },
 };
 
 static const struct mode *mode_of(struct el_str name)
@@ -105,6 +115,19 @@ static const struct mode *mode_of(struct el_str name)
         if (el_str_eq(name, el_str_of(modes[i].name)))
             return &modes[i];
     return NULL;
+}
+
+static enum el_err only_control_plane(struct disc_providers *set, const struct disc_sources *from,
+                                      struct el_error *err)
+{
+    if (from->control_plane == NULL)
+        return el_fail(err, EL_ECONF, 0,
+                       "discovery.mode controlplane needs control_plane.endpoint");
+    if (from->seeds.n > 0 || from->file.n > 0)
+        return el_fail(err, EL_ECONF, 0,
+                       "discovery.mode controlplane takes nothing but control_plane.endpoint");
+    add_control_plane(set, from->control_plane);
+    return EL_OK;
 }
 
 static enum el_err add_mode(struct disc_providers *set, const struct mode *mode,
@@ -119,7 +142,7 @@ static enum el_err add_mode(struct disc_providers *set, const struct mode *mode,
     if (value.n == 0)
         return el_fail(err, EL_ECONF, 0, "discovery.mode %s needs discovery.%s", mode->name,
                        option);
-    if (other.n > 0)
+    if (other.n > 0 || from->control_plane != NULL)
         return el_fail(err, EL_ECONF, 0, "discovery.mode %s takes nothing but discovery.%s",
                        mode->name, option);
     return mode->add(set, value, err);
@@ -134,7 +157,8 @@ enum el_err disc_providers_of(const struct disc_sources *from, struct disc_provi
 
     if (mode == NULL)
         return el_fail(err, EL_ECONF, 0, "discovery.mode %.*s is none", EL_STR_ARG(from->mode));
-    rc = add_mode(&set, mode, from, err);
+    rc = mode->takes_control_plane ? only_control_plane(&set, from, err)
+                                   : add_mode(&set, mode, from, err);
     if (rc != EL_OK) {
         disc_providers_deinit(&set);
         return rc;

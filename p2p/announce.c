@@ -26,6 +26,8 @@ void p2p_announce(struct p2p *p, const struct el_chunk_id *chunk, bool is_gone)
 {
     struct announce *a = el_new(struct announce);
 
+    if (p->cp != NULL)
+        disc_cp_chunk(p->cp, chunk, !is_gone);
     a->chunk = *chunk;
     a->is_gone = is_gone;
     el_list_append(&p->announces, &a->link);

@@ -20,6 +20,8 @@
 #define MOST_STREAM_MS    60000u
 /* Its manifest comes behind a stream, and may come behind any block; then it is too late. */
 #define UNSIGNED_MS 1000u
+/* It should have come by now: it is asked for. */
+#define FORGOTTEN_MS 100u
 
 struct expect {
     struct el_list link; /* in its remote's expects, or arrived */
@@ -35,6 +37,7 @@ struct expect {
     /* arrived */
     bool has_room;
     uint64_t arrived_ms;
+    bool has_asked; /* for the hash, once more */
     struct el_digest hash;
 };
 
@@ -314,12 +317,27 @@ static void drop(struct p2p_remote *r, struct expect *x)
         p2p_swarm_on_dropped(p->swarm, p2p_now(p), r->node->hash, &x->chunk, x->block);
 }
 
+/* The link has had them once, and takes them for known; here they were forgotten meanwhile. */
+static void ask_hashes(struct p2p_remote *r, const struct el_chunk_id *chunk)
+{
+    const struct p2p_request request = { .flags = P2P_WANT_MANIFEST };
+    struct el_buf frames;
+
+    el_buf_init(&frames);
+    p2p_request_add(&frames, p2p_remote_version(r), chunk, 0, &request);
+    p2p_remote_send(r, &frames);
+}
+
 /* False: not yet. */
 static bool judge(struct p2p_remote *r, struct expect *x)
 {
     struct el_digest right;
     bool is_known = p2p_vouch_hash(r->p->vouch, &x->chunk, x->block, &right), is_right;
 
+    if (!is_known && !x->has_asked && p2p_now(r->p) - x->arrived_ms >= FORGOTTEN_MS) {
+        x->has_asked = true;
+        ask_hashes(r, &x->chunk);
+    }
     if (!is_known && p2p_now(r->p) - x->arrived_ms < UNSIGNED_MS)
         return false;
     is_right = is_known && memcmp(&right, &x->hash, sizeof(right)) == 0;

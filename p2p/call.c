@@ -212,6 +212,8 @@ static enum el_err record(struct p2p *p, uint64_t from, struct el_str body, stru
     struct el_error refused;
     enum el_err rc = p2p_record_decode(body, &r, err);
 
+    if (rc == EL_OK && p2p_orders_record(p, from, &r))
+        return EL_OK;
     if (rc == EL_OK &&
         p2p_tracker_record(p->tracker, p2p_now(p), from, r.bytes, r.age_ms, &refused) != EL_OK)
         el_log_error(EL_DEBUG, EV_RECORD_REFUSED, &refused);

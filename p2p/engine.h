@@ -10,7 +10,8 @@
  *   arrive.c   blocks that come in: memory for them, and their judgement
  *   give.c     blocks that go out, manifests and Haves
  *   find.c     object records: what others know of a url; what the cache tells
- *   announce.c whole chunks that trackers are told of
+ *   announce.c whole chunks that trackers are told of, and the control plane
+ *   orders.c   commands of the control plane
  *   status.c   how all that looks from outside
  *   gave.h     which peers gave what, for people
  *   vouch.h    hashes and who has signed them
@@ -109,6 +110,7 @@ struct p2p {
     struct cache_listener listener;
     struct cache_finder finder;
     struct cache *cache;
+    struct disc_cp *cp; /* NULL: there is no control plane */
     struct el_clock *clock;
     struct el_metrics *metrics;
     struct el_msgq *queue;
@@ -158,6 +160,7 @@ struct p2p {
     uint64_t walked_version;    /* of the members */
     uint64_t changed_ms;        /* when they last changed */
     bool is_echo;               /* what the cache tells now is what another node has said */
+    struct el_list orders;      /* orders.c: those that are being carried out */
 
     struct p2p_gave *gave; /* any thread's */
 
@@ -168,6 +171,8 @@ struct p2p {
     size_t n_heard;       /* the same */
     bool has_missed;      /* the same: there was no room for something */
     struct el_msg heard_msg;
+    struct el_list ordered; /* under heard_mtx: commands that have come */
+    struct el_msg ordered_msg;
 
     pthread_mutex_t status_mtx;
     struct el_buf peers_json, seeds_json, p2p_json; /* under status_mtx: made anew once a second */
@@ -175,6 +180,7 @@ struct p2p {
     struct {
         struct el_counter *blocks_in, *blocks_out, *bytes_in, *bytes_out, *bad, *dropped;
         struct el_counter *reasons[3];
+        struct el_counter *orders[3]; /* by enum disc_cp_outcome */
         struct el_counter *finds_known, *finds_asked, *calls, *calls_failed, *announced, *heard;
     } count;
 };
@@ -326,6 +332,25 @@ void p2p_announce(struct p2p *p, const struct el_chunk_id *chunk, bool is_gone);
 void p2p_announce_tick(struct p2p *p);
 void p2p_announce_deinit(struct p2p *p);
 
+/* ---- orders.c ---- */
+
+void p2p_orders_init(struct p2p *p);
+/* A command: its outcome is told once it is over. Thread: any. arg: the engine. */
+void p2p_orders_take(void *arg, const struct disc_cp_command *command);
+void p2p_orders_tick(struct p2p *p);
+uint64_t p2p_orders_due_ms(const struct p2p *p);
+/* A node says what an object is like. True: it was asked to. */
+bool p2p_orders_record(struct p2p *p, uint64_t node, const struct p2p_record *r);
+/* A node says what it has of a chunk. */
+void p2p_orders_have(struct p2p *p, uint64_t node, const struct el_chunk_id *chunk,
+                     const struct p2p_have *have);
+/* A node does not give what was asked of the chunk. */
+void p2p_orders_refused(struct p2p *p, uint64_t node, const struct el_chunk_id *chunk);
+/* A fill with that ticket is for a command: it never asks the origin. */
+bool p2p_is_of_order(const struct cache_ticket *t);
+void p2p_orders_stop(struct p2p *p);
+void p2p_orders_deinit(struct p2p *p);
+
 /* ---- find.c ---- */
 
 extern const struct cache_finder_ops p2p_finder_ops;
@@ -340,5 +365,12 @@ void p2p_find_stop(struct p2p *p);
 void p2p_find_deinit(struct p2p *p);
 /* Its object record goes to the tracker of its URL. */
 void p2p_find_tell(struct p2p *p, struct cache_object *o);
+/* Its object record goes to that node. */
+void p2p_find_say(struct p2p *p, uint64_t node, struct cache_object *o);
+/*
+ * The object of a record, as if it had been answered to this node: visible to lookups, without a
+ * byte. NULL: it is not to be had in parts, or another version of it is known here.
+ */
+struct cache_object *p2p_find_adopt(struct p2p *p, const struct p2p_manifest *m, uint64_t age_ms);
 /* Whether others may be told of it at all. */
 bool p2p_is_shareable(struct cache_object *o);

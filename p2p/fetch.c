@@ -277,6 +277,14 @@ static void set_window(struct p2p_fetch *f)
     p2p_swarm_want(f->download, p2p_now(f->p), first, end, urgent);
 }
 
+/* On whose behalf the origin may be asked; NULL: a command wants it, and that is nobody's. */
+static const struct cache_ticket *asker(const struct p2p_feed *feed)
+{
+    const struct cache_ticket *t = cache_fill_ticket(feed->fill);
+
+    return p2p_is_of_order(t) ? NULL : t;
+}
+
 /* Whose ticket asks the origin: one that may ask for any part, if there is one. */
 static struct p2p_feed *speaker(struct p2p_fetch *f, uint64_t first, uint64_t end)
 {
@@ -285,7 +293,7 @@ static struct p2p_feed *speaker(struct p2p_fetch *f, uint64_t first, uint64_t en
 
     EL_LIST_EACH (it, tmp, &f->feeds) {
         struct p2p_feed *feed = EL_ENTRY(it, struct p2p_feed, link);
-        const struct cache_ticket *t = cache_fill_ticket(feed->fill);
+        const struct cache_ticket *t = asker(feed);
 
         if (t != NULL && !t->exact)
             return feed;
@@ -305,15 +313,27 @@ static void exact_blocks(struct cache_object *o, const struct cache_ticket *t, u
     *end = t->end >= length ? blocks_of(length) : t->end / CACHE_BLOCK_BYTES;
 }
 
+/* NULL: none of them may ask the origin. */
+static struct p2p_feed *any_asker(struct p2p_fetch *f)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &f->feeds) {
+        if (asker(EL_ENTRY(it, struct p2p_feed, link)) != NULL)
+            return EL_ENTRY(it, struct p2p_feed, link);
+    }
+    return NULL;
+}
+
 static void set_reach(struct p2p_fetch *f)
 {
     struct p2p_feed *feed = speaker(f, 0, 0);
     const struct cache_ticket *t;
     uint64_t first, end;
 
-    if (feed == NULL && !el_list_empty(&f->feeds))
-        feed = EL_ENTRY(f->feeds.next, struct p2p_feed, link);
-    t = feed != NULL ? cache_fill_ticket(feed->fill) : NULL;
+    if (feed == NULL)
+        feed = any_asker(f);
+    t = feed != NULL ? asker(feed) : NULL;
     if (t == NULL) {
         p2p_swarm_set_reach(f->download, p2p_now(f->p), P2P_REACH_NONE, 0, 0);
     } else if (!t->exact) {
@@ -403,6 +423,10 @@ static void feed_look(struct p2p_feed *feed)
 
 static void hand_over(struct p2p_feed *feed)
 {
+    if (p2p_is_of_order(cache_fill_ticket(feed->fill))) {
+        feed_fail(feed, EL_ENOTCACHED, "no other node can be asked for it");
+        return;
+    }
     feed_forget(feed);
     cache_fill_hand_over(feed->fill, feed->p->origin);
     feed_free(feed);
@@ -428,8 +452,8 @@ static void feed_begin(struct p2p_feed *feed)
     struct cache_object *o = cache_fill_object(feed->fill);
     struct p2p_fetch *f;
 
-    if (atomic_load(&p->is_stopping) || !p2p_is_shareable(o) ||
-        !is_leasable(o, cache_fill_ticket(feed->fill))) {
+    if (atomic_load(&p->is_stopping) || atomic_load(&p->n_live) <= 1 || !p2p_is_shareable(o) ||
+        !is_leasable(o, asker(feed))) {
         hand_over(feed);
         return;
     }
@@ -475,7 +499,8 @@ static void start(struct cache_source *s, struct cache_fill *fill)
     el_msg_init(&feed->msg, on_orders);
     atomic_init(&feed->orders, ORDER_BEGIN);
     EL_ASSERT(pthread_mutex_lock(&p->feeds_mtx) == 0);
-    is_alone = !atomic_load(&p->is_running) || atomic_load(&p->n_live) <= 1;
+    is_alone = (!atomic_load(&p->is_running) || atomic_load(&p->n_live) <= 1) &&
+               !p2p_is_of_order(cache_fill_ticket(fill)); /* those never go to the origin */
     if (!is_alone) {
         cache_fill_set_data(fill, feed);
         el_msgq_post(p->queue, &feed->msg);
@@ -882,6 +907,12 @@ static void malformed(struct p2p_remote *r, const struct el_error *err)
     p2p_link_close(r->link, err);
 }
 
+static void note_have(struct p2p_remote *r, const struct p2p_frame *f, const struct p2p_have *have)
+{
+    p2p_orders_have(r->p, r->node->hash, &f->chunk, have);
+    p2p_swarm_on_have(r->p->swarm, p2p_now(r->p), r->node->hash, &f->chunk, have);
+}
+
 void p2p_fetch_have(struct p2p_remote *r, const struct p2p_frame *f)
 {
     struct p2p_have have;
@@ -890,13 +921,14 @@ void p2p_fetch_have(struct p2p_remote *r, const struct p2p_frame *f)
     if (p2p_have_decode(f, &have, &err) != EL_OK)
         malformed(r, &err);
     else
-        p2p_swarm_on_have(r->p->swarm, p2p_now(r->p), r->node->hash, &f->chunk, &have);
+        note_have(r, f, &have);
 }
 
 void p2p_fetch_error(struct p2p_remote *r, const struct el_chunk_id *chunk,
                      const struct p2p_refusal *refusal)
 {
     p2p_arrive_forget(r, chunk, refusal->blocks);
+    p2p_orders_refused(r->p, r->node->hash, chunk);
     if (r->node->asking == r)
         p2p_swarm_on_refusal(r->p->swarm, p2p_now(r->p), r->node->hash, chunk, refusal->blocks,
                              refusal->code, refusal->retry_after_ms);

@@ -109,6 +109,33 @@ void p2p_find_tell(struct p2p *p, struct cache_object *o)
     cache_meta_unref(m.meta);
 }
 
+static uint64_t age_of(struct p2p *p, const struct cache_meta *m)
+{
+    int64_t age = el_clock_wall_ms(p->clock) - m->response_ms + m->corrected_age_ms;
+
+    return age > 0 ? (uint64_t)age : 0;
+}
+
+void p2p_find_say(struct p2p *p, uint64_t node, struct cache_object *o)
+{
+    struct p2p_manifest m = object_part(o);
+    struct p2p_record record = { 0 };
+    struct el_buf bytes, body;
+    struct el_error err;
+
+    el_buf_init(&bytes);
+    el_buf_init(&body);
+    if (p2p_object_add(&bytes, &m, &err) == EL_OK) {
+        record.bytes = el_buf_str(&bytes);
+        record.age_ms = age_of(p, m.meta);
+        p2p_record_put(&body, &record);
+        p2p_call_say(p, node, P2P_RECORD, el_buf_str(&body));
+    }
+    el_buf_deinit(&bytes);
+    el_buf_deinit(&body);
+    cache_meta_unref(m.meta);
+}
+
 /* As if it had been answered now to this node, and been that old. */
 static void date_here(struct p2p *p, struct cache_meta *m, uint64_t age_ms)
 {
@@ -137,6 +164,41 @@ static void publish(struct p2p *p, struct el_str url, const struct p2p_record *r
         cache_object_unref(o);
     }
     p2p_manifest_deinit(&m);
+}
+
+/* Some other version of the URL, in the same variant. */
+static bool has_other_version(struct p2p *p, const struct p2p_manifest *m)
+{
+    struct cache_object *others[CACHE_MAX_VARIANTS];
+    size_t n = cache_lookup(p->cache, m->url, others);
+    bool has = false;
+
+    for (size_t i = 0; i < n; i++) {
+        struct cache_meta *meta = cache_object_meta(others[i]);
+
+        has |= el_str_eq(el_buf_str(&meta->vary_bytes), el_buf_str(&m->meta->vary_bytes));
+        cache_meta_unref(meta);
+        cache_object_unref(others[i]);
+    }
+    return has;
+}
+
+struct cache_object *p2p_find_adopt(struct p2p *p, const struct p2p_manifest *m, uint64_t age_ms)
+{
+    struct cache_object *o;
+    bool is_there;
+
+    if (!m->meta->has_strong_validator || has_other_version(p, m))
+        return NULL;
+    date_here(p, m->meta, age_ms);
+    o = cache_object_new(p->cache, m->url, m->meta, m->length);
+    p->is_echo = true;
+    is_there = cache_object_publish(o);
+    p->is_echo = false;
+    if (is_there)
+        return o;
+    cache_object_unref(o);
+    return NULL;
 }
 
 /* ---- finding ---- */
@@ -251,6 +313,30 @@ static void landed(struct p2p *p, struct el_str url, bool stored)
     p2p_call_tell(p, key, P2P_RELEASE, &body);
 }
 
+static bool is_whole(struct cache_object *o, uint64_t chunk)
+{
+    uint64_t length = cache_object_length(o), bits[1] = { 0 };
+    uint64_t blocks = (length + CACHE_BLOCK_BYTES - 1) / CACHE_BLOCK_BYTES;
+    uint64_t first = chunk * CACHE_CHUNK_BLOCKS;
+    size_t n = (size_t)el_min_u64(blocks - first, CACHE_CHUNK_BLOCKS);
+
+    cache_object_map(o, first, n, bits);
+    return bits[0] == ((uint64_t)1 << n) - 1;
+}
+
+/* The cache tells of none of them that it is lost. */
+static void forget_chunks(struct p2p *p, struct cache_object *o)
+{
+    uint64_t n = (cache_object_length(o) + CACHE_CHUNK_BYTES - 1) / CACHE_CHUNK_BYTES;
+    struct cache_object *same = cache_find_version(p->cache, cache_object_id(o));
+    struct el_chunk_id chunk = { .index = 0 };
+
+    memcpy(chunk.object, cache_object_id(o)->v, sizeof(chunk.object));
+    for (; p->cp != NULL && chunk.index < n; chunk.index++)
+        disc_cp_chunk(p->cp, &chunk, same != NULL && is_whole(same, chunk.index));
+    cache_object_unref(same);
+}
+
 /* Nobody is to believe what was known of the URL, unless another version has taken its place. */
 static void killed(struct p2p *p, struct cache_object *o)
 {
@@ -261,7 +347,10 @@ static void killed(struct p2p *p, struct cache_object *o)
 
     for (size_t i = 0; i < n; i++)
         cache_object_unref(others[i]);
-    if (n > 0 || !p2p_is_shareable(o))
+    if (!p2p_is_shareable(o))
+        return;
+    forget_chunks(p, o);
+    if (n > 0)
         return;
     p2p_url_key(cache_object_url(o), key);
     el_buf_init(&body);
@@ -281,17 +370,6 @@ void p2p_find_heed(struct p2p *p, uint64_t node, enum disc_type type, const stru
     p2p_tracker_announce(p->tracker, p2p_now(p), node, v, n);
     for (size_t i = 0; i < n; i++)
         el_counter_add(p->count.heard, (unsigned)__builtin_popcountll(v[i].bitmap));
-}
-
-static bool is_whole(struct cache_object *o, uint64_t chunk)
-{
-    uint64_t length = cache_object_length(o), bits[1] = { 0 };
-    uint64_t blocks = (length + CACHE_BLOCK_BYTES - 1) / CACHE_BLOCK_BYTES;
-    uint64_t first = chunk * CACHE_CHUNK_BLOCKS;
-    size_t n = (size_t)el_min_u64(blocks - first, CACHE_CHUNK_BLOCKS);
-
-    cache_object_map(o, first, n, bits);
-    return bits[0] == ((uint64_t)1 << n) - 1;
 }
 
 static void block(struct p2p *p, const struct heard *h)
@@ -579,7 +657,7 @@ static void walk(struct p2p *p)
         p->walk_due_ms = now + WALK_MS + el_rng_below(&p->rng, WALK_MS);
         p->walks_more = true;
     }
-    if (now < p->walk_due_ms || p->is_walking || !p2p_has_company(p))
+    if (now < p->walk_due_ms || p->is_walking || (!p2p_has_company(p) && p->cp == NULL))
         return;
     if (p->walks_more)
         p->walk_from = 0; /* some trackers know nothing at all */

@@ -396,6 +396,39 @@ static void serve_block(struct p2p_remote *r, struct cache_object *o,
         refuse(r, chunk, (struct p2p_blocks){ block, 1 }, rc, 0);
 }
 
+/*
+ * By itself, whatever the link has had: who asks like that has forgotten it. One manifest for each
+ * of those who have signed some of what is here.
+ */
+static void give_manifests(struct p2p_remote *r, struct cache_object *o,
+                           const struct el_chunk_id *chunk, uint32_t present)
+{
+    struct p2p_told_of *t = told_get(r, chunk);
+    struct el_buf frames;
+    uint32_t hashes;
+
+    if (present == 0)
+        refuse(r, chunk, (struct p2p_blocks){ 0, 0 }, EL_ENOTCACHED, 0);
+    el_buf_init(&frames);
+    while (present != 0) {
+        hashes = p2p_vouch_tell(r->p->vouch, chunk, (unsigned)__builtin_ctz(present),
+                                age_of(r->p, o), p2p_remote_version(r), &frames);
+        t->hashes |= hashes;
+        present &= ~hashes & (present - 1); /* the lowest one was asked about */
+    }
+    p2p_remote_send(r, &frames);
+    el_buf_deinit(&frames);
+}
+
+static void give_record(struct p2p_remote *r, struct cache_object *o,
+                        const struct el_chunk_id *chunk)
+{
+    if (p2p_is_shareable(o))
+        p2p_find_say(r->p, r->node->hash, o);
+    else
+        refuse(r, chunk, (struct p2p_blocks){ 0, 0 }, EL_ENOTCACHED, 0);
+}
+
 static void serve(struct p2p_remote *r, struct cache_object *o, const struct el_chunk_id *chunk,
                   const struct p2p_request *request)
 {
@@ -412,6 +445,10 @@ static void serve(struct p2p_remote *r, struct cache_object *o, const struct el_
         t->follows = true;
         say_have(t, blocks, present, p2p_stream_coming(r->p, o, chunk) & ~present);
     }
+    if ((request->flags & P2P_WANT_MANIFEST) != 0 && request->blocks.count == 0)
+        give_manifests(r, o, chunk, present);
+    if ((request->flags & P2P_WANT_RECORD) != 0)
+        give_record(r, o, chunk);
     for (uint32_t i = 0; i < request->blocks.count; i++)
         serve_block(r, o, chunk, request->blocks.first + i, present,
                     (request->flags & P2P_WANT_COMING) != 0);
@@ -423,7 +460,7 @@ static void not_here(struct p2p_remote *r, const struct el_chunk_id *chunk,
 {
     if ((request->flags & P2P_WANT_HAVE) != 0)
         told_get(r, chunk)->follows = true;
-    if (request->blocks.count > 0)
+    if (request->blocks.count > 0 || (request->flags & P2P_WANT_HAVE) == 0)
         refuse(r, chunk, request->blocks, EL_ENOTCACHED, 0);
 }
 

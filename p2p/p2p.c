@@ -35,9 +35,10 @@ static uint64_t due_ms(const struct p2p *p)
     due = el_min_u64(due, p2p_upload_due_ms(p->upload));
     due = el_min_u64(due, p2p_tracker_due(p->tracker));
     due = el_min_u64(due, p2p_call_due_ms(p));
+    due = el_min_u64(due, p2p_orders_due_ms(p));
     if (!el_list_empty(&p->announces))
         due = el_min_u64(due, p->announce_due_ms);
-    if (p2p_has_company(p) && !p->is_walking)
+    if ((p2p_has_company(p) || p->cp != NULL) && !p->is_walking)
         due = el_min_u64(due, p->walk_due_ms);
     return el_min_u64(due, p->look_due_ms);
 }
@@ -54,6 +55,7 @@ static void tick(struct p2p *p)
     p2p_call_tick(p);
     p2p_find_tick(p);
     p2p_announce_tick(p);
+    p2p_orders_tick(p);
     if (now >= p->look_due_ms) {
         p->look_due_ms = now + LOOK_MS;
         p2p_fetch_tick(p);
@@ -107,6 +109,7 @@ static void on_stop(struct el_msg *m)
     struct p2p *p = EL_ENTRY(m, struct p2p, stop);
 
     p->stop_due_ms = p2p_now(p) + GOOD_BYE_MS;
+    p2p_orders_stop(p);
     p2p_find_stop(p);
     p2p_call_stop(p);
     p2p_peers_leave(p);
@@ -146,6 +149,15 @@ static void count(struct p2p *p)
                                             "whole chunks that trackers were told of", NULL);
     p->count.heard = el_metrics_counter(m, "eliop2p_p2p_heard_chunks_total",
                                         "the same, that this node was told of as a tracker", NULL);
+    for (unsigned i = 0; i < EL_COUNT(p->count.orders); i++) {
+        static const char *const labels[] = { [DISC_CP_DONE] = "result=\"done\"",
+                                              [DISC_CP_FAILED] = "result=\"failed\"",
+                                              [DISC_CP_LATER] = "result=\"later\"" };
+
+        p->count.orders[i] =
+            el_metrics_counter(m, "eliop2p_control_plane_commands_total",
+                               "commands of the control plane, by what became of them", labels[i]);
+    }
     p->count.calls =
         el_metrics_counter(m, "eliop2p_p2p_tracker_questions_total", "questions to trackers", NULL);
     p->count.calls_failed = el_metrics_counter(m, "eliop2p_p2p_tracker_silence_total",
@@ -246,6 +258,7 @@ static void init(struct p2p *p, const struct p2p_conf *conf)
     p->origin = conf->origin;
     p->clock = conf->clock;
     p->metrics = conf->metrics;
+    p->cp = conf->control_plane;
     p->source.ops = &p2p_source_ops;
     p->listener.ops = &p2p_listener_ops;
     p->finder.ops = &p2p_finder_ops;
@@ -261,6 +274,7 @@ static void init(struct p2p *p, const struct p2p_conf *conf)
     EL_ASSERT(pthread_mutex_init(&p->feeds_mtx, NULL) == 0);
     EL_ASSERT(pthread_mutex_init(&p->status_mtx, NULL) == 0);
     p2p_find_init(p);
+    p2p_orders_init(p);
     count(p);
 }
 
@@ -269,7 +283,8 @@ enum el_err p2p_new(const struct p2p_conf *conf, struct p2p **ret_p, struct el_e
     struct p2p *p = el_new(struct p2p);
     const struct disc_sources sources = { .mode = el_str_of(conf->mode),
                                           .seeds = el_str_of(conf->seeds),
-                                          .file = el_str_of(conf->file) };
+                                          .file = el_str_of(conf->file),
+                                          .control_plane = conf->control_plane };
     enum el_err rc;
 
     init(p, conf);
@@ -304,6 +319,24 @@ struct cache_finder *p2p_finder(struct p2p *p)
     return &p->finder;
 }
 
+/* After the cores: commands may come at once. */
+static enum el_err start_control_plane(struct p2p *p, void *measure_arg, struct el_error *err)
+{
+    const struct disc_cp_node node = {
+        .node_id = p->identity.id,
+        .address = p->host,
+        .p2p_port = p->port,
+        .http_port = p->http_port,
+        .serves = !p->is_outbound_only,
+        .measure = p->conf.measure,
+        .measure_arg = measure_arg,
+        .command = p2p_orders_take,
+        .command_arg = p,
+    };
+
+    return p->cp != NULL ? disc_cp_run(p->cp, &node, err) : EL_OK;
+}
+
 static enum el_err start_thread(struct p2p *p, struct el_error *err)
 {
     int failed;
@@ -318,7 +351,8 @@ static enum el_err start_thread(struct p2p *p, struct el_error *err)
     return EL_OK;
 }
 
-enum el_err p2p_run(struct p2p *p, struct cache *cache, uint16_t http_port, struct el_error *err)
+enum el_err p2p_run(struct p2p *p, struct cache *cache, void *measure_arg, uint16_t http_port,
+                    struct el_error *err)
 {
     enum el_err rc;
 
@@ -334,6 +368,8 @@ enum el_err p2p_run(struct p2p *p, struct cache *cache, uint16_t http_port, stru
         rc = p2p_peers_start(p, &p->conf, err);
     if (rc == EL_OK)
         rc = start_thread(p, err);
+    if (rc == EL_OK)
+        rc = start_control_plane(p, measure_arg, err);
     if (rc != EL_OK)
         return rc;
     el_log(EL_INFO, EV_P2P_START, "id=%s port=%u address=%s tls=%d", p->identity.id, p->port,
@@ -358,6 +394,7 @@ static void close_here(struct p2p *p)
 
 void p2p_stop(struct p2p *p)
 {
+    disc_cp_stop(p->cp);
     EL_ASSERT(pthread_mutex_lock(&p->feeds_mtx) == 0);
     atomic_store(&p->is_running, false);
     atomic_store(&p->is_stopping, true);
@@ -388,6 +425,7 @@ void p2p_free(struct p2p *p)
     p2p_announce_deinit(p);
     p2p_identity_deinit(&p->identity);
     el_msgq_free(p->queue);
+    p2p_orders_deinit(p); /* their messages may have been in it */
     el_buf_deinit(&p->peers_json);
     el_buf_deinit(&p->seeds_json);
     el_buf_deinit(&p->p2p_json);

@@ -19,6 +19,8 @@
 #include "common/json.h"
 
 struct p2p;
+struct disc_cp;
+struct disc_cp_beat;
 
 /*
  * What a node asks the origin for before it knows the version: it reads that alone. Little enough
@@ -40,6 +42,9 @@ struct p2p_conf {
     const char *tls_cert, *tls_key, *tls_ca; /* files, instead of a secret; "": none */
     bool is_outbound_only;                   /* nobody can connect here: it opens no port */
     const char *mode, *seeds, *file;         /* disc_sources of discovery.h */
+    struct disc_cp *control_plane; /* NULL: none; runs with this; borrowed until p2p_free() */
+    /* What heartbeats say of the node; on another thread. */
+    void (*measure)(void *arg, struct disc_cp_beat *ret);
     unsigned max_peers, k;
     uint64_t upload_bps, download_bps; /* bytes a second; 0: no limit */
     size_t max_chunks;                 /* of so many the hashes are kept */
@@ -58,10 +63,12 @@ struct cache_source *p2p_source(struct p2p *p);
 struct cache_listener *p2p_listener(struct p2p *p);
 struct cache_finder *p2p_finder(struct p2p *p);
 /*
- * From now on it works for this cache, borrowed until p2p_stop() returns. http_port: of the node
- * API, for others to know. After an error p2p_stop() and p2p_free() all the same.
+ * From now on it works for this cache, borrowed until p2p_stop() returns, as is what conf.measure
+ * is given. http_port: of the node API, for others to know. After an error p2p_stop() and
+ * p2p_free() all the same.
  */
-enum el_err p2p_run(struct p2p *p, struct cache *cache, uint16_t http_port, struct el_error *err);
+enum el_err p2p_run(struct p2p *p, struct cache *cache, void *measure_arg, uint16_t http_port,
+                    struct el_error *err);
 /*
  * Says good-bye to the others, ends every transfer and every fill (EL_ESHUTDOWN), and waits for it.
  * Before the cache and the origin's source go. Fills that come later go to the origin.
@@ -82,6 +89,8 @@ uint16_t p2p_port(const struct p2p *p);
 void p2p_set_rates(struct p2p *p, uint64_t upload_bps, uint64_t download_bps);
 /* How many members live, this one included. Thread: any. */
 size_t p2p_cluster_size(struct p2p *p);
+/* Bytes taken from peers and given to them since the start. Thread: any. */
+void p2p_moved(struct p2p *p, uint64_t *ret_in, uint64_t *ret_out);
 /* Adds peers and p2p to the object of the status. Thread: any. */
 void p2p_status(struct p2p *p, json_t *status);
 /*

@@ -4,7 +4,8 @@
 
 #include "common/bytes.h"
 
-#define ALL_REQUEST_FLAGS (P2P_WANT_MANIFEST | P2P_WANT_COMING | P2P_WANT_HAVE)
+#define WITHOUT_BLOCKS    (P2P_WANT_MANIFEST | P2P_WANT_HAVE | P2P_WANT_RECORD)
+#define ALL_REQUEST_FLAGS (WITHOUT_BLOCKS | P2P_WANT_COMING)
 
 static struct el_bytes data_of(const struct p2p_frame *f)
 {
@@ -78,8 +79,7 @@ static bool is_request(const struct p2p_request *r)
         return false;
     if (r->blocks.count > 0)
         return true;
-    return (r->flags & (P2P_WANT_MANIFEST | P2P_WANT_HAVE)) != 0 &&
-           (r->flags & P2P_WANT_COMING) == 0;
+    return (r->flags & WITHOUT_BLOCKS) != 0 && (r->flags & P2P_WANT_COMING) == 0;
 }
 
 void p2p_request_add(struct el_buf *out, uint32_t version, const struct el_chunk_id *chunk,

@@ -24,9 +24,10 @@ enum p2p_request_flags {
     P2P_WANT_MANIFEST = 0x01, /* what is known of it comes before any block */
     P2P_WANT_COMING = 0x02,   /* blocks that are not here yet are sent when they are */
     P2P_WANT_HAVE = 0x04,     /* a Have now, and with each change until the chunk is whole */
+    P2P_WANT_RECORD = 0x08,   /* what its object is like comes, as a Record */
 };
 
-/* No block at all: then for the manifest or for Have, and first is 0. */
+/* No block at all: then for the manifest, Have or Record, and first is 0. */
 struct p2p_request {
     struct p2p_blocks blocks;
     uint32_t flags;

@@ -778,7 +778,8 @@ void p2p_peers_tick(struct p2p *p)
 {
     uint64_t now = p2p_now(p);
 
-    if (now >= p->seeds_due_ms) {
+    /* What a control plane knows comes first, and then there is nothing to look for. */
+    if (now >= p->seeds_due_ms && (p->cp == NULL || !disc_cp_is_hydrating(p->cp))) {
         p->seeds_due_ms = now + (disc_members_live(p->members) > 1 ? SEEDS_MS : ALONE_MS);
         poll_seeds(p);
     }

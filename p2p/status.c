@@ -153,6 +153,12 @@ void p2p_status_make(struct p2p *p)
     EL_ASSERT(pthread_mutex_unlock(&p->status_mtx) == 0);
 }
 
+void p2p_moved(struct p2p *p, uint64_t *ret_in, uint64_t *ret_out)
+{
+    *ret_in = el_counter_get(p->count.bytes_in);
+    *ret_out = el_counter_get(p->count.bytes_out);
+}
+
 void p2p_status(struct p2p *p, json_t *status)
 {
     EL_ASSERT(pthread_mutex_lock(&p->status_mtx) == 0);

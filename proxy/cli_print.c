@@ -295,6 +295,24 @@ static void print_cluster(const json_t *root, FILE *out)
                   number(root, "p2p.blocks_given"), number(root, "p2p.blocks_bad"));
 }
 
+static void print_control_plane(const json_t *root, FILE *out)
+{
+    const char *error = text(root, "control_plane.last_error");
+
+    if (!json_is_string(at(root, "control_plane.state")))
+        return;
+    name("control plane", out);
+    (void)fprintf(out, "%s, ", text(root, "control_plane.state"));
+    proxy_cli_print_text(text(root, "control_plane.best_endpoint"), out);
+    (void)fprintf(out, "; %" PRIu64 " chunks reported, %" PRIu64 " reports behind\n",
+                  number(root, "control_plane.chunks"), number(root, "control_plane.lag"));
+    if (is_true(root, "control_plane.connected") || error[0] == '\0')
+        return;
+    name("", out);
+    proxy_cli_print_text(error, out);
+    (void)fputc('\n', out);
+}
+
 void proxy_cli_print_status(const json_t *root, FILE *out)
 {
     const json_t *stores = at(root, "cache.disk.stores");
@@ -312,6 +330,7 @@ void proxy_cli_print_status(const json_t *root, FILE *out)
                   number(root, "origin.exchanges"), number(root, "origin.running"),
                   number(root, "origin.errors"), bytes_of(number(root, "origin.bytes")).text);
     print_cluster(root, out);
+    print_control_plane(root, out);
 }
 
 /* ---- peers ---- */

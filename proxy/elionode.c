@@ -64,7 +64,8 @@ struct node {
     struct el_metrics *metrics;
     struct store_signer *signer; /* NULL: the node signs nothing */
     struct storage *storage;
-    struct p2p *p2p; /* NULL: the node is alone */
+    struct disc_cp *control_plane; /* NULL: there is none */
+    struct p2p *p2p;               /* NULL: the node is alone */
     struct el_buf cluster_secret;
     struct cache *cache;
     struct proxy_tokens *tokens; /* until the node API has them */
@@ -267,10 +268,20 @@ static bool are_links_secure(const struct el_conf *c)
     return c->p2p_cluster_secret_file[0] != '\0' || c->p2p_tls_cert[0] != '\0';
 }
 
+#define MODE_GOSSIP 1u /* of discovery.mode */
+
+/* Gossip alone means it, whatever the environment says for all nodes. */
+static bool has_control_plane(const struct el_conf *c)
+{
+    return c->p2p_enable && c->control_plane_endpoint[0] != '\0' &&
+           c->discovery_mode != MODE_GOSSIP;
+}
+
 static bool has_company(const struct el_conf *c)
 {
-    return c->p2p_enable && (c->discovery_mode != 0 || c->discovery_seeds[0] != '\0' ||
-                             c->discovery_file[0] != '\0' || are_links_secure(c));
+    return has_control_plane(c) ||
+           (c->p2p_enable && (c->discovery_mode != 0 || c->discovery_seeds[0] != '\0' ||
+                              c->discovery_file[0] != '\0' || are_links_secure(c)));
 }
 
 static enum el_err read_cluster_secret(struct node *n, struct el_error *err)
@@ -305,9 +316,35 @@ static const char *p2p_address(const struct el_conf *c)
                                                                               : "127.0.0.1";
 }
 
+static enum el_err make_control_plane(struct node *n, const char *name, struct el_error *err)
+{
+    const struct el_conf *c = n->conf;
+    char *token = el_strndup(el_secret_get(&c->control_plane_token).p,
+                             el_secret_get(&c->control_plane_token).n);
+    const struct disc_cp_conf conf = {
+        .endpoints = c->control_plane_endpoint,
+        .token = token,
+        .ca_file = c->control_plane_ca_file[0] != '\0' ? c->control_plane_ca_file : NULL,
+        .name = name,
+        .cluster = c->general_cluster,
+        .zone = c->general_zone,
+        .memory_capacity_mb = c->cache_memory_cache_size_mb,
+        .disk_capacity_mb = c->cache_disk_cache_size_mb,
+        .clock = n->clock,
+        .metrics = n->metrics,
+    };
+    enum el_err rc = has_control_plane(c) ? disc_cp_new(&conf, &n->control_plane, err) : EL_OK;
+
+    explicit_bzero(token, strlen(token));
+    free(token);
+    return rc;
+}
+
 static enum el_err make_p2p(struct node *n, struct el_error *err)
 {
-    static const char *const modes[] = { "auto", "gossip", "static", "dns", "file" };
+    static const char *const modes[] = {
+        "auto", "gossip", "static", "dns", "file", "controlplane"
+    };
     const struct el_conf *c = n->conf;
     char node_id[HOST_NAME_MAX + 1];
     struct p2p_conf conf = {
@@ -329,6 +366,7 @@ static enum el_err make_p2p(struct node *n, struct el_error *err)
         .k = (unsigned)c->p2p_k_selection,
         .upload_bps = c->p2p_upload_limit_mbps * BYTES_OF_MBIT,
         .download_bps = c->p2p_download_limit_mbps * BYTES_OF_MBIT,
+        .measure = proxy_nodeapi_measure,
         .max_chunks = 65536,
         .origin = storage_source(n->storage),
         .clock = n->clock,
@@ -340,8 +378,11 @@ static enum el_err make_p2p(struct node *n, struct el_error *err)
         return EL_OK;
     read_node_id(c, node_id);
     rc = read_cluster_secret(n, err);
+    if (rc == EL_OK)
+        rc = make_control_plane(n, node_id, err);
     if (rc != EL_OK)
         return rc;
+    conf.control_plane = n->control_plane;
     conf.secret = el_str_trim(el_buf_str(&n->cluster_secret));
     return p2p_new(&conf, &n->p2p, err);
 }
@@ -350,7 +391,7 @@ static enum el_err run_p2p(struct node *n, struct el_error *err)
 {
     if (n->p2p == NULL)
         return EL_OK;
-    return p2p_run(n->p2p, n->cache, proxy_nodeapi_port(n->api), err);
+    return p2p_run(n->p2p, n->cache, n->api, proxy_nodeapi_port(n->api), err);
 }
 
 /* Splits the list in place. */
@@ -426,6 +467,7 @@ static enum el_err start_api(struct node *n, struct el_error *err)
         .cache = n->cache,
         .storage = n->storage,
         .p2p = n->p2p,
+        .control_plane = n->control_plane,
         .clock = n->clock,
         .metrics = n->metrics,
     };
@@ -468,7 +510,10 @@ static enum el_err start_proxy(struct node *n, struct el_error *err)
 static enum el_err check(struct node *n, struct el_error *err)
 {
     enum el_err rc = proxy_check(n->conf, el_clock_wall_ms(n->clock) / 1000, err);
+    struct disc_endpoints endpoints;
 
+    if (rc == EL_OK && has_control_plane(n->conf))
+        rc = disc_endpoints_parse(el_str_of(n->conf->control_plane_endpoint), &endpoints, err);
     return rc == EL_OK ? proxy_nodeapi_read_tokens(n->conf->admin_tokens_file, &n->tokens, err)
                        : rc;
 }
@@ -505,6 +550,7 @@ static enum el_err start(struct node *n, struct el_error *err)
 /* Copes with a node that is half built. */
 static void stop(struct node *n)
 {
+    disc_cp_stop(n->control_plane); /* it asks the API, and says that the node goes */
     if (n->api != NULL) {
         proxy_nodeapi_set_ready(n->api, false);
         proxy_nodeapi_set_proxy(n->api, NULL);
@@ -517,6 +563,7 @@ static void stop(struct node *n)
     store_signer_free(n->signer);
     cache_close(n->cache);
     p2p_free(n->p2p);
+    disc_cp_free(n->control_plane);
     if (n->cluster_secret.n > 0)
         explicit_bzero(n->cluster_secret.p, n->cluster_secret.n);
     el_buf_deinit(&n->cluster_secret);

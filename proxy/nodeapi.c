@@ -254,17 +254,6 @@ static void add_origin(struct proxy_nodeapi *api, json_t *status)
         el_json_add_u64(bytes, reason_name(r), s.bytes_by_reason[r]);
 }
 
-/* There is none: what it would know of the cluster is what this node knows. */
-static void add_control_plane(struct proxy_nodeapi *api, json_t *status)
-{
-    json_t *o = el_json_child(status, "control_plane");
-    size_t known = json_array_size(json_object_get(status, "peers"));
-
-    el_json_add_bool(o, "connected", false);
-    el_json_add_u64(o, "peers_known", known > 0 ? known - 1 : 0); /* itself is among them */
-    el_json_add_u64(o, "cluster_size", api->conf.p2p != NULL ? p2p_cluster_size(api->conf.p2p) : 1);
-}
-
 static void add_process(json_t *status)
 {
     json_t *o = el_json_child(status, "process");
@@ -299,7 +288,7 @@ static void get_health(void *arg, const struct el_http_call_in *in, struct el_ht
 static void get_readyz(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
     struct proxy_nodeapi *api = (struct proxy_nodeapi *)arg;
-    bool is_ready = atomic_load(&api->is_ready);
+    bool is_ready = proxy_cluster_is_ready(api);
     json_t *root = el_json_new();
 
     (void)in;
@@ -327,8 +316,8 @@ static void get_status(void *arg, const struct el_http_call_in *in, struct el_ht
     el_clock_iso(api->started_wall_ms, started_at);
     el_json_add_str(root, "node_id", el_str_of(api->node_id));
     el_json_add_str(root, "version", EL_STR(ELIO_VERSION));
-    el_json_add_bool(root, "ready", atomic_load(&api->is_ready));
-    el_json_add_str(root, "mode", api->conf.p2p != NULL ? EL_STR("gossip") : EL_STR("standalone"));
+    el_json_add_bool(root, "ready", proxy_cluster_is_ready(api));
+    el_json_add_str(root, "mode", proxy_cluster_mode(api));
     el_json_add_str(root, "started_at", el_str_of(started_at));
     el_json_add_u64(root, "uptime_ms", el_clock_mono_ms(api->conf.clock) - api->started_ms);
     add_proxy(api, root);
@@ -336,7 +325,7 @@ static void get_status(void *arg, const struct el_http_call_in *in, struct el_ht
     add_origin(api, root);
     if (api->conf.p2p != NULL)
         p2p_status(api->conf.p2p, root);
-    add_control_plane(api, root);
+    proxy_cluster_status(api, root);
     add_process(root);
     add_events(root);
     el_http_reply_json(out, 200, root);

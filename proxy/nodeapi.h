@@ -3,7 +3,8 @@
  * nodeapi: what an operator, a load balancer and Prometheus ask the node, on its own port:
  *
  *   GET /health          200 as long as the process lives and its API answers
- *   GET /readyz          200 while requests are taken, 503 before and while draining
+ *   GET /readyz          200 while requests are taken, 503 before and while draining, and while a
+ *                        node of a cluster with a control plane reaches neither it nor any other
  *   GET /metrics         Prometheus text
  *   GET /api/v1/status   one JSON object with everything
  *   GET /api/v1/p2p      a connection that becomes a link between nodes: p2p/link_http.c
@@ -15,6 +16,7 @@
 
 #include "cache/cache.h"
 #include "common/clock.h"
+#include "discovery/discovery.h"
 #include "p2p/p2p.h"
 #include "proxy/access.h"
 #include "proxy/proxy.h"
@@ -30,7 +32,8 @@ struct proxy_nodeapi_conf {
     /* Borrowed until proxy_nodeapi_stop(). */
     struct cache *cache;
     struct storage *storage;
-    struct p2p *p2p; /* NULL: the node is alone */
+    struct p2p *p2p;               /* NULL: the node is alone */
+    struct disc_cp *control_plane; /* NULL: there is none */
     struct el_clock *clock;
     struct el_metrics *metrics;
 };
@@ -45,5 +48,7 @@ void proxy_nodeapi_set_tokens(struct proxy_nodeapi *api, struct proxy_tokens *ta
 uint16_t proxy_nodeapi_port(const struct proxy_nodeapi *api);
 /* Who is asked about requests and keys; borrowed until NULL is set. */
 void proxy_nodeapi_set_proxy(struct proxy_nodeapi *api, struct proxy *proxy);
+/* What the node says of itself to its control plane: for p2p_conf, arg is the API. */
+void proxy_nodeapi_measure(void *arg, struct disc_cp_beat *ret);
 void proxy_nodeapi_set_ready(struct proxy_nodeapi *api, bool is_ready);
 void proxy_nodeapi_stop(struct proxy_nodeapi *api); /* NULL is fine */

@@ -30,6 +30,10 @@ struct proxy_nodeapi {
     struct proxy *proxy; /* under mtx */
     struct proxy_tokens *tokens; /* under mtx; owned */
 
+    struct {
+        uint64_t at_ms, in, out, exchanges, errors;
+    } beat; /* the last heartbeat's; the control plane client's thread */
+
     uint64_t refused_ms; /* the handlers' thread's: when the last refusal was logged */
 };
 
@@ -58,6 +62,15 @@ el_http_handler proxy_operations_warm;
 el_http_handler proxy_operations_list;
 el_http_handler proxy_operations_show;
 el_http_handler proxy_operations_cancel;
+
+/* ---- cluster.c ---- */
+
+/* "control_plane" while one answers, "gossip", or "standalone". */
+struct el_str proxy_cluster_mode(struct proxy_nodeapi *api);
+/* Adds control_plane, after peers. */
+void proxy_cluster_status(struct proxy_nodeapi *api, json_t *status);
+/* Requests are taken here, and the node is part of its cluster, if there is one. */
+bool proxy_cluster_is_ready(struct proxy_nodeapi *api);
 
 /* ---- explain.c ---- */
 

@@ -4,10 +4,15 @@
 
 #include "discovery/discovery.h"
 
+static struct disc_cp *control_plane; /* of the sources */
+
 static enum el_err of(const char *mode, const char *seeds, const char *file,
                       struct disc_providers *ret, struct el_error *err)
 {
-    const struct disc_sources from = { el_str_of(mode), el_str_of(seeds), el_str_of(file) };
+    const struct disc_sources from = { .mode = el_str_of(mode),
+                                       .seeds = el_str_of(seeds),
+                                       .file = el_str_of(file),
+                                       .control_plane = control_plane };
 
     return disc_providers_of(&from, ret, err);
 }
@@ -57,6 +62,31 @@ static void the_other_modes_take_one_thing_and_need_it(void **state)
     refuse("file", "a:1", "/nodes", "discovery.mode file takes nothing but discovery.file");
 }
 
+static void a_control_plane_counts_with_auto_and_by_itself(void **state)
+{
+    struct el_metrics *metrics = el_metrics_new();
+    const struct disc_cp_conf conf = { .endpoints = "localhost",
+                                       .token = "",
+                                       .name = "",
+                                       .cluster = "",
+                                       .zone = "",
+                                       .clock = el_clock_system(),
+                                       .metrics = metrics };
+
+    (void)state;
+    refuse("controlplane", "", "", "discovery.mode controlplane needs control_plane.endpoint");
+    assert_int_equal(disc_cp_new(&conf, &control_plane, NULL), EL_OK);
+    expect("auto", "", "", "controlplane");
+    expect("auto", "10.0.0.1:9000", "/nonexistent/nodes", "list,file,controlplane");
+    expect("controlplane", "", "", "controlplane");
+    refuse("controlplane", "a:1", "",
+           "discovery.mode controlplane takes nothing but control_plane.endpoint");
+    refuse("static", "a:1", "", "discovery.mode static takes nothing but discovery.seeds");
+    disc_cp_free(control_plane);
+    control_plane = NULL;
+    el_metrics_free(metrics);
+}
+
 static void what_is_no_mode_or_no_address_is_named(void **state)
 {
     (void)state;
@@ -94,6 +124,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(auto_takes_what_is_given_and_resolves_only_names),
         cmocka_unit_test(the_other_modes_take_one_thing_and_need_it),
+        cmocka_unit_test(a_control_plane_counts_with_auto_and_by_itself),
         cmocka_unit_test(what_is_no_mode_or_no_address_is_named),
         cmocka_unit_test(all_are_asked_and_an_error_is_told),
     };

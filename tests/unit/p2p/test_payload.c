@@ -116,7 +116,7 @@ static void blocks_of_a_request_lie_within_a_chunk(void **state)
     assert_int_equal(request_of(UINT32_MAX - 15, 16, 0), EL_EPROTO);
 }
 
-static void a_request_without_blocks_is_for_the_manifest_or_for_have(void **state)
+static void a_request_without_blocks_is_for_what_is_known_of_the_chunk(void **state)
 {
     (void)state;
     assert_int_equal(request_of(0, 0, 0), EL_EPROTO);
@@ -124,10 +124,11 @@ static void a_request_without_blocks_is_for_the_manifest_or_for_have(void **stat
     assert_int_equal(request_of(0, 0, P2P_WANT_COMING | P2P_WANT_HAVE), EL_EPROTO);
     assert_int_equal(request_of(0, 0, P2P_WANT_MANIFEST), EL_OK);
     assert_int_equal(request_of(0, 0, P2P_WANT_HAVE), EL_OK);
+    assert_int_equal(request_of(0, 0, P2P_WANT_RECORD), EL_OK);
     assert_int_equal(request_of(0, 0, P2P_WANT_MANIFEST | P2P_WANT_HAVE), EL_OK);
     assert_int_equal(request_of(1, 0, P2P_WANT_HAVE), EL_EPROTO);
     for (unsigned bit = 0; bit < 32; bit++)
-        assert_int_equal(request_of(0, 1, (uint32_t)1 << bit) == EL_OK, bit < 3);
+        assert_int_equal(request_of(0, 1, (uint32_t)1 << bit) == EL_OK, bit < 4);
 }
 
 /* ---- Error ---- */
@@ -619,7 +620,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_is_read_as_it_was_written),
         cmocka_unit_test(blocks_of_a_request_lie_within_a_chunk),
-        cmocka_unit_test(a_request_without_blocks_is_for_the_manifest_or_for_have),
+        cmocka_unit_test(a_request_without_blocks_is_for_what_is_known_of_the_chunk),
         cmocka_unit_test(an_error_is_read_as_it_was_written),
         cmocka_unit_test(an_error_without_a_chunk_answers_a_question_or_ends_the_link),
         cmocka_unit_test(an_error_says_only_what_can_be),
