@@ -395,8 +395,10 @@ static void answer_kept_one(struct el_http_later *l, const struct el_http_call_i
 
 static struct el_http_call_in describe_kept(const struct el_http_later *l)
 {
-    struct el_http_call_in in = describe(l->req);
+    struct el_http_call_in in;
 
+    EL_ASSERT(l->req != NULL); /* whoever is in the list has somebody who waits */
+    in = describe(l->req);
     in.began_ns = l->began_ns;
     return in;
 }

@@ -253,7 +253,7 @@ void cp_post_undrain(void *arg, const struct el_http_call_in *in, struct el_http
 void cp_post_drains(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
     struct cp_service *s = service_of(arg);
-    struct el_str ids[CP_OPERATION_NODES_MAX];
+    struct el_str ids[CP_OPERATION_NODES_MAX] = { { NULL, 0 } };
     const json_t *list;
     uint64_t max = 1;
     struct cp_ask a;
