@@ -20,6 +20,8 @@ EL_CONF_INT(service, max_connections, 16384, 16, 1000000, 0, NULL, "connections 
 EL_CONF_INT(service, idle_timeout_ms, 120000, 1000, 3600000, 0, NULL, "a connection without a whole request for so long is closed")
 EL_CONF_INT(service, drain_timeout_ms, 5000, 0, 600000, 0, NULL, "after SIGTERM running requests get this long")
 EL_CONF_INT(service, events_kept, 10000, 100, 1000000, 0, NULL, "events that can still be asked for")
+EL_CONF_INT(service, backup_interval_s, 0, 0, 31536000, 0, NULL, "a backup to data_dir so often, with the store sqlite; 0: only when asked for")
+EL_CONF_INT(service, backups_kept, 7, 1, 10000, 0, NULL, "backups that are kept; older ones are removed")
 
 EL_CONF_STR(access, tokens_file, "", 0, NULL, "who may use the service: lines TOKEN ROLE, where TOKEN may be sha256: and its SHA-256 in hexadecimal, and ROLE is reader, operator or node; besides those made at run time. Empty, and none made: the loopback interface only, and whoever reaches it may do everything")
 

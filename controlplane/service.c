@@ -11,6 +11,7 @@
 #include <openssl/ssl.h>
 
 #include "common/file.h"
+#include "controlplane/backup.h"
 #include "controlplane/serve.h"
 
 #define MAX_BODY         (4 * EL_MIB)
@@ -267,33 +268,38 @@ void cp_service_backup(struct cp_service *s, uint64_t operation)
     EL_ASSERT(pthread_mutex_unlock(&s->mtx) == 0);
 }
 
-static enum el_err write_backup(struct cp_service *s, char path[MAX_PATH], struct el_error *err)
-{
-    char at[25];
-    int n = snprintf(path, MAX_PATH, "%s/backups", s->conf->service_data_dir);
-
-    if (n < 0 || n > (int)MAX_PATH - 64)
-        return el_fail(err, EL_ECONF, 0, "service.data_dir is too long");
-    if (mkdir(path, 0700) != 0 && errno != EEXIST)
-        return el_fail(err, EL_EDISK, errno, "make the directory %s", path);
-    el_clock_iso(el_clock_wall_ms(s->clock), at);
-    (void)snprintf(path + n, MAX_PATH - (size_t)n, "/eliocp-%s.db", at);
-    return cp_store_backup(cp_plane_store(s->plane), path, err);
-}
-
 static void back_up(struct cp_service *s, uint64_t operation)
 {
-    char path[MAX_PATH];
+    const char *dir = s->conf->service_data_dir;
+    char path[CP_BACKUP_PATH_MAX];
     struct el_error err = { 0 };
-    enum el_err rc = write_backup(s, path, &err);
+    enum el_err rc =
+        cp_backup_write(cp_plane_store(s->plane), dir, el_clock_wall_ms(s->clock), path, &err);
     const char *text = rc == EL_OK ? path : err.text;
 
     if (rc == EL_OK)
         el_log(EL_INFO, EV_CP_BACKUP, "path=%s", EL_LOG_Q(el_str_of(path)));
     else
         el_log_error(EL_WARN, EV_CP_BACKUP, &err);
+    cp_backup_prune(dir, (size_t)s->conf->service_backups_kept);
     (void)cp_operation_end(cp_plane_lock(s->plane), operation, rc == EL_OK, el_str_of(text), NULL);
     (void)cp_plane_unlock(s->plane);
+}
+
+/* One of those that come by themselves. */
+static void back_up_on_time(struct cp_service *s, uint64_t *due_ms)
+{
+    uint64_t interval_ms = s->conf->service_backup_interval_s * 1000;
+    uint64_t operation, now_ms = el_clock_mono_ms(s->clock);
+    enum el_err rc;
+
+    if (interval_ms == 0 || now_ms < *due_ms)
+        return;
+    *due_ms = now_ms + interval_ms;
+    rc = cp_operation_begin(cp_plane_lock(s->plane), CP_BACKUP, 1, &operation, NULL);
+    (void)cp_plane_unlock(s->plane);
+    if (rc == EL_OK)
+        back_up(s, operation);
 }
 
 /* Waits a second, or less when there is something to do. False: it is to end. */
@@ -320,6 +326,7 @@ static void *run_ticker(void *arg)
 {
     struct cp_service *s = (struct cp_service *)arg;
     uint64_t operation;
+    uint64_t due_ms = el_clock_mono_ms(s->clock) + s->conf->service_backup_interval_s * 1000;
     bool wants_backup;
 
     (void)pthread_setname_np(pthread_self(), "ticker");
@@ -328,6 +335,8 @@ static void *run_ticker(void *arg)
 
         if (wants_backup)
             back_up(s, operation);
+        if (has_duty)
+            back_up_on_time(s, &due_ms);
         cp_state_tick(cp_plane_lock(s->plane), has_duty);
         (void)cp_plane_unlock(s->plane);
     }

@@ -319,6 +319,17 @@ def test_a_backup_is_a_file_that_can_be_put_back(plane, tmp_path):
         assert p.get("/api/v1/nodes/kept").status == 200
 
 
+def test_backups_come_by_themselves_and_the_oldest_go():
+    with running(service__backup_interval_s=1, service__backups_kept=2) as p:
+        def written():
+            return [o["message"] for o in p.get("/api/v1/operations")["operations"] if o["kind"] == "backup" and o["state"] == "done"]
+
+        p.wait_for(lambda: len(written()) >= 4, "four backups", 60)
+        newest = sorted(written())[-1]
+        files = sorted(str(f) for f in (p.directory / "backups").iterdir())
+        assert newest in files and len(files) <= 3, (files, newest)
+
+
 def test_changes_are_written_down(shared):
     shared.register("aud-1")
     shared.post("/api/v1/relays", {"node_id": "aud-1"}, fields={"X-Request-Id": "my-id"})

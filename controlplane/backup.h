@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * backup: copies of the state beside it, in DATA_DIR/backups, named by their time, so that the
+ * names' order is the order of time. Thread: the ticker's.
+ */
+#pragma once
+
+#include "controlplane/store.h"
+
+#define CP_BACKUP_PATH_MAX 4096u
+
+/* Tells its name. EL_EUNSUPPORTED: the store has backups of its own. */
+enum el_err cp_backup_write(struct cp_store *store, const char *data_dir, int64_t wall_ms,
+                            char ret_path[CP_BACKUP_PATH_MAX], struct el_error *err);
+/* The oldest go until there are `keep`. What cannot be removed stays. */
+void cp_backup_prune(const char *data_dir, size_t keep);
