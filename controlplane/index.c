@@ -51,11 +51,21 @@ static struct cp_span *get_span(const struct cp_version *v, uint32_t index)
     return at < v->n && v->span[at]->index == index ? v->span[at] : NULL;
 }
 
+static bool is_last(const struct cp_index *ix, const struct el_chunk_id *id)
+{
+    return ix->last != NULL && ix->last->index == id->index / CP_SPAN &&
+           memcmp(ix->last->version->object, id->object, sizeof(id->object)) == 0;
+}
+
 bool cp_index_find(const struct cp_index *ix, const struct el_chunk_id *id, uint32_t *ret_number)
 {
-    const struct cp_version *v = cp_index_version(ix, id->object);
-    const struct cp_span *sp = v == NULL ? NULL : get_span(v, id->index / CP_SPAN);
+    const struct cp_span *sp = ix->last;
 
+    if (!is_last(ix, id)) {
+        const struct cp_version *v = cp_index_version(ix, id->object);
+
+        sp = v == NULL ? NULL : get_span(v, id->index / CP_SPAN);
+    }
     if (sp == NULL || id->index % CP_SPAN >= sp->slots)
         return false;
     *ret_number = sp->number + id->index % CP_SPAN;
@@ -121,6 +131,8 @@ static void drop_span(struct cp_index *ix, struct cp_span *sp)
     struct cp_version *v = sp->version;
     size_t at = find_span(v, sp->index);
 
+    if (ix->last == sp)
+        ix->last = NULL;
     p->span[span_of_number(sp->number)] = NULL;
     p->spare = (uint32_t *)cp_array_reserve(p->spare, p->spares, &p->spares_cap, sizeof(*p->spare));
     p->spare[p->spares++] = span_of_number(sp->number);
@@ -151,7 +163,8 @@ static void see_slot(struct cp_index *ix, struct cp_span *sp, uint32_t i)
     sp->slots = (uint8_t)slots;
 }
 
-bool cp_index_pin(struct cp_index *ix, const struct el_chunk_id *id, uint32_t *ret_number)
+/* The span of a chunk, made if there is none; NULL: there are no numbers left. */
+static struct cp_span *take_span(struct cp_index *ix, const struct el_chunk_id *id)
 {
     struct cp_version *v = cp_index_version(ix, id->object);
     struct cp_span *sp;
@@ -161,13 +174,20 @@ bool cp_index_pin(struct cp_index *ix, const struct el_chunk_id *id, uint32_t *r
     sp = get_span(v, id->index / CP_SPAN);
     if (sp == NULL)
         sp = put_span(ix, v, id->index / CP_SPAN);
-    if (sp == NULL) {
-        if (v->n == 0)
-            drop_version(ix, v);
+    if (sp == NULL && v->n == 0)
+        drop_version(ix, v);
+    return sp;
+}
+
+bool cp_index_pin(struct cp_index *ix, const struct el_chunk_id *id, uint32_t *ret_number)
+{
+    struct cp_span *sp = is_last(ix, id) ? ix->last : take_span(ix, id);
+
+    if (sp == NULL)
         return false;
-    }
     see_slot(ix, sp, id->index % CP_SPAN);
     sp->pins++;
+    ix->last = sp;
     *ret_number = sp->number + id->index % CP_SPAN;
     return true;
 }

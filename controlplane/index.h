@@ -64,6 +64,7 @@ struct cp_part {
 struct cp_index {
     struct cp_table versions;
     struct cp_part part[CP_PARTS];
+    struct cp_span *last; /* that was pinned: reports name neighbours; NULL: it is gone */
     uint64_t chunks, locations;
     uint64_t copies[CP_BINS]; /* chunks with 1, 2, ... copies; the last: or more */
     uint64_t slots;           /* memory */
