@@ -14,16 +14,55 @@ const char *cp_alert_name(enum cp_alert_kind k)
     return names[k];
 }
 
+static struct el_str key_of(enum cp_alert_kind kind, const char *subject, char ret[CP_ID_MAX + 4])
+{
+    int n = snprintf(ret, CP_ID_MAX + 4, "%c/%s", 'a' + (int)kind, subject);
+
+    return (struct el_str){ ret, (size_t)n };
+}
+
 static struct cp_alert_in *get_alert(const struct cp_state *s, enum cp_alert_kind kind,
                                      const char *subject)
 {
-    for (size_t i = 0; i < s->alerts; i++) {
-        struct cp_alert_in *a = &s->alert[i];
+    char key[CP_ID_MAX + 4];
+    struct cp_entry *e = cp_table_get(&s->alerts_by_key, key_of(kind, subject, key));
 
-        if (a->alert.kind == kind && strcmp(a->alert.subject, subject) == 0)
-            return a;
-    }
-    return NULL;
+    return e == NULL ? NULL : EL_ENTRY(e, struct cp_alert_in, entry);
+}
+
+static struct cp_alert_in *put_alert(struct cp_state *s, enum cp_alert_kind kind,
+                                     const char *subject)
+{
+    struct cp_alert_in *a = el_new(struct cp_alert_in);
+
+    s->alert = (struct cp_alert_in **)cp_array_reserve(s->alert, s->alerts, &s->alerts_cap,
+                                                       sizeof(struct cp_alert_in *));
+    a->at = s->alerts++;
+    s->alert[a->at] = a;
+    a->alert.kind = kind;
+    a->alert.since_wall_ms = s->wall_ms;
+    cp_copy_text(a->alert.subject, CP_ID_MAX, el_str_of(subject));
+    a->entry.key = key_of(kind, a->alert.subject, a->key);
+    cp_table_put(&s->alerts_by_key, &a->entry);
+    return a;
+}
+
+static void drop_alert(struct cp_state *s, struct cp_alert_in *a)
+{
+    struct cp_alert_in *last = s->alert[--s->alerts];
+
+    s->alert[a->at] = last;
+    last->at = a->at;
+    cp_table_remove(&s->alerts_by_key, &a->entry);
+    free(a);
+}
+
+void cp_alerts_deinit(struct cp_state *s)
+{
+    while (s->alerts > 0)
+        drop_alert(s, s->alert[s->alerts - 1]);
+    cp_table_deinit(&s->alerts_by_key);
+    free(s->alert);
 }
 
 static void tell(struct cp_state *s, const char *what, const struct cp_alert *a)
@@ -42,11 +81,7 @@ static void raise_alert(struct cp_state *s, enum cp_alert_kind kind, const char 
     struct cp_alert_in *a = get_alert(s, kind, subject);
 
     if (a == NULL && s->alerts < ALERTS_MAX) {
-        s->alert = (struct cp_alert_in *)cp_array_reserve(s->alert, s->alerts, &s->alerts_cap,
-                                                          sizeof(*s->alert));
-        a = &s->alert[s->alerts++];
-        *a = (struct cp_alert_in){ .alert = { .kind = kind, .since_wall_ms = s->wall_ms } };
-        cp_copy_text(a->alert.subject, CP_ID_MAX, el_str_of(subject));
+        a = put_alert(s, kind, subject);
         cp_copy_text(a->alert.text, CP_TEXT_MAX, el_str_of(text));
         tell(s, "raised", &a->alert);
     }
@@ -107,11 +142,11 @@ static void look_at_egress(struct cp_state *s)
 static void clear_unseen(struct cp_state *s)
 {
     for (size_t i = s->alerts; i > 0; i--) {
-        struct cp_alert_in *a = &s->alert[i - 1];
+        struct cp_alert_in *a = s->alert[i - 1];
 
         if (!a->is_seen) {
             tell(s, "cleared", &a->alert);
-            *a = s->alert[--s->alerts];
+            drop_alert(s, a);
         } else {
             a->is_seen = false;
         }
@@ -132,7 +167,7 @@ void cp_alerts_tick(struct cp_state *s)
 
 const struct cp_alert *cp_alert_next(const struct cp_state *s, uint32_t *cursor)
 {
-    return *cursor < s->alerts ? &s->alert[(*cursor)++].alert : NULL;
+    return *cursor < s->alerts ? &s->alert[(*cursor)++]->alert : NULL;
 }
 
 size_t cp_alert_count(const struct cp_state *s)

@@ -233,11 +233,12 @@ bool cp_index_add(struct cp_index *ix, struct cp_set *set, uint16_t node, uint32
 {
     struct cp_span *sp = cp_index_span(ix, number);
     struct cp_holders *h = &sp->slot[number % CP_SPAN].holders;
-    size_t n = cp_holders_count(h);
+    size_t n = cp_holders_count(h), bytes = cp_holders_bytes(h);
 
     if (!cp_set_add(set, number))
         return false;
     EL_ASSERT(cp_holders_add(h, node));
+    ix->holder_bytes += cp_holders_bytes(h) - bytes;
     count_change(ix, sp, n, n + 1);
     return true;
 }
@@ -246,14 +247,16 @@ bool cp_index_remove(struct cp_index *ix, struct cp_set *set, uint16_t node, uin
 {
     struct cp_span *sp;
     struct cp_holders *h;
-    size_t n;
+    size_t n, bytes;
 
     if (!cp_set_remove(set, number))
         return false;
     sp = cp_index_span(ix, number);
     h = &sp->slot[number % CP_SPAN].holders;
     n = cp_holders_count(h);
+    bytes = cp_holders_bytes(h);
     EL_ASSERT(cp_holders_remove(h, node));
+    ix->holder_bytes += cp_holders_bytes(h) - bytes;
     count_change(ix, sp, n, n - 1);
     drop_if_empty(ix, sp);
     return true;
@@ -316,26 +319,14 @@ void cp_index_deinit(struct cp_index *ix)
     *ix = (struct cp_index){ 0 };
 }
 
-static size_t part_bytes(const struct cp_part *p)
-{
-    size_t bytes = p->cap * sizeof(struct cp_span *) + p->spares_cap * sizeof(*p->spare);
-
-    for (size_t i = 0; i < p->n; i++) {
-        const struct cp_span *sp = p->span[i];
-
-        for (unsigned c = 0; sp != NULL && c < sp->slots; c++)
-            bytes += cp_holders_bytes(&sp->slot[c].holders);
-    }
-    return bytes;
-}
-
 size_t cp_index_bytes(const struct cp_index *ix)
 {
     size_t bytes = cp_table_bytes(&ix->versions) + ix->versions.n * sizeof(struct cp_version) +
                    ix->spans * (sizeof(struct cp_span) + sizeof(struct cp_span *)) +
-                   ix->slots * sizeof(struct cp_slot);
+                   ix->slots * sizeof(struct cp_slot) + ix->holder_bytes;
 
     for (unsigned p = 0; p < CP_PARTS; p++)
-        bytes += part_bytes(&ix->part[p]);
+        bytes += ix->part[p].cap * sizeof(struct cp_span *) +
+                 ix->part[p].spares_cap * sizeof(*ix->part[p].spare);
     return bytes;
 }

@@ -67,8 +67,8 @@ struct cp_index {
     struct cp_span *last; /* that was pinned: reports name neighbours; NULL: it is gone */
     uint64_t chunks, locations;
     uint64_t copies[CP_BINS]; /* chunks with 1, 2, ... copies; the last: or more */
-    uint64_t slots;           /* memory */
-    uint64_t spans;
+    uint64_t slots, spans;    /* memory */
+    uint64_t holder_bytes;
 };
 
 void cp_index_deinit(struct cp_index *ix);

@@ -193,11 +193,13 @@ bool cp_set_remove(struct cp_set *s, uint32_t number)
 {
     uint32_t key = number >> BOX_BITS;
     size_t at = find_box(s, key);
-    struct cp_box *b = &s->boxes[at];
     uint16_t low = (uint16_t)(number % BOX);
+    struct cp_box *b;
 
-    if (at == s->n_boxes || b->key != key ||
-        !(is_bitmap(b) ? remove_from_bitmap(b, low) : remove_from_list(b, low)))
+    if (at == s->n_boxes || s->boxes[at].key != key)
+        return false;
+    b = &s->boxes[at];
+    if (!(is_bitmap(b) ? remove_from_bitmap(b, low) : remove_from_list(b, low)))
         return false;
     if (b->n == 0)
         remove_box(s, at);
@@ -208,11 +210,12 @@ bool cp_set_remove(struct cp_set *s, uint32_t number)
 bool cp_set_has(const struct cp_set *s, uint32_t number)
 {
     size_t at = find_box(s, number >> BOX_BITS);
-    const struct cp_box *b = &s->boxes[at];
     uint16_t low = (uint16_t)(number % BOX), i;
+    const struct cp_box *b;
 
-    if (at == s->n_boxes || b->key != number >> BOX_BITS)
+    if (at == s->n_boxes || s->boxes[at].key != number >> BOX_BITS)
         return false;
+    b = &s->boxes[at];
     if (is_bitmap(b))
         return (b->word[low / 64] >> low % 64 & 1) != 0;
     i = find_low(b, low);

@@ -53,7 +53,7 @@ void cp_state_free(struct cp_state *s)
     free(s->config);
     free(s->event);
     free(s->audit);
-    free(s->alert);
+    cp_alerts_deinit(s);
     free(s);
 }
 

@@ -18,7 +18,7 @@
  * Durability. Whatever has to outlive the process is a record: a key and a value. A call that
  * changes something leaves records, which the caller takes (cp_state_take) and hands to a store
  * (store.h). Hard records are durable before the change is acknowledged. Soft ones (beats, reports
- * of chunks, heat) are gathered and leave with cp_state_tick, and what is lost of them, nodes tell
+ * of chunks, names) are gathered and leave with cp_state_tick, and what is lost of them, nodes tell
  * again. cp_state_apply() takes a record in: at the start all there are, later those that
  * another eliocp on the same store has written.
  *

@@ -69,7 +69,10 @@ struct cp_policy_in;
 
 struct cp_alert_in {
     struct cp_alert alert;
-    bool is_on, is_seen;
+    struct cp_entry entry;
+    char key[CP_ID_MAX + 4]; /* kind and subject */
+    size_t at;               /* its index */
+    bool is_seen;
 };
 
 struct cp_audit_in {
@@ -125,9 +128,9 @@ struct cp_state {
     struct cp_audit_in *audit; /* ring of conf.audit, by arrival */
     uint64_t audits;
 
-    struct cp_alert_in *alert;
+    struct cp_alert_in **alert;
+    struct cp_table alerts_by_key;
     size_t alerts, alerts_cap;
-    uint64_t alerts_ms;
 
     struct cp_placing placing;
     struct cp_metrics count; /* only what counts up */
@@ -254,3 +257,4 @@ void cp_operations_tick(struct cp_state *s, bool has_duty);
 void cp_operations_deinit(struct cp_state *s);
 
 void cp_alerts_tick(struct cp_state *s);
+void cp_alerts_deinit(struct cp_state *s);
