@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: MIT
+"""Nodes and the real eliocp: they find each other through it alone, it knows what they have, and they do what it says."""
+import hashlib
+
+import pytest
+
+from checks import is_exact
+from cluster import Cluster, free_ports, peers
+from content import MIB
+from plane import Plane
+from tier import wait_for
+
+SIZE = 40 * MIB + 7  # three chunks
+NODES = 3
+
+
+@pytest.fixture
+def planes(tmp_path):
+    """planes(**options) starts an eliocp, again on the same port; a directory of its own each time unless one is given."""
+    them, port = [], free_ports(1)[0]
+
+    def start(**options):
+        them.append(Plane(service__port=port, **{"liveness__heartbeat_ms": 500, "replication__enable": "false", **options}))
+        return them[-1]
+
+    yield start
+    for p in them:
+        p.stop()
+
+
+@pytest.fixture
+def cluster(origin):
+    them = []
+
+    def make(plane, n=NODES, **options):
+        them.append(Cluster(n, origin, control_plane__endpoint=f"127.0.0.1:{plane.port}", discovery__seeds="", **options))
+        return them[-1]
+
+    yield make
+    for c in them:
+        c.close()
+
+
+def ids(plane):
+    """Name of a node -> its id."""
+    return {n["name"]: n["node_id"] for n in plane.get("/api/v1/nodes")["nodes"]}
+
+
+def chunks(plane):
+    """Name of a node -> how many chunks the plane holds for it."""
+    return {n["name"]: n["total_chunks"] for n in plane.get("/api/v1/nodes")["nodes"] if n["state"] == "active"}
+
+
+def holders(plane, chunk):
+    names = {v: k for k, v in ids(plane).items()}
+    return sorted(names[i] for i in plane.locate(chunk)["locations"][0]["peer_ids"])
+
+
+def first_chunk(node, origin, path):
+    """Its name, as cache.h says."""
+    etag = node.get(origin.url + path, method="HEAD").get("ETag")
+    parts = [f"{origin.url}{path}".encode(), b"", etag.encode(), SIZE.to_bytes(8, "big")]
+    version = hashlib.sha256(b"".join(len(p).to_bytes(8, "big") + p for p in parts)).hexdigest()
+    return f"{version[:32]}-00000000"
+
+
+def read(c, i, origin, path):
+    origin.add(path, size=SIZE)
+    is_exact(c.get(i, path), origin.content(path))
+
+
+def is_connected(node):
+    return node.status()["control_plane"]["state"] == "connected"
+
+
+def order(plane, action, chunk, target, source=""):
+    return plane.post("/api/v1/commands", {"action": action, "chunk_id": chunk, "target_node_id": target, "source_node_id": source})
+
+
+def test_nodes_find_each_other_and_it_knows_what_they_have(origin, planes, cluster):
+    plane = planes()
+    c = cluster(plane)
+    wait_for(lambda: sorted(chunks(plane)) == [f"node-{i}" for i in range(NODES)], why=lambda: plane.get("/api/v1/nodes"))
+    read(c, 0, origin, "/a")
+    chunk = first_chunk(c.nodes[0], origin, "/a")
+    wait_for(lambda: holders(plane, chunk) == ["node-0"], why=lambda: plane.locate(chunk))
+    for r in c.get_all("/a"):
+        is_exact(r, origin.content("/a"))
+    assert origin.body_sent("/a") == SIZE
+    wait_for(lambda: len(holders(plane, chunk)) == NODES and set(chunks(plane).values()) == {3})
+
+
+def test_commands_are_carried_out(origin, planes, cluster):
+    plane = planes()
+    c = cluster(plane)
+    wait_for(lambda: len(chunks(plane)) == NODES)
+    node = ids(plane)
+    read(c, 0, origin, "/a")
+    chunk = first_chunk(c.nodes[0], origin, "/a")
+    wait_for(lambda: holders(plane, chunk) == ["node-0"])
+    origin.forget()
+    assert order(plane, "replicate", chunk, node["node-1"], node["node-0"]).status == 201
+    wait_for(lambda: holders(plane, chunk) == ["node-0", "node-1"], why=lambda: plane.get("/api/v1/commands"))
+    assert order(plane, "migrate", chunk, node["node-2"], node["node-0"]).status == 201
+    wait_for(lambda: holders(plane, chunk) == ["node-1", "node-2"], why=lambda: plane.get("/api/v1/commands"))
+    assert order(plane, "evict", chunk, node["node-1"]).status == 201
+    wait_for(lambda: holders(plane, chunk) == ["node-2"], why=lambda: plane.get("/api/v1/commands"))
+    assert origin.requests("/a") == []
+    is_exact(c.get(1, "/a"), origin.content("/a"))
+    assert origin.body_sent("/a") == 0
+
+
+def test_what_only_one_node_has_is_copied_by_its_own_decision(origin, planes, cluster):
+    plane = planes(replication__enable="true", replication__min_copies=2)
+    c = cluster(plane)
+    wait_for(lambda: len(chunks(plane)) == NODES)
+    read(c, 0, origin, "/a")
+    chunk = first_chunk(c.nodes[0], origin, "/a")
+    origin.forget()
+    wait_for(lambda: len(holders(plane, chunk)) >= 2, 60, why=lambda: plane.get("/api/v1/commands"))
+    assert origin.requests("/a") == []
+
+
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_killed_and_started_again_it_knows_everything_within_15_seconds(origin, planes, cluster, tmp_path, is_empty):
+    plane = planes(directory=tmp_path / "a")
+    c = cluster(plane)
+    wait_for(lambda: len(chunks(plane)) == NODES)
+    origin.add("/a", size=SIZE)
+    for r in c.get_all("/a"):
+        is_exact(r, origin.content("/a"))
+    wait_for(lambda: chunks(plane) == {f"node-{i}": 3 for i in range(NODES)}, why=lambda: chunks(plane))
+    plane.crash()
+    read(c, 1, origin, "/b")
+    plane = planes(directory=tmp_path / ("b" if is_empty else "a"))
+    wait_for(lambda: sum(chunks(plane).values()) == 3 * NODES + 3, 15, why=lambda: chunks(plane))
+    wait_for(lambda: all(is_connected(n) for n in c.nodes))
+    assert all(len(peers(n)) == NODES - 1 for n in c.nodes)
+
+
+def test_a_node_that_stops_is_not_named_any_more(planes, cluster):
+    plane = planes()
+    c = cluster(plane)
+    wait_for(lambda: len(chunks(plane)) == NODES)
+    c.stop(2)
+    wait_for(lambda: sorted(chunks(plane)) == ["node-0", "node-1"], why=lambda: plane.get("/api/v1/nodes"))
