@@ -8,8 +8,6 @@
  */
 #include "p2p/swarm_in.h"
 
-#include <limits.h>
-
 /* Blocks that one link may owe: the sender has a choice, and its link no gap. */
 #define DEPTH 2u
 /*
@@ -20,11 +18,14 @@
 #define AT_A_TIME         3u
 #define BESIDE_THE_ORIGIN 2u
 /*
- * Where blocks take less than this, taking back and asking again takes longer than a block: so many
- * times conf.k are asked for at a time, and wait where they were asked for.
+ * Where blocks take less than this, taking back and asking again takes longer than a block: what
+ * was asked for stays where it waits, there is more of it, and more comes at a time.
  */
-#define FAST_MS    20.0
-#define FAST_TIMES 2u
+#define FAST_MS                20.0
+#define FAST_WAIT_MS           100.0
+#define FAST_DEPTH             4u
+#define AT_A_TIME_FAST         8u
+#define BESIDE_THE_ORIGIN_FAST 4u
 /* Who lacks so many blocks that others have gives them nothing yet; more senders fill its link. */
 #define FAR_BEHIND       16u
 #define AT_A_TIME_BEHIND 6u
@@ -98,7 +99,8 @@ static unsigned rank(const struct p2p_sw_group *g, unsigned block)
 /* P2P_GROUP_BLOCKS: none. Of equals one by lot. */
 static unsigned pick(struct p2p_sw_group *g, const struct p2p_sw_neighbour *nb)
 {
-    unsigned best = P2P_GROUP_BLOCKS, least = UINT32_MAX, equals = 0;
+    uint16_t best[P2P_GROUP_BLOCKS];
+    unsigned least = UINT32_MAX, n = 0;
 
     for (unsigned i = 0; i < EL_COUNT(nb->has.w); i++)
         for (uint64_t w = candidates(g, nb, i); w != 0; w &= w - 1) {
@@ -107,12 +109,11 @@ static unsigned pick(struct p2p_sw_group *g, const struct p2p_sw_neighbour *nb)
             if (r > least || !may_queue(g, b))
                 continue;
             if (r < least)
-                equals = 0;
+                n = 0;
             least = r;
-            if (el_rng_below(&g->d->s->rng, ++equals) == 0)
-                best = b;
+            best[n++] = (uint16_t)b;
         }
-    return best;
+    return n == 0 ? P2P_GROUP_BLOCKS : best[el_rng_below(&g->d->s->rng, n)];
 }
 
 static void move_blocks(struct p2p_sw_group *g, enum p2p_move_kind kind,
@@ -157,6 +158,12 @@ void p2p_sw_request(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigne
         nb->peer->last_at = s->now;
 }
 
+/* Behind the queue of a slow link a block comes fast as well, but late. */
+bool p2p_sw_is_fast(const struct p2p_swarm *s)
+{
+    return s->took > 0 && s->took < FAST_MS && s->wait < FAST_WAIT_MS;
+}
+
 static bool ask_one(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb)
 {
     unsigned block = pick(g, nb);
@@ -176,12 +183,13 @@ static struct p2p_sw_neighbour *best_neighbour(struct p2p_sw_group *g)
     struct p2p_swarm *s = g->d->s;
     struct p2p_sw_neighbour *best = NULL;
     double best_score = -1;
+    unsigned depth = p2p_sw_is_fast(s) ? FAST_DEPTH : DEPTH;
 
     for (unsigned i = 0; i < P2P_SW_NEIGHBOURS; i++) {
         struct p2p_sw_neighbour *nb = &g->nb[i];
         double score;
 
-        if (!nb->may_help || nb->peer == NULL || nb->peer->awaited >= DEPTH ||
+        if (!nb->may_help || nb->peer == NULL || nb->peer->awaited >= depth ||
             !p2p_sw_peer_may_be_asked(s, nb->peer))
             continue;
         score = el_rng_unit(&s->rng) * (1.0 + nb->peer->rate) * (nb->peer->same_zone ? 2.0 : 1.0) /
@@ -192,11 +200,6 @@ static struct p2p_sw_neighbour *best_neighbour(struct p2p_sw_group *g)
         best_score = score;
     }
     return best;
-}
-
-static bool is_fast(const struct p2p_swarm *s)
-{
-    return s->took > 0 && s->took < FAST_MS;
 }
 
 /* The next group of all that are at work; NULL: that was the last one. */
@@ -215,23 +218,33 @@ static struct p2p_sw_group *next_group(const struct p2p_swarm *s, struct p2p_sw_
     return NULL;
 }
 
-/* How many blocks more should come at a time. */
-static unsigned lacking(const struct p2p_swarm *s)
+static unsigned at_a_time(const struct p2p_swarm *s)
 {
-    unsigned most = AT_A_TIME, n = 0, b;
+    bool reads = false, is_behind = false;
+
+    for (struct p2p_sw_group *g = next_group(s, NULL); g != NULL; g = next_group(s, g)) {
+        reads = reads || g->n_runs > 0;
+        is_behind = is_behind || p2p_sw_is_behind(g, FAR_BEHIND);
+    }
+    if (p2p_sw_is_fast(s))
+        return reads ? BESIDE_THE_ORIGIN_FAST : AT_A_TIME_FAST;
+    if (is_behind)
+        return AT_A_TIME_BEHIND;
+    return reads ? BESIDE_THE_ORIGIN : AT_A_TIME;
+}
+
+/* As many blocks come as should at a time. */
+static bool has_enough(const struct p2p_swarm *s)
+{
+    unsigned n = 0, b;
 
     if (s->n_begun >= s->conf.k)
-        return 0;
-    for (struct p2p_sw_group *g = next_group(s, NULL); g != NULL; g = next_group(s, g)) {
-        if (p2p_sw_is_behind(g, FAR_BEHIND))
-            most = AT_A_TIME_BEHIND;
-        else if (g->n_runs > 0 && most == AT_A_TIME)
-            most = BESIDE_THE_ORIGIN;
+        return true;
+    for (struct p2p_sw_group *g = next_group(s, NULL); g != NULL; g = next_group(s, g))
         for (b = p2p_blockset_next(&g->begun, 0); b < P2P_GROUP_BLOCKS;
              b = p2p_blockset_next(&g->begun, b + 1))
             n += !is_stream(g, b) && !is_late(s, g->begun_at[b], s->took);
-    }
-    return n < most ? most - n : 0;
+    return n >= at_a_time(s);
 }
 
 /* What has not begun is taken out of its queue: whoever it waits for is free for others. */
@@ -245,30 +258,27 @@ static void withdraw(struct p2p_sw_group *g)
             p2p_sw_take_back(g, b);
 }
 
-/* No more than `most` blocks of all groups are asked for then. */
-static void ask_up_to(struct p2p_sw_group *g, unsigned most)
+static void ask_all(struct p2p_sw_group *g)
 {
     struct p2p_sw_neighbour *nb;
 
-    while (g->d->s->n_asked < most && (nb = best_neighbour(g)) != NULL)
+    while ((nb = best_neighbour(g)) != NULL)
         if (!ask_one(g, nb))
             nb->may_help = false;
 }
 
 void p2p_sw_ask(struct p2p_swarm *s)
 {
-    bool waits = s->hears_begun && !is_fast(s);
-    unsigned most = is_fast(s) ? FAST_TIMES * s->conf.k : UINT_MAX;
-    bool is_enough = waits && lacking(s) == 0;
+    bool is_enough = s->hears_begun && has_enough(s);
 
     s->must_ask = false;
     for (struct p2p_sw_group *g = next_group(s, NULL); g != NULL; g = next_group(s, g))
         p2p_sw_ask_streams(g);
     for (struct p2p_sw_group *g = next_group(s, NULL); g != NULL; g = next_group(s, g))
-        if (is_enough)
+        if (!is_enough)
+            ask_all(g);
+        else if (!p2p_sw_is_fast(s))
             withdraw(g);
-        else
-            ask_up_to(g, most);
 }
 
 /* ---- the end of a question ---- */

@@ -246,12 +246,42 @@ static struct p2p_sw_neighbour *choose(struct p2p_sw_group *g, uint64_t node)
     return nb;
 }
 
+/* A lot that is always the same for these two. */
+static uint64_t lot_of(const struct p2p_sw_group *g, uint64_t node)
+{
+    uint64_t x = (node ^ g->d->s->conf.self * 0x9e3779b97f4a7c15u) * 0xbf58476d1ce4e5b9u;
+
+    return (x ^ x >> 31) * 0x94d049bb133111ebu;
+}
+
+/*
+ * When there is no place for all who follow, those with the lowest lots stay: a sample of all of
+ * them. Those who come first would be those who ask first, who know nobody but each other.
+ */
+static void make_place(struct p2p_sw_group *g, uint64_t node)
+{
+    struct p2p_sw_neighbour *last = NULL;
+
+    for (unsigned i = 0; i < limit_of(g); i++) {
+        struct p2p_sw_neighbour *nb = &g->nb[i];
+
+        if (nb->peer == NULL || is_useless(g, nb))
+            return;
+        if (!nb->is_chosen &&
+            (last == NULL || lot_of(g, nb->peer->node) > lot_of(g, last->peer->node)))
+            last = nb;
+    }
+    if (last != NULL && lot_of(g, node) < lot_of(g, last->peer->node))
+        p2p_sw_neighbour_drop(g, last);
+}
+
 void p2p_sw_followed(struct p2p_sw_group *g, uint64_t node)
 {
     struct p2p_sw_neighbour *nb;
 
     if (p2p_sw_neighbour_of(g, node) != NULL)
         return;
+    make_place(g, node);
     nb = join(g, node);
     if (nb == NULL)
         return;

@@ -215,6 +215,8 @@ static inline uint64_t p2p_sw_open_word(const struct p2p_sw_group *g, unsigned i
     return g->want.w[i] & ~(g->here.w[i] | g->asked.w[i] | g->mine.w[i]);
 }
 void p2p_sw_ask(struct p2p_swarm *s);
+/* A block takes less than a question that is taken back and put again. */
+bool p2p_sw_is_fast(const struct p2p_swarm *s);
 void p2p_sw_request(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block,
                     bool is_coming);
 /* Block, Error or Ack about a block that this neighbour owed; false: it did not. */

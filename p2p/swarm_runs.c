@@ -313,10 +313,10 @@ static void shorten(struct p2p_sw_run *r, struct p2p_sw_group *g, unsigned count
     r->count = (uint8_t)count;
 }
 
-/* Most others have far more: what this node read they would wait for, its links are slow. */
-static bool is_behind(const struct p2p_sw_group *g)
+/* Most others that take part have more than so many blocks. */
+static bool most_have_more(const struct p2p_sw_group *g, unsigned far)
 {
-    unsigned far = BEHIND_TIMES * p2p_blockset_count(&g->here) + BEHIND_BLOCKS, n = 0, ahead = 0;
+    unsigned n = 0, ahead = 0;
 
     for (unsigned i = 0; i < P2P_SW_NEIGHBOURS; i++) {
         if (g->nb[i].peer == NULL || !g->nb[i].is_taking)
@@ -325,6 +325,12 @@ static bool is_behind(const struct p2p_sw_group *g)
         ahead += g->nb[i].n_has > far;
     }
     return n > 0 && ahead >= n - n / 2;
+}
+
+/* Most others have far more: what this node read they would wait for, its links are slow. */
+static bool is_behind(const struct p2p_sw_group *g)
+{
+    return most_have_more(g, BEHIND_TIMES * p2p_blockset_count(&g->here) + BEHIND_BLOCKS);
 }
 
 /* What it has begun it reads to the end of the block; the rest is for others. */

@@ -92,7 +92,7 @@ static void ask(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb)
 void p2p_sw_ask_streams(struct p2p_sw_group *g)
 {
     const struct p2p_swarm *s = g->d->s;
-    bool are_fast = s->stream_took > 0 && s->stream_took < FAST_MS;
+    bool are_fast = (s->stream_took > 0 && s->stream_took < FAST_MS) || p2p_sw_is_fast(s);
 
     if (are_fast || has_many(g) || p2p_sw_is_behind(g, BEHIND) || is_slow(g))
         return;

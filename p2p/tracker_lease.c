@@ -21,8 +21,11 @@
 #define SLOW_SAMPLES  3u
 #define FEW           24u /* who take part */
 #define SLOW_BLOCK_MS 3000u
-#define BAR_MS        1000u
-#define MOST_BAR_MS   8000u
+/* Where a block takes less than this, a run has at least so many. */
+#define QUICK_MS    10u
+#define QUICK_RUN   4u
+#define BAR_MS      1000u
+#define MOST_BAR_MS 8000u
 
 /* ---- blocks ---- */
 
@@ -195,6 +198,17 @@ static uint64_t others_time(const struct p2p_flight *f, uint64_t node)
         return UINT64_MAX;
     qsort(ms, others, sizeof(ms[0]), compare_ms);
     return ms[others / 2];
+}
+
+/* The last blocks that were read took so little that a question for each would take as long. */
+static bool are_quick(const struct p2p_flight *f)
+{
+    unsigned n = f->n_times < P2P_TIMES ? f->n_times : P2P_TIMES;
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < n; i++)
+        sum += f->times[i].ms;
+    return n > 0 && sum < (uint64_t)n * QUICK_MS;
 }
 
 static bool is_slow(const struct p2p_flight *f, const struct p2p_run *r)
@@ -410,8 +424,10 @@ static unsigned run_length(const struct p2p_tracker *t, const struct p2p_flight 
 {
     unsigned n = f->wanting <= 1 ? P2P_RUN_BLOCKS : left / (2 * f->wanting);
     unsigned most = k->has_read ? P2P_RUN_BLOCKS : t->conf.limits.first_run;
+    unsigned least = are_quick(f) ? QUICK_RUN : 1;
 
-    return n < 1 ? 1 : n > most ? most : n;
+    n = n < least ? least : n;
+    return n > most ? most : n;
 }
 
 /* Blocks in a row from `first` on, in its chunk. */

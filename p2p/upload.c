@@ -50,7 +50,8 @@ struct p2p_upload {
     unsigned running, waiting;
     uint64_t step_ms16; /* between two blocks that went out while there was work; 16ths of ms */
     uint64_t last_end;
-    uint64_t now; /* of the last question for more */
+    uint64_t now;        /* of the last question for more */
+    uint64_t full_until; /* no send may begin before, unless one ends; 0: look */
     struct p2p_upload_stats stats;
     struct count counts[COUNTS];
 };
@@ -98,8 +99,10 @@ static void drop_peer(struct p2p_upload *u, struct peer *p)
 {
     while (!el_list_empty(&p->waiting))
         drop_ask(u, p, EL_ENTRY(p->waiting.next, struct ask, in_peer));
-    if (p->running != NULL)
+    if (p->running != NULL) {
         u->running--;
+        u->full_until = 0;
+    }
     free(p->running);
     el_list_remove(&p->in_turn);
     el_list_remove(&p->in_bucket);
@@ -342,16 +345,33 @@ static struct choice choose(struct p2p_upload *u, uint64_t now, bool newcomers)
     return best;
 }
 
+/* When the next send gets old. */
+static uint64_t next_old(const struct p2p_upload *u)
+{
+    uint64_t due = UINT64_MAX, old = old_after(u);
+
+    for (const struct el_list *it = u->busy.next; it != &u->busy; it = it->next) {
+        const struct peer *p = EL_ENTRY(it, const struct peer, in_turn);
+
+        if (p->running->since + old > u->now)
+            due = el_min_u64(due, p->running->since + old);
+    }
+    return due;
+}
+
 bool p2p_upload_next(struct p2p_upload *u, uint64_t now, struct p2p_send *ret)
 {
     bool newcomer;
     struct choice c;
 
     u->now = now;
-    if (u->waiting == 0 || u->running >= u->conf.most)
+    if (u->waiting == 0 || u->running >= u->conf.most || now < u->full_until)
         return false;
-    if (count_running(u, now, &newcomer) >= slots_of(u))
+    u->full_until = 0;
+    if (count_running(u, now, &newcomer) >= slots_of(u)) {
+        u->full_until = next_old(u);
         return false;
+    }
     c = choose(u, now, !newcomer);
     if (c.ask == NULL)
         return false;
@@ -390,23 +410,15 @@ void p2p_upload_sent(struct p2p_upload *u, uint64_t now, const struct p2p_send *
     p->served_at = now;
     take_place(u, p);
     u->running--;
+    u->full_until = 0;
     u->stats.sent++;
 }
 
 uint64_t p2p_upload_due_ms(const struct p2p_upload *u)
 {
-    uint64_t due = UINT64_MAX, old = old_after(u);
-    const struct el_list *it;
-
     if (u->waiting == 0 || u->running >= u->conf.most)
         return UINT64_MAX;
-    for (it = u->busy.next; it != &u->busy; it = it->next) {
-        const struct peer *p = EL_ENTRY(it, const struct peer, in_turn);
-
-        if (p->running->since + old > u->now)
-            due = el_min_u64(due, p->running->since + old);
-    }
-    return due;
+    return u->full_until > u->now ? u->full_until : next_old(u);
 }
 
 void p2p_upload_stats(const struct p2p_upload *u, struct p2p_upload_stats *ret)

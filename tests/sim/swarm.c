@@ -102,7 +102,7 @@ static const struct scene scenes[] = {
     { "  starts half a second apart", 16, 128, 100, stagger, 1.80 },
     { "  one at a tenth (the others)", 16, 128, 100, slow_one, 1.12 },
     { "  one killed at half time", 16, 128, 100, kill_one, 1.12 },
-    { "  the tracker killed", 16, 128, 100, kill_tracker, 1.25 },
+    { "  the tracker killed", 16, 128, 100, kill_tracker, 1.35 },
 };
 
 static bool play(const struct scene *s, bool check)

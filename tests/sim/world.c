@@ -200,6 +200,7 @@ static struct world *build(const struct sim_conf *conf)
 
     w->conf = conf;
     el_rng_seed(&w->rng, conf->seed);
+    el_list_init(&w->streaming);
     memset(w->version, 0x5a, sizeof(w->version));
     w->node = el_alloc(conf->nodes * sizeof(struct node));
     w->known = el_alloc(conf->blocks);
@@ -216,6 +217,7 @@ static struct world *build(const struct sim_conf *conf)
         x->wake_at = UINT64_MAX;
         el_list_init(&x->runs);
         el_list_init(&x->streams);
+        el_list_init(&x->in_world);
         flows_set_port(w->flows, 2 * (size_t)i, x->conf.up);
         flows_set_port(w->flows, 2 * (size_t)i + 1, x->conf.down);
         sim_add(
@@ -322,7 +324,10 @@ static bool step(struct world *w)
     if (w->to_do == 0 || w->now > w->conf->end_us)
         return false;
     w->result.events++;
-    sim_streams_pace(w);
+    if (!w->conf->is_coarse || w->now - w->paced_at >= w->conf->latency_us) {
+        sim_streams_pace(w);
+        w->paced_at = w->now;
+    }
     if (flow < event) {
         finish_flow(w);
         return true;

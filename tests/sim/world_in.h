@@ -112,6 +112,7 @@ struct node {
     struct link *links;
     size_t n_links, links_size;
     struct el_list runs, streams;
+    struct el_list in_world; /* of world.streaming, while there are streams */
     uint64_t wake_at, done_us;
     bool is_dead;
     uint32_t dead_tracker; /* + 1: one that it found dead */
@@ -128,8 +129,9 @@ struct world {
     size_t soon_first, soon_n, soon_size;
     uint64_t now, sequence;
     struct el_rng rng;
-    size_t to_do; /* honest nodes that are not done */
-    size_t n_streams;
+    size_t to_do;             /* honest nodes that are not done */
+    struct el_list streaming; /* nodes with streams */
+    uint64_t paced_at;        /* when they got their rates; coarse ones seldom do */
     double origin_blocks;
     struct sim_result result;
     uint8_t version[P2P_VERSION_BYTES];

@@ -43,16 +43,19 @@ bool sim_stream_add(struct world *w, uint32_t i, uint32_t to, uint64_t block)
     s = el_new(struct stream);
     s->to = to;
     s->block = block;
+    if (el_list_empty(&w->node[i].streams))
+        el_list_append(&w->streaming, &w->node[i].in_world);
     el_list_append(&w->node[i].streams, &s->in_node);
-    w->n_streams++;
     sim_streams(w, i);
     return true;
 }
 
-static void stream_free(struct world *w, struct stream *s)
+static void stream_free(struct stream *s)
 {
+    /* The last one of its node. */
+    if (s->in_node.next == s->in_node.prev)
+        el_list_remove(&EL_ENTRY(s->in_node.next, struct node, streams)->in_world);
     el_list_remove(&s->in_node);
-    w->n_streams--;
     free(s);
 }
 
@@ -86,7 +89,7 @@ static void fail(struct world *w, uint32_t i, struct stream *s)
                        .code = EL_ENOTCACHED };
 
     if (!has_begun) {
-        stream_free(w, s);
+        stream_free(s);
         sim_send(w, i, to, e);
         return;
     }
@@ -110,7 +113,7 @@ static bool look(struct world *w, uint32_t i, struct stream *s)
         /* All that was there had been sent before it was whole. */
         struct sending *sending = s->sending;
 
-        stream_free(w, s);
+        stream_free(s);
         sim_sent(w, sending);
         return false;
     }
@@ -152,7 +155,7 @@ void sim_stream_sent(struct world *w, struct sending *s)
             continue;
         if (x->have[stream->block] == 0)
             return;
-        stream_free(w, stream);
+        stream_free(stream);
         sim_sent(w, s);
         return;
     }
@@ -170,7 +173,7 @@ void sim_stream_cancel(struct world *w, uint32_t i, uint32_t to, uint32_t chunk,
             (blocks.count == 0 || s->block % P2P_CHUNK_BLOCKS - blocks.first < blocks.count);
 
         if (s->to == to && s->sending == NULL && is_named)
-            stream_free(w, s);
+            stream_free(s);
     }
 }
 
@@ -180,7 +183,7 @@ void sim_streams_drop(struct world *w, uint32_t i, uint32_t to)
 
     EL_LIST_EACH (it, tmp, &w->node[i].streams) {
         if (EL_ENTRY(it, struct stream, in_node)->to == to)
-            stream_free(w, EL_ENTRY(it, struct stream, in_node));
+            stream_free(EL_ENTRY(it, struct stream, in_node));
     }
 }
 
@@ -200,10 +203,13 @@ static void pace(struct world *w, const struct node *x, const struct stream *s)
 
 void sim_streams_pace(struct world *w)
 {
-    struct el_list *it;
+    const struct el_list *of, *it;
 
-    for (size_t i = 0; i < w->conf->nodes && w->n_streams > 0; i++)
-        for (it = w->node[i].streams.next; it != &w->node[i].streams; it = it->next)
-            if (EL_ENTRY(it, struct stream, in_node)->sending != NULL)
-                pace(w, &w->node[i], EL_ENTRY(it, struct stream, in_node));
+    for (of = w->streaming.next; of != &w->streaming; of = of->next) {
+        const struct node *x = EL_ENTRY(of, const struct node, in_world);
+
+        for (it = x->streams.next; it != &x->streams; it = it->next)
+            if (EL_ENTRY(it, const struct stream, in_node)->sending != NULL)
+                pace(w, x, EL_ENTRY(it, const struct stream, in_node));
+    }
 }

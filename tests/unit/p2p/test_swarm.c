@@ -236,6 +236,35 @@ static void half_of_the_places_are_for_those_who_follow(void **state)
     end(f);
 }
 
+/* Of 200 who follow, in this order or the other way round. */
+static uint64_t sum_of_followed(bool backwards)
+{
+    struct fixture *f = start(16, P2P_REACH_NONE);
+    struct el_chunk_id id = chunk_of(0);
+    uint64_t sum = 0;
+
+    drain(f);
+    for (uint64_t i = 0; i < 200; i++) {
+        uint64_t node = 1000 + (backwards ? 199 - i : i);
+
+        p2p_swarm_peer_up(f->s, 20, node, false);
+        p2p_swarm_on_followed(f->s, 20, node, &id);
+    }
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_FOLLOW), 24);
+    for (size_t i = 0; i < f->n; i++)
+        if (f->moves[i].kind == P2P_MOVE_FOLLOW)
+            sum += f->moves[i].node;
+    end(f);
+    return sum;
+}
+
+static void of_many_who_follow_a_sample_stays_whoever_came_first(void **state)
+{
+    (void)state;
+    assert_int_equal(sum_of_followed(false), sum_of_followed(true));
+}
+
 /* The first block comes at once; then as many begin as would be enough on a slow link. */
 static void on_fast_links_nothing_is_taken_back(void **state)
 {
@@ -662,6 +691,7 @@ int main(void)
         cmocka_unit_test(takers_are_connected_to_and_followed),
         cmocka_unit_test(who_follows_is_followed_and_asked),
         cmocka_unit_test(half_of_the_places_are_for_those_who_follow),
+        cmocka_unit_test(of_many_who_follow_a_sample_stays_whoever_came_first),
         cmocka_unit_test(on_fast_links_nothing_is_taken_back),
         cmocka_unit_test(a_block_is_asked_of_one_peer_that_has_it),
         cmocka_unit_test(what_the_fewest_have_is_asked_for_first),

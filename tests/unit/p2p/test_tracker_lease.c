@@ -93,6 +93,8 @@ static void with_many_takers_runs_shrink_towards_the_end(void **state)
         struct p2p_lease run = ask_run(k, 1, &l);
         unsigned share = left < 8 ? 1 : left / 8;
 
+        k->now += 20 * run.count;
+
         assert_int_equal(run.first, 128 - left);
         assert_true(run.count <= share + share / 4);
         assert_true(left > 8 || run.count == 1);
@@ -101,6 +103,24 @@ static void with_many_takers_runs_shrink_towards_the_end(void **state)
         question_run(&l, &run, run.count, true);
     }
     assert_in_range(runs, 16, 32);
+}
+
+/* A question for each block would take as long as the block. */
+static void where_blocks_take_little_time_runs_are_of_several(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate none = question(128), l = question(128);
+    struct p2p_lease run;
+
+    none.leases = 0;
+    for (uint64_t node = 2; node <= 100; node++)
+        ask(k, node, &none);
+    run = ask_run(k, 1, &l);
+    assert_int_equal(run.count, 1);
+    k->now += 9;
+    question_run(&l, &run, run.count, true);
+    run = ask_run(k, 1, &l);
+    assert_int_equal(run.count, 4);
 }
 
 static void what_is_leased_or_had_by_somebody_is_not_leased_again(void **state)
@@ -579,6 +599,7 @@ int main(void)
         TEST(a_lone_taker_is_given_whole_chunks),
         TEST(a_run_ends_with_its_chunk_and_with_what_is_wanted),
         TEST(with_many_takers_runs_shrink_towards_the_end),
+        TEST(where_blocks_take_little_time_runs_are_of_several),
         TEST(what_is_leased_or_had_by_somebody_is_not_leased_again),
         TEST(blocks_that_were_read_are_had_by_the_reader),
         TEST(what_its_holder_has_no_more_is_leased_again),
