@@ -557,6 +557,8 @@ static enum el_err apply_chunks(struct cp_state *s, struct el_str name, struct e
     m = cp_member_get(s, id);
     if (m == NULL)
         return EL_OK;
+    if (s->is_loading && (m->dirty_parts >> part & 1) != 0)
+        return EL_OK; /* what is known here is newer, and on its way */
     is_good = is_removal || decode_part(s, part, value, &fresh);
     if (is_good) {
         replace_part(s, m, part, &fresh);
@@ -575,6 +577,7 @@ static void sweep_chunks(struct cp_state *s)
     struct cp_member *m;
 
     while ((m = cp_member_next(s, &cursor)) != NULL) {
+        m->met_parts |= m->dirty_parts;
         for (uint32_t part = 0; part < CP_PARTS; part++) {
             struct cp_set none = { 0 };
 

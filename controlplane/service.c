@@ -331,14 +331,10 @@ static void *run_ticker(void *arg)
 
     (void)pthread_setname_np(pthread_self(), "ticker");
     while (wait_a_second(s, &wants_backup, &operation)) {
-        bool has_duty = cp_plane_has_duty(s->plane);
-
         if (wants_backup)
             back_up(s, operation);
-        if (has_duty)
+        if (cp_plane_has_duty(s->plane))
             back_up_on_time(s, &due_ms);
-        cp_state_tick(cp_plane_lock(s->plane), has_duty);
-        (void)cp_plane_unlock(s->plane);
     }
     return NULL;
 }

@@ -28,7 +28,7 @@ static void feed(struct cp_state *s, struct el_str input)
 {
     struct el_bytes b = el_bytes_of(input);
 
-    while (b.rest.n > 0) {
+    while (b.rest.n > 0 && !b.is_bad) {
         bool is_removal = el_bytes_u8(&b) % 2 == 1;
         size_t key_n = el_bytes_u8(&b), value_n = el_bytes_u16(&b);
         struct el_str key = el_bytes_str(&b, el_min_size(key_n, b.rest.n));
