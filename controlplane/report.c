@@ -144,18 +144,31 @@ static void taken(struct cp_state *s, struct cp_member *m, uint64_t epoch)
     s->count.total_chunk_reports++;
 }
 
+/* `fresh` (pinned) in place of `known`, which is all that the member has, or has of a part. */
+static void replace_known(struct cp_state *s, struct cp_member *m, const struct cp_set *known,
+                          const struct cp_set *fresh)
+{
+    struct change c = { .add =
+                            *fresh }; /* borrowed, unless there is something to compare it with */
+
+    if (known->n == 0) {
+        apply_change(s, m, &c);
+        return;
+    }
+    c.add = (struct cp_set){ 0 };
+    subtract(fresh, known, &c.add);
+    subtract(known, fresh, &c.remove);
+    apply_change(s, m, &c);
+    cp_set_deinit(&c.add);
+    cp_set_deinit(&c.remove);
+}
+
 /* `fresh` (pinned) in place of all that was known; freed. */
 static void replace(struct cp_state *s, struct cp_member *m, struct cp_set *fresh, uint64_t epoch)
 {
-    struct change c = { 0 };
-
-    subtract(fresh, &m->chunks, &c.add);
-    subtract(&m->chunks, fresh, &c.remove);
-    apply_change(s, m, &c);
+    replace_known(s, m, &m->chunks, fresh);
     taken(s, m, epoch);
     unpin_all(&s->index, fresh);
-    cp_set_deinit(&c.add);
-    cp_set_deinit(&c.remove);
 }
 
 static enum el_err no_numbers(struct el_error *err)
@@ -511,20 +524,15 @@ static void copy_part(const struct cp_set *set, uint32_t part, struct cp_set *re
 }
 
 static void replace_part(struct cp_state *s, struct cp_member *m, uint32_t part,
-                         struct cp_set *fresh)
+                         const struct cp_set *fresh)
 {
-    struct change c = { 0 };
     struct cp_set known = { 0 };
     uint32_t dirty = m->dirty_parts; /* what is taken in need not be written */
 
     copy_part(&m->chunks, part, &known);
-    subtract(fresh, &known, &c.add);
-    subtract(&known, fresh, &c.remove);
-    apply_change(s, m, &c);
+    replace_known(s, m, &known, fresh);
     m->dirty_parts = dirty;
     cp_set_deinit(&known);
-    cp_set_deinit(&c.add);
-    cp_set_deinit(&c.remove);
 }
 
 /* "ID/PP" */
