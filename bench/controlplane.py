@@ -201,7 +201,7 @@ def measure_one(server, program, cluster, options, directory):
     seconds = 2 if options.quick else 5
     mix = {0: lambda: server.beat(rng.randrange(cluster.nodes)), 1: lambda: server.locate(cluster.some(rng, 8))}
     many = {0: lambda: server.locate(cluster.some(rng, 1000))}
-    return {"mix": ask(program, server, cluster, 64, seconds, mix, directory),
+    return {"mix": ask(program, server, cluster, 16, seconds, mix, directory),
             "thousand": ask(program, server, cluster, 1, seconds / 2, many, directory)}
 
 

@@ -203,7 +203,7 @@ def control(rows, bigger):
     yield "## The control plane, beside redis-server"
     yield ""
     yield from table(["100 nodes of 32,000 chunks, each on three", "eliocp / redis-server", "ratio"], [
-        ["beats and questions for 8 chunks, half and half, 64 connections: requests/s", *of("mix", rate)],
+        ["beats and questions for 8 chunks, half and half, 16 connections: requests/s", *of("mix", rate)],
         ["beat, p99 ms", *of("mix", lambda r: r["classes"]["0"]["p99_us"] / 1e3, "{:.2f}")],
         ["question for 8 chunks, p99 ms", *of("mix", lambda r: r["classes"]["1"]["p99_us"] / 1e3, "{:.2f}")],
         ["question for 1,000 chunks, p50 ms", *of("thousand", lambda r: r["classes"]["0"]["p50_us"] / 1e3, "{:.2f}")],
