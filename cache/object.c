@@ -715,6 +715,13 @@ uint64_t cache_object_coming(struct cache_object *o, uint64_t first_block, size_
         }
     }
     bits &= ~map_locked(o, first_block, n);
+    for (size_t i = 0; i < n; i++) {
+        const struct cache_block *b = cache_block_find_locked(o, first_block + i);
+
+        /* Somebody else brings it, and fills in order pass over it. */
+        if (b != NULL && b->is_room)
+            bits &= ~((uint64_t)1 << i);
+    }
     cache_shard_unlock(o->shard);
     return bits;
 }

@@ -16,6 +16,7 @@
 #define SAMPLE_MS     1000u
 #define MOST_BLOCK_MS 15000u /* of any block, however slow its peer is */
 /* The same of streams: they come as fast as the origin gives them. */
+#define STREAM_STILL_MS   5000u
 #define LEAST_STREAM_RATE (16u * 1024u)
 #define MOST_STREAM_MS    60000u
 /* Its manifest comes behind a stream, and may come behind any block; then it is too late. */
@@ -28,12 +29,13 @@ struct expect {
     struct el_chunk_id chunk;
     uint32_t block;
     struct cache_fill *fill; /* a reference; NULL: it is not wanted any more */
-    bool is_placed;          /* the room is taken, and somebody writes there */
+    bool is_placed;          /* the room is taken, and somebody writes there, */
+    uint64_t placed_ms;      /* since then */
+    bool is_forgotten;       /* it does not come: what is written there is another one */
     bool is_needless;        /* it is here by now, or somebody else brings it */
     struct cache_room room;
     bool is_stream;
     bool has_begun, was_told; /* its head has come; the swarm knows */
-    uint64_t begun_ms;
     /* arrived */
     bool has_room;
     uint64_t arrived_ms;
@@ -88,7 +90,10 @@ void p2p_arrive_forget(struct p2p_remote *r, const struct el_chunk_id *chunk,
         bool is_named = blocks.count == 0 ||
                         (x->block >= blocks.first && x->block < blocks.first + blocks.count);
 
-        if (!x->is_placed && is_named && el_chunk_id_eq(&x->chunk, chunk)) {
+        if (!is_named || !el_chunk_id_eq(&x->chunk, chunk))
+            continue;
+        x->is_forgotten = true;
+        if (!x->is_placed) {
             el_list_remove(&x->link);
             el_list_append(&gone, &x->link);
         }
@@ -100,20 +105,21 @@ void p2p_arrive_forget(struct p2p_remote *r, const struct el_chunk_id *chunk,
 
 /* ---- on a net thread ---- */
 
-static bool take_room(struct expect *x)
+static bool take_room(struct expect *x, uint64_t now)
 {
     enum cache_take take = CACHE_TAKE_WAIT;
 
     if (x->fill != NULL)
         take = cache_fill_take_at(x->fill, number_of(x), &x->room);
     x->is_placed = take == CACHE_TAKE_ROOM;
+    x->placed_ms = now;
     x->is_needless = take == CACHE_TAKE_OVER;
     return x->is_placed;
 }
 
 static bool is_of(const struct expect *x, const struct el_chunk_id *chunk)
 {
-    return !x->is_placed && el_chunk_id_eq(&x->chunk, chunk);
+    return !x->is_placed && !x->is_forgotten && el_chunk_id_eq(&x->chunk, chunk);
 }
 
 /* The first one of the chunk: more than one is hardly ever asked of a link at a time. */
@@ -124,10 +130,9 @@ static void note_begun(struct p2p_remote *r, const struct el_chunk_id *chunk)
     EL_LIST_EACH (it, tmp, &r->expects) {
         struct expect *x = EL_ENTRY(it, struct expect, link);
 
-        if (x->has_begun || !el_chunk_id_eq(&x->chunk, chunk))
+        if (x->has_begun || x->is_forgotten || !el_chunk_id_eq(&x->chunk, chunk))
             continue;
         x->has_begun = true;
-        x->begun_ms = p2p_now(r->p);
         el_msgq_post(r->p->queue, &r->msg);
         return;
     }
@@ -150,7 +155,7 @@ void *p2p_arrive_place(void *arg, struct p2p_link *link, const struct el_chunk_i
 
         if (!is_of(x, chunk))
             continue;
-        if (take_room(x)) {
+        if (take_room(x, p2p_now(r->p))) {
             if (x->room.bytes == n) {
                 mem = x->room.mem;
                 break;
@@ -192,7 +197,7 @@ static struct expect *find_block(struct p2p_remote *r, const struct p2p_frame *f
 /* It went to the room of another one. */
 static void move_over(struct expect *from, struct expect *to)
 {
-    if (to != NULL && !to->is_placed && take_room(to)) {
+    if (to != NULL && !to->is_placed && take_room(to, from->placed_ms)) {
         if (to->room.bytes == from->room.bytes) {
             memcpy(to->room.mem, from->room.mem, to->room.bytes);
         } else {
@@ -204,10 +209,19 @@ static void move_over(struct expect *from, struct expect *to)
     cache_fill_give_back(from->fill, &from->room);
 }
 
+/* What was forgotten while its room was written to. */
+static struct expect *take_forgotten(struct expect *x)
+{
+    if (!x->is_forgotten)
+        return NULL;
+    el_list_remove(&x->link);
+    return x;
+}
+
 void p2p_arrive_block(void *arg, struct p2p_link *link, const struct p2p_frame *f)
 {
     struct p2p_remote *r = p2p_link_arg(link);
-    struct expect *placed, *x;
+    struct expect *placed, *x, *gone = NULL;
 
     (void)arg;
     if (r == NULL)
@@ -215,8 +229,10 @@ void p2p_arrive_block(void *arg, struct p2p_link *link, const struct p2p_frame *
     lock(r);
     placed = f->data.p != NULL ? find_room(r, f->data.p) : NULL;
     x = find_block(r, f);
-    if (placed != NULL && placed != x)
+    if (placed != NULL && placed != x) {
         move_over(placed, x);
+        gone = take_forgotten(placed);
+    }
     if (x != NULL) {
         x->has_room = x->is_placed;
         x->arrived_ms = p2p_now(r->p);
@@ -226,13 +242,15 @@ void p2p_arrive_block(void *arg, struct p2p_link *link, const struct p2p_frame *
         el_msgq_post(r->p->queue, &r->msg);
     }
     unlock(r);
+    if (gone != NULL)
+        expect_free(gone);
 }
 
 void p2p_arrive_unplaced(void *arg, struct p2p_link *link, const struct el_chunk_id *chunk,
                          void *mem)
 {
     struct p2p_remote *r = p2p_link_arg(link);
-    struct expect *x;
+    struct expect *x, *gone;
 
     (void)arg;
     (void)chunk;
@@ -241,7 +259,10 @@ void p2p_arrive_unplaced(void *arg, struct p2p_link *link, const struct el_chunk
     EL_ASSERT(x != NULL);
     x->is_placed = false;
     cache_fill_give_back(x->fill, &x->room);
+    gone = take_forgotten(x);
     unlock(r);
+    if (gone != NULL)
+        expect_free(gone);
 }
 
 /* ---- what stands still ---- */
@@ -263,13 +284,14 @@ static uint64_t rate_of(struct p2p_remote *r)
 
 static bool is_stuck(struct p2p_remote *r, const struct expect *x, uint64_t rate)
 {
-    uint64_t age = p2p_now(r->p) - x->begun_ms;
+    uint64_t age = p2p_now(r->p) - x->placed_ms;
 
-    if (!x->has_begun || age < STILL_MS)
+    if (!x->is_placed || age < STILL_MS)
         return false;
-    return age > (x->is_stream ? MOST_STREAM_MS : MOST_BLOCK_MS) ||
-           (rate < (x->is_stream ? LEAST_STREAM_RATE : LEAST_RATE) &&
-            p2p_fetch_is_urgent(r->p, &x->chunk, number_of(x)));
+    if (x->is_stream)
+        return age > MOST_STREAM_MS || (age > STREAM_STILL_MS && rate < LEAST_STREAM_RATE);
+    return age > MOST_BLOCK_MS ||
+           (rate < LEAST_RATE && p2p_fetch_is_urgent(r->p, &x->chunk, number_of(x)));
 }
 
 void p2p_arrive_look(struct p2p_remote *r)

@@ -14,6 +14,8 @@
 /* Asked of this node on one link, and in all: each keeps a block in memory. */
 #define MOST_OF_LINK 4u
 #define MOST         256u
+/* So many bytes more are worth waking the link. */
+#define STEP (64 * (size_t)EL_KIB)
 
 uint32_t p2p_stream_coming(struct p2p *p, struct cache_object *o, const struct el_chunk_id *chunk)
 {
@@ -58,7 +60,8 @@ static bool pass_on(struct p2p_give *g, const struct cache_span *span)
     /* The last byte goes with the hash. */
     got = got == g->bytes ? got - 1 : got;
     if (g->is_with_link) {
-        p2p_link_grow(g->remote->link, &g->out, got);
+        if (got - atomic_load(&g->out.ready) >= STEP || g->got == g->bytes)
+            p2p_link_grow(g->remote->link, &g->out, got);
     } else if (got > 0) {
         atomic_store(&g->out.ready, got);
         g->is_with_link = p2p_link_send_block(g->remote->link, &g->out);

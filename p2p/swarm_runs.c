@@ -90,9 +90,13 @@ static struct p2p_sw_run *new_run(struct p2p_sw_group *g, unsigned first, unsign
     r->moved_at = s->now;
     el_list_append(&g->runs, &r->in_group);
     g->n_runs++;
-    for (unsigned b = first; b < first + count; b++)
+    for (unsigned b = first; b < first + count; b++) {
         if (!p2p_blockset_has(&g->here, b))
             p2p_blockset_add(&g->mine, b);
+        /* Else two nodes could wait for the block from each other. */
+        if (!p2p_blockset_has(&g->begun, b))
+            p2p_sw_take_back(g, b);
+    }
     return r;
 }
 
