@@ -352,8 +352,10 @@ static enum el_err find_order(const struct cp_state *s, struct el_str id, struct
                               struct el_error *err)
 {
     *ret = get_order(s, id);
-    if (*ret == NULL)
-        return el_fail(err, EL_ENOTFOUND, 0, "command_id: no such command");
+    if (*ret == NULL) {
+        (void)el_fail(err, EL_ENOTFOUND, 0, "command_id: no such command");
+        return EL_ENOTFOUND;
+    }
     return EL_OK;
 }
 

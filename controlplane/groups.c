@@ -194,8 +194,10 @@ static enum el_err find_group(const struct cp_state *s, struct el_str id, struct
 {
     struct group *g = get_group(s, id);
 
-    if (g == NULL || !g->is_known)
-        return el_fail(err, EL_ENOTFOUND, 0, "group_id: no such group");
+    if (g == NULL || !g->is_known) {
+        (void)el_fail(err, EL_ENOTFOUND, 0, "group_id: no such group");
+        return EL_ENOTFOUND;
+    }
     *ret = g;
     return EL_OK;
 }

@@ -59,8 +59,10 @@ enum el_err cp_member_find(const struct cp_state *s, struct el_str node_id, stru
 {
     struct cp_member *m = cp_member_get(s, node_id);
 
-    if (m == NULL)
-        return el_fail(err, EL_ENOTFOUND, 0, "node_id: no such node; it has to register");
+    if (m == NULL) {
+        (void)el_fail(err, EL_ENOTFOUND, 0, "node_id: no such node; it has to register");
+        return EL_ENOTFOUND;
+    }
     *ret = m;
     return EL_OK;
 }

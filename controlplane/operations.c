@@ -484,10 +484,14 @@ static enum el_err find_running(struct cp_state *s, uint64_t id, struct cp_op **
 {
     struct cp_op *op = get_op(s, id);
 
-    if (op == NULL)
-        return el_fail(err, EL_ENOTFOUND, 0, "operation_id: no such operation");
-    if (op->op.state != CP_RUNNING)
-        return el_fail(err, EL_ECONFLICT, 0, "operation_id: it is over");
+    if (op == NULL) {
+        (void)el_fail(err, EL_ENOTFOUND, 0, "operation_id: no such operation");
+        return EL_ENOTFOUND;
+    }
+    if (op->op.state != CP_RUNNING) {
+        (void)el_fail(err, EL_ECONFLICT, 0, "operation_id: it is over");
+        return EL_ECONFLICT;
+    }
     *ret = op;
     return EL_OK;
 }
@@ -824,6 +828,7 @@ static void drain(struct cp_state *s, struct cp_op *op)
 {
     size_t done = 0, looked = 0;
 
+    EL_ASSERT(op->drained_n > 0);
     begin_drains(s, op);
     op->op.total = 0;
     op->op.done = 0;

@@ -108,9 +108,9 @@ static void to_list(struct cp_box *b)
     uint16_t *low = (uint16_t *)el_alloc(FEW * sizeof(*low));
     uint16_t n = 0;
 
-    for (uint16_t w = 0; w < WORDS; w++) {
+    for (unsigned w = 0; w < WORDS; w++) {
         for (uint64_t left = b->word[w]; left != 0; left &= left - 1)
-            low[n++] = (uint16_t)(w * 64 + __builtin_ctzll(left));
+            low[n++] = (uint16_t)(w * 64 + (unsigned)__builtin_ctzll(left));
     }
     free(b->word);
     b->low = low;
