@@ -284,7 +284,7 @@ void cp_post_drains(void *arg, const struct el_http_call_in *in, struct el_http_
     json_decref(root);
 }
 
-/* The thread that lets time pass writes it; see service.c. */
+/* A thread of its own writes it; see service.c. */
 void cp_post_backup(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
     struct cp_service *s = service_of(arg);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * backup: copies of the state beside it, in DATA_DIR/backups, named by their time, so that the
- * names' order is the order of time. Thread: the ticker's.
+ * names' order is the order of time. Thread: the one for backups.
  */
 #pragma once
 

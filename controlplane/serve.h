@@ -61,8 +61,8 @@ struct cp_service {
     uint64_t request_number;
     uint64_t request_salt; /* so that two processes give different ids to requests */
 
-    pthread_t ticker;
-    bool has_ticker;
+    pthread_t backups;
+    bool has_backups;
     pthread_mutex_t mtx;
     pthread_cond_t wake;
     /* Under mtx. */

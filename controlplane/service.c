@@ -201,7 +201,7 @@ static void make_route_metrics(struct cp_service *s)
     }
 }
 
-/* ---- what comes with time ---- */
+/* ---- ticks, and what others tell ---- */
 
 void cp_service_look_at_tokens(struct cp_service *s, const struct cp_state *state)
 {
@@ -322,14 +322,14 @@ static bool wait_a_second(struct cp_service *s, bool *ret_backup, uint64_t *ret_
     return goes_on;
 }
 
-static void *run_ticker(void *arg)
+static void *run_backups(void *arg)
 {
     struct cp_service *s = (struct cp_service *)arg;
     uint64_t operation;
     uint64_t due_ms = el_clock_mono_ms(s->clock) + s->conf->service_backup_interval_s * 1000;
     bool wants_backup;
 
-    (void)pthread_setname_np(pthread_self(), "ticker");
+    (void)pthread_setname_np(pthread_self(), "backups");
     while (wait_a_second(s, &wants_backup, &operation)) {
         if (wants_backup)
             back_up(s, operation);
@@ -489,13 +489,13 @@ static enum el_err start_server(struct cp_service *s, struct el_error *err)
     return EL_OK;
 }
 
-static enum el_err start_ticker(struct cp_service *s, struct el_error *err)
+static enum el_err start_backups(struct cp_service *s, struct el_error *err)
 {
-    int sys = pthread_create(&s->ticker, NULL, run_ticker, s);
+    int sys = pthread_create(&s->backups, NULL, run_backups, s);
 
     if (sys != 0)
-        return el_fail(err, EL_ESYS, sys, "start the ticker");
-    s->has_ticker = true;
+        return el_fail(err, EL_ESYS, sys, "start the thread for backups");
+    s->has_backups = true;
     return EL_OK;
 }
 
@@ -513,7 +513,7 @@ static enum el_err start_parts(struct cp_service *s, struct el_error *err)
         return rc;
     choose_address(s);
     rc = start_server(s, err);
-    return rc == EL_OK ? start_ticker(s, err) : rc;
+    return rc == EL_OK ? start_backups(s, err) : rc;
 }
 
 static struct cp_service *new_service(const struct el_conf *conf, struct el_clock *clock)
@@ -570,14 +570,14 @@ void cp_service_drain(struct cp_service *s)
     atomic_store(&s->is_draining, true);
 }
 
-static void stop_ticker(struct cp_service *s)
+static void stop_backups(struct cp_service *s)
 {
     EL_ASSERT(pthread_mutex_lock(&s->mtx) == 0);
     s->is_stopping = true;
     EL_ASSERT(pthread_cond_signal(&s->wake) == 0);
     EL_ASSERT(pthread_mutex_unlock(&s->mtx) == 0);
-    if (s->has_ticker)
-        EL_ASSERT(pthread_join(s->ticker, NULL) == 0);
+    if (s->has_backups)
+        EL_ASSERT(pthread_join(s->backups, NULL) == 0);
 }
 
 /* From now on nobody posts to it. */
@@ -596,7 +596,7 @@ void cp_service_stop(struct cp_service *s)
 {
     if (s == NULL)
         return;
-    stop_ticker(s);
+    stop_backups(s);
     el_http_server_stop(take_server(s)); /* answers that wait for the store are given by then */
     cp_hooks_free(s->hooks);
     cp_plane_close(s->plane, (uint32_t)s->conf->service_drain_timeout_ms);

@@ -2,11 +2,10 @@
 /*
  * service: the control plane as others reach it, by HTTP. docs/api.yaml says what it answers. The
  * state and its store are plane.h's; here is the way to them: requests are read and judged, events
- * pushed, webhooks called, time told.
+ * pushed, webhooks called.
  *
  * One thread serves (common/http_server.h). It holds the plane for microseconds at a time, and an
- * answer that has to outlive a crash leaves when the store has it. Another thread lets time pass,
- * once a second.
+ * answer that has to outlive a crash leaves when the store has it. Another thread writes backups.
  */
 #pragma once
 
