@@ -57,7 +57,17 @@ class Plane:
                                             stderr=subprocess.STDOUT, env={**os.environ, **(env or {})})
         self.pid = self.process.pid
         if wait:
-            self._wait_ready()
+            try:
+                self._wait_ready()
+            except BaseException:
+                self._clean_up()
+                raise
+
+    def _clean_up(self):
+        self.kill()
+        self.log_path.unlink(missing_ok=True)
+        if self.own_directory:
+            shutil.rmtree(self.directory, ignore_errors=True)
 
     def _wait_ready(self):
         deadline = time.monotonic() + 20 * SLOW
@@ -69,7 +79,6 @@ class Plane:
                 return
             assert self.process.poll() is None, f"eliocp ended with {self.process.returncode}:\n{self.log()}"
             time.sleep(0.01)
-        self.kill()
         raise AssertionError(f"eliocp was not ready in time:\n{self.log()}")
 
     # ---- calls ----
@@ -173,9 +182,7 @@ class Plane:
             self.kill()
             code = "killed: it did not end after SIGTERM"
         log = self.log()
-        self.log_path.unlink()
-        if self.own_directory:
-            shutil.rmtree(self.directory, ignore_errors=True)
+        self._clean_up()
         assert code == self.wanted_code and not REPORTS.search(log), f"eliocp ended with {code}:\n{log[-20000:]}"
         told = hushed.told(log)
         assert not told, f"eliocp told {told}:\n{log[-20000:]}"
