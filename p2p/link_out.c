@@ -85,6 +85,7 @@ static void take_frames(struct p2p_link *l)
         l->used_ms = l->thread->now_ms;
 }
 
+/* Without its hash: of a block that is growing that is known at its end only. */
 static struct p2p_frame frame_of(const struct p2p_link *l, const struct p2p_out_block *b)
 {
     return (struct p2p_frame){
@@ -93,7 +94,6 @@ static struct p2p_frame frame_of(const struct p2p_link *l, const struct p2p_out_
         .has_chunk = true,
         .chunk = b->chunk,
         .data = { NULL, b->n },
-        .hash = b->hash,
         .sequence = b->number,
         .flags = b->flags,
     };
@@ -123,6 +123,7 @@ static void end_block(struct p2p_link *l)
     struct p2p_out_block *b = o->body;
     uint8_t tail[P2P_TAIL_BYTES];
 
+    f.hash = b->hash;
     p2p_tail_write(&f, tail);
     el_buf_add(&o->bytes, tail, sizeof(tail));
     o->body = NULL;
