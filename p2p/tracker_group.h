@@ -49,7 +49,7 @@ struct p2p_run {
 
 /* What a taker has said. */
 struct p2p_taking {
-    bool has_read; /* it has been given a run */
+    uint32_t given; /* blocks, by leases */
     struct p2p_blockset have, want;
     uint64_t asked;
     bool has_left;

@@ -20,6 +20,8 @@
 #define SLOW_LEAST    2000u
 #define SLOW_SAMPLES  3u
 #define FEW           24u /* who take part */
+#define AHEAD         2u  /* blocks more than most of them have been given */
+#define LEAST_FEW     3u
 #define SLOW_BLOCK_MS 3000u
 /* Where a block takes less than this, a run has at least so many. */
 #define QUICK_MS    10u
@@ -177,7 +179,7 @@ static void remember_time(struct p2p_flight *f, uint64_t node, uint64_t ms)
         (struct p2p_time){ node, (uint32_t)el_min_u64(ms, UINT32_MAX) };
 }
 
-static int compare_ms(const void *a, const void *b)
+static int compare(const void *a, const void *b)
 {
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
 
@@ -196,7 +198,7 @@ static uint64_t others_time(const struct p2p_flight *f, uint64_t node)
     }
     if (others < SLOW_SAMPLES)
         return UINT64_MAX;
-    qsort(ms, others, sizeof(ms[0]), compare_ms);
+    qsort(ms, others, sizeof(ms[0]), compare);
     return ms[others / 2];
 }
 
@@ -414,16 +416,23 @@ static void grant(struct p2p_tracker *t, struct p2p_flight *f, uint64_t now, uin
     t->stats.granted++;
 }
 
+/* All know all, and each passes on what it reads. */
+static bool are_few(const struct p2p_flight *f)
+{
+    return f->wanting >= LEAST_FEW && f->wanting <= FEW && !are_quick(f);
+}
+
 /*
  * Guided self-scheduling: half of what is left, shared by all who want something: runs are long
  * while there is much to do, short when who has one to the end would keep all others waiting. The
- * first one of each is short as well: when it is given it is not known who else will come.
+ * first one of each is short as well, since it is not known who else will come; and all of them
+ * where few take part, so that they can be shared out evenly (is_ahead).
  */
 static unsigned run_length(const struct p2p_tracker *t, const struct p2p_flight *f,
                            const struct p2p_taking *k, unsigned left)
 {
     unsigned n = f->wanting <= 1 ? P2P_RUN_BLOCKS : left / (2 * f->wanting);
-    unsigned most = k->has_read ? P2P_RUN_BLOCKS : t->conf.limits.first_run;
+    unsigned most = k->given == 0 || are_few(f) ? t->conf.limits.first_run : P2P_RUN_BLOCKS;
     unsigned least = are_quick(f) ? QUICK_RUN : 1;
 
     n = n < least ? least : n;
@@ -497,6 +506,25 @@ static unsigned room(const struct p2p_flight *f, uint64_t node)
     return f->wanting <= FEW && runs_of(f, node) == 0 && !are_blocks_slow(f);
 }
 
+/*
+ * Where few take part all are to read about as much: what one reads beyond that its uplink cannot
+ * pass on in time, while those of others have nothing to do.
+ */
+static bool is_ahead(const struct p2p_tgroup *g, const struct p2p_holder *h)
+{
+    uint32_t given[FEW], n = 0;
+
+    if (!are_few(g->flight))
+        return false;
+    for (uint32_t i = 0; i < g->n && n < FEW; i++)
+        if (g->v[i].taking != NULL && g->v[i].taking->may_read)
+            given[n++] = g->v[i].taking->given;
+    if (n < 3)
+        return false;
+    qsort(given, n, sizeof(given[0]), compare);
+    return h->taking->given > given[n / 2] + AHEAD;
+}
+
 static unsigned may_have(const struct p2p_flight *f, uint64_t node, const struct p2p_locate *l)
 {
     unsigned has = runs_of(f, node);
@@ -511,6 +539,8 @@ static void grant_any(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now,
     unsigned n = may_have(f, h->node, l), first = 0, count;
     struct p2p_blockset s;
 
+    if (is_ahead(g, h))
+        return;
     grantable(g, now, h, &s);
     for (unsigned left = p2p_blockset_count(&s); n > 0 && left > 0; n--, left -= count) {
         if (room(f, h->node) == 0) {
@@ -521,7 +551,7 @@ static void grant_any(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now,
         count = share_of_row(&s, first, run_length(t, f, h->taking, left));
         grant(t, f, now, h->node, first, count, ret);
         lease_blocks(f, first, first + count);
-        h->taking->has_read = true;
+        h->taking->given += count;
         first += count;
     }
 }

@@ -62,6 +62,28 @@ static void each_of_few_takers_may_read(void **state)
     assert_int_equal(ask(k, 24, &l)->n_leases, 0);
 }
 
+static void who_was_given_more_than_most_waits_for_them(void **state)
+{
+    const struct p2p_tracker_conf conf = { .limits = { .first_run = 4 } };
+    struct p2p_locate l = question(256);
+    struct p2p_lease run;
+    struct tracker k;
+
+    (void)state;
+    tracker_init(&k, &conf);
+    for (uint64_t node = 2; node <= 4; node++)
+        (void)ask_run(&k, node, &l);
+    run = ask_run(&k, 1, &l);
+    question_run(&l, &run, run.count, true);
+    k.now += 1000;
+    run = ask_run(&k, 1, &l); /* 8 blocks, and the others 4 */
+    l.n_ended = 0;
+    question_run(&l, &run, run.count, true);
+    k.now += 1000;
+    assert_int_equal(ask(&k, 1, &l)->n_leases, 0);
+    tracker_deinit(&k);
+}
+
 static void a_run_ends_with_its_chunk_and_with_what_is_wanted(void **state)
 {
     struct tracker *k = *state;
@@ -595,6 +617,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         cmocka_unit_test(the_first_run_of_a_taker_is_short),
+        cmocka_unit_test(who_was_given_more_than_most_waits_for_them),
         TEST(each_of_few_takers_may_read),
         TEST(a_lone_taker_is_given_whole_chunks),
         TEST(a_run_ends_with_its_chunk_and_with_what_is_wanted),
