@@ -325,6 +325,11 @@ void p2p_give_pump(struct p2p *p);
 void p2p_give_remote_down(struct p2p_remote *r);
 bool p2p_give_is_idle(const struct p2p *p);
 
+/* ---- give_stream.c ---- */
+
+/* Those that stand still end. */
+void p2p_stream_tick(struct p2p *p);
+
 /* ---- announce.c ---- */
 
 /* Soon. */

@@ -664,6 +664,7 @@ bool p2p_fetch_is_urgent(struct p2p *p, const struct el_chunk_id *chunk, uint64_
 
 void p2p_fetch_tick(struct p2p *p)
 {
+    p2p_stream_tick(p);
     for (size_t i = 0; i < P2P_TABLE; i++) {
         for (struct p2p_fetch *f = p->fetches[i]; f != NULL; f = f->next)
             look_at_adopted(f);

@@ -385,6 +385,7 @@ static void serve_block(struct p2p_remote *r, struct cache_object *o,
                         bool or_coming)
 {
     enum el_err rc = EL_ENOTCACHED;
+    struct p2p_told_of *t;
 
     if ((present >> block & 1) != 0) {
         ask_block(r, chunk, block);
@@ -392,8 +393,12 @@ static void serve_block(struct p2p_remote *r, struct cache_object *o,
     }
     if (or_coming && give_find(r, chunk, block) == NULL)
         rc = p2p_stream_begin(r, o, chunk, block);
-    if (rc != EL_OK)
-        refuse(r, chunk, (struct p2p_blocks){ block, 1 }, rc, 0);
+    if (rc == EL_OK)
+        return;
+    refuse(r, chunk, (struct p2p_blocks){ block, 1 }, rc, 0);
+    t = told_find(r, chunk);
+    if (t != NULL)
+        t->coming &= ~((uint32_t)1 << block); /* it is told anew when it is so */
 }
 
 /*

@@ -18,7 +18,8 @@ struct p2p_give {
     /* of a stream */
     struct el_list in_streams; /* of the engine; not in it: no stream */
     bool is_stream;
-    uint32_t bytes, got; /* of the block, and what of it has been read */
+    uint32_t bytes, got; /* of the block, and what of it has been read, */
+    uint64_t moved_ms;   /* the last time then */
 };
 
 /* ---- give.c ---- */

@@ -15,7 +15,11 @@
 #define MOST_OF_LINK 4u
 #define MOST         256u
 /* So many bytes more are worth waking the link. */
-#define STEP (64 * (size_t)EL_KIB)
+/* One that has begun and gets no more of the origin, or no signature, ends with its link: what is
+ * behind it waits. */
+#define STILL_MS    30000u
+#define UNSIGNED_MS 3000u
+#define STEP        (64 * (size_t)EL_KIB)
 
 uint32_t p2p_stream_coming(struct p2p *p, struct cache_object *o, const struct el_chunk_id *chunk)
 {
@@ -57,6 +61,7 @@ static bool pass_on(struct p2p_give *g, const struct cache_span *span)
         return false;
     }
     g->got = got;
+    g->moved_ms = p2p_now(g->remote->p);
     /* The last byte goes with the hash. */
     got = got == g->bytes ? got - 1 : got;
     if (g->is_with_link) {
@@ -89,7 +94,15 @@ static void end_if_signed(struct p2p_give *g)
         return;
     }
     el_list_remove(&g->in_streams);
-    p2p_link_grow(g->remote->link, &g->out, g->bytes);
+    if (g->is_with_link) {
+        p2p_link_grow(g->remote->link, &g->out, g->bytes);
+        return;
+    }
+    /* Of one byte: that went nowhere without the hash. */
+    atomic_store(&g->out.ready, g->bytes);
+    g->is_with_link = p2p_link_send_block(g->remote->link, &g->out);
+    if (!g->is_with_link)
+        p2p_give_up(g, EL_EOVERLOAD);
 }
 
 static void go_on(struct p2p_give *g)
@@ -135,6 +148,19 @@ void p2p_stream_signed(struct p2p *p, const struct el_chunk_id *chunk)
     }
 }
 
+void p2p_stream_tick(struct p2p *p)
+{
+    uint64_t now = p2p_now(p);
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &p->streams) {
+        struct p2p_give *g = EL_ENTRY(it, struct p2p_give, in_streams);
+
+        if (g->is_with_link && now - g->moved_ms > (g->got == g->bytes ? UNSIGNED_MS : STILL_MS))
+            fail_as(g, "a block that was being read does not come");
+    }
+}
+
 static bool are_enough(const struct p2p_remote *r)
 {
     const struct el_list *it;
@@ -152,7 +178,8 @@ enum el_err p2p_stream_begin(struct p2p_remote *r, struct cache_object *o,
     uint32_t blocks = p2p_give_chunk_blocks(o, chunk);
     struct p2p_give *g;
 
-    if ((p2p_stream_coming(r->p, o, chunk) >> block & 1) == 0)
+    /* Not on the only link to a node: answers to it would wait for the origin. */
+    if (r == r->node->asking || (p2p_stream_coming(r->p, o, chunk) >> block & 1) == 0)
         return EL_ENOTCACHED;
     if (are_enough(r))
         return EL_EOVERLOAD;

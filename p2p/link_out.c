@@ -158,6 +158,8 @@ static uint32_t allowance(struct p2p_link *l)
     if (o->body == NULL || l->is_throttled_out)
         return 0;
     left = body_left(o);
+    if (left == 0)
+        return 0;
     if (!atomic_load_explicit(&l->net->is_limited_out, memory_order_relaxed))
         return (uint32_t)left;
     n = p2p_rates_take_out(l->net, el_min_size(left, PIECE));

@@ -401,6 +401,8 @@ static void check_late(struct p2p_sw_group *g, unsigned block)
 {
     struct p2p_swarm *s = g->d->s;
 
+    if (is_stream(g, block) && p2p_blockset_has(&g->begun, block))
+        return; /* as long as its sender reads; arrive.c looks whether it moves */
     if ((uint32_t)s->now - g->asked_at[block] <= patience_for(g, block))
         return;
     if (p2p_blockset_has(&g->begun, block))

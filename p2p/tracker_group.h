@@ -49,7 +49,8 @@ struct p2p_run {
 
 /* What a taker has said. */
 struct p2p_taking {
-    uint32_t given; /* blocks, by leases */
+    uint32_t given; /* blocks, by leases, and what others had been given when it came */
+    bool is_exact;  /* it may read one range only */
     struct p2p_blockset have, want;
     uint64_t asked;
     bool has_left;

@@ -22,6 +22,7 @@
 #define FEW           24u /* who take part */
 #define AHEAD         2u  /* blocks more than most of them have been given */
 #define LEAST_FEW     3u
+#define MUCH_SLOWER   10u /* times as long at a block */
 #define SLOW_BLOCK_MS 3000u
 /* Where a block takes less than this, a run has at least so many. */
 #define QUICK_MS    10u
@@ -506,23 +507,63 @@ static unsigned room(const struct p2p_flight *f, uint64_t node)
     return f->wanting <= FEW && runs_of(f, node) == 0 && !are_blocks_slow(f);
 }
 
+/* Takes its share of what is read: not one that left, or that may only read its own range. */
+static bool is_sharing(const struct p2p_holder *h, uint64_t now)
+{
+    const struct p2p_taking *k = h->taking;
+
+    return k != NULL && k->may_read && !k->is_exact && !k->has_left && !is_barred(h, now) &&
+           !p2p_blockset_is_empty(&k->want);
+}
+
+/* What those who share were given, in order; of others than this one. */
+static uint32_t given_to_others(const struct p2p_tgroup *g, uint64_t now,
+                                const struct p2p_holder *h, uint32_t given[FEW])
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < g->n && n < FEW; i++)
+        if (&g->v[i] != h && is_sharing(&g->v[i], now))
+            given[n++] = g->v[i].taking->given;
+    qsort(given, n, sizeof(given[0]), compare);
+    return n;
+}
+
+static uint64_t last_time(const struct p2p_flight *f, uint64_t node)
+{
+    unsigned n = f->n_times < P2P_TIMES ? f->n_times : P2P_TIMES;
+
+    for (unsigned i = 1; i <= n; i++)
+        if (f->times[(f->n_times - i) % P2P_TIMES].node == node)
+            return f->times[(f->n_times - i) % P2P_TIMES].ms;
+    return UINT64_MAX;
+}
+
+/* Then it is not for this one to wait for them. */
+static bool are_others_slow(const struct p2p_flight *f, uint64_t node)
+{
+    uint64_t others = others_time(f, node), own = last_time(f, node);
+
+    return others != UINT64_MAX && own != UINT64_MAX && others > MUCH_SLOWER * own;
+}
+
 /*
  * Where few take part all are to read about as much: what one reads beyond that its uplink cannot
- * pass on in time, while those of others have nothing to do.
+ * pass on in time, while those of others have nothing to do. Who comes later begins where the
+ * others are. Never when nobody else reads.
  */
-static bool is_ahead(const struct p2p_tgroup *g, const struct p2p_holder *h)
+static bool is_ahead(const struct p2p_tgroup *g, uint64_t now, const struct p2p_holder *h)
 {
-    uint32_t given[FEW], n = 0;
+    uint32_t given[FEW], n;
 
-    if (!are_few(g->flight))
+    if (!are_few(g->flight) || g->flight->out == 0)
         return false;
-    for (uint32_t i = 0; i < g->n && n < FEW; i++)
-        if (g->v[i].taking != NULL && g->v[i].taking->may_read)
-            given[n++] = g->v[i].taking->given;
-    if (n < 3)
+    n = given_to_others(g, now, h, given);
+    if (n < LEAST_FEW - 1)
         return false;
-    qsort(given, n, sizeof(given[0]), compare);
-    return h->taking->given > given[n / 2] + AHEAD;
+    if (h->taking->given == 0)
+        h->taking->given = given[0];
+    return h->taking->given > given[n / 2] + AHEAD && !are_others_slow(g->flight, h->node);
 }
 
 static unsigned may_have(const struct p2p_flight *f, uint64_t node, const struct p2p_locate *l)
@@ -539,7 +580,7 @@ static void grant_any(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now,
     unsigned n = may_have(f, h->node, l), first = 0, count;
     struct p2p_blockset s;
 
-    if (is_ahead(g, h))
+    if (is_ahead(g, now, h))
         return;
     grantable(g, now, h, &s);
     for (unsigned left = p2p_blockset_count(&s); n > 0 && left > 0; n--, left -= count) {
@@ -585,6 +626,7 @@ void p2p_runs_grant(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now, s
                     const struct p2p_locate *l, struct p2p_located *ret)
 {
     h->taking->may_read = l->leases > 0 || p2p_runs_has_any(g, h->node);
+    h->taking->is_exact = l->exact;
     if (now < g->flight->quiet_until)
         return;
     if (l->exact)

@@ -98,7 +98,7 @@ def test_seeds_are_those_who_live_by_whom_others_may_join():
                 assert seed["is_anchor"] is False and seed["zone"] == "" and len(seed["node_id"]) == 64
             status = c.nodes[0].status()
             assert status["mode"] == "gossip"
-            assert status["control_plane"] == {"connected": False, "peers_known": 2, "cluster_size": 3}
+            assert status["control_plane"] == {"connected": False, "ready": True, "peers_known": 2, "cluster_size": 3}
 
             c.stop(2)
             c.wait_until_known()
