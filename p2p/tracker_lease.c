@@ -561,8 +561,8 @@ static bool is_ahead(const struct p2p_tgroup *g, uint64_t now, const struct p2p_
     n = given_to_others(g, now, h, given);
     if (n < LEAST_FEW - 1)
         return false;
-    if (h->taking->given == 0)
-        h->taking->given = given[0];
+    if (h->taking->given == 0 && given[0] > P2P_RUN_BLOCKS)
+        h->taking->given = given[0] - P2P_RUN_BLOCKS;
     return h->taking->given > given[n / 2] + AHEAD && !are_others_slow(g->flight, h->node);
 }
 
