@@ -151,7 +151,8 @@ struct p2p_swarm {
     struct el_list farewells; /* questions of downloads that are closed */
     struct el_list debts;
     uint32_t next_run;
-    double stream_took; /* the same as `took', of streams */
+    uint64_t stream_try_at; /* whether blocks still take no time */
+    double stream_took;     /* the same as `took', of streams */
     double wait, took; /* ms from question to block, and from its first byte to its last; decayed */
     uint64_t ticked_at;
     struct p2p_swarm_stats stats;

@@ -14,6 +14,7 @@
 #define DEPTH 2u
 /* Where a block comes in less than this, passing it on when it is whole costs nothing. */
 #define FAST_MS 20.0
+#define TRY_MS  500u /* and then it is tried again */
 /* Blocks that others have and that are not on their way here: with more there is better to do. */
 #define BEHIND 4u
 /* So many streams, and most of them, that their senders have had whole for a while. */
@@ -89,12 +90,22 @@ static void ask(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb)
     }
 }
 
+/* Blocks take no time, as far as is known: what was fast at first may not stay so. */
+static bool are_fast(struct p2p_swarm *s)
+{
+    if (p2p_sw_is_fast(s))
+        return true;
+    if (s->stream_took == 0 || s->stream_took >= FAST_MS)
+        return false;
+    if (s->now < s->stream_try_at)
+        return true;
+    s->stream_try_at = s->now + TRY_MS;
+    return false;
+}
+
 void p2p_sw_ask_streams(struct p2p_sw_group *g)
 {
-    const struct p2p_swarm *s = g->d->s;
-    bool are_fast = (s->stream_took > 0 && s->stream_took < FAST_MS) || p2p_sw_is_fast(s);
-
-    if (are_fast || has_many(g) || p2p_sw_is_behind(g, BEHIND) || is_slow(g))
+    if (has_many(g) || p2p_sw_is_behind(g, BEHIND) || is_slow(g) || are_fast(g->d->s))
         return;
     for (unsigned i = 0; i < P2P_SW_NEIGHBOURS; i++)
         if (g->nb[i].peer != NULL)
@@ -121,6 +132,12 @@ unsigned p2p_sw_beginner(const struct p2p_sw_group *g, const struct p2p_sw_neigh
 void p2p_sw_stream_came(struct p2p_sw_group *g, unsigned block)
 {
     struct p2p_swarm *s = g->d->s;
+    uint32_t took = (uint32_t)s->now - g->begun_at[block];
+    uint32_t waited = g->begun_at[block] - g->asked_at[block];
 
-    p2p_sw_average(&s->stream_took, (uint32_t)s->now - g->begun_at[block]);
+    /* One that was asked for when most of it had been read says nothing of how long that takes. */
+    if (took < FAST_MS && waited < took)
+        return;
+    p2p_sw_average(&s->stream_took, took + 0.5);
+    s->stream_try_at = s->now + TRY_MS;
 }

@@ -47,7 +47,7 @@ def test_what_all_want_at_once_is_read_from_the_origin_once(origin, cluster):
 
 def test_what_is_read_slowly_is_passed_on_while_it_is_read(origin, cluster):
     c = cluster(3)
-    origin.add("/a", size=SIZE, rate=8 * MIB)
+    origin.add("/a", size=SIZE, rate=8 * MIB, write=64 * 1024)
     for r in c.get_all("/a"):
         is_exact(r, origin.content("/a"))
     assert origin.body_sent("/a") == SIZE

@@ -391,7 +391,7 @@ static void where_blocks_take_no_time_they_are_not_asked_for_before_they_are_the
     name(f, 1, 2, 2);
     tell_coming(f, 2, 2, 0, 0x001);
     assert_int_equal(count(f, P2P_MOVE_REQUEST), 1);
-    p2p_swarm_on_begun(f->s, 3, 2, &id);
+    p2p_swarm_on_begun(f->s, 4, 2, &id);
     p2p_swarm_on_block(f->s, 5, 2, &id, 0);
     p2p_swarm_have(f->d, 5, 0);
     drain(f);
