@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Short names for what cmake, ctest and the scripts do. Each target installs the Debian packages it lacks.
-#   make run     build and show a node at work
+#   make run     build and show a cluster at work; on a terminal until Ctrl-C
 #   make test    release build, every test
 #   make bench   the node beside nginx
 #   make lint    clang-format, clang-tidy, cppcheck, shellcheck, house rules
@@ -29,7 +29,7 @@ build:
 run:
 	@.ci/deps build run
 	@$(MAKE) --no-print-directory build
-	@tests/e2e/demo.sh $(NODE)
+	@tests/e2e/demo.sh $(NODE) $(RELEASE)/controlplane/eliocp
 
 test:
 	@.ci/deps build test

@@ -178,6 +178,7 @@ static int run_listing(struct cli *c, const struct listing *l)
 
 static const struct cp_column node_columns[] = {
     { "NODE", "node_id", CP_CELL_TEXT },
+    { "NAME", "name", CP_CELL_TEXT },
     { "STATE", "state", CP_CELL_TEXT },
     { "ZONE", "zone", CP_CELL_TEXT },
     { "ADDRESS", "address", CP_CELL_TEXT },

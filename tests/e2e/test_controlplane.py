@@ -669,12 +669,12 @@ def test_a_port_that_is_taken_is_a_clear_error(shared, tmp_path):
 
 
 def test_the_client_shows_tables_or_json_and_tells_by_its_exit_code(plane):
-    plane.register("cli-1", zone="z\x7f1".replace("\x7f", ""), available_chunks=[chunk(1)])
+    plane.register("cli-1", name="first", zone="z\x7f1".replace("\x7f", ""), available_chunks=[chunk(1)])
     plane.beat("cli-1")
     as_json = json.loads(cli(plane, "nodes").stdout)
     assert [n["node_id"] for n in as_json["nodes"]] == ["cli-1"]
     table = cli(plane, "nodes", "--table").stdout
-    assert table.startswith("NODE ") and "cli-1" in table and "active" in table
+    assert table.startswith("NODE ") and "cli-1  first  active" in table
     for verb in ("status", "commands", "operations", "alerts", "groups", "zones", "objects", "policies", "audit", "events"):
         for form in ("--table", "--json"):
             r = cli(plane, verb, form)
