@@ -12,15 +12,31 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "controlplane/cli_api.h"
+#include "common/cli.h"
 #include "controlplane/cli_table.h"
 
 #define MAX_WORDS 256
 #define TOP_S     2
 
+#define SERVER "http://127.0.0.1:8081"
+#define TOKEN  "ELIOCP_TOKEN"
+
+static const struct el_cli_program program = {
+    .name = "eliocp",
+    .server = "the control plane",
+    .doubt = "is that a control plane?",
+    .address = SERVER,
+    .address_option = "--server=",
+    .token_variable = TOKEN,
+    .text_key = "text",
+    .connect_s = 5,
+    .answer_s = 60, /* longer than the service waits for an event */
+    .max_answer_bytes = (size_t)256 * EL_MIB,
+};
+
 struct cli {
-    struct cp_cli_api_conf conf;
-    struct cp_cli_api *api;
+    struct el_cli_conf conf;
+    struct el_cli *api;
     const char *words[MAX_WORDS]; /* behind the verb, without options */
     size_t n;
     bool is_json, follows;
@@ -48,7 +64,7 @@ static bool take_option(struct cli *c, const char *word)
     else if (strcmp(word, "-f") == 0)
         c->follows = true;
     else
-        return cp_cli_api_option(&c->conf, word) || take_value(word, "--state=", &c->state) ||
+        return el_cli_option(&c->conf, word) || take_value(word, "--state=", &c->state) ||
                take_value(word, "--zone=", &c->zone) || take_value(word, "--role=", &c->role) ||
                take_value(word, "--data-dir=", &c->data_dir) ||
                take_value(word, "--max-unavailable=", &c->max_unavailable);
@@ -57,8 +73,8 @@ static bool take_option(struct cli *c, const char *word)
 
 static int usage(const struct cli *c, const char *text)
 {
-    (void)cp_cli_complain(c->conf.verb, "usage: eliocp %s", text);
-    return CP_CLI_USAGE;
+    (void)el_cli_complain(&c->conf, "usage: eliocp %s", text);
+    return EL_CLI_USAGE;
 }
 
 /* ---- output ---- */
@@ -67,16 +83,49 @@ static int usage(const struct cli *c, const char *text)
 static int print_json(json_t *root)
 {
     if (root == NULL)
-        return CP_CLI_OK;
+        return EL_CLI_OK;
     if (json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0)
         (void)fputc('\n', stdout);
     json_decref(root);
-    return CP_CLI_OK;
+    return EL_CLI_OK;
+}
+
+/* `take_body` may be NULL. */
+static int call(struct cli *c, const char *method, const char *path, json_t *take_body,
+                json_t **ret_root)
+{
+    struct el_buf body = { 0 };
+    struct el_cli_call call = { .method = method, .path = path };
+    int rc;
+
+    if (take_body != NULL)
+        el_json_write(&body, take_body);
+    call.body = el_buf_str(&body);
+    rc = el_cli_ask(c->api, &call, ret_root);
+    el_buf_deinit(&body);
+    return rc;
+}
+
+/* %XX for what a path may not have; free() it. */
+static char *escape(const char *text)
+{
+    struct el_buf out = { 0 };
+
+    for (; *text != '\0'; text++) {
+        unsigned char c = (unsigned char)*text;
+
+        if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+            strchr("-._~:", c) != NULL)
+            el_buf_add_byte(&out, (char)c);
+        else
+            el_buf_addf(&out, "%%%02X", c);
+    }
+    return el_buf_take(&out);
 }
 
 static int get(struct cli *c, const char *path, json_t **ret_root)
 {
-    return cp_cli_api_call(c->api, "GET", path, NULL, ret_root);
+    return call(c, "GET", path, NULL, ret_root);
 }
 
 /* ---- commands that are one list ---- */
@@ -165,13 +214,13 @@ static int run_listing(struct cli *c, const struct listing *l)
     json_t *root = NULL;
     int rc = get(c, l->path, &root);
 
-    if (rc != CP_CLI_OK)
+    if (rc != EL_CLI_OK)
         return rc;
     if (c->is_json)
         return print_json(root);
     cp_cli_table(json_object_get(root, l->list), l->columns, l->n, stdout);
     json_decref(root);
-    return CP_CLI_OK;
+    return EL_CLI_OK;
 }
 
 /* ---- nodes ---- */
@@ -221,26 +270,26 @@ static int run_nodes(struct cli *c)
 
     el_buf_add_str(&path, EL_STR("/api/v1/nodes?"));
     if (c->state != NULL) {
-        char *escaped = cp_cli_escape(c->state);
+        char *escaped = escape(c->state);
 
         el_buf_addf(&path, "state=%s&", escaped);
         free(escaped);
     }
     if (c->zone != NULL) {
-        char *escaped = cp_cli_escape(c->zone);
+        char *escaped = escape(c->zone);
 
         el_buf_addf(&path, "zone=%s&", escaped);
         free(escaped);
     }
     rc = get(c, path.p, &root);
     el_buf_deinit(&path);
-    if (rc != CP_CLI_OK || c->is_json)
-        return rc != CP_CLI_OK ? rc : print_json(root);
+    if (rc != EL_CLI_OK || c->is_json)
+        return rc != EL_CLI_OK ? rc : print_json(root);
     list = sorted(json_object_get(root, "nodes"));
     cp_cli_table(list, node_columns, EL_COUNT(node_columns), stdout);
     json_decref(list);
     json_decref(root);
-    return CP_CLI_OK;
+    return EL_CLI_OK;
 }
 
 /* METHOD /api/v1/WHAT/ID[SUFFIX], and what it says. */
@@ -249,14 +298,14 @@ static int call_on(struct cli *c, const char *method, const char *what, const ch
 {
     struct el_buf path = { 0 };
     json_t *root = NULL;
-    char *escaped = cp_cli_escape(id);
+    char *escaped = escape(id);
     int rc;
 
     el_buf_addf(&path, "/api/v1/%s/%s%s", what, escaped, suffix);
-    rc = cp_cli_api_call(c->api, method, path.p, NULL, &root);
+    rc = call(c, method, path.p, NULL, &root);
     free(escaped);
     el_buf_deinit(&path);
-    return rc == CP_CLI_OK ? print_json(root) : rc;
+    return rc == EL_CLI_OK ? print_json(root) : rc;
 }
 
 static int run_node(struct cli *c)
@@ -281,7 +330,7 @@ static void print_status(const json_t *status, const json_t *metrics)
     char text[16];
 
     (void)printf("cluster      ");
-    cp_cli_print_text(cp_cli_text(status, "cluster_id"), stdout);
+    el_cli_print_text(cp_cli_text(status, "cluster_id"), stdout);
     (void)printf(", %.0f nodes, %.0f active\n", cp_cli_number(metrics, "total_nodes"),
                  cp_cli_number(metrics, "active_nodes"));
     (void)printf("service      version %s, up %.0f s, store %s%s, %.0f alerts%s\n",
@@ -314,14 +363,14 @@ static int run_status(struct cli *c)
     json_t *status = NULL, *metrics = NULL, *both;
     int rc = get(c, "/api/v1/status", &status);
 
-    if (rc == CP_CLI_OK)
+    if (rc == EL_CLI_OK)
         rc = get(c, "/api/v1/metrics", &metrics);
-    if (rc == CP_CLI_OK && c->is_json) {
+    if (rc == EL_CLI_OK && c->is_json) {
         both = el_json_new();
         EL_ASSERT(json_object_set(both, "status", status) == 0);
         EL_ASSERT(json_object_set(both, "metrics", metrics) == 0);
         rc = print_json(both);
-    } else if (rc == CP_CLI_OK) {
+    } else if (rc == EL_CLI_OK) {
         print_status(status, metrics);
     }
     json_decref(status);
@@ -340,10 +389,10 @@ static int run_top(struct cli *c)
         (void)fputs("\033[H\033[2J", stdout);
         rc = run_status(c);
         (void)fputc('\n', stdout);
-        if (rc == CP_CLI_OK)
+        if (rc == EL_CLI_OK)
             rc = run_nodes(c);
         (void)fflush(stdout);
-    } while (rc == CP_CLI_OK && nanosleep(&pause, NULL) == 0);
+    } while (rc == EL_CLI_OK && nanosleep(&pause, NULL) == 0);
     return rc;
 }
 
@@ -356,8 +405,8 @@ static int run_snapshot(struct cli *c)
 
     if (c->n > 0)
         el_json_add_str(body, "entity_id", el_str_of(c->words[0]));
-    rc = cp_cli_api_call(c->api, "POST", "/api/v1/operations/snapshot", body, &root);
-    return rc == CP_CLI_OK ? print_json(root) : rc;
+    rc = call(c, "POST", "/api/v1/operations/snapshot", body, &root);
+    return rc == EL_CLI_OK ? print_json(root) : rc;
 }
 
 static int run_replay(struct cli *c)
@@ -371,8 +420,8 @@ static int run_replay(struct cli *c)
     el_json_add_str(body, "snapshot_id", el_str_of(c->words[0]));
     if (c->n == 2)
         el_json_add_str(body, "targets", el_str_of(c->words[1]));
-    rc = cp_cli_api_call(c->api, "POST", "/api/v1/operations/replay", body, &root);
-    return rc == CP_CLI_OK ? print_json(root) : rc;
+    rc = call(c, "POST", "/api/v1/operations/replay", body, &root);
+    return rc == EL_CLI_OK ? print_json(root) : rc;
 }
 
 static int run_drain(struct cli *c)
@@ -401,8 +450,8 @@ static int run_drain(struct cli *c)
         }
         el_json_add_u64(body, "max_unavailable", max);
     }
-    rc = cp_cli_api_call(c->api, "POST", "/api/v1/operations/drain", body, &root);
-    return rc == CP_CLI_OK ? print_json(root) : rc;
+    rc = call(c, "POST", "/api/v1/operations/drain", body, &root);
+    return rc == EL_CLI_OK ? print_json(root) : rc;
 }
 
 static int run_undrain(struct cli *c)
@@ -422,9 +471,9 @@ static int run_cancel(struct cli *c)
 static int run_backup(struct cli *c)
 {
     json_t *root = NULL;
-    int rc = cp_cli_api_call(c->api, "POST", "/api/v1/operations/backup", NULL, &root);
+    int rc = call(c, "POST", "/api/v1/operations/backup", NULL, &root);
 
-    return rc == CP_CLI_OK ? print_json(root) : rc;
+    return rc == EL_CLI_OK ? print_json(root) : rc;
 }
 
 /* ---- restore: no service runs then ---- */
@@ -450,19 +499,19 @@ static int copy_file(struct cli *c, const char *from, const char *to)
 {
     int in = open(from, O_RDONLY | O_CLOEXEC);
     int out = in >= 0 ? open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
-    int rc = CP_CLI_OK;
+    int rc = EL_CLI_OK;
 
     if (in < 0)
-        rc = cp_cli_complain(c->conf.verb, "open %s: %s", from, strerror(errno));
+        rc = el_cli_complain(&c->conf, "open %s: %s", from, strerror(errno));
     else if (out < 0)
-        rc = cp_cli_complain(c->conf.verb, "create %s: %s; move away what is there", to,
+        rc = el_cli_complain(&c->conf, "create %s: %s; move away what is there", to,
                              strerror(errno));
     else if (copy_all(in, out) != 0)
-        rc = cp_cli_complain(c->conf.verb, "copy %s to %s: %s", from, to, strerror(errno));
+        rc = el_cli_complain(&c->conf, "copy %s to %s: %s", from, to, strerror(errno));
     if (in >= 0)
         (void)close(in);
-    if (out >= 0 && close(out) != 0 && rc == CP_CLI_OK)
-        rc = cp_cli_complain(c->conf.verb, "close %s: %s", to, strerror(errno));
+    if (out >= 0 && close(out) != 0 && rc == EL_CLI_OK)
+        rc = el_cli_complain(&c->conf, "close %s: %s", to, strerror(errno));
     return rc;
 }
 
@@ -475,7 +524,7 @@ static int run_restore(struct cli *c)
         return usage(c, "restore FILE [--data-dir=DIR]");
     el_buf_addf(&path, "%s/eliocp.db", c->data_dir != NULL ? c->data_dir : "/var/lib/eliocp");
     rc = copy_file(c, c->words[0], path.p);
-    if (rc == CP_CLI_OK)
+    if (rc == EL_CLI_OK)
         (void)printf("restored to %s; start the service now\n", path.p);
     el_buf_deinit(&path);
     return rc;
@@ -498,13 +547,13 @@ static int create_token(struct cli *c)
     el_json_add_str(body, "role", el_str_of(c->role != NULL ? c->role : "reader"));
     if (c->n > 1)
         el_json_add_str(body, "name", el_str_of(c->words[1]));
-    rc = cp_cli_api_call(c->api, "POST", "/api/v1/tokens", body, &root);
-    if (rc != CP_CLI_OK || c->is_json)
-        return rc != CP_CLI_OK ? rc : print_json(root);
+    rc = call(c, "POST", "/api/v1/tokens", body, &root);
+    if (rc != EL_CLI_OK || c->is_json)
+        return rc != EL_CLI_OK ? rc : print_json(root);
     (void)printf("%s\n", cp_cli_text(root, "token"));
     (void)fprintf(stderr, "This is the only time that it is shown.\n");
     json_decref(root);
-    return CP_CLI_OK;
+    return EL_CLI_OK;
 }
 
 static int run_token(struct cli *c)
@@ -535,9 +584,9 @@ static void print_event(const json_t *e)
     const char *node = cp_cli_text(e, "node_id");
 
     (void)printf("%s  %-18s  ", cp_cli_text(e, "at"), cp_cli_text(e, "type"));
-    cp_cli_print_text(node[0] != '-' || node[1] != '\0' ? node : cp_cli_text(e, "subject"), stdout);
+    el_cli_print_text(node[0] != '-' || node[1] != '\0' ? node : cp_cli_text(e, "subject"), stdout);
     (void)fputs("  ", stdout);
-    cp_cli_print_text(cp_cli_text(e, "text"), stdout);
+    el_cli_print_text(cp_cli_text(e, "text"), stdout);
     (void)fputc('\n', stdout);
 }
 
@@ -573,7 +622,7 @@ static int run_events(struct cli *c)
                     stream);
         rc = get(c, path.p, &root);
         el_buf_deinit(&path);
-        if (rc != CP_CLI_OK)
+        if (rc != EL_CLI_OK)
             return rc;
         print_events(c, root);
         after = json_integer_value(json_object_get(root, "next"));
@@ -637,8 +686,8 @@ void cp_cli_help(FILE *out)
         (void)fprintf(out, "  eliocp %s\n      %s\n", commands[i].synopsis, commands[i].what);
     for (size_t i = 0; i < EL_COUNT(listings); i++)
         (void)fprintf(out, "  eliocp %s\n      %s\n", listings[i].verb, listings[i].what);
-    (void)fputs("\n  --server=URL         the service (default " CP_CLI_SERVER ")\n"
-                "  --token-file=FILE    its first line is the token (default: " CP_CLI_TOKEN ")\n"
+    (void)fputs("\n  --server=URL         the service (default " SERVER ")\n"
+                "  --token-file=FILE    its first line is the token (default: " TOKEN ")\n"
                 "  --ca-file=FILE       PEM bundle to verify https with\n"
                 "  --json, --table      default: a table on a terminal, JSON elsewhere\n"
                 "\nexit codes: 0 done, 1 refused or failed, 2 wrong command line, 3 no service\n",
@@ -652,43 +701,41 @@ static int parse(struct cli *c, int argc, char *const argv[])
         if (take_option(c, argv[i]))
             continue;
         if (argv[i][0] == '-' || c->n == MAX_WORDS) {
-            (void)cp_cli_complain(c->conf.verb, "%s is no option; see eliocp help", argv[i]);
-            return CP_CLI_USAGE;
+            (void)el_cli_complain(&c->conf, "%s is no option; see eliocp help", argv[i]);
+            return EL_CLI_USAGE;
         }
         c->words[c->n++] = argv[i];
     }
-    return CP_CLI_OK;
+    return EL_CLI_OK;
 }
 
 static int run(struct cli *c)
 {
     const struct command *command = find_command(c->conf.verb);
     const struct listing *listing = find_listing(c->conf.verb);
-    int rc = CP_CLI_OK;
+    int rc = EL_CLI_OK;
 
     if (command == NULL || !command->is_offline)
-        rc = cp_cli_api_new(&c->conf, &c->api);
-    if (rc == CP_CLI_OK)
+        rc = el_cli_new(&c->conf, &c->api);
+    if (rc == EL_CLI_OK)
         rc = command != NULL ? command->run(c) : run_listing(c, listing);
-    cp_cli_api_free(c->api);
-    if (fflush(stdout) != 0 || ferror(stdout) != 0)
-        rc = cp_cli_complain(c->conf.verb, "cannot write to standard output");
-    return rc;
+    el_cli_free(c->api);
+    return el_cli_flush(&c->conf) == EL_CLI_OK ? rc : EL_CLI_FAILED;
 }
 
 int cp_cli_run(int argc, char *const argv[])
 {
-    struct cli c = { .conf = { .verb = argv[1] } };
+    struct cli c = { .conf = { .program = &program, .verb = argv[1] } };
     int rc;
 
     if (strcmp(argv[1], "help") == 0) {
         cp_cli_help(stdout);
-        return CP_CLI_OK;
+        return EL_CLI_OK;
     }
     if (find_command(argv[1]) == NULL && find_listing(argv[1]) == NULL) {
         (void)fprintf(stderr, "eliocp: there is no command %s; see eliocp help\n", argv[1]);
-        return CP_CLI_USAGE;
+        return EL_CLI_USAGE;
     }
     rc = parse(&c, argc, argv);
-    return rc == CP_CLI_OK ? run(&c) : rc;
+    return rc == EL_CLI_OK ? run(&c) : rc;
 }

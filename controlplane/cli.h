@@ -10,13 +10,6 @@
 
 #include <stdio.h>
 
-enum cp_cli_exit {
-    CP_CLI_OK = 0,
-    CP_CLI_FAILED = 1,    /* it was refused, or the output */
-    CP_CLI_USAGE = 2,     /* the command line */
-    CP_CLI_NO_SERVER = 3, /* nothing answers where the control plane should be */
-};
-
 /* argv[1] is the sub command. */
 int cp_cli_run(int argc, char *const argv[]);
 void cp_cli_help(FILE *out);

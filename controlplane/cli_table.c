@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "controlplane/cli_table.h"
 
-#include "controlplane/cli_api.h"
+#include "common/cli.h"
 
 #define CELL_CHARS  72u
 #define MAX_COLUMNS 12u
@@ -84,7 +84,7 @@ static void print_cell(const char *text, size_t width, enum cp_cell kind, bool i
 
     if (kind != CP_CELL_TEXT)
         (void)fprintf(out, "%*s", (int)pad, "");
-    cp_cli_print_text(text, out);
+    el_cli_print_text(text, out);
     if (is_last)
         (void)fputc('\n', out);
     else

@@ -32,7 +32,7 @@ struct get {
     /* What was asked for. */
     const char *url, *file, *proxy;
     bool is_json, is_quiet;
-    struct proxy_cli_api_conf api;
+    struct el_cli_conf api;
 
     /* While it runs. */
     CURL *curl;
@@ -63,7 +63,7 @@ static int complain(const char *fmt, ...)
     (void)vfprintf(stderr, fmt, args);
     va_end(args);
     (void)fputc('\n', stderr);
-    return PROXY_CLI_FAILED;
+    return EL_CLI_FAILED;
 }
 
 void proxy_cli_format_bytes(double bytes, char out[16])
@@ -292,7 +292,7 @@ static int explain(struct get *g, CURLcode code)
         return complain("cannot write %s: %s", g->file, strerror(g->sys));
     if (code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_PROXY) {
         (void)complain("cannot reach the node at %s: %s: is it running?", g->proxy, why);
-        return PROXY_CLI_NO_NODE;
+        return EL_CLI_ABSENT;
     }
     if (code == CURLE_PARTIAL_FILE || code == CURLE_RECV_ERROR || code == CURLE_GOT_NOTHING)
         return complain("the transfer broke off after %llu bytes: %s", (unsigned long long)g->bytes,
@@ -315,7 +315,7 @@ static int transfer(struct get *g)
     if (code != CURLE_OK)
         return explain(g, code);
     if (is_success(g))
-        return PROXY_CLI_OK;
+        return EL_CLI_OK;
     (void)curl_easy_getinfo(g->curl, CURLINFO_RESPONSE_CODE, &status);
     read_detail(g);
     return complain("the answer is %ld%s", status, g->detail);
@@ -350,7 +350,7 @@ static int open_file(struct get *g)
 
     if (strcmp(g->file, "-") == 0) {
         g->fd = STDOUT_FILENO;
-        return PROXY_CLI_OK;
+        return EL_CLI_OK;
     }
     if (stat(g->file, &st) == 0 && S_ISDIR(st.st_mode))
         return complain("%s is a directory", g->file);
@@ -365,7 +365,7 @@ static int open_file(struct get *g)
     mask = umask(0);
     (void)umask(mask);
     (void)fchmod(g->fd, 0666 & ~mask);
-    return PROXY_CLI_OK;
+    return EL_CLI_OK;
 }
 
 /* Gives the file its name. */
@@ -374,7 +374,7 @@ static int keep_file(struct get *g)
     int fd = g->fd;
 
     if (g->part == NULL)
-        return PROXY_CLI_OK;
+        return EL_CLI_OK;
     g->fd = -1;
     if (close(fd) != 0)
         return complain("cannot write %s: %s", g->file, strerror(errno));
@@ -382,7 +382,7 @@ static int keep_file(struct get *g)
         return complain("cannot rename %s to %s: %s", g->part, g->file, strerror(errno));
     free(g->part);
     g->part = NULL;
-    return PROXY_CLI_OK;
+    return EL_CLI_OK;
 }
 
 static void close_get(struct get *g)
@@ -428,7 +428,7 @@ static int print_json(struct get *g, double seconds)
     el_json_write(&out, root);
     is_written = write_all(STDOUT_FILENO, out.p, out.n);
     el_buf_deinit(&out);
-    return is_written ? PROXY_CLI_OK : complain("cannot write the report: %s", strerror(errno));
+    return is_written ? EL_CLI_OK : complain("cannot write the report: %s", strerror(errno));
 }
 
 static void print_text(struct get *g, double seconds)
@@ -486,7 +486,7 @@ static void print_usage(FILE *out)
 static int usage_error(const char *what, const char *detail)
 {
     (void)complain("%s%s (see elionode get --help)", what, detail);
-    return PROXY_CLI_USAGE;
+    return EL_CLI_USAGE;
 }
 
 /* -1: go on; otherwise the exit code. */
@@ -496,7 +496,7 @@ static int parse_word(struct get *g, const char *word, bool *ret_wants_file)
         *ret_wants_file = true;
     else if (strncmp(word, "--proxy=", 8) == 0 && word[8] != '\0')
         g->proxy = word + 8;
-    else if (proxy_cli_api_option(&g->api, word))
+    else if (el_cli_option(&g->api, word))
         ;
     else if (strcmp(word, "--json") == 0)
         g->is_json = true;
@@ -523,7 +523,7 @@ static int parse(struct get *g, int argc, char *const argv[])
             wants_file = false;
         } else if (strcmp(argv[i], "--help") == 0) {
             print_usage(stdout);
-            return PROXY_CLI_OK;
+            return EL_CLI_OK;
         } else {
             rc = parse_word(g, argv[i], &wants_file);
         }
@@ -554,21 +554,21 @@ static int run_get(struct get *g)
     if (g->is_json)
         g->sha256 = el_sha256_new();
     rc = open_file(g);
-    if (rc != PROXY_CLI_OK)
+    if (rc != EL_CLI_OK)
         return rc;
     rc = transfer(g);
-    if (rc != PROXY_CLI_OK)
+    if (rc != EL_CLI_OK)
         return rc;
     seconds = seconds_since(g->started_ns);
     rc = keep_file(g);
-    if (rc != PROXY_CLI_OK)
+    if (rc != EL_CLI_OK)
         return rc;
     ask_for_sources(g);
     if (g->is_json)
         return print_json(g, seconds);
     if (!g->is_quiet)
         print_text(g, seconds);
-    return PROXY_CLI_OK;
+    return EL_CLI_OK;
 }
 
 bool proxy_cli_has(const char *word)
@@ -590,7 +590,9 @@ void proxy_cli_help(FILE *out)
 
 int proxy_cli_run(int argc, char *const argv[])
 {
-    struct get g = { .proxy = DEFAULT_PROXY, .fd = -1, .api.verb = "get" };
+    struct get g = { .proxy = DEFAULT_PROXY,
+                     .fd = -1,
+                     .api = { .program = &proxy_cli_program, .verb = "get" } };
     int rc;
 
     if (strcmp(argv[1], "warm") == 0)

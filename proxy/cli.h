@@ -16,13 +16,6 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum proxy_cli_exit {
-    PROXY_CLI_OK = 0,
-    PROXY_CLI_FAILED = 1,  /* the origin's answer, the transfer or the file */
-    PROXY_CLI_USAGE = 2,   /* the command line */
-    PROXY_CLI_NO_NODE = 3, /* nothing answers where the node should be */
-};
-
 /* Whether argv[1] names a sub command. */
 bool proxy_cli_has(const char *word);
 /* argv[1] is the sub command. Owns SIGINT and SIGTERM while it runs. */

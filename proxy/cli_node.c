@@ -5,8 +5,6 @@
  */
 #include "proxy/cli_own.h"
 
-#include "proxy/cli_api.h"
-
 /* WANTS_REQUEST: a URL, and fields that a client would send. */
 enum wants { WANTS_NOTHING, WANTS_URL, WANTS_URL_OR_PREFIX, WANTS_REQUEST, WANTS_ID };
 
@@ -41,35 +39,48 @@ static const struct command commands[] = {
     { "cancel", "DELETE", OPERATIONS, WANTS_ID, proxy_cli_print_operation, "cancel ID", "end it" },
 };
 
+const struct el_cli_program proxy_cli_program = {
+    .name = "elionode",
+    .server = "the node",
+    .doubt = "is that the port of the node API?",
+    .address = PROXY_CLI_ADMIN,
+    .address_option = "--admin=",
+    .token_variable = PROXY_CLI_TOKEN,
+    .text_key = "detail", /* of problem+json (RFC 9457) */
+    .connect_s = 10,
+    .answer_s = 90, /* longer than the node keeps an answer back */
+    .max_answer_bytes = (size_t)64 * EL_MIB,
+};
+
 struct ask {
     const struct command *command;
-    struct proxy_cli_api_conf api;
+    struct el_cli_conf api;
     const char *word, *prefix; /* the URL or the id; or else the prefix */
     bool is_json;
     const char *fields[MAX_FIELDS]; /* "Name: value" */
     size_t n_fields;
 };
 
-static int add_fields(struct ask *a, struct proxy_cli_api *api)
+static int add_fields(struct ask *a, struct el_cli *api)
 {
-    int rc = PROXY_CLI_OK;
+    int rc = EL_CLI_OK;
 
-    for (size_t i = 0; rc == PROXY_CLI_OK && i < a->n_fields; i++) {
+    for (size_t i = 0; rc == EL_CLI_OK && i < a->n_fields; i++) {
         struct el_buf line = { 0 };
 
         el_buf_addf(&line, "Explain-Field: %s", a->fields[i]);
-        if (!proxy_cli_api_add_field(api, line.p))
-            rc = proxy_cli_complain(a->command->verb, "a field is one line");
+        if (!el_cli_add_field(api, line.p))
+            rc = el_cli_complain(&a->api, "a field is one line");
         el_buf_deinit(&line);
     }
     return rc;
 }
 
-static int call(struct ask *a, struct proxy_cli_api *api, json_t **ret_root)
+static int call(struct ask *a, struct el_cli *api, json_t **ret_root)
 {
     bool has_id = a->command->wants == WANTS_ID;
     struct el_buf path = { 0 };
-    struct proxy_cli_call c = { .method = a->command->method };
+    struct el_cli_call c = { .method = a->command->method };
     int rc;
 
     el_buf_addf(&path, "%s%s", a->command->path, has_id ? a->word : "");
@@ -79,29 +90,29 @@ static int call(struct ask *a, struct proxy_cli_api *api, json_t **ret_root)
     else if (a->word != NULL && !has_id)
         c.name = "url";
     c.value = a->prefix != NULL ? a->prefix : a->word;
-    rc = proxy_cli_api_call(api, &c, ret_root);
+    rc = el_cli_ask(api, &c, ret_root);
     el_buf_deinit(&path);
     return rc;
 }
 
 static int run(struct ask *a)
 {
-    struct proxy_cli_api *api = NULL;
+    struct el_cli *api = NULL;
     json_t *root = NULL;
-    int rc = proxy_cli_api_new(&a->api, &api);
+    int rc = el_cli_new(&a->api, &api);
 
-    if (rc == PROXY_CLI_OK)
+    if (rc == EL_CLI_OK)
         rc = add_fields(a, api);
-    if (rc == PROXY_CLI_OK)
+    if (rc == EL_CLI_OK)
         rc = call(a, api, &root);
-    if (rc == PROXY_CLI_OK && a->is_json)
-        (void)fwrite(proxy_cli_api_answer(api).p, 1, proxy_cli_api_answer(api).n, stdout);
-    else if (rc == PROXY_CLI_OK)
+    if (rc == EL_CLI_OK && a->is_json)
+        (void)fwrite(el_cli_answer(api).p, 1, el_cli_answer(api).n, stdout);
+    else if (rc == EL_CLI_OK)
         a->command->print(root, stdout);
-    if (rc == PROXY_CLI_OK)
-        rc = proxy_cli_flush(a->command->verb);
+    if (rc == EL_CLI_OK)
+        rc = el_cli_flush(&a->api);
     json_decref(root);
-    proxy_cli_api_free(api);
+    el_cli_free(api);
     return rc;
 }
 
@@ -116,7 +127,7 @@ static const struct command *find_command(const char *word)
     return NULL;
 }
 
-void proxy_cli_api_usage(FILE *out)
+void proxy_cli_node_usage(FILE *out)
 {
     (void)fprintf(
         out, "  --admin=HOST:PORT  the node API (default " PROXY_CLI_ADMIN ")\n"
@@ -132,7 +143,7 @@ static void print_usage(const struct command *c)
                  "Asks a running node: %s.\n"
                  "\n",
                  c->synopsis, c->what);
-    proxy_cli_api_usage(stdout);
+    proxy_cli_node_usage(stdout);
     if (c->wants == WANTS_REQUEST)
         (void)printf("  -H 'Name: value'   a field that the client would send\n");
     if (c->wants != WANTS_NOTHING && c->wants != WANTS_ID)
@@ -142,9 +153,8 @@ static void print_usage(const struct command *c)
 
 static int usage_error(const struct ask *a, const char *what, const char *detail)
 {
-    (void)proxy_cli_complain(a->command->verb, "%s%s (see elionode %s --help)", what, detail,
-                             a->command->verb);
-    return PROXY_CLI_USAGE;
+    (void)el_cli_complain(&a->api, "%s%s (see elionode %s --help)", what, detail, a->command->verb);
+    return EL_CLI_USAGE;
 }
 
 /* It becomes a part of the path as it is. */
@@ -158,7 +168,7 @@ static int parse_word(struct ask *a, const char *word)
 {
     bool takes_prefix = a->command->wants == WANTS_URL_OR_PREFIX;
 
-    if (proxy_cli_api_option(&a->api, word))
+    if (el_cli_option(&a->api, word))
         return -1;
     if (strcmp(word, "--json") == 0)
         a->is_json = true;
@@ -194,7 +204,7 @@ static int parse(struct ask *a, int argc, char *const argv[])
     for (int i = 2; i < argc && rc < 0; i++) {
         if (strcmp(argv[i], "--help") == 0) {
             print_usage(a->command);
-            return PROXY_CLI_OK;
+            return EL_CLI_OK;
         }
         if (a->command->wants == WANTS_REQUEST && strcmp(argv[i], "-H") == 0) {
             i++;
@@ -219,7 +229,7 @@ bool proxy_cli_node_has(const char *word)
 
 int proxy_cli_node_run(int argc, char *const argv[])
 {
-    struct ask a = { .command = find_command(argv[1]) };
+    struct ask a = { .command = find_command(argv[1]), .api.program = &proxy_cli_program };
     int rc;
 
     EL_ASSERT(a.command != NULL);

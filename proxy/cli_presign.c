@@ -38,13 +38,13 @@ static int complain(const char *fmt, ...)
     (void)vfprintf(stderr, fmt, args);
     va_end(args);
     (void)fputc('\n', stderr);
-    return PROXY_CLI_FAILED;
+    return EL_CLI_FAILED;
 }
 
 static int usage_error(const char *what, const char *detail)
 {
     (void)complain("%s%s (see elionode presign --help)", what, detail);
-    return PROXY_CLI_USAGE;
+    return EL_CLI_USAGE;
 }
 
 static const char *variable(const char *name)
@@ -80,7 +80,7 @@ static int find_keys(struct presign *p)
     struct el_error err;
 
     if (file == NULL && profile == NULL && keys_from_environment(p))
-        return PROXY_CLI_OK;
+        return EL_CLI_OK;
     if (file == NULL)
         file = variable("AWS_SHARED_CREDENTIALS_FILE");
     if (profile == NULL)
@@ -92,7 +92,7 @@ static int find_keys(struct presign *p)
     if (store_keys_read("the credentials file", file,
                         el_str_of(profile != NULL ? profile : "default"), &p->keys, &err) != EL_OK)
         return complain("%s", err.text);
-    return PROXY_CLI_OK;
+    return EL_CLI_OK;
 }
 
 /* ---- signing ---- */
@@ -149,7 +149,7 @@ static int sign(struct presign *p)
     };
     struct el_buf target = { 0 };
     struct el_error err;
-    int rc = PROXY_CLI_OK;
+    int rc = EL_CLI_OK;
 
     if ((p->is_oss ? sign_oss : sign_s3)(p, &req, &target, &err) != EL_OK)
         rc = complain("%s", err.text);
@@ -246,7 +246,7 @@ static int parse(struct presign *p, int argc, char *const argv[])
     for (int i = 2; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0) {
             print_usage(stdout);
-            return PROXY_CLI_OK;
+            return EL_CLI_OK;
         }
         if (argv[i][0] == '-' && !parse_option(p, argv[i]))
             return usage_error("unknown option, or one without its value: ", argv[i]);
@@ -292,7 +292,7 @@ int proxy_cli_presign_run(int argc, char *const argv[])
     if (rc < 0) {
         write_host(&p);
         rc = find_keys(&p);
-        if (rc == PROXY_CLI_OK)
+        if (rc == EL_CLI_OK)
             rc = sign(&p);
     }
     el_buf_deinit(&p.host);

@@ -43,15 +43,6 @@ static bool is_true(const json_t *root, const char *path)
     return json_is_true(at(root, path));
 }
 
-void proxy_cli_print_text(const char *s, FILE *out)
-{
-    for (; *s != '\0'; s++) {
-        unsigned char c = (unsigned char)*s;
-
-        (void)fputc(c < ' ' || c == 0x7f ? '?' : c, out);
-    }
-}
-
 /* ---- parts of a line ---- */
 
 struct bytes {
@@ -79,7 +70,7 @@ static void name(const char *what, FILE *out)
 static void text_line(const char *what, const char *value, FILE *out)
 {
     name(what, out);
-    proxy_cli_print_text(value, out);
+    el_cli_print_text(value, out);
     (void)fputc('\n', out);
 }
 
@@ -154,7 +145,7 @@ void proxy_cli_print_purge(const json_t *root, FILE *out)
     bool is_prefix = json_is_string(at(root, "prefix"));
 
     (void)fprintf(out, "%" PRIu64 " object%s purged: ", n, plural(n));
-    proxy_cli_print_text(text(root, is_prefix ? "prefix" : "url"), out);
+    el_cli_print_text(text(root, is_prefix ? "prefix" : "url"), out);
     (void)fputs(is_prefix ? "*\n" : "\n", out);
 }
 
@@ -164,7 +155,7 @@ void proxy_cli_print_pin(const json_t *root, FILE *out)
 
     (void)fprintf(out, "%" PRIu64 " variant%s %s: ", n, plural(n),
                   is_true(root, "pinned") ? "pinned" : "no longer pinned");
-    proxy_cli_print_text(text(root, "url"), out);
+    el_cli_print_text(text(root, "url"), out);
     (void)fputc('\n', out);
 }
 
@@ -178,10 +169,10 @@ static void print_result(const json_t *r, FILE *out)
         (void)fputs("  failed  ", out);
     else
         (void)fprintf(out, "%10s  %-6s  ", bytes_of(number(r, "bytes")).text, text(r, "from"));
-    proxy_cli_print_text(text(r, "url"), out);
+    el_cli_print_text(text(r, "url"), out);
     if (error != NULL) {
         (void)fputs(": ", out);
-        proxy_cli_print_text(error, out);
+        el_cli_print_text(error, out);
     }
     (void)fputc('\n', out);
 }
@@ -206,7 +197,7 @@ static void print_node(const json_t *root, FILE *out)
     uint64_t s = number(root, "uptime_ms") / 1000;
 
     name("node", out);
-    proxy_cli_print_text(text(root, "node_id"), out);
+    el_cli_print_text(text(root, "node_id"), out);
     (void)fprintf(out, ", version %s, %s, up %" PRIu64 ":%02" PRIu64 ":%02" PRIu64 "\n",
                   text(root, "version"), is_true(root, "ready") ? "ready" : "NOT READY", s / 3600,
                   s / 60 % 60, s % 60);
@@ -263,7 +254,7 @@ static void print_store(const json_t *s, FILE *out)
                       number(s, "mismatches") + number(s, "late_reads");
 
     name("disk", out);
-    proxy_cli_print_text(text(s, "dir"), out);
+    el_cli_print_text(text(s, "dir"), out);
     (void)fprintf(out, " %s (%s), ", text(s, "state"), text(s, "io"));
     print_share(number(s, "used_bytes"), number(s, "limit_bytes"), out);
     (void)fprintf(out, ", %" PRIu64 " objects\n", number(s, "objects"));
@@ -303,13 +294,13 @@ static void print_control_plane(const json_t *root, FILE *out)
         return;
     name("control plane", out);
     (void)fprintf(out, "%s, ", text(root, "control_plane.state"));
-    proxy_cli_print_text(text(root, "control_plane.best_endpoint"), out);
+    el_cli_print_text(text(root, "control_plane.best_endpoint"), out);
     (void)fprintf(out, "; %" PRIu64 " chunks reported, %" PRIu64 " reports behind\n",
                   number(root, "control_plane.chunks"), number(root, "control_plane.lag"));
     if (is_true(root, "control_plane.connected") || error[0] == '\0')
         return;
     name("", out);
-    proxy_cli_print_text(error, out);
+    el_cli_print_text(error, out);
     (void)fputc('\n', out);
 }
 
@@ -404,7 +395,7 @@ static void print_signature(const json_t *root, FILE *out)
         verified = is_true(root, "signature.verified") ? ", verified" : ", not verified";
     name("signature", out);
     (void)fputs("of ", out);
-    proxy_cli_print_text(text(root, "signature.access_key"), out);
+    el_cli_print_text(text(root, "signature.access_key"), out);
     (void)fprintf(out, ", ends in %" PRIu64 " s%s\n", number(root, "signature.ends_in_s"),
                   verified);
 }
@@ -441,7 +432,7 @@ static void print_sources(const json_t *root, FILE *out)
         uint64_t blocks = number(s, "blocks"), members = number(s, "members");
 
         (void)fputs(before, out);
-        proxy_cli_print_text(text(s, "source"), out);
+        el_cli_print_text(text(s, "source"), out);
         if (blocks > 0)
             (void)fprintf(out, " (%" PRIu64 " block%s)", blocks, plural(blocks));
         if (members > 0)

@@ -30,43 +30,43 @@ static bool is_ours(const json_t *root, uint64_t bytes)
     return bytes > 0 && sum == bytes;
 }
 
-static json_t *ask(struct proxy_cli_api *api, const char *client, uint64_t bytes)
+static json_t *ask(struct el_cli *api, const char *client, uint64_t bytes)
 {
-    const struct proxy_cli_call call = {
+    const struct el_cli_call call = {
         .method = "GET", .path = "/api/v1/served", .name = "client", .value = client
     };
     const struct timespec pause = { .tv_nsec = PAUSE_NS };
     json_t *root = NULL;
 
     for (int i = 0; i < TRIES; i++) {
-        int rc = proxy_cli_api_call(api, &call, &root);
+        int rc = el_cli_ask(api, &call, &root);
 
-        if (rc == PROXY_CLI_OK && is_ours(root, bytes))
+        if (rc == EL_CLI_OK && is_ours(root, bytes))
             return root;
-        if (rc == PROXY_CLI_OK)
+        if (rc == EL_CLI_OK)
             json_decref(root);
-        if (rc == PROXY_CLI_NO_NODE)
+        if (rc == EL_CLI_ABSENT)
             break;
         (void)nanosleep(&pause, NULL);
     }
     return NULL;
 }
 
-json_t *proxy_cli_sources_ask(const struct proxy_cli_api_conf *conf, const char *ip, long port,
+json_t *proxy_cli_sources_ask(const struct el_cli_conf *conf, const char *ip, long port,
                               uint64_t bytes)
 {
-    struct proxy_cli_api_conf aside = *conf;
-    struct proxy_cli_api *api;
+    struct el_cli_conf aside = *conf;
+    struct el_cli *api;
     char client[80];
     json_t *root;
 
     aside.is_aside = true;
     (void)snprintf(client, sizeof(client), strchr(ip, ':') != NULL ? "[%s]:%ld" : "%s:%ld", ip,
                    port);
-    if (proxy_cli_api_new(&aside, &api) != PROXY_CLI_OK)
+    if (el_cli_new(&aside, &api) != EL_CLI_OK)
         return NULL;
     root = ask(api, client, bytes);
-    proxy_cli_api_free(api);
+    el_cli_free(api);
     return root;
 }
 
@@ -76,7 +76,7 @@ static void print_part(const char *name, uint64_t bytes, const char *before, FIL
 
     proxy_cli_format_bytes((double)bytes, text);
     (void)fputs(before, out);
-    proxy_cli_print_text(name, out);
+    el_cli_print_text(name, out);
     (void)fprintf(out, " %s", text);
 }
 

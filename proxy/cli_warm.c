@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "common/file.h"
-#include "proxy/cli_api.h"
 #include "proxy/warm_list.h"
 
 #define MAX_LIST_BYTES   (64 * EL_MIB)
@@ -23,8 +22,8 @@
 static volatile sig_atomic_t is_interrupted;
 
 struct warm {
-    struct proxy_cli_api_conf conf;
-    struct proxy_cli_api *api;
+    struct el_cli_conf conf;
+    struct el_cli *api;
     const char *header_file;
     uint64_t concurrency; /* 0: the node's choice */
     bool is_json, leaves;
@@ -36,10 +35,10 @@ struct warm {
     bool has_failed, has_progress;
 };
 
-static int usage_error(const char *what, const char *detail)
+static int usage_error(const struct warm *w, const char *what, const char *detail)
 {
-    (void)proxy_cli_complain("warm", "%s%s (see elionode warm --help)", what, detail);
-    return PROXY_CLI_USAGE;
+    (void)el_cli_complain(&w->conf, "%s%s (see elionode warm --help)", what, detail);
+    return EL_CLI_USAGE;
 }
 
 /* ---- what is to be fetched ---- */
@@ -49,18 +48,18 @@ static int add_url(struct warm *w, struct el_str url)
     json_t *string = json_stringn(url.p, url.n);
 
     if (string == NULL)
-        return proxy_cli_complain("warm", "a URL is not UTF-8");
+        return el_cli_complain(&w->conf, "a URL is not UTF-8");
     EL_ASSERT(json_array_append_new(w->urls, string) == 0);
-    return PROXY_CLI_OK;
+    return EL_CLI_OK;
 }
 
 /* One in a line; empty lines and those that begin with '#' say nothing. */
 static int add_lines(struct warm *w, struct el_str text)
 {
     struct el_str line;
-    int rc = PROXY_CLI_OK;
+    int rc = EL_CLI_OK;
 
-    while (rc == PROXY_CLI_OK && el_str_split(&text, '\n', &line)) {
+    while (rc == EL_CLI_OK && el_str_split(&text, '\n', &line)) {
         line = el_str_trim(el_str_first(line, el_str_find(line, '\r')));
         if (line.n > 0 && line.p[0] != '#')
             rc = add_url(w, line);
@@ -75,7 +74,7 @@ static int add_file(struct warm *w)
     int rc;
 
     if (el_file_read("the list", "/dev/stdin", MAX_LIST_BYTES, &text, NULL, &err) != EL_OK)
-        rc = proxy_cli_complain("warm", "%s", err.text);
+        rc = el_cli_complain(&w->conf, "%s", err.text);
     else
         rc = add_lines(w, el_buf_str(&text));
     el_buf_deinit(&text);
@@ -88,15 +87,15 @@ static int add_headers(struct warm *w)
     struct el_buf text = { 0 };
     struct el_error err = { 0 };
     struct el_str rest, line;
-    int rc = PROXY_CLI_OK;
+    int rc = EL_CLI_OK;
 
     if (w->header_file == NULL)
-        return PROXY_CLI_OK;
+        return EL_CLI_OK;
     w->headers = el_json_new();
     if (el_file_read("--header-file", w->header_file, MAX_HEADER_BYTES, &text, NULL, &err) != EL_OK)
-        rc = proxy_cli_complain("warm", "%s", err.text);
+        rc = el_cli_complain(&w->conf, "%s", err.text);
     rest = el_buf_str(&text);
-    while (rc == PROXY_CLI_OK && el_str_split(&rest, '\n', &line)) {
+    while (rc == EL_CLI_OK && el_str_split(&rest, '\n', &line)) {
         size_t colon = el_str_find(line, ':');
         char name[128];
 
@@ -104,7 +103,7 @@ static int add_headers(struct warm *w)
         if (line.n == 0)
             continue;
         if (colon >= line.n || colon >= sizeof(name))
-            rc = proxy_cli_complain("warm", "a line of %s is not NAME: VALUE", w->header_file);
+            rc = el_cli_complain(&w->conf, "a line of %s is not NAME: VALUE", w->header_file);
         (void)snprintf(name, sizeof(name), "%.*s", (int)el_min_size(colon, sizeof(name) - 1),
                        line.p);
         el_json_add_str(w->headers, name, el_str_trim(el_str_from(line, colon + 1)));
@@ -139,22 +138,22 @@ static json_t *next_batch(struct warm *w)
 static int start_batch(struct warm *w, json_t **ret_root)
 {
     struct el_buf body = { 0 };
-    struct proxy_cli_call call = { .method = "POST", .path = "/api/v1/cache/warm" };
+    struct el_cli_call call = { .method = "POST", .path = "/api/v1/cache/warm" };
     const char *id;
     int rc;
 
     el_json_write(&body, next_batch(w));
     call.body = el_buf_str(&body);
-    rc = proxy_cli_api_call(w->api, &call, ret_root);
+    rc = el_cli_ask(w->api, &call, ret_root);
     el_buf_deinit(&body);
-    if (rc != PROXY_CLI_OK)
+    if (rc != EL_CLI_OK)
         return rc;
     id = json_string_value(json_object_get(*ret_root, "id"));
     if (id == NULL)
-        return proxy_cli_complain("warm", "the node's answer has no id");
+        return el_cli_complain(&w->conf, "the node's answer has no id");
     free(w->id);
     w->id = el_strndup(id, strlen(id));
-    return PROXY_CLI_OK;
+    return EL_CLI_OK;
 }
 
 static void draw(const struct warm *w, const json_t *root)
@@ -178,17 +177,17 @@ static void pause_ms(long ms)
 
 static int interrupted(const struct warm *w)
 {
-    return proxy_cli_complain("warm",
-                              "interrupted; the node goes on: elionode operation %s, elionode "
-                              "cancel %s",
-                              w->id, w->id);
+    return el_cli_complain(&w->conf,
+                           "interrupted; the node goes on: elionode operation %s, elionode "
+                           "cancel %s",
+                           w->id, w->id);
 }
 
 /* Until it is over. */
 static int watch(struct warm *w, json_t **ret_root)
 {
     struct el_buf path = { 0 };
-    struct proxy_cli_call call = { .method = "GET" };
+    struct el_cli_call call = { .method = "GET" };
     long ms = POLL_FIRST_MS;
     int rc;
 
@@ -199,11 +198,11 @@ static int watch(struct warm *w, json_t **ret_root)
 
         json_decref(*ret_root);
         *ret_root = NULL;
-        rc = proxy_cli_api_call(w->api, &call, ret_root);
+        rc = el_cli_ask(w->api, &call, ret_root);
         state = json_string_value(json_object_get(*ret_root, "state"));
-        if (rc == PROXY_CLI_OK)
+        if (rc == EL_CLI_OK)
             draw(w, *ret_root);
-        if (rc != PROXY_CLI_OK || state == NULL || strcmp(state, "running") != 0)
+        if (rc != EL_CLI_OK || state == NULL || strcmp(state, "running") != 0)
             break;
         pause_ms(ms);
         ms = ms * 2 > POLL_LAST_MS ? POLL_LAST_MS : ms * 2;
@@ -220,7 +219,7 @@ static int watch(struct warm *w, json_t **ret_root)
 
 static void report(struct warm *w, const json_t *root)
 {
-    struct el_str answer = proxy_cli_api_answer(w->api);
+    struct el_str answer = el_cli_answer(w->api);
     const char *state = json_string_value(json_object_get(root, "state"));
 
     if (w->is_json)
@@ -238,9 +237,9 @@ static int run_batch(struct warm *w)
     json_t *root = NULL;
     int rc = start_batch(w, &root);
 
-    if (rc == PROXY_CLI_OK && !w->leaves)
+    if (rc == EL_CLI_OK && !w->leaves)
         rc = watch(w, &root);
-    if (rc == PROXY_CLI_OK)
+    if (rc == EL_CLI_OK)
         report(w, root);
     json_decref(root);
     return rc;
@@ -250,13 +249,13 @@ static int run(struct warm *w)
 {
     int rc = add_headers(w);
 
-    if (rc == PROXY_CLI_OK)
-        rc = proxy_cli_api_new(&w->conf, &w->api);
-    while (rc == PROXY_CLI_OK && w->sent < json_array_size(w->urls))
+    if (rc == EL_CLI_OK)
+        rc = el_cli_new(&w->conf, &w->api);
+    while (rc == EL_CLI_OK && w->sent < json_array_size(w->urls))
         rc = run_batch(w);
-    if (rc == PROXY_CLI_OK)
-        rc = proxy_cli_flush("warm");
-    return rc == PROXY_CLI_OK && w->has_failed ? PROXY_CLI_FAILED : rc;
+    if (rc == EL_CLI_OK)
+        rc = el_cli_flush(&w->conf);
+    return rc == EL_CLI_OK && w->has_failed ? EL_CLI_FAILED : rc;
 }
 
 /* ---- the command line ---- */
@@ -280,7 +279,7 @@ static void print_usage(void)
         "  --concurrency=N    requests at a time (1 to %d, default %d)\n"
         "  --leave            prints the operation's id and does not wait\n",
         PROXY_WARM_MAX_CONCURRENCY, PROXY_WARM_CONCURRENCY);
-    proxy_cli_api_usage(stdout);
+    proxy_cli_node_usage(stdout);
     (void)printf(
         "\nExit codes: 0 all are there, 1 failed, 2 usage, 3 the node cannot be reached.\n");
 }
@@ -288,7 +287,7 @@ static void print_usage(void)
 /* -1: go on; otherwise the exit code. */
 static int parse_word(struct warm *w, const char *word)
 {
-    if (proxy_cli_api_option(&w->conf, word))
+    if (el_cli_option(&w->conf, word))
         return -1;
     if (strcmp(word, "--json") == 0)
         w->is_json = true;
@@ -300,13 +299,13 @@ static int parse_word(struct warm *w, const char *word)
         return el_str_u64(el_str_of(word + 14), PROXY_WARM_MAX_CONCURRENCY, &w->concurrency) &&
                        w->concurrency > 0
                    ? -1
-                   : usage_error("--concurrency wants a number: ", word);
+                   : usage_error(w, "--concurrency wants a number: ", word);
     else if (strcmp(word, "-") == 0)
-        return add_file(w) == PROXY_CLI_OK ? -1 : PROXY_CLI_FAILED;
+        return add_file(w) == EL_CLI_OK ? -1 : EL_CLI_FAILED;
     else if (word[0] == '-')
-        return usage_error("unknown option ", word);
+        return usage_error(w, "unknown option ", word);
     else
-        return add_url(w, el_str_of(word)) == PROXY_CLI_OK ? -1 : PROXY_CLI_USAGE;
+        return add_url(w, el_str_of(word)) == EL_CLI_OK ? -1 : EL_CLI_USAGE;
     return -1;
 }
 
@@ -318,19 +317,20 @@ static int parse(struct warm *w, int argc, char *const argv[])
     for (int i = 2; i < argc && rc < 0; i++) {
         if (strcmp(argv[i], "--help") == 0) {
             print_usage();
-            return PROXY_CLI_OK;
+            return EL_CLI_OK;
         }
         rc = parse_word(w, argv[i]);
     }
     if (rc < 0 && json_array_size(w->urls) == 0)
-        return usage_error("which URLs?", "");
+        return usage_error(w, "which URLs?", "");
     return rc;
 }
 
 int proxy_cli_warm_run(int argc, char *const argv[])
 {
     const struct sigaction action = { .sa_handler = on_signal };
-    struct warm w = { .conf = { .verb = "warm" }, .urls = json_array() };
+    struct warm w = { .conf = { .program = &proxy_cli_program, .verb = "warm" },
+                      .urls = json_array() };
     int rc;
 
     EL_ASSERT(w.urls != NULL);
@@ -341,7 +341,7 @@ int proxy_cli_warm_run(int argc, char *const argv[])
     rc = parse(&w, argc, argv);
     if (rc < 0)
         rc = run(&w);
-    proxy_cli_api_free(w.api);
+    el_cli_free(w.api);
     json_decref(w.urls);
     json_decref(w.headers);
     free(w.id);

@@ -19,7 +19,7 @@ interfaces=" cache/source.h discovery/transport.h discovery/member.h discovery/t
 # Plain functions that whoever stands above may call.
 interfaces+=" storage/sign.h storage/sigv4.h storage/oss.h storage/keys.h storage/signer.h "
 declare -A home=(
-    [curl/curl.h]='^(common/http_client|proxy/cli(_api)?|controlplane/cli_api)\.c$'
+    [curl/curl.h]='^(common/(http_client|cli)|proxy/cli)\.c$'
     [jansson.h]='^common/json\.[ch]$'
     [ini.h]='^common/conf\.c$'
     [liburing.h]='^common/ring\.c$'

@@ -3,6 +3,7 @@
  * `elionode get` against a server that stands in for the node: libcurl sends it the whole URL, as
  * to any proxy, so a route for everything answers.
  */
+#include "common/cli.h"
 #include "proxy/cli.h"
 
 #include <dirent.h>
@@ -118,7 +119,7 @@ static void the_object_is_in_the_file_and_nothing_else_is_left(void **state)
     assert_int_equal(
         run_captured(f, STDERR_FILENO,
                      WORDS(WORD("http://origin.test/k"), WORD("-o"), f->file, f->proxy)),
-        PROXY_CLI_OK);
+        EL_CLI_OK);
     assert_file(f->file, "abc");
     assert_file(f->captured, "3 B in ");
     assert_int_equal(files_in(f->dir), 2);
@@ -131,7 +132,7 @@ static void json_reports_size_and_hash(void **state)
     assert_int_equal(run_captured(f, STDOUT_FILENO,
                                   WORDS(WORD("http://origin.test/k"), WORD("-o"), f->file, f->proxy,
                                         WORD("--json"))),
-                     PROXY_CLI_OK);
+                     EL_CLI_OK);
     assert_file(f->captured, "\"bytes\":3,");
     assert_file(f->captured, "\"x_cache\":null,");
     assert_file(f->captured, /* FIPS 180-2, appendix B.1 */
@@ -145,7 +146,7 @@ static void a_dash_writes_to_standard_output(void **state)
     assert_int_equal(run_captured(f, STDOUT_FILENO,
                                   WORDS(WORD("http://origin.test/k"), WORD("-o"), WORD("-"),
                                         f->proxy, WORD("--quiet"))),
-                     PROXY_CLI_OK);
+                     EL_CLI_OK);
     assert_file(f->captured, "abc");
 }
 
@@ -156,7 +157,7 @@ static void an_error_of_the_origin_is_shown_and_leaves_no_file(void **state)
     assert_int_equal(
         run_captured(f, STDERR_FILENO,
                      WORDS(WORD("http://origin.test/gone"), WORD("-o"), f->file, f->proxy)),
-        PROXY_CLI_FAILED);
+        EL_CLI_FAILED);
     assert_file(f->captured, "the answer is 404: no such key");
     assert_int_equal(files_in(f->dir), 1);
 }
@@ -175,7 +176,7 @@ static void a_node_that_does_not_run_is_named(void **state)
     (void)snprintf(proxy, sizeof(proxy), "--proxy=127.0.0.1:%u", ntohs(a.sin_port));
     assert_int_equal(run_captured(f, STDERR_FILENO,
                                   WORDS(WORD("http://origin.test/k"), WORD("-o"), f->file, proxy)),
-                     PROXY_CLI_NO_NODE);
+                     EL_CLI_ABSENT);
     assert_file(f->captured, "elionode get: cannot reach the node at 127.0.0.1:");
     assert_file(f->captured, "is it running?");
     assert_int_equal(files_in(f->dir), 1);
@@ -189,7 +190,7 @@ static void a_directory_as_file_is_refused_before_anything_is_fetched(void **sta
     assert_int_equal(
         run_captured(f, STDERR_FILENO,
                      WORDS(WORD("http://origin.test/k"), WORD("-o"), f->dir, f->proxy)),
-        PROXY_CLI_FAILED);
+        EL_CLI_FAILED);
     assert_file(f->captured, "is a directory");
 }
 
@@ -208,7 +209,7 @@ static void a_wrong_command_line_is_a_usage_error(void **state)
     };
 
     for (size_t i = 0; i < EL_COUNT(wrong); i++)
-        assert_int_equal(run_captured(f, STDERR_FILENO, wrong[i]), PROXY_CLI_USAGE);
+        assert_int_equal(run_captured(f, STDERR_FILENO, wrong[i]), EL_CLI_USAGE);
 }
 
 static void progress_shows_share_rate_and_time_left(void **state)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* `elionode presign`: what it prints is verified, with the key that it was given. */
+#include "common/cli.h"
 #include "common/clock.h"
 #include "common/url.h"
 #include "proxy/cli.h"
@@ -124,7 +125,7 @@ static void a_url_is_signed_for_its_method_and_host(void **state)
     assert_int_equal(setenv("AWS_SECRET_ACCESS_KEY", "envsecret", 1), 0);
     assert_int_equal(
         run(f, "https://Store.test:8443/b/k%20x?versionId=1", "--method=PUT", "--expires=60", NULL),
-        PROXY_CLI_OK);
+        EL_CLI_OK);
     assert_non_null(strstr(f->out, "https://store.test:8443/b/k%20x?versionId=1&"));
     assert_non_null(strstr(f->out, "&X-Amz-Expires=60&"));
     req = request_of(f, "PUT", "store.test:8443");
@@ -142,12 +143,11 @@ static void a_session_and_a_region_come_from_the_environment_too(void **state)
     assert_int_equal(setenv("AWS_SECRET_ACCESS_KEY", "envsecret", 1), 0);
     assert_int_equal(setenv("AWS_SESSION_TOKEN", "to/ken", 1), 0);
     assert_int_equal(setenv("AWS_REGION", "eu-west-1", 1), 0);
-    assert_int_equal(run(f, "http://store.test:80/b/k", NULL, NULL, NULL), PROXY_CLI_OK);
+    assert_int_equal(run(f, "http://store.test:80/b/k", NULL, NULL, NULL), EL_CLI_OK);
     assert_non_null(strstr(f->out, "&X-Amz-Security-Token=to%2Fken&"));
     req = request_of(f, "GET", "store.test");
     assert_int_equal(verify_s3(&req, "ENVKEY", "envsecret", "eu-west-1"), EL_OK);
-    assert_int_equal(run(f, "http://store.test/b/k", "--region=cn-north-1", NULL, NULL),
-                     PROXY_CLI_OK);
+    assert_int_equal(run(f, "http://store.test/b/k", "--region=cn-north-1", NULL, NULL), EL_CLI_OK);
     req = request_of(f, "GET", "store.test");
     assert_int_equal(verify_s3(&req, "ENVKEY", "envsecret", "cn-north-1"), EL_OK);
 }
@@ -159,13 +159,13 @@ static void a_file_that_is_named_wins_over_the_environment(void **state)
 
     assert_int_equal(setenv("AWS_ACCESS_KEY_ID", "ENVKEY", 1), 0);
     assert_int_equal(setenv("AWS_SECRET_ACCESS_KEY", "envsecret", 1), 0);
-    assert_int_equal(run(f, f->option, "http://[::1]:9000/b/k", NULL, NULL), PROXY_CLI_OK);
+    assert_int_equal(run(f, f->option, "http://[::1]:9000/b/k", NULL, NULL), EL_CLI_OK);
     req = request_of(f, "GET", "[::1]:9000");
     assert_int_equal(verify_s3(&req, "FILEKEY", "filesecret", "us-east-1"), EL_OK);
-    assert_int_equal(run(f, f->option, "http://h/b/k", "--profile=ci", NULL), PROXY_CLI_OK);
+    assert_int_equal(run(f, f->option, "http://h/b/k", "--profile=ci", NULL), EL_CLI_OK);
     req = request_of(f, "GET", "h");
     assert_int_equal(verify_s3(&req, "CIKEY", "cisecret", "us-east-1"), EL_OK);
-    assert_int_equal(run(f, f->option, "http://h/b/k", "--profile=none", NULL), PROXY_CLI_FAILED);
+    assert_int_equal(run(f, f->option, "http://h/b/k", "--profile=none", NULL), EL_CLI_FAILED);
 }
 
 static void without_a_key_in_the_environment_the_file_of_the_environment_is_read(void **state)
@@ -173,11 +173,11 @@ static void without_a_key_in_the_environment_the_file_of_the_environment_is_read
     struct fixture *f = (struct fixture *)*state;
     struct store_sign_request req;
 
-    assert_int_equal(run(f, "http://h/b/k", NULL, NULL, NULL), PROXY_CLI_FAILED);
+    assert_int_equal(run(f, "http://h/b/k", NULL, NULL, NULL), EL_CLI_FAILED);
     assert_string_equal(f->out, "");
     assert_int_equal(setenv("AWS_SHARED_CREDENTIALS_FILE", f->credentials, 1), 0);
     assert_int_equal(setenv("AWS_PROFILE", "ci", 1), 0);
-    assert_int_equal(run(f, "http://h/b/k", NULL, NULL, NULL), PROXY_CLI_OK);
+    assert_int_equal(run(f, "http://h/b/k", NULL, NULL, NULL), EL_CLI_OK);
     req = request_of(f, "GET", "h");
     assert_int_equal(verify_s3(&req, "CIKEY", "cisecret", "us-east-1"), EL_OK);
 }
@@ -192,7 +192,7 @@ static void oss_is_signed_with_version_4_where_a_region_is_known_and_1_otherwise
     assert_int_equal(setenv("OSS_ACCESS_KEY_ID", "OSSKEY", 1), 0);
     assert_int_equal(setenv("OSS_ACCESS_KEY_SECRET", "osssecret", 1), 0);
     assert_int_equal(run(f, "--type=oss", "http://bkt.oss-cn-hangzhou.aliyuncs.com/k", NULL, NULL),
-                     PROXY_CLI_OK);
+                     EL_CLI_OK);
     req = request_of(f, "GET", "");
     req.bucket = EL_STR("bkt");
     assert_int_equal(store_oss_parse(&req, &claim, NULL), EL_OK);
@@ -200,7 +200,7 @@ static void oss_is_signed_with_version_4_where_a_region_is_known_and_1_otherwise
     assert_int_equal(store_oss_verify_v1(&req, &claim, EL_STR("osssecret"), now_s(), NULL), EL_OK);
     assert_int_equal(
         run(f, "--type=oss", "https://cdn.test/k", "--bucket=bkt", "--region=cn-hangzhou"),
-        PROXY_CLI_OK);
+        EL_CLI_OK);
     req = request_of(f, "GET", "");
     req.bucket = EL_STR("bkt");
     assert_int_equal(store_oss_parse(&req, &claim, NULL), EL_OK);
@@ -228,11 +228,11 @@ static void wrong_words_are_refused(void **state)
     assert_int_equal(setenv("AWS_ACCESS_KEY_ID", "ENVKEY", 1), 0);
     assert_int_equal(setenv("AWS_SECRET_ACCESS_KEY", "envsecret", 1), 0);
     for (size_t i = 0; i < EL_COUNT(wrong); i++) {
-        assert_int_equal(run(f, wrong[i][0], wrong[i][1], wrong[i][2], NULL), PROXY_CLI_USAGE);
+        assert_int_equal(run(f, wrong[i][0], wrong[i][1], wrong[i][2], NULL), EL_CLI_USAGE);
         assert_string_equal(f->out, "");
     }
-    assert_int_equal(run(f, "http://h/k?X-Amz-Signature=1", NULL, NULL, NULL), PROXY_CLI_FAILED);
-    assert_int_equal(run(f, "--help", NULL, NULL, NULL), PROXY_CLI_OK);
+    assert_int_equal(run(f, "http://h/k?X-Amz-Signature=1", NULL, NULL, NULL), EL_CLI_FAILED);
+    assert_int_equal(run(f, "--help", NULL, NULL, NULL), EL_CLI_OK);
     assert_non_null(strstr(f->out, "--credentials-file=FILE"));
 }
 
