@@ -704,11 +704,6 @@ static void help_policies(FILE *out)
     }
 }
 
-void el_conf_help(FILE *out)
-{
-    el_conf_help_of(EL_CONF_ELIONODE, out);
-}
-
 void el_conf_help_of(enum el_conf_program program, FILE *out)
 {
     const struct program *p = &programs[program];
@@ -767,11 +762,6 @@ static void markdown_policies(FILE *out)
         (void)fprintf(out, "| `%s` | %s | %s |\n", k->name, allowed.p, k->help);
         el_buf_deinit(&allowed);
     }
-}
-
-void el_conf_markdown(FILE *out)
-{
-    el_conf_markdown_of(EL_CONF_ELIONODE, out);
 }
 
 void el_conf_markdown_of(enum el_conf_program program, FILE *out)

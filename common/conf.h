@@ -97,8 +97,7 @@ void el_conf_free(struct el_conf *c); /* NULL is fine */
 void el_conf_args_deinit(struct el_conf_args *a);
 
 void el_conf_print(const struct el_conf *c, FILE *out); /* INI */
-void el_conf_help(FILE *out);                           /* every option with default and range */
-void el_conf_markdown(FILE *out);                       /* the tables of docs/configuration.md */
+/* Every option with default and range; the tables of docs/configuration.md. */
 void el_conf_help_of(enum el_conf_program program, FILE *out);
 void el_conf_markdown_of(enum el_conf_program program, FILE *out);
 

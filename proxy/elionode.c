@@ -10,19 +10,15 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cache/cache.h"
-#include "common/clock.h"
-#include "common/conf.h"
 #include "common/file.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "common/program.h"
 #include "p2p/p2p.h"
 #include "proxy/cli.h"
 #include "proxy/guard.h"
@@ -37,10 +33,6 @@
 #define STOP_MS          10000u /* after that */
 #define HURRY_MS         1000u  /* and so long after another signal */
 
-extern char **environ;
-
-enum exit_code { EXIT_DONE = 0, EXIT_RUNTIME = 1, EXIT_CONF = 2 };
-
 /* What addresses the origin's side may connect to: one for each configuration that was in effect.
  */
 struct guard_version {
@@ -51,12 +43,9 @@ struct guard_version {
 enum listener { LISTENER_API, LISTENER_PROXY, LISTENER_TLS, LISTENERS };
 
 struct node {
-    int argc;
-    char *const *argv;
-    struct el_conf *conf;
+    struct el_program program;
+    struct el_conf *conf; /* the program's, as is the clock */
     struct el_clock *clock;
-    uint64_t started_ns;
-    sigset_t signals; /* blocked in every thread; taken by sigwaitinfo here */
 
     _Atomic(struct guard_version *) guard;
     struct proxy_addresses own_addresses[LISTENERS]; /* immutable once there are threads */
@@ -73,41 +62,6 @@ struct node {
     struct proxy *proxy;
     _Atomic bool has_stopped; /* nobody has to watch over the end any more */
 };
-
-/* ---- set-up of the process ---- */
-
-static void setup_log(const struct el_conf *conf)
-{
-    const struct el_log_conf log = {
-        .level = (enum el_log_level)conf->general_log_level, /* same order: common/conf_list.h */
-        .is_json = conf->general_log_format == 1,
-        .fd = STDERR_FILENO,
-    };
-
-    el_log_setup(&log);
-}
-
-/* Before any thread starts, so that all inherit the mask. */
-static void setup_signals(struct node *n)
-{
-    EL_ASSERT(sigemptyset(&n->signals) == 0);
-    (void)sigaddset(&n->signals, SIGTERM);
-    (void)sigaddset(&n->signals, SIGINT);
-    (void)sigaddset(&n->signals, SIGHUP);
-    EL_ASSERT(sigprocmask(SIG_BLOCK, &n->signals, NULL) == 0);
-    EL_ASSERT(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
-}
-
-/* Two descriptors for each connection are soon more than the usual soft limit of 1024. */
-static void raise_fd_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
-}
 
 /* ---- values of the configuration that have a default of their own ---- */
 
@@ -518,6 +472,20 @@ static enum el_err check(struct node *n, struct el_error *err)
                        : rc;
 }
 
+static struct node *node_of(struct el_program *p)
+{
+    struct node *n = EL_ENTRY(p, struct node, program);
+
+    n->conf = p->conf;
+    n->clock = p->clock;
+    return n;
+}
+
+static enum el_err check_program(struct el_program *p, struct el_error *err)
+{
+    return check(node_of(p), err);
+}
+
 static enum el_err start(struct node *n, struct el_error *err)
 {
     enum el_err rc;
@@ -599,7 +567,7 @@ static enum el_err apply(struct node *n, const struct el_conf *fresh, struct el_
     proxy_nodeapi_set_tokens(n->api, tokens);
     use_guard(n, guard);
     el_conf_reload(n->conf, fresh, on_fixed_key);
-    setup_log(n->conf);
+    el_program_setup_log(&n->program);
     if (n->p2p != NULL)
         p2p_set_rates(n->p2p, n->conf->p2p_upload_limit_mbps * BYTES_OF_MBIT,
                       n->conf->p2p_download_limit_mbps * BYTES_OF_MBIT);
@@ -609,9 +577,8 @@ static enum el_err apply(struct node *n, const struct el_conf *fresh, struct el_
 static void reload(struct node *n)
 {
     struct el_conf *fresh = NULL;
-    struct el_conf_args args = { 0 };
     struct el_error err = { 0 };
-    enum el_err rc = el_conf_load(n->argc, n->argv, environ, &fresh, &args, &err);
+    enum el_err rc = el_program_load(&n->program, &fresh, &err);
 
     if (rc == EL_OK)
         rc = apply(n, fresh, &err);
@@ -619,17 +586,7 @@ static void reload(struct node *n)
         el_log(EL_INFO, EV_CONF_RELOAD, "result=ok");
     else
         el_log_error(EL_ERROR, EV_CONF_RELOAD, &err);
-    el_conf_args_deinit(&args);
     el_conf_free(fresh);
-}
-
-/* The next signal within ms; 0 when none came. */
-static int wait_for_signal(struct node *n, long ms)
-{
-    const struct timespec pause = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
-    int sig = sigtimedwait(&n->signals, NULL, &pause);
-
-    return sig > 0 ? sig : 0;
 }
 
 /*
@@ -646,7 +603,7 @@ static uint64_t drain(struct node *n)
     proxy_nodeapi_set_ready(n->api, false);
     proxy_drain(n->proxy);
     while (busy > 0 && el_clock_mono_ms(n->clock) < deadline_ms) {
-        int sig = wait_for_signal(n, DRAIN_POLL_MS);
+        int sig = el_program_wait(&n->program, DRAIN_POLL_MS);
 
         if (sig == SIGTERM || sig == SIGINT)
             break;
@@ -658,7 +615,7 @@ static uint64_t drain(struct node *n)
 static uint64_t serve(struct node *n)
 {
     for (;;) {
-        int sig = wait_for_signal(n, LOOK_AT_FILES_MS);
+        int sig = el_program_wait(&n->program, LOOK_AT_FILES_MS);
 
         if (sig == 0)
             proxy_look_at_files(n->proxy, n->conf);
@@ -679,7 +636,7 @@ static void *give_up(void *arg)
     uint64_t began_ms = el_clock_mono_ms(n->clock), waited_ms = 0, most_ms = STOP_MS;
 
     while (waited_ms < most_ms && !atomic_load(&n->has_stopped)) {
-        int sig = wait_for_signal(n, (long)(most_ms - waited_ms));
+        int sig = el_program_wait(&n->program, (long)(most_ms - waited_ms));
 
         waited_ms = el_clock_mono_ms(n->clock) - began_ms;
         if (sig == SIGTERM || sig == SIGINT)
@@ -688,7 +645,7 @@ static void *give_up(void *arg)
     if (atomic_load(&n->has_stopped))
         return NULL;
     el_log(EL_ERROR, EV_NODE_STUCK, "waited_ms=%llu", (unsigned long long)waited_ms);
-    _exit(EXIT_RUNTIME);
+    _exit(EL_EXIT_RUNTIME);
 }
 
 /* The thread looks at the node, so it has to be gone before that goes: a signal ends its waiting.
@@ -706,15 +663,13 @@ static void stop_in_time(struct node *n)
     EL_ASSERT(pthread_join(thread, NULL) == 0);
 }
 
-static int run(struct node *n)
+static int run(struct el_program *p)
 {
+    struct node *n = node_of(p);
     struct el_error err = { 0 };
     uint64_t cut;
     enum el_err rc;
 
-    setup_signals(n);
-    setup_log(n->conf);
-    raise_fd_limit();
     el_log(EL_INFO, EV_NODE_START, "version=%s pid=%d proxy_address=%s admin_address=%s",
            ELIO_VERSION, (int)getpid(),
            EL_LOG_Q(el_str_of(or_general(n->conf, n->conf->proxy_bind_address))),
@@ -723,67 +678,34 @@ static int run(struct node *n)
     if (rc != EL_OK) {
         el_log_error(EL_ERROR, EV_NODE_FAIL, &err);
         stop(n);
-        return rc == EL_ECONF ? EXIT_CONF : EXIT_RUNTIME;
+        return rc == EL_ECONF ? EL_EXIT_CONF : EL_EXIT_RUNTIME;
     }
     el_log(EL_INFO, EV_NODE_READY, "proxy_port=%u admin_port=%u tls_port=%u ready_ms=%u",
            proxy_port(n->proxy), proxy_nodeapi_port(n->api), proxy_tls_port(n->proxy),
-           (unsigned)((el_clock_mono_ns(n->clock) - n->started_ns) / 1000000));
+           (unsigned)((el_clock_mono_ns(n->clock) - n->program.started_ns) / 1000000));
     cut = serve(n);
     stop_in_time(n);
     el_log(EL_INFO, EV_NODE_STOP, "cut=%llu", (unsigned long long)cut);
-    return EXIT_DONE;
-}
-
-/* ---- the command line ---- */
-
-static void print_help(void)
-{
-    (void)printf("elionode: a caching HTTP proxy and object storage gateway\n\n");
-    el_conf_help(stdout);
-    (void)printf("\n");
-    proxy_cli_help(stdout);
-}
-
-/* True: an answer was printed and there is nothing to run. */
-static bool answer(const struct el_conf_args *args, const struct el_conf *conf)
-{
-    if (args->help)
-        print_help();
-    else if (args->version)
-        (void)printf("elionode %s\n", ELIO_VERSION);
-    else if (args->print_markdown)
-        el_conf_markdown(stdout);
-    else if (args->print)
-        el_conf_print(conf, stdout);
-    else if (args->check)
-        (void)printf("the configuration is valid\n");
-    else
-        return false;
-    return true;
+    return EL_EXIT_DONE;
 }
 
 int main(int argc, char **argv)
 {
-    struct node n = { .argc = argc, .argv = argv, .clock = el_clock_system() };
-    struct el_conf_args args = { 0 };
-    struct el_error err = { 0 };
-    int rc = EXIT_DONE;
+    struct node n = {
+        .program = {
+            .name = "elionode",
+            .about = "a caching HTTP proxy and object storage gateway",
+            .keys = EL_CONF_ELIONODE,
+            .help = proxy_cli_help,
+            .check = check_program,
+            .run = run,
+        },
+    };
+    int rc;
 
     if (argc > 1 && proxy_cli_has(argv[1]))
         return proxy_cli_run(argc, argv);
-    n.started_ns = el_clock_mono_ns(n.clock);
-    if (el_conf_load(argc, argv, environ, &n.conf, &args, &err) != EL_OK) {
-        (void)fprintf(stderr, "elionode: %s\n", err.text);
-        return EXIT_CONF;
-    }
-    if (args.check && check(&n, &err) != EL_OK) {
-        (void)fprintf(stderr, "elionode: %s\n", err.text);
-        rc = EXIT_CONF;
-    } else if (!answer(&args, n.conf)) {
-        rc = run(&n);
-    }
+    rc = el_program_main(&n.program, argc, argv);
     proxy_tokens_free(n.tokens);
-    el_conf_args_deinit(&args);
-    el_conf_free(n.conf);
     return rc;
 }

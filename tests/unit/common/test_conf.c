@@ -150,14 +150,14 @@ static char *printed(const struct el_conf *c)
     return text;
 }
 
-static char *written_by(void (*writer)(FILE *))
+static char *written_by(void (*writer)(enum el_conf_program, FILE *))
 {
     char *text = NULL;
     size_t n = 0;
     FILE *out = open_memstream(&text, &n);
 
     assert_non_null(out);
-    writer(out);
+    writer(EL_CONF_ELIONODE, out);
     (void)fclose(out);
     return text;
 }
@@ -782,7 +782,7 @@ static void every_key_is_printed_under_its_section(void **state)
 
 static void help_names_every_key_within_100_columns(void **state)
 {
-    char *text = written_by(el_conf_help);
+    char *text = written_by(el_conf_help_of);
     struct el_str rest = el_str_of(text), line;
     char part[80];
 
@@ -803,7 +803,7 @@ static void help_names_every_key_within_100_columns(void **state)
 
 static void the_tables_have_a_row_for_every_key(void **state)
 {
-    char *text = written_by(el_conf_markdown), *at = text;
+    char *text = written_by(el_conf_markdown_of), *at = text;
     char part[80];
 
     (void)state;
