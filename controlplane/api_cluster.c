@@ -9,11 +9,6 @@
 #define MAX_HOTTEST 100u
 #define MAX_SWARMS  1000u
 
-static struct cp_service *service_of(void *arg)
-{
-    return (struct cp_service *)arg;
-}
-
 static void add_now(json_t *root, struct cp_service *s)
 {
     cp_json_time(root, "timestamp", el_clock_wall_ms(s->clock));
@@ -62,7 +57,7 @@ static bool fits(const struct node_filter *f, const struct cp_state *state, cons
 
 void cp_get_nodes(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     struct node_filter filter = filter_of(in->query);
     struct cp_state *state = cp_plane_lock(s->plane);
     json_t *root = el_json_new(), *list = el_json_child_list(root, "nodes");
@@ -84,7 +79,7 @@ void cp_get_nodes(void *arg, const struct el_http_call_in *in, struct el_http_re
 
 void cp_get_node(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     char node_id[CP_ID_MAX + 1];
     const struct cp_node *n;
     struct cp_state *state;
@@ -116,7 +111,7 @@ static bool add_chunk(void *arg, const struct el_chunk_id *id)
 
 void cp_get_node_chunks(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     char node_id[CP_ID_MAX + 1];
     struct el_error err = { 0 };
     struct cp_state *state;
@@ -158,7 +153,7 @@ static void add_seed(json_t *o, const struct cp_node *n)
 
 void cp_get_seeds(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     const struct cp_node *v[MAX_SEEDS];
     char zone[CP_ID_MAX + 1] = "";
     json_t *list = json_array();
@@ -199,7 +194,7 @@ static void count_nodes(const struct cp_state *state, json_t *root)
 
 void cp_get_health_nodes(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     json_t *root = el_json_new();
 
     (void)in;
@@ -211,7 +206,7 @@ void cp_get_health_nodes(void *arg, const struct el_http_call_in *in, struct el_
 
 void cp_get_health_origin(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     json_t *root = el_json_new(), *failing = el_json_child_list(root, "failing");
     struct cp_state *state = cp_plane_lock(s->plane);
     const struct cp_node *n;
@@ -261,7 +256,7 @@ static void add_status_node(json_t *o, const struct cp_node *n)
 
 void cp_get_cluster_status(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     json_t *root = el_json_new(), *list;
     struct cp_state *state;
     const struct cp_node *n;
@@ -288,7 +283,7 @@ void cp_get_cluster_status(void *arg, const struct el_http_call_in *in, struct e
 
 void cp_get_zones(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     struct cp_zone *v = el_try_alloc(MAX_ZONES * sizeof(*v));
     json_t *root = el_json_new(), *list = el_json_child_list(root, "zones");
     size_t n = 0;
@@ -325,7 +320,7 @@ static void add_bytes(json_t *o, const struct cp_bytes *b)
 
 void cp_get_timeline(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     json_t *root = el_json_new(), *list;
     uint64_t points = CP_TIMELINE_STEPS;
     size_t n = s->timeline.n;
@@ -370,7 +365,7 @@ static void add_object(json_t *o, const struct cp_object *object)
 
 void cp_get_hottest(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     struct cp_object v[MAX_HOTTEST];
     json_t *root, *list;
     uint64_t limit = 20;
@@ -394,7 +389,7 @@ void cp_get_hottest(void *arg, const struct el_http_call_in *in, struct el_http_
 
 void cp_get_object(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     uint8_t id[EL_CHUNK_ID_OBJECT_BYTES];
     struct cp_object object;
     json_t *root;
@@ -415,7 +410,7 @@ void cp_get_object(void *arg, const struct el_http_call_in *in, struct el_http_r
 
 void cp_get_copies(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     json_t *root = el_json_new(), *list = el_json_child_list(root, "copies");
     uint64_t v[CP_COPIES_BINS];
 
@@ -452,7 +447,7 @@ static void add_downloads(json_t *list, const struct cp_node *n)
 
 void cp_get_swarms(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     json_t *root = el_json_new(), *list = el_json_child_list(root, "downloads");
     struct cp_state *state = cp_plane_lock(s->plane);
     const struct cp_node *n;
@@ -470,7 +465,7 @@ void cp_get_swarms(void *arg, const struct el_http_call_in *in, struct el_http_r
 
 void cp_get_alerts(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     json_t *root = el_json_new(), *list = el_json_child_list(root, "alerts");
     struct cp_state *state = cp_plane_lock(s->plane);
     const struct cp_alert *alert;

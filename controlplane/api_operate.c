@@ -2,25 +2,6 @@
 /* api_operate: what operators say of the cluster: groups, relays, policies, configuration. */
 #include "controlplane/serve.h"
 
-static struct cp_service *service_of(void *arg)
-{
-    return (struct cp_service *)arg;
-}
-
-/* 204 or what went wrong, and a line in the audit log; gives the plane back. */
-static void finish(struct cp_service *s, struct cp_state *state, enum el_err rc,
-                   const struct el_error *err, const char *what, const char *text,
-                   struct el_http_reply *out)
-{
-    if (rc == EL_OK)
-        cp_reply_empty(out);
-    else
-        cp_reply_error(out, err);
-    if (rc == EL_OK)
-        cp_audit(s, state, out, what, text);
-    cp_reply_durable(s, out);
-}
-
 /* ---- groups ---- */
 
 static void add_group(json_t *o, const struct cp_state *state, const struct cp_group *g)
@@ -55,7 +36,7 @@ static void say_group(struct cp_state *state, const char *id, int status, struct
 
 void cp_get_groups(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     json_t *root = el_json_new(), *list = el_json_child_list(root, "groups");
     struct cp_state *state = cp_plane_lock(s->plane);
     const struct cp_group *g;
@@ -70,7 +51,7 @@ void cp_get_groups(void *arg, const struct el_http_call_in *in, struct el_http_r
 
 void cp_post_groups(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     struct cp_group_said said = { .name = EL_STR("") };
     char id[CP_ID_MAX + 1] = "", seed[CP_ID_MAX + 1] = "";
     struct el_error err = { 0 };
@@ -105,7 +86,7 @@ void cp_post_groups(void *arg, const struct el_http_call_in *in, struct el_http_
 
 void cp_get_group(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     char id[CP_ID_MAX + 1];
 
     if (!cp_param(in, 0, out, id))
@@ -116,7 +97,7 @@ void cp_get_group(void *arg, const struct el_http_call_in *in, struct el_http_re
 
 void cp_delete_group(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     char id[CP_ID_MAX + 1];
     struct el_error err = { 0 };
     struct cp_state *state;
@@ -124,12 +105,13 @@ void cp_delete_group(void *arg, const struct el_http_call_in *in, struct el_http
     if (!cp_param(in, 0, out, id))
         return;
     state = cp_plane_lock(s->plane);
-    finish(s, state, cp_group_delete(state, el_str_of(id), &err), &err, "group.delete", id, out);
+    cp_reply_done(s, state, cp_group_delete(state, el_str_of(id), &err), &err, "group.delete", id,
+                  out);
 }
 
 void cp_get_group_nodes(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     char id[CP_ID_MAX + 1];
     const struct cp_node *n;
     struct cp_state *state;
@@ -151,14 +133,9 @@ void cp_get_group_nodes(void *arg, const struct el_http_call_in *in, struct el_h
     (void)cp_plane_unlock(s->plane);
 }
 
-static void forbid_other(struct el_http_reply *out)
-{
-    cp_reply_say(out, 403, EL_EFORBIDDEN, "node_id", "node_id is another node than the token's");
-}
-
 void cp_post_group_nodes(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     char id[CP_ID_MAX + 1], node_id[CP_ID_MAX + 1] = "";
     struct el_error err = { 0 };
     struct cp_state *state;
@@ -171,18 +148,18 @@ void cp_post_group_nodes(void *arg, const struct el_http_call_in *in, struct el_
     if (a.code != EL_OK) {
         cp_reply_fault(out, &a);
     } else if (!cp_access_is_for(&s->who, node_id)) {
-        forbid_other(out);
+        cp_reply_forbid_other(out);
     } else {
         state = cp_plane_lock(s->plane);
-        finish(s, state, cp_group_join(state, el_str_of(id), el_str_of(node_id), &err), &err,
-               "group.join", node_id, out);
+        cp_reply_done(s, state, cp_group_join(state, el_str_of(id), el_str_of(node_id), &err), &err,
+                      "group.join", node_id, out);
     }
     json_decref(root);
 }
 
 void cp_get_group_node(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     char id[CP_ID_MAX + 1], node_id[CP_ID_MAX + 1];
     const struct cp_node *n, *found = NULL;
     struct cp_state *state;
@@ -208,7 +185,7 @@ void cp_get_group_node(void *arg, const struct el_http_call_in *in, struct el_ht
 
 void cp_delete_group_node(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     char id[CP_ID_MAX + 1], node_id[CP_ID_MAX + 1];
     struct el_error err = { 0 };
     struct cp_state *state;
@@ -216,12 +193,12 @@ void cp_delete_group_node(void *arg, const struct el_http_call_in *in, struct el
     if (!cp_param(in, 0, out, id) || !cp_param(in, 1, out, node_id))
         return;
     if (!cp_access_is_for(&s->who, node_id)) {
-        forbid_other(out);
+        cp_reply_forbid_other(out);
         return;
     }
     state = cp_plane_lock(s->plane);
-    finish(s, state, cp_group_leave(state, el_str_of(id), el_str_of(node_id), &err), &err,
-           "group.leave", node_id, out);
+    cp_reply_done(s, state, cp_group_leave(state, el_str_of(id), el_str_of(node_id), &err), &err,
+                  "group.leave", node_id, out);
 }
 
 /* ---- relays: nodes that may fetch for their zone ---- */
@@ -244,7 +221,7 @@ static void list_relays(struct cp_service *s, const char *zone, struct el_http_r
 void cp_get_relays(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
     (void)in;
-    list_relays(service_of(arg), NULL, out);
+    list_relays(cp_service_of(arg), NULL, out);
 }
 
 void cp_get_zone_relays(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
@@ -252,12 +229,12 @@ void cp_get_zone_relays(void *arg, const struct el_http_call_in *in, struct el_h
     char zone[CP_ID_MAX + 1];
 
     if (cp_param(in, 0, out, zone))
-        list_relays(service_of(arg), zone, out);
+        list_relays(cp_service_of(arg), zone, out);
 }
 
 void cp_post_relays(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     char node_id[CP_ID_MAX + 1] = "";
     struct el_error err = { 0 };
     struct cp_state *state;
@@ -286,7 +263,7 @@ void cp_post_relays(void *arg, const struct el_http_call_in *in, struct el_http_
 
 void cp_delete_relay(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     char zone[CP_ID_MAX + 1], node_id[CP_ID_MAX + 1];
     struct el_error err = { 0 };
     const struct cp_node *n;
@@ -301,34 +278,11 @@ void cp_delete_relay(void *arg, const struct el_http_call_in *in, struct el_http
         (void)cp_plane_unlock(s->plane);
         return;
     }
-    finish(s, state, cp_node_relay(state, el_str_of(node_id), false, &err), &err, "relay.remove",
-           node_id, out);
+    cp_reply_done(s, state, cp_node_relay(state, el_str_of(node_id), false, &err), &err,
+                  "relay.remove", node_id, out);
 }
 
 /* ---- policies and configuration ---- */
-
-/* Values that are text, numbers or true and false. As text, to be free()d; NULL: there is none. */
-static char *ask_settings(struct cp_ask *a, enum cp_need need, size_t max)
-{
-    json_t *settings = (json_t *)(uintptr_t)cp_ask_obj(a, "settings", need);
-    const char *key;
-    json_t *value;
-    char *text;
-
-    if (settings == NULL)
-        return NULL;
-    json_object_foreach(settings, key, value)
-    {
-        if (json_is_object(value) || json_is_array(value) || json_is_null(value))
-            cp_ask_fault(a, EL_EINVAL, "settings",
-                         "has a value that is neither text, number nor true or false");
-    }
-    text = json_dumps(settings, JSON_COMPACT);
-    EL_ASSERT(text != NULL);
-    if (strlen(text) > max)
-        cp_ask_fault(a, EL_EINVAL, "settings", "are longer than %zu bytes", max);
-    return text;
-}
 
 static void say_policies(struct cp_state *state, struct el_http_reply *out)
 {
@@ -341,7 +295,7 @@ static void say_policies(struct cp_state *state, struct el_http_reply *out)
 
 void cp_get_policies(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
 
     (void)in;
     say_policies(cp_plane_lock(s->plane), out);
@@ -350,7 +304,7 @@ void cp_get_policies(void *arg, const struct el_http_call_in *in, struct el_http
 
 void cp_put_policy(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     struct cp_policy p = { .is_replicated = true };
     uint64_t min = 0, max = 0;
     struct el_error err = { 0 };
@@ -366,7 +320,7 @@ void cp_put_policy(void *arg, const struct el_http_call_in *in, struct el_http_r
     cp_ask_u64(&a, "max_copies", CP_OPTIONAL, 100, &max);
     cp_ask_bool(&a, "pinned", CP_OPTIONAL, &p.is_pinned);
     cp_ask_bool(&a, "replicated", CP_OPTIONAL, &p.is_replicated);
-    settings = ask_settings(&a, CP_OPTIONAL, CP_CONFIG_MAX);
+    settings = cp_ask_flat(&a, "settings", CP_OPTIONAL, CP_FLAT_ANY, CP_CONFIG_MAX);
     if (min > 0 && max > 0 && min > max)
         cp_ask_fault(&a, EL_EINVAL, "min_copies", "is more than max_copies");
     p.min_copies = (uint32_t)min;
@@ -390,7 +344,7 @@ void cp_put_policy(void *arg, const struct el_http_call_in *in, struct el_http_r
 
 void cp_delete_policy(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     char prefix[CP_PREFIX_MAX + 1];
     struct el_error err = { 0 };
     struct cp_state *state;
@@ -400,8 +354,8 @@ void cp_delete_policy(void *arg, const struct el_http_call_in *in, struct el_htt
         return;
     }
     state = cp_plane_lock(s->plane);
-    finish(s, state, cp_policy_delete(state, el_str_of(prefix), &err), &err, "policy.delete",
-           prefix, out);
+    cp_reply_done(s, state, cp_policy_delete(state, el_str_of(prefix), &err), &err, "policy.delete",
+                  prefix, out);
 }
 
 static void say_config(struct cp_state *state, struct el_http_reply *out)
@@ -414,7 +368,7 @@ static void say_config(struct cp_state *state, struct el_http_reply *out)
 
 void cp_get_config(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
 
     (void)in;
     say_config(cp_plane_lock(s->plane), out);
@@ -441,7 +395,7 @@ static void put_config(struct cp_service *s, struct cp_state *state, const char 
 
 void cp_put_config(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     uint64_t if_version = 0;
     struct cp_ask a;
     json_t *root;
@@ -449,7 +403,7 @@ void cp_put_config(void *arg, const struct el_http_call_in *in, struct el_http_r
 
     if (!cp_body(in, out, &a, &root))
         return;
-    settings = ask_settings(&a, CP_NEEDED, CP_CONFIG_MAX);
+    settings = cp_ask_flat(&a, "settings", CP_NEEDED, CP_FLAT_ANY, CP_CONFIG_MAX);
     cp_ask_u64(&a, "if_version", CP_OPTIONAL, INT64_MAX, &if_version);
     if (a.code != EL_OK) {
         cp_reply_fault(out, &a);

@@ -1,28 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* api_operations: what takes a while, commands, and who may do all this: tokens, the audit log. */
+/* api_operations: what takes a while, and commands. */
 #include "controlplane/serve.h"
 
 #include <inttypes.h>
-
-#include "common/sha256.h"
-
-#define MAX_LISTED 10000u
-
-static struct cp_service *service_of(void *arg)
-{
-    return (struct cp_service *)arg;
-}
-
-static bool ask_limit(const struct el_http_call_in *in, struct el_http_reply *out, uint64_t *limit)
-{
-    struct cp_ask a;
-
-    cp_ask_init(&a, NULL);
-    cp_query_u64(&a, in->query, "limit", 1, MAX_LISTED, limit);
-    if (a.code != EL_OK)
-        cp_reply_fault(out, &a);
-    return a.code == EL_OK;
-}
 
 /* ---- operations ---- */
 
@@ -51,13 +31,13 @@ static void say_operation(struct cp_state *state, uint64_t id, int status,
 
 void cp_get_operations(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     const struct cp_operation *o;
     uint64_t limit = 100, cursor = 0;
     struct cp_state *state;
     json_t *root, *list;
 
-    if (!ask_limit(in, out, &limit))
+    if (!cp_ask_limit(in, out, &limit))
         return;
     root = el_json_new();
     list = el_json_child_list(root, "operations");
@@ -70,7 +50,7 @@ void cp_get_operations(void *arg, const struct el_http_call_in *in, struct el_ht
 
 void cp_get_operation(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     uint64_t id;
 
     if (!operation_id(in, out, &id))
@@ -121,7 +101,7 @@ static void say_snapshot(struct cp_service *s, uint64_t id, struct el_http_reply
 
 void cp_post_snapshot(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     struct cp_scope scope;
     struct cp_state *state;
     struct el_error err = { 0 };
@@ -167,7 +147,7 @@ static void say_replay(struct cp_service *s, uint64_t id, struct el_http_reply *
 
 void cp_post_replay(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     struct cp_replay replay = { 0 };
     struct cp_state *state;
     struct el_error err = { 0 };
@@ -217,7 +197,7 @@ static void drain(struct cp_service *s, struct cp_state *state, const struct el_
 
 void cp_post_drain(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     char node_id[CP_ID_MAX + 1];
     struct el_str id;
 
@@ -230,7 +210,7 @@ void cp_post_drain(void *arg, const struct el_http_call_in *in, struct el_http_r
 
 void cp_post_undrain(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     char node_id[CP_ID_MAX + 1];
     struct el_error err = { 0 };
     struct cp_state *state;
@@ -252,7 +232,7 @@ void cp_post_undrain(void *arg, const struct el_http_call_in *in, struct el_http
 
 void cp_post_drains(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     struct el_str ids[CP_OPERATION_NODES_MAX] = { { NULL, 0 } };
     const json_t *list;
     uint64_t max = 1;
@@ -287,7 +267,7 @@ void cp_post_drains(void *arg, const struct el_http_call_in *in, struct el_http_
 /* A thread of its own writes it; see service.c. */
 void cp_post_backup(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     struct el_error err = { 0 };
     struct cp_state *state;
     uint64_t id;
@@ -328,25 +308,25 @@ static void end_operation(struct cp_service *s, const struct el_http_call_in *in
 
 void cp_post_cancel(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    end_operation(service_of(arg), in, out, "operation.cancel", cp_operation_cancel);
+    end_operation(cp_service_of(arg), in, out, "operation.cancel", cp_operation_cancel);
 }
 
 void cp_delete_operation(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    end_operation(service_of(arg), in, out, "operation.delete", cp_operation_delete);
+    end_operation(cp_service_of(arg), in, out, "operation.delete", cp_operation_delete);
 }
 
 /* ---- commands ---- */
 
 void cp_get_commands(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     const struct cp_command *c;
     uint64_t limit = 100, cursor = 0;
     struct cp_state *state;
     json_t *root, *list;
 
-    if (!ask_limit(in, out, &limit))
+    if (!cp_ask_limit(in, out, &limit))
         return;
     root = el_json_new();
     list = el_json_child_list(root, "commands");
@@ -376,7 +356,7 @@ static void ask_order(struct cp_ask *a, struct cp_order *order)
 
 void cp_post_commands(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     struct cp_order order = { .source_node_id = EL_STR("") };
     const struct cp_command *command;
     struct el_error err = { 0 };
@@ -406,7 +386,7 @@ void cp_post_commands(void *arg, const struct el_http_call_in *in, struct el_htt
 
 void cp_delete_command(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     char id[CP_ID_MAX + 1];
     struct el_error err = { 0 };
     struct cp_state *state;
@@ -421,171 +401,4 @@ void cp_delete_command(void *arg, const struct el_http_call_in *in, struct el_ht
         cp_reply_error(out, &err);
     }
     cp_reply_durable(s, out);
-}
-
-/* ---- tokens ---- */
-
-static void add_token(json_t *o, const struct cp_token *t)
-{
-    el_json_add_str(o, "name", el_str_of(t->name));
-    el_json_add_str(o, "role", el_str_of(cp_role_name(t->role)));
-    cp_json_time(o, "created_at", t->created_wall_ms);
-    cp_json_time(o, "expires_at", t->expires_wall_ms);
-}
-
-void cp_get_tokens(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
-{
-    struct cp_service *s = service_of(arg);
-    json_t *root = el_json_new(), *list = el_json_child_list(root, "tokens");
-    struct cp_state *state = cp_plane_lock(s->plane);
-    const struct cp_token *t;
-    uint32_t cursor = 0;
-
-    (void)in;
-    while ((t = cp_token_next(state, &cursor)) != NULL)
-        add_token(el_json_append_child(list), t);
-    (void)cp_plane_unlock(s->plane);
-    cp_reply_json(out, 200, root);
-}
-
-static void ask_token(struct cp_ask *a, const struct cp_service *s, struct cp_token *t)
-{
-    struct el_str role = { NULL, 0 };
-    uint64_t expires_s = 0;
-
-    cp_ask_str(a, "role", CP_NEEDED, &role);
-    if (role.p != NULL && !cp_role_parse(role, &t->role))
-        cp_ask_fault(a, EL_EINVAL, "role", "is not node, operator or reader");
-    cp_ask_text(a, "name", t->role == CP_ROLE_NODE ? CP_OPTIONAL : CP_NEEDED, t->name,
-                sizeof(t->name));
-    cp_ask_u64(a, "expires_in_s", CP_OPTIONAL, 10u * 366 * 86400, &expires_s);
-    t->created_wall_ms = el_clock_wall_ms(s->clock);
-    if (expires_s > 0)
-        t->expires_wall_ms = t->created_wall_ms + (int64_t)expires_s * 1000;
-}
-
-/* The plane is locked. */
-static void add_new_token(struct cp_service *s, struct cp_state *state, struct cp_token *t,
-                          struct el_http_reply *out)
-{
-    char text[CP_TOKEN_CHARS + 1];
-    struct el_error err = { 0 };
-    struct el_digest hash;
-    json_t *root;
-
-    if (s->who.is_open && t->role != CP_ROLE_OPERATOR) {
-        cp_reply_say(out, 409, EL_ECONFLICT, "role",
-                     "the first token has to be an operator's, or nobody could make another");
-        return;
-    }
-    cp_token_draw(text);
-    el_sha256_of(text, CP_TOKEN_CHARS, &hash);
-    memcpy(t->hash, hash.b, sizeof(t->hash));
-    if (cp_token_add(state, t, &err) != EL_OK) {
-        cp_reply_error(out, &err);
-        return;
-    }
-    root = el_json_new();
-    add_token(root, t);
-    el_json_add_str(root, "token", el_str_of(text));
-    cp_reply_json(out, 201, root);
-    cp_audit(s, state, out, "token.create", t->name);
-    cp_service_look_at_tokens(s, state);
-}
-
-void cp_post_tokens(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
-{
-    struct cp_service *s = service_of(arg);
-    struct cp_token t = { .role = CP_ROLE_NODE };
-    struct cp_ask a;
-    json_t *root;
-
-    if (!cp_body(in, out, &a, &root))
-        return;
-    ask_token(&a, s, &t);
-    json_decref(root);
-    if (a.code != EL_OK) {
-        cp_reply_fault(out, &a);
-        return;
-    }
-    add_new_token(s, cp_plane_lock(s->plane), &t, out);
-    cp_reply_durable(s, out);
-}
-
-void cp_delete_token(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
-{
-    struct cp_service *s = service_of(arg);
-    char role_name[CP_ID_MAX + 1], name[CP_ID_MAX + 1];
-    struct el_error err = { 0 };
-    struct cp_state *state;
-    enum cp_role role;
-
-    if (!cp_param(in, 0, out, role_name) || !cp_param(in, 1, out, name))
-        return;
-    if (!cp_role_parse(el_str_of(role_name), &role)) {
-        cp_reply_say(out, 404, EL_ENOTFOUND, "role", "there is no such role");
-        return;
-    }
-    if (strcmp(name, "*") == 0) /* the one with which any node registers has no name */
-        name[0] = '\0';
-    state = cp_plane_lock(s->plane);
-    if (cp_token_revoke(state, role, el_str_of(name), &err) == EL_OK) {
-        cp_reply_empty(out);
-        cp_audit(s, state, out, "token.revoke", name);
-        cp_service_look_at_tokens(s, state);
-    } else {
-        cp_reply_error(out, &err);
-    }
-    cp_reply_durable(s, out);
-}
-
-/* ---- the audit log ---- */
-
-void cp_get_audit(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
-{
-    struct cp_service *s = service_of(arg);
-    const struct cp_audit *entry;
-    uint64_t limit = 100, cursor = 0;
-    struct cp_state *state;
-    json_t *root, *list;
-
-    if (!ask_limit(in, out, &limit))
-        return;
-    root = el_json_new();
-    list = el_json_child_list(root, "entries");
-    state = cp_plane_lock(s->plane);
-    while (limit-- > 0 && (entry = cp_audit_next(state, &cursor)) != NULL) {
-        json_t *o = el_json_append_child(list);
-
-        el_json_add_u64(o, "number", entry->number);
-        cp_json_time(o, "at", entry->wall_ms);
-        el_json_add_str(o, "who", el_str_of(entry->who));
-        el_json_add_str(o, "what", el_str_of(entry->what));
-        el_json_add_str(o, "text", el_str_of(entry->text));
-        el_json_add_u64(o, "status", (uint64_t)entry->status);
-    }
-    (void)cp_plane_unlock(s->plane);
-    cp_reply_json(out, 200, root);
-}
-
-/* ---- webhooks ---- */
-
-void cp_get_webhooks(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
-{
-    struct cp_service *s = service_of(arg);
-    json_t *root = el_json_new();
-
-    (void)in;
-    cp_hooks_json(el_json_child_list(root, "webhooks"), s->hooks);
-    cp_reply_json(out, 200, root);
-}
-
-void cp_post_webhooks_test(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
-{
-    struct cp_service *s = service_of(arg);
-    json_t *root = el_json_new();
-
-    (void)in;
-    el_json_add_u64(root, "queued", cp_hooks_test(s->hooks));
-    cp_reply_json(out, 202, root);
 }

@@ -6,11 +6,6 @@
 
 #define RECENT_LINES 100
 
-static struct cp_service *service_of(void *arg)
-{
-    return (struct cp_service *)arg;
-}
-
 static uint64_t uptime_s(const struct cp_service *s)
 {
     return (el_clock_mono_ms(s->clock) - s->started_ms) / 1000;
@@ -33,7 +28,7 @@ uint64_t cp_resident_bytes(void)
 
 void cp_get_health(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     json_t *root = el_json_new();
 
     (void)in;
@@ -54,7 +49,7 @@ void cp_get_root(void *arg, const struct el_http_call_in *in, struct el_http_rep
 
 void cp_get_readyz(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     bool is_ready = !atomic_load(&s->is_draining) && atomic_load(&s->is_store_up);
     json_t *root = el_json_new();
 
@@ -81,7 +76,7 @@ static void add_store(struct cp_service *s, json_t *root)
 
 void cp_get_status(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     json_t *root = el_json_new();
     struct cp_state *state;
 
@@ -214,7 +209,7 @@ static void take_metrics(struct cp_service *s, struct cp_metrics *ret)
 
 void cp_get_metrics(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     json_t *root = el_json_new();
     struct cp_metrics m;
 
@@ -270,7 +265,7 @@ static void set_gauges(struct cp_service *s, const struct cp_metrics *m)
 
 void cp_get_prometheus(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     struct cp_store_status st = { 0 };
     struct cp_metrics m;
 

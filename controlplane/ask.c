@@ -295,6 +295,53 @@ bool cp_object_parse(struct el_str s, uint8_t ret[EL_CHUNK_ID_OBJECT_BYTES])
     return true;
 }
 
+bool cp_ask_object(struct cp_ask *a, const char *key, uint8_t ret[EL_CHUNK_ID_OBJECT_BYTES])
+{
+    struct el_str s = { NULL, 0 };
+
+    cp_ask_str(a, key, CP_NEEDED, &s);
+    if (a->code != EL_OK)
+        return false;
+    if (cp_object_parse(s, ret))
+        return true;
+    cp_ask_fault(a, EL_EINVAL, key, "is not 32 hexadecimal digits");
+    return false;
+}
+
+void cp_ask_own_id(struct cp_ask *a, const char *node_id)
+{
+    struct el_str s = { NULL, 0 };
+
+    cp_ask_str(a, "node_id", CP_OPTIONAL, &s);
+    if (s.p != NULL && !el_str_eq(s, el_str_of(node_id)))
+        cp_ask_fault(a, EL_EINVAL, "node_id", "is not the one of the path");
+}
+
+char *cp_ask_flat(struct cp_ask *a, const char *key, enum cp_need need, enum cp_flat values,
+                  size_t max)
+{
+    json_t *obj = (json_t *)(uintptr_t)cp_ask_obj(a, key, need);
+    const char *name;
+    json_t *value;
+    char *text;
+
+    if (obj == NULL)
+        return NULL;
+    json_object_foreach(obj, name, value)
+    {
+        if (values == CP_FLAT_TEXT && !json_is_string(value))
+            cp_ask_fault(a, EL_EINVAL, key, "has a value that is no string");
+        else if (json_is_object(value) || json_is_array(value) || json_is_null(value))
+            cp_ask_fault(a, EL_EINVAL, key,
+                         "has a value that is neither text, number nor true or false");
+    }
+    text = json_dumps(obj, JSON_COMPACT);
+    EL_ASSERT(text != NULL);
+    if (strlen(text) > max)
+        cp_ask_fault(a, EL_EINVAL, key, "are longer than %zu bytes", max);
+    return text;
+}
+
 /* ---- the query ---- */
 
 bool cp_percent_decode(struct el_str s, char *ret, size_t size)

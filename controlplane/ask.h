@@ -51,12 +51,21 @@ void cp_ask_time(struct cp_ask *a, const char *key, enum cp_need need, int64_t *
 const json_t *cp_ask_list(struct cp_ask *a, const char *key, enum cp_need need, size_t max);
 /* An object; NULL when it is absent. */
 const json_t *cp_ask_obj(struct cp_ask *a, const char *key, enum cp_need need);
+enum cp_flat { CP_FLAT_TEXT, CP_FLAT_ANY }; /* of the values: text, or numbers and bools as well */
+/* An object without others in it, as JSON text of at most max bytes: free() it; NULL: absent. */
+char *cp_ask_flat(struct cp_ask *a, const char *key, enum cp_need need, enum cp_flat values,
+                  size_t max);
 /* free() it; NULL with *ret_n = 0 when it is absent or wrong. */
 struct el_chunk_id *cp_ask_chunks(struct cp_ask *a, const char *key, enum cp_need need, size_t max,
                                   size_t *ret_n);
 
 /* 32 hexadecimal digits, lower case: the first part of an object's chunks' ids. */
 bool cp_object_parse(struct el_str s, uint8_t ret[EL_CHUNK_ID_OBJECT_BYTES]);
+
+/* Such an object is needed. False: a fault. */
+bool cp_ask_object(struct cp_ask *a, const char *key, uint8_t ret[EL_CHUNK_ID_OBJECT_BYTES]);
+/* "node_id", where the path says it already. */
+void cp_ask_own_id(struct cp_ask *a, const char *node_id);
 
 /* A parameter of the query, decoded into ret; false: it is not there. */
 bool cp_query_text(struct el_str query, const char *key, char *ret, size_t size);

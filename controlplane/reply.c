@@ -133,6 +133,32 @@ void cp_reply_durable(struct cp_service *s, struct el_http_reply *out)
     cp_plane_wait(s->plane, position, CP_DURABLE_MS, &w->wait);
 }
 
+void cp_reply_done(struct cp_service *s, struct cp_state *state, enum el_err rc,
+                   const struct el_error *err, const char *what, const char *text,
+                   struct el_http_reply *out)
+{
+    if (rc == EL_OK)
+        cp_reply_empty(out);
+    else
+        cp_reply_error(out, err);
+    if (rc == EL_OK)
+        cp_audit(s, state, out, what, text);
+    cp_reply_durable(s, out);
+}
+
+void cp_reply_forbid_other(struct el_http_reply *out)
+{
+    cp_reply_say(out, 403, EL_EFORBIDDEN, "node_id", "node_id is another node than the token's");
+}
+
+void cp_reply_digest(struct el_http_reply *out, uint64_t digest)
+{
+    char text[17];
+
+    (void)snprintf(text, sizeof(text), "%016llx", (unsigned long long)digest);
+    cp_reply_field(out, "X-Elio-Digest", text);
+}
+
 /* ---- requests ---- */
 
 bool cp_body(const struct el_http_call_in *in, struct el_http_reply *out, struct cp_ask *a,
@@ -163,6 +189,19 @@ bool cp_param(const struct el_http_call_in *in, size_t i, struct el_http_reply *
         return true;
     cp_reply_say(out, 404, EL_ENOTFOUND, NULL, "nothing has such a name");
     return false;
+}
+
+#define MAX_LISTED 10000u
+
+bool cp_ask_limit(const struct el_http_call_in *in, struct el_http_reply *out, uint64_t *limit)
+{
+    struct cp_ask a;
+
+    cp_ask_init(&a, NULL);
+    cp_query_u64(&a, in->query, "limit", 1, MAX_LISTED, limit);
+    if (a.code != EL_OK)
+        cp_reply_fault(out, &a);
+    return a.code == EL_OK;
 }
 
 void cp_audit(struct cp_service *s, struct cp_state *state, struct el_http_reply *out,

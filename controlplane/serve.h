@@ -72,6 +72,12 @@ struct cp_service {
     uint64_t backup_operation;
 };
 
+/* What handlers are given. */
+static inline struct cp_service *cp_service_of(void *arg)
+{
+    return (struct cp_service *)arg;
+}
+
 uint64_t cp_resident_bytes(void); /* api_service.c */
 /* To be dispatched on the server's thread, as long as there is one. Thread: any. */
 void cp_service_post(struct cp_service *s, struct el_msg *m);
@@ -109,12 +115,22 @@ void cp_reply_field(struct el_http_reply *out, const char *name, const char *val
  */
 void cp_reply_durable(struct cp_service *s, struct el_http_reply *out);
 
+/* 204 or what went wrong, and a line in the audit log; durable as above. */
+void cp_reply_done(struct cp_service *s, struct cp_state *state, enum el_err rc,
+                   const struct el_error *err, const char *what, const char *text,
+                   struct el_http_reply *out);
+void cp_reply_forbid_other(struct el_http_reply *out); /* the token is another node's */
+void cp_reply_digest(struct el_http_reply *out, uint64_t digest);
+
 /* The body as an object. False: `out` says why not. The reference goes back with json_decref. */
 bool cp_body(const struct el_http_call_in *in, struct el_http_reply *out, struct cp_ask *a,
              json_t **ret_root);
 /* The i-th part of the path, decoded. False: `out` is a 404. */
 bool cp_param(const struct el_http_call_in *in, size_t i, struct el_http_reply *out,
               char ret[CP_ID_MAX + 1]);
+
+/* "limit" of the query, how many are listed. False: `out` is a 400. */
+bool cp_ask_limit(const struct el_http_call_in *in, struct el_http_reply *out, uint64_t *limit);
 
 /* A new token, 64 characters; nothing keeps it. */
 #define CP_TOKEN_CHARS 64u
