@@ -292,6 +292,7 @@ static struct el_http_call_in describe(h2o_req_t *req)
         .method = { req->input.method.base, req->input.method.len },
         .path = el_str_first(target, query_at),
         .query = el_str_from(target, query_at + 1),
+        .host = { req->input.authority.base, req->input.authority.len },
         .fields = fields_of(req),
         .upgrade = { req->upgrade.base, req->upgrade.len },
         .is_local = is_local(req),
@@ -323,9 +324,10 @@ static void send_reply(h2o_req_t *req, const struct el_http_reply *reply,
 {
     req->res.status = reply->status;
     req->res.reason = el_http_status_text(reply->status);
-    req->res.content_length = reply->body.n;
+    req->res.content_length = reply->status == 304 ? SIZE_MAX : reply->body.n;
     add_header(req, "content-type", reply->content_type, strlen(reply->content_type));
-    add_header(req, "cache-control", "no-store", 8);
+    if (!el_fieldv_has(el_fields_view(&reply->fields), EL_STR("Cache-Control")))
+        add_header(req, "cache-control", "no-store", 8);
     if (reply->challenge != NULL)
         add_header(req, "www-authenticate", reply->challenge, strlen(reply->challenge));
     if (allow != NULL && allow->n > 0)

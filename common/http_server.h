@@ -40,6 +40,7 @@ struct el_http_call_in {
     struct el_str method;    /* as received; "HEAD" also reaches the handlers of GET */
     struct el_str path;      /* as received, without the query */
     struct el_str query;     /* behind the '?'; may be empty */
+    struct el_str host;      /* "name:port", as the client named it; may be empty */
     struct el_fieldv fields; /* without Host and those of the framing */
     struct el_str upgrade;   /* the protocols that the client would rather speak; may be empty */
     bool is_local;           /* it comes from a loopback address */

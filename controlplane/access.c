@@ -206,6 +206,19 @@ static bool is_of_this_machine(struct el_str origin)
     return false;
 }
 
+bool cp_access_is_own_page(struct el_fieldv fields, struct el_str host)
+{
+    struct el_str origin;
+    size_t scheme;
+
+    if (host.n == 0 || !el_fieldv_get(fields, EL_STR("Origin"), &origin))
+        return false;
+    scheme = el_str_istarts(origin, EL_STR("http://"))    ? 7
+             : el_str_istarts(origin, EL_STR("https://")) ? 8
+                                                          : 0;
+    return scheme > 0 && el_str_ieq(el_str_from(origin, scheme), host);
+}
+
 bool cp_access_is_foreign_page(struct el_fieldv fields, const char *allowed)
 {
     struct el_str origin, site;

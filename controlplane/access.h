@@ -52,6 +52,9 @@ bool cp_access_find(const struct cp_file_tokens *t, const struct cp_state *s, st
 /* Whether a web page of another host asks: browsers say where a request comes from. `allowed` is
  * service.cors_origins. */
 bool cp_access_is_foreign_page(struct el_fieldv fields, const char *allowed);
+/* It comes from the very host and port that it asks. Worth nothing where there are no tokens:
+ * whoever owns a name can have it point here. */
+bool cp_access_is_own_page(struct el_fieldv fields, struct el_str host);
 /* The Origin of a page that may read answers; empty: none. */
 struct el_str cp_access_cors(struct el_fieldv fields, const char *allowed);
 

@@ -310,7 +310,7 @@ void cp_get_zones(void *arg, const struct el_http_call_in *in, struct el_http_re
 
 /* ---- what there is ---- */
 
-static void add_bytes(json_t *o, const struct cp_bytes *b)
+void cp_json_bytes(json_t *o, const struct cp_bytes *b)
 {
     el_json_add_u64(o, "memory", b->memory);
     el_json_add_u64(o, "disk", b->disk);
@@ -340,13 +340,13 @@ void cp_get_timeline(void *arg, const struct el_http_call_in *in, struct el_http
         json_t *o = el_json_append_child(list);
 
         cp_json_time(o, "at", step->wall_ms);
-        add_bytes(o, &step->bytes);
+        cp_json_bytes(o, &step->bytes);
         el_json_add_u64(o, "active_nodes", step->active_nodes);
     }
     cp_reply_json(out, 200, root);
 }
 
-static void add_object(json_t *o, const struct cp_object *object)
+void cp_json_object(json_t *o, const struct cp_object *object)
 {
     struct el_chunk_id id = { .index = 0 };
     char text[EL_CHUNK_ID_CHARS + 1];
@@ -382,7 +382,7 @@ void cp_get_hottest(void *arg, const struct el_http_call_in *in, struct el_http_
     list = el_json_child_list(root, "objects");
     n = cp_objects_hot(cp_plane_lock(s->plane), v, (size_t)limit);
     for (size_t i = 0; i < n; i++)
-        add_object(el_json_append_child(list), &v[i]);
+        cp_json_object(el_json_append_child(list), &v[i]);
     (void)cp_plane_unlock(s->plane);
     cp_reply_json(out, 200, root);
 }
@@ -400,7 +400,7 @@ void cp_get_object(void *arg, const struct el_http_call_in *in, struct el_http_r
     }
     if (cp_object_get(cp_plane_lock(s->plane), id, &object)) {
         root = el_json_new();
-        add_object(root, &object);
+        cp_json_object(root, &object);
         cp_reply_json(out, 200, root);
     } else {
         cp_reply_say(out, 404, EL_ENOTFOUND, "object", "nobody has anything of this object");

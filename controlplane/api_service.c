@@ -42,11 +42,6 @@ void cp_get_health(void *arg, const struct el_http_call_in *in, struct el_http_r
     cp_reply_json(out, 200, root);
 }
 
-void cp_get_root(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
-{
-    cp_get_health(arg, in, out);
-}
-
 void cp_get_readyz(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
     struct cp_service *s = cp_service_of(arg);

@@ -3,6 +3,7 @@
  * them; a test holds the two against each other. */
 /* clang-format off */
 CP_ROUTE("GET",    "/",                                   CP_NEED_NOTHING,  cp_get_root)
+CP_ROUTE("GET",    "/dashboard/{}",                       CP_NEED_NOTHING,  cp_get_page)
 CP_ROUTE("GET",    "/health",                             CP_NEED_NOTHING,  cp_get_health)
 CP_ROUTE("GET",    "/health/nodes",                       CP_NEED_READER,   cp_get_health_nodes)
 CP_ROUTE("GET",    "/health/origin",                      CP_NEED_READER,   cp_get_health_origin)
@@ -36,6 +37,8 @@ CP_ROUTE("GET",    "/api/v1/objects/hottest",             CP_NEED_READER,   cp_g
 CP_ROUTE("GET",    "/api/v1/objects/{}",                  CP_NEED_READER,   cp_get_object)
 CP_ROUTE("POST",   "/api/v1/objects",                     CP_NEED_NODE,     cp_post_objects)
 CP_ROUTE("GET",    "/api/v1/chunks/copies",               CP_NEED_READER,   cp_get_copies)
+CP_ROUTE("GET",    "/api/v1/chunks/map",                  CP_NEED_READER,   cp_get_map)
+CP_ROUTE("GET",    "/api/v1/nodes/{}/timeline",           CP_NEED_READER,   cp_get_node_timeline)
 CP_ROUTE("GET",    "/api/v1/swarms",                      CP_NEED_READER,   cp_get_swarms)
 CP_ROUTE("GET",    "/api/v1/events",                      CP_NEED_NODE,     cp_get_events)
 CP_ROUTE("GET",    "/api/v1/alerts",                      CP_NEED_READER,   cp_get_alerts)

@@ -17,6 +17,7 @@
 #include "controlplane/commands.h"
 #include "controlplane/events.h"
 #include "controlplane/groups.h"
+#include "controlplane/history.h"
 #include "controlplane/nodes.h"
 #include "controlplane/operations.h"
 #include "controlplane/plane.h"
@@ -25,6 +26,13 @@
 #include "controlplane/tokens.h"
 
 #define CP_DURABLE_MS 2000u /* an answer waits so long for the store, then it is a 503 */
+
+/* ---- the dashboard (page.c) ---- */
+
+#define CP_PAGES      6u
+#define CP_ETAG_CHARS 18u
+/* What each file is called as long as it does not change. */
+void cp_pages_name(char ret[CP_PAGES][CP_ETAG_CHARS + 1]);
 
 struct cp_route_stats {
     struct el_counter *requests, *errors;
@@ -43,6 +51,7 @@ struct cp_service {
     struct cp_plane *plane;
     struct cp_route_stats *routes; /* one for each of cp_routes, and one for all else */
     struct cp_hooks *hooks;        /* NULL: nobody is to be called */
+    char page_etags[CP_PAGES][CP_ETAG_CHARS + 1];
     uint64_t started_ms;
     int64_t started_wall_ms;
     const char *address;
@@ -58,6 +67,8 @@ struct cp_service {
     uint64_t refused_ms;
     struct cp_watch *watch;
     struct cp_timeline timeline;
+    struct cp_histories *histories;
+    struct cp_bytes served; /* by all nodes, since this process began */
     uint64_t request_number;
     uint64_t request_salt; /* so that two processes give different ids to requests */
 
@@ -154,6 +165,8 @@ void cp_json_policies(json_t *obj, const struct cp_state *state);
 void cp_json_config(json_t *obj, const struct cp_state *state);
 void cp_json_event(json_t *obj, const struct cp_event *e);
 void cp_json_groups_of(json_t *obj, const struct cp_state *state, const char *node_id);
+void cp_json_bytes(json_t *o, const struct cp_bytes *b);        /* api_cluster.c */
+void cp_json_object(json_t *o, const struct cp_object *object); /* the same */
 /* Text with quotes around it. */
 void cp_json_quote(struct el_buf *out, const char *text);
 

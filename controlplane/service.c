@@ -208,6 +208,15 @@ void cp_service_look_at_tokens(struct cp_service *s, const struct cp_state *stat
     s->is_closed = cp_access_is_closed(s->file_tokens, state);
 }
 
+static void take_histories(struct cp_service *s, const struct cp_state *state)
+{
+    const struct cp_node *n;
+    uint32_t cursor = 0;
+
+    while ((n = cp_node_next(state, &cursor)) != NULL)
+        cp_histories_add(s->histories, n, &s->served);
+}
+
 static void on_tick(void *arg)
 {
     struct cp_service *s = (struct cp_service *)arg;
@@ -216,11 +225,10 @@ static void on_tick(void *arg)
 
     cp_service_look_at_tokens(s, state);
     cp_state_metrics(state, &m);
+    take_histories(s, state);
     (void)cp_plane_unlock(s->plane);
-    cp_timeline_add(
-        &s->timeline, el_clock_mono_ms(s->clock), el_clock_wall_ms(s->clock),
-        &(struct cp_bytes){ m.bytes_memory, m.bytes_disk, m.bytes_peer, m.bytes_origin },
-        (uint32_t)m.active_nodes);
+    cp_timeline_add(&s->timeline, el_clock_mono_ms(s->clock), el_clock_wall_ms(s->clock),
+                    &s->served, (uint32_t)m.active_nodes);
     cp_watch_tick(s->watch);
     cp_hooks_tick(s->hooks);
 }
@@ -535,6 +543,8 @@ static struct cp_service *new_service(const struct el_conf *conf, struct el_cloc
     EL_ASSERT(pthread_cond_init(&s->wake, &monotonic) == 0);
     (void)pthread_condattr_destroy(&monotonic);
     make_route_metrics(s);
+    cp_pages_name(s->page_etags);
+    s->histories = cp_histories_new();
     s->watch = cp_watch_new(s);
     return s;
 }
@@ -601,6 +611,7 @@ void cp_service_stop(struct cp_service *s)
     cp_hooks_free(s->hooks);
     cp_plane_close(s->plane, (uint32_t)s->conf->service_drain_timeout_ms);
     cp_watch_free(s->watch);
+    cp_histories_free(s->histories);
     cp_file_tokens_free(s->file_tokens);
     free(s->routes);
     el_metrics_free(s->metrics);

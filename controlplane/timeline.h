@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * timeline: bytes by source over the last hour, for a chart: what nodes say since their start is
- * turned into what came in each step. A node that starts again makes a sum smaller; such a step
- * counts as nothing. Pure. Thread: one.
+ * timeline: bytes by source over the last hour, for a chart: sums are turned into what came in each
+ * step. A sum that becomes smaller counts as nothing. Pure. Thread: one.
  */
 #pragma once
 

@@ -327,13 +327,20 @@ static void on_close(void *arg, struct el_http_ws *ws)
 
 static const struct el_http_ws_ops ops = { .on_text = on_text, .on_close = on_close };
 
+/* While no token is wanted any name may have been made to point here, so names say nothing. */
+static bool is_own_page(const struct cp_service *s, const struct el_http_call_in *in)
+{
+    return !s->who.is_open && cp_access_is_own_page(in->fields, in->host);
+}
+
 void cp_get_ws(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
     struct cp_service *s = (struct cp_service *)arg;
     struct cp_watch *w = s->watch;
     struct watcher *x;
 
-    if (cp_access_is_foreign_page(in->fields, s->conf->service_cors_origins)) {
+    if (cp_access_is_foreign_page(in->fields, s->conf->service_cors_origins) &&
+        !is_own_page(s, in)) {
         cp_reply_say(out, 403, EL_EFORBIDDEN, NULL, "a page of another host may not watch");
         return;
     }

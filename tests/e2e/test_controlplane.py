@@ -6,6 +6,7 @@ import http.server
 import hashlib
 import hmac
 import json
+import re
 import signal
 import socket
 import sqlite3
@@ -145,12 +146,55 @@ def test_what_a_dashboard_shows_is_there(shared):
     assert (download["done_bytes"], download["total_bytes"], download["bound_ms"]) == (5, 10, 7)
     assert sum(c["chunks"] for c in shared.get("/api/v1/chunks/copies")["copies"]) >= 3
     assert "dz" in [z["zone"] for z in shared.get("/api/v1/zones")["zones"]]
+    for by, name in (("object", "http://s3/b/model.bin"), ("prefix", "http://s3/b/")):
+        drawn = shared.get(f"/api/v1/chunks/map?by={by}").json
+        row = next(r for r in drawn["rows"] if r["name"] == name)
+        held = dict(zip([n["node_id"] for n in drawn["nodes"]], row["held"]))
+        assert held.pop("dash-1") == 3 == row["looked"] and not any(held.values()) and row["bytes"] == 1 << 30, drawn
+    assert next(r for r in shared.get("/api/v1/chunks/map?by=prefix&depth=0")["rows"] if r["name"] == "http://s3/b/")["objects"] == 1
+    assert shared.get("/api/v1/chunks/map?by=zone").status == 400 and shared.get("/api/v1/chunks/map?limit=101").status == 400
     for path in ("/", "/health", "/health/nodes", "/health/origin", "/readyz", "/api/v1/status", "/api/v1/cluster/status",
                  "/api/v1/metrics", "/api/v1/timeline", "/api/v1/alerts", "/api/v1/logs", "/api/v1/peers/seeds", "/api/v1/webhooks"):
         assert shared.get(path).status == 200, path
     assert shared.get("/api/v1/objects/00").status == 404
     text = shared.get("/metrics").body.decode()
     assert 'eliocp_requests_total{method="PUT",path="/api/v1/nodes/{}/heartbeat"}' in text and "eliocp_locations " in text
+
+
+def test_a_node_has_a_history_of_its_beats(shared):
+    shared.register("hist-1")
+    path, served = "/api/v1/nodes/hist-1/timeline", {"memory": 0, "disk": 0, "peer": 0, "origin": 0}
+
+    def beat_until(told, **more):
+        shared.beat("hist-1", bytes={**served, **more})
+        points = shared.get(path)["points"]
+        return points if told(points) else None
+
+    shared.wait_for(lambda: beat_until(len), "a point of its history")
+    served = {"memory": 11, "disk": 2, "peer": 3, "origin": 5}
+    points = shared.wait_for(lambda: beat_until(lambda points: sum(p["memory"] for p in points)), "what it served")
+    assert {k: sum(p[k] for p in points) for k in served} == served
+    assert all(p["ms"] >= 2000 for p in points) and shared.get("/api/v1/nodes/nobody/timeline").status == 404
+
+
+def test_the_page_is_given_to_browsers_with_a_policy_and_an_etag(shared):
+    assert shared.get("/").fields["content-type"] == "application/json"
+    page = shared.get("/", fields={"Accept": "text/html,*/*;q=0.8"})
+    files = sorted(set(re.findall(rb'"(/dashboard/[a-z.]+)"', page.body)))
+    assert len(files) == 5, files
+    for path in ("/", *(f.decode() for f in files)):
+        r = shared.get(path, fields={"Accept": "text/html"})
+        assert r.status == 200 and r.body and "'unsafe" not in r.fields["content-security-policy"], r
+        assert "default-src 'none'; script-src 'self';" in r.fields["content-security-policy"]
+        assert r.fields["x-content-type-options"] == "nosniff" and r.fields["cache-control"] == "no-cache"
+        again = shared.get(path, fields={"Accept": "text/html", "If-None-Match": r.fields["etag"]})
+        assert again.status == 304 and again.body == b"" and again.fields["etag"] == r.fields["etag"]
+        assert "content-length" not in again.fields
+        assert shared.get(path, fields={"Accept": "text/html", "If-None-Match": '"other"'}).status == 200
+    kinds = {f: shared.get(f.decode()).fields["content-type"].split(";")[0] for f in files}
+    assert sorted(kinds.values()) == ["image/svg+xml", "text/css", "text/javascript", "text/javascript", "text/javascript"]
+    assert shared.get("/dashboard/nothing.js").status == 404
+    assert not re.search(rb"https?://|<script>|style=|onclick", page.body)
 
 
 def test_metrics_count_what_happened(plane):

@@ -13,7 +13,7 @@ from plane import DOC, chunk, running
 from wire import TIMEOUT
 
 NAMES = {"node_id": "n-1", "group_id": "g", "command_id": "0" * 16, "operation_id": "999", "object": "0" * 32, "zone": "z",
-         "role": "reader", "name": "nobody"}
+         "role": "reader", "name": "nobody", "file": "dashboard.css"}
 OPERATIONS = Document().operations
 WITH_BODY = [o for o in OPERATIONS if "requestBody" in o.item]
 

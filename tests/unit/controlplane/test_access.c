@@ -114,6 +114,24 @@ static void pages_of_other_hosts_are_told_by_what_browsers_say(void **state)
     assert_false(is_foreign("Sec-Fetch-Site", "same-origin", ""));
 }
 
+static bool is_own(const char *origin, const char *host)
+{
+    struct el_field f;
+
+    return cp_access_is_own_page(one_field(&f, "Origin", origin), el_str_of(host));
+}
+
+static void its_own_page_comes_from_the_host_that_is_asked(void **state)
+{
+    (void)state;
+    assert_true(is_own("http://cp.example:8081", "cp.example:8081"));
+    assert_true(is_own("https://CP.example", "cp.example"));
+    assert_false(is_own("http://cp.example:8081", "cp.example:8082"));
+    assert_false(is_own("http://evil.example", "cp.example"));
+    assert_false(is_own("null", "null"));
+    assert_false(is_own("http://", ""));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -122,6 +140,7 @@ int main(void)
         cmocka_unit_test(a_bearer_token_is_one_word_of_its_characters),
         cmocka_unit_test(roles_may_what_they_may),
         cmocka_unit_test(pages_of_other_hosts_are_told_by_what_browsers_say),
+        cmocka_unit_test(its_own_page_comes_from_the_host_that_is_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
