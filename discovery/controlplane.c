@@ -162,13 +162,21 @@ static void publish_seeds(struct disc_cp *cp, const struct disc_cp_figures *f)
     disc_seeds_deinit(&old);
 }
 
-static void log_state(const struct disc_cp_figures *f)
+/* The one that was asked last, or would have been first. */
+static void log_lost(const struct disc_cp *cp, const struct disc_cp_figures *f)
+{
+    const struct disc_endpoint *e = f->best.host[0] != '\0' ? &f->best : &cp->endpoints.v[0];
+    struct el_str error = f->last_error[0] != '\0' ? el_str_of(f->last_error) : EL_STR("no answer");
+
+    el_log(EL_WARN, EV_CP_LOST,
+           "endpoint=%s port=%u error=%s advice=\"the node works on without it, and tries again\"",
+           EL_LOG_Q(el_str_of(e->host)), e->port, EL_LOG_Q(error));
+}
+
+static void log_state(const struct disc_cp *cp, const struct disc_cp_figures *f)
 {
     if (f->state == DISC_CP_GOSSIP_ONLY)
-        el_log(
-            EL_WARN, EV_CP_LOST,
-            "endpoint=%s port=%u error=%s advice=\"the node works on without it, and tries again\"",
-            EL_LOG_Q(el_str_of(f->best.host)), f->best.port, EL_LOG_Q(el_str_of(f->last_error)));
+        log_lost(cp, f);
     else
         el_log(EL_INFO, EV_CP_CONNECTED, "endpoint=%s port=%u cluster_size=%llu epoch=%llu",
                EL_LOG_Q(el_str_of(f->best.host)), f->best.port, (unsigned long long)f->cluster_size,
@@ -181,7 +189,7 @@ static void tell_log(struct disc_cp *cp, const struct disc_cp_figures *f)
     bool is_settled = f->state == DISC_CP_CONNECTED || f->state == DISC_CP_GOSSIP_ONLY;
 
     if (is_settled && (!cp->was_told || cp->told_state != f->state))
-        log_state(f);
+        log_state(cp, f);
     else if (f->state == DISC_CP_CONNECTED && cp->counted.switches != f->switches)
         el_log(EL_INFO, EV_CP_SWITCH, "endpoint=%s port=%u error=%s",
                EL_LOG_Q(el_str_of(f->best.host)), f->best.port, EL_LOG_Q(el_str_of(f->last_error)));
