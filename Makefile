@@ -6,6 +6,7 @@
 #   make lint    clang-format, clang-tidy, cppcheck, shellcheck, house rules
 #   make soak    full sizes, and mixed load for SOAK_SECONDS
 #   make fuzz    each fuzz target for FUZZ_SECONDS
+#   make coverage   lines of each library that the tests execute
 #   make asan | ubsan | tsan   the tests on a sanitizer's build
 JOBS         ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
@@ -15,7 +16,7 @@ NODE          = $(RELEASE)/proxy/elionode
 C_FILES       = $(shell find bench cache common controlplane discovery p2p proxy storage tests -name '*.[ch]' | sort)
 CTEST         = ctest --output-on-failure -j $(JOBS) --no-tests=error
 
-.PHONY: deps build run test bench lint format fuzz soak asan ubsan tsan clean
+.PHONY: deps build run test bench lint format fuzz soak asan ubsan tsan coverage clean
 .DEFAULT_GOAL = build
 
 deps:
@@ -47,6 +48,14 @@ asan ubsan tsan:
 	@cmake --build --preset $@
 	@$(if $(filter tsan,$@),setarch -R) $(CTEST) --test-dir build/$@
 
+coverage:
+	@.ci/deps build test
+	@cmake --preset coverage --log-level=WARNING > /dev/null
+	@cmake --build --preset coverage
+	@find build/coverage -name '*.gcda' -delete
+	@$(CTEST) --test-dir build/coverage -E '^lint/'
+	@tests/coverage.sh build/coverage
+
 bench:
 	@.ci/deps build bench
 	@$(MAKE) --no-print-directory build
@@ -60,7 +69,7 @@ lint:
 	@cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr --enable=warning,performance,portability \
 		--suppress=missingIncludeSystem --suppress=nullPointerRedundantCheck \
 		--suppress=legacyUninitvar -j $(JOBS) -I . $(filter-out tests/%,$(filter %.c,$(C_FILES)))
-	@shellcheck .ci/run .ci/deps tests/e2e/*.sh tests/lint/*.sh
+	@shellcheck .ci/run .ci/deps tests/*.sh tests/e2e/*.sh tests/lint/*.sh
 	@$(CTEST) --test-dir $(RELEASE) -L lint
 
 format:
