@@ -4,6 +4,9 @@
 
 #include "common/sha256.h"
 
+#define PROOF_MIN 32u
+#define PROOF_MAX 256u
+
 /* ---- tokens of nodes ---- */
 
 /* Draws one, and puts it in; the plane is locked. */
@@ -55,6 +58,30 @@ static void ask_cluster(struct cp_ask *a, const char *own)
         cp_ask_fault(a, EL_ECLUSTER, "cluster_id", "is another cluster's");
 }
 
+/* What only this node can say again: of it the hash is kept. */
+static void ask_proof(struct cp_ask *a, struct cp_card *card)
+{
+    struct el_str proof = { NULL, 0 };
+
+    cp_ask_str(a, "proof", CP_OPTIONAL, &proof);
+    if (proof.p == NULL)
+        return;
+    if (proof.n < PROOF_MIN || proof.n > PROOF_MAX)
+        cp_ask_fault(a, EL_EINVAL, "proof", "has to have %u to %u characters", PROOF_MIN,
+                     PROOF_MAX);
+    card->has_proof = true;
+    el_sha256_of(proof.p, proof.n, &card->proof);
+}
+
+/* Whoever has a token of this very node, or an operator's, has shown enough. */
+static enum el_err check_proof(const struct cp_service *s, const struct cp_state *state,
+                               const struct cp_card *card, struct el_error *err)
+{
+    bool is_any_node = s->who.is_open || (s->who.role == CP_ROLE_NODE && s->who.name[0] == '\0');
+
+    return is_any_node ? cp_node_check_proof(state, card, err) : EL_OK;
+}
+
 static void say_registered(struct cp_service *s, struct cp_state *state, const char *node_id,
                            const char *token, struct el_http_reply *out)
 {
@@ -82,8 +109,10 @@ static void register_node(struct cp_service *s, struct cp_state *state, const st
     struct el_error err = { 0 };
     const struct cp_node *node;
     bool wants_full;
-    enum el_err rc = cp_node_register(state, card, &node, &err);
+    enum el_err rc = check_proof(s, state, card, &err);
 
+    if (rc == EL_OK)
+        rc = cp_node_register(state, card, &node, &err);
     if (rc == EL_OK && chunks->has != NULL)
         rc = cp_chunks_report(state, el_str_of(card->node_id), chunks, &wants_full, &err);
     if (rc == EL_OK)
@@ -109,6 +138,7 @@ void cp_post_nodes(void *arg, const struct el_http_call_in *in, struct el_http_r
     cp_ask_text(&a, "node_id", CP_NEEDED, card.node_id, sizeof(card.node_id));
     ask_cluster(&a, s->conf->service_cluster_id);
     ask_card(&a, CP_NEEDED, &card);
+    ask_proof(&a, &card);
     labels = cp_ask_flat(&a, "labels", CP_OPTIONAL, CP_FLAT_TEXT, CP_LABELS_MAX);
     card.labels = el_str_of(labels);
     chunks.has = ids =
@@ -129,31 +159,36 @@ void cp_post_nodes(void *arg, const struct el_http_call_in *in, struct el_http_r
 void cp_post_auth_register(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
     struct cp_service *s = cp_service_of(arg);
-    char node_id[CP_ID_MAX + 1] = "", token[CP_TOKEN_CHARS + 1];
+    struct cp_card card = { 0 };
+    char token[CP_TOKEN_CHARS + 1];
     struct el_error err = { 0 };
+    struct cp_state *state;
     struct cp_ask a;
     json_t *root, *answer;
 
     if (!cp_body(in, out, &a, &root))
         return;
-    cp_ask_text(&a, "node_id", CP_NEEDED, node_id, sizeof(node_id));
-    if (a.code == EL_OK && !cp_name_is_valid(el_str_of(node_id)))
+    cp_ask_text(&a, "node_id", CP_NEEDED, card.node_id, sizeof(card.node_id));
+    ask_proof(&a, &card);
+    if (a.code == EL_OK && !cp_name_is_valid(el_str_of(card.node_id)))
         cp_ask_fault(&a, EL_EINVAL, "node_id", "has other characters than letters, digits, ._:-");
     json_decref(root);
     if (a.code != EL_OK) {
         cp_reply_fault(out, &a);
         return;
     }
-    if (!cp_access_is_for(&s->who, node_id)) {
+    if (!cp_access_is_for(&s->who, card.node_id)) {
         cp_reply_forbid_other(out);
         return;
     }
-    if (give_token(s, cp_plane_lock(s->plane), node_id, token, &err) != EL_OK) {
+    state = cp_plane_lock(s->plane);
+    if (check_proof(s, state, &card, &err) != EL_OK ||
+        give_token(s, state, card.node_id, token, &err) != EL_OK) {
         cp_reply_error(out, &err);
     } else {
         answer = el_json_new();
         el_json_add_str(answer, "token", el_str_of(token));
-        el_json_add_str(answer, "peer_id", el_str_of(node_id));
+        el_json_add_str(answer, "peer_id", el_str_of(card.node_id));
         cp_reply_json(out, 201, answer);
     }
     cp_reply_durable(s, out);

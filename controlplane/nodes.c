@@ -13,7 +13,7 @@
 
 #include "controlplane/state_in.h"
 
-#define NODE_FORMAT 1
+#define NODE_FORMAT 2 /* 1: without a proof */
 #define BEAT_FORMAT 1
 #define MISSED      3 /* beats, after which a node is suspect */
 
@@ -154,6 +154,8 @@ static void encode_card(struct el_buf *b, const struct cp_card *c)
     el_bytes_add_u8(b, c->is_anchor);
     el_bytes_add_u8(b, c->serves);
     cp_add_text(b, c->labels);
+    el_bytes_add_u8(b, c->has_proof);
+    el_buf_add(b, c->proof.b, sizeof(c->proof.b));
 }
 
 static void encode_node(struct el_buf *b, const struct cp_node *n)
@@ -175,7 +177,7 @@ static void emit_node(struct cp_state *s, const struct cp_member *m)
 }
 
 /* Labels are borrowed from the record. */
-static void decode_card(struct el_bytes *b, struct cp_card *c)
+static void decode_card(struct el_bytes *b, uint8_t format, struct cp_card *c)
 {
     cp_get_chars(b, c->address, CP_HOST_MAX);
     c->p2p_port = el_bytes_u16(b);
@@ -189,6 +191,10 @@ static void decode_card(struct el_bytes *b, struct cp_card *c)
     c->is_anchor = el_bytes_u8(b) != 0;
     c->serves = el_bytes_u8(b) != 0;
     c->labels = cp_get_text(b, CP_LABELS_MAX);
+    if (format == 1)
+        return;
+    c->has_proof = el_bytes_u8(b) != 0;
+    el_bytes_copy(b, c->proof.b, sizeof(c->proof.b));
 }
 
 static void encode_beat(struct el_buf *b, const struct cp_beat *v)
@@ -447,14 +453,32 @@ static bool is_same_card(const struct cp_card *a, const struct cp_card *b)
 }
 
 /* A node that was there: what is new of it. */
-static void renew(struct cp_state *s, struct cp_member *m, const struct cp_card *card)
+static void renew(struct cp_state *s, struct cp_member *m, const struct cp_card *said)
 {
-    if (!is_same_card(&m->node.card, card)) {
-        set_card(m, card);
+    struct cp_card card = *said;
+
+    if (!card.has_proof) { /* it has shown otherwise that it is the same node */
+        card.has_proof = m->node.card.has_proof;
+        card.proof = m->node.card.proof;
+    }
+    if (!is_same_card(&m->node.card, &card)) {
+        set_card(m, &card);
         cp_event_add(s, CP_EV_NODE_CHANGED, m->entry.key, 0, EL_STR(""));
     }
     if (!cp_node_is_alive(&m->node))
         set_life(s, m, CP_ACTIVE);
+}
+
+enum el_err cp_node_check_proof(const struct cp_state *s, const struct cp_card *card,
+                                struct el_error *err)
+{
+    const struct cp_member *m = cp_member_get(s, el_str_of(card->node_id));
+    const struct cp_card *known = m == NULL ? NULL : &m->node.card;
+
+    if (known == NULL || !known->has_proof ||
+        (card->has_proof && el_mac_is_same(&card->proof, &known->proof, sizeof(card->proof))))
+        return EL_OK;
+    return el_fail(err, EL_ECONFLICT, 0, "node_id: another node has it, or had it until just now");
 }
 
 enum el_err cp_node_register(struct cp_state *s, const struct cp_card *card,
@@ -684,6 +708,7 @@ static enum el_err apply_node(struct cp_state *s, struct el_str name, struct el_
     struct cp_member *m = cp_member_get(s, name);
     struct el_bytes b = el_bytes_of(value);
     struct cp_card card = { 0 };
+    uint8_t format = el_bytes_u8(&b);
     bool is_draining, is_relay, was_draining;
     int64_t registered_ms;
 
@@ -692,9 +717,9 @@ static enum el_err apply_node(struct cp_state *s, struct el_str name, struct el_
             drop_member(s, m, "left");
         return EL_OK;
     }
-    if (!cp_name_is_valid(name) || el_bytes_u8(&b) != NODE_FORMAT)
+    if (!cp_name_is_valid(name) || format == 0 || format > NODE_FORMAT)
         return cp_bad_record(err, "node");
-    decode_card(&b, &card);
+    decode_card(&b, format, &card);
     memcpy(card.node_id, name.p, name.n);
     is_draining = el_bytes_u8(&b) != 0;
     is_relay = el_bytes_u8(&b) != 0;

@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include "common/sha256.h"
 #include "controlplane/state.h"
 
 enum cp_life { CP_JOINING, CP_ACTIVE, CP_SUSPECT, CP_DEAD };
@@ -31,8 +32,10 @@ struct cp_card {
     char region[CP_ID_MAX + 1];
     char version[CP_ID_MAX + 1]; /* of its software */
     bool is_anchor;              /* a good seed for others */
-    bool serves;          /* false: nobody can connect to it, so it is never named as a holder */
-    struct el_str labels; /* JSON text; the state keeps its own copy. Empty: none */
+    bool serves; /* false: nobody can connect to it, so it is never named as a holder */
+    bool has_proof;
+    struct el_digest proof; /* of what the node, and nobody else, can say again; see below */
+    struct el_str labels;   /* JSON text; the state keeps its own copy. Empty: none */
 };
 
 struct cp_hot {
@@ -93,6 +96,14 @@ struct cp_node {
  */
 enum el_err cp_node_register(struct cp_state *s, const struct cp_card *card,
                              const struct cp_node **ret_node, struct el_error *err);
+
+/*
+ * Whether somebody who may register any node may register this one: an id that was registered with
+ * a proof is taken until it is forgotten, and only the same proof shows that it is the same node.
+ * EL_ECONFLICT.
+ */
+enum el_err cp_node_check_proof(const struct cp_state *s, const struct cp_card *card,
+                                struct el_error *err);
 
 /* EL_ENOTFOUND: it has to register. Soft. */
 enum el_err cp_node_beat(struct cp_state *s, struct el_str node_id, const struct cp_beat *beat,

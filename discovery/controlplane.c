@@ -648,6 +648,7 @@ static void new_core(struct disc_cp *cp, const struct disc_cp_node *node)
     cp->node = *node;
     cp->self.node_id = node->node_id;
     cp->self.address = node->address;
+    cp->self.proof = node->proof;
     cp->self.p2p_port = node->p2p_port;
     cp->self.http_port = node->http_port;
     cp->self.serves = node->serves;

@@ -38,6 +38,7 @@ void disc_cp_free(struct disc_cp *cp); /* stopped; NULL is fine */
 /* Who runs commands, and what heartbeats say. Borrowed until disc_cp_stop(). */
 struct disc_cp_node {
     const char *node_id, *address;
+    const char *proof; /* see disc_cp_self */
     uint16_t p2p_port, http_port;
     bool serves;
     /* Both on the thread of the client; must be quick. */

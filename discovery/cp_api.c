@@ -35,6 +35,7 @@ void disc_cp_put_registration(struct el_buf *out, const struct disc_cp_self *sel
     add_text(root, "name", self->name);
     add_text(root, "zone", self->zone);
     add_text(root, "version", self->version);
+    add_text(root, "proof", self->proof);
     el_json_add_bool(root, "serves", self->serves);
     put(out, root);
 }

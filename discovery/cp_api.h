@@ -26,6 +26,7 @@
 /* Strings are borrowed. */
 struct disc_cp_self {
     const char *node_id, *address, *name, *cluster, *zone, *version;
+    const char *proof; /* that it is the node that had this id before; "": none */
     uint16_t p2p_port, http_port;
     uint64_t memory_capacity_mb, disk_capacity_mb;
     bool serves; /* others can connect to it */

@@ -99,6 +99,7 @@ struct p2p_fetch {
 struct p2p {
     /* immutable once it runs */
     struct p2p_identity identity;
+    char proof[P2P_ID_CHARS + 1]; /* of it, to the control plane */
     char name[P2P_MAX_NAME + 1], cluster[P2P_MAX_NAME + 1], zone[P2P_MAX_NAME + 1];
     char host[DISC_MAX_HOST + 1];
     uint16_t port, http_port;

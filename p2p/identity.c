@@ -93,6 +93,22 @@ enum el_err p2p_identity_load(const char *dir, struct p2p_identity *ret, struct 
     return EL_OK;
 }
 
+void p2p_identity_prove(const struct p2p_identity *i, const char *cluster,
+                        char ret[P2P_ID_CHARS + 1])
+{
+    uint8_t signature[EL_SIGNATURE_BYTES];
+    struct el_buf text = { 0 };
+    struct el_digest hash;
+
+    /* Ed25519 signs the same text the same way; nothing else that is signed begins like this. */
+    el_buf_addf(&text, "elio control plane 1 %s %s", i->id, cluster);
+    el_key_sign(i->key, el_buf_str(&text), signature);
+    el_sha256_of(signature, sizeof(signature), &hash);
+    el_hex(hash.b, EL_SHA256_BYTES, ret);
+    explicit_bzero(signature, sizeof(signature));
+    el_buf_deinit(&text);
+}
+
 void p2p_identity_deinit(struct p2p_identity *i)
 {
     el_key_free(i->key);

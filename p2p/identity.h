@@ -21,4 +21,10 @@ struct p2p_identity {
  * Blocks: at the start.
  */
 enum el_err p2p_identity_load(const char *dir, struct p2p_identity *ret, struct el_error *err);
+/*
+ * What only the node with this key can say, the same each time, to whoever keeps a list of nodes
+ * for `cluster`: with it nobody else is taken for this node there. A secret of these two.
+ */
+void p2p_identity_prove(const struct p2p_identity *i, const char *cluster,
+                        char ret[P2P_ID_CHARS + 1]);
 void p2p_identity_deinit(struct p2p_identity *i); /* zeroed is fine */

@@ -325,6 +325,7 @@ static enum el_err start_control_plane(struct p2p *p, void *measure_arg, struct 
     const struct disc_cp_node node = {
         .node_id = p->identity.id,
         .address = p->host,
+        .proof = p->proof,
         .p2p_port = p->port,
         .http_port = p->http_port,
         .serves = !p->is_outbound_only,
@@ -334,7 +335,10 @@ static enum el_err start_control_plane(struct p2p *p, void *measure_arg, struct 
         .command_arg = p,
     };
 
-    return p->cp != NULL ? disc_cp_run(p->cp, &node, err) : EL_OK;
+    if (p->cp == NULL)
+        return EL_OK;
+    p2p_identity_prove(&p->identity, p->cluster, p->proof);
+    return disc_cp_run(p->cp, &node, err);
 }
 
 static enum el_err start_thread(struct p2p *p, struct el_error *err)
@@ -423,6 +427,7 @@ void p2p_free(struct p2p *p)
     p2p_gave_free(p->gave);
     p2p_find_deinit(p);
     p2p_announce_deinit(p);
+    explicit_bzero(p->proof, sizeof(p->proof));
     p2p_identity_deinit(&p->identity);
     el_msgq_free(p->queue);
     p2p_orders_deinit(p); /* their messages may have been in it */

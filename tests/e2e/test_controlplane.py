@@ -416,6 +416,23 @@ def test_a_nodes_token_speaks_for_that_node_only(plane):
     assert plane.delete("/api/v1/tokens/reader/r").status == 404 and plane.delete("/api/v1/tokens/king/r").status == 404
 
 
+def test_an_id_that_is_taken_is_its_nodes_whoever_may_join(plane, tmp_path):
+    plane.token = plane.post("/api/v1/tokens", {"role": "operator", "name": "ops"})["token"]
+    join = plane.post("/api/v1/tokens", {"role": "node"})["token"]
+    mine, others = "this-is-what-only-this-node-can-say", "this-is-what-another-node-would-say"
+    hush(mine)
+    own = plane.register("a", token=join, proof=mine)["token"]
+    for body in ({"proof": others}, {}):
+        assert plane.register("a", token=join, **body).status == 409
+        assert plane.post("/api/v1/auth/register", {"node_id": "a", **body}, token=join).status == 409
+    assert plane.register("a", token=join, proof="short").status == 400
+    assert mine not in str(plane.get("/api/v1/nodes/a").body) and plane.beat("a", token=own).status == 204
+    assert plane.register("a", token=join, proof=mine).status == 201 and plane.register("a", token=own).status == 201
+    assert plane.register("a", token=join, proof=others).status == 409
+    assert plane.register("a", proof=others).status == 201 and plane.register("a", token=join, proof=mine).status == 409
+    assert plane.delete("/api/v1/nodes/a").status == 204 and plane.register("a", token=join, proof=mine).status == 201
+
+
 def test_a_token_of_a_file_opens_what_its_role_says(tmp_path):
     tokens = tmp_path / "tokens"
     secret = "operators-secret-0123456789"

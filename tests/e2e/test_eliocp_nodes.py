@@ -144,3 +144,15 @@ def test_a_node_that_stops_is_not_named_any_more(planes, cluster):
     wait_for(lambda: len(chunks(plane)) == NODES)
     c.stop(2)
     wait_for(lambda: sorted(chunks(plane)) == ["node-0", "node-1"], why=lambda: plane.get("/api/v1/nodes"))
+
+
+def test_nobody_else_is_taken_for_a_node_that_is_there_and_it_is_back_at_once(planes, cluster):
+    plane = planes()
+    c = cluster(plane, 2)
+    wait_for(lambda: len(chunks(plane)) == 2)
+    taken = ids(plane)["node-0"]
+    assert plane.register(taken).status == 409
+    c.crash(0)
+    c.start(0)
+    wait_for(lambda: is_connected(c.nodes[0]), why=c.nodes[0].log)
+    assert ids(plane)["node-0"] == taken and len(ids(plane)) == 2

@@ -45,6 +45,54 @@ static void a_node_that_falls_silent_is_suspect_then_dead_then_forgotten(void **
     cp_state_free(s);
 }
 
+static struct cp_card card_of(const char *id, const char *proof)
+{
+    struct cp_card c = { .address = "10.0.0.1", .p2p_port = 9000, .serves = true };
+
+    (void)snprintf(c.node_id, sizeof(c.node_id), "%s", id);
+    c.labels = EL_STR("");
+    c.has_proof = proof != NULL;
+    if (proof != NULL)
+        el_sha256_of(proof, strlen(proof), &c.proof);
+    return c;
+}
+
+static void an_id_is_its_nodes_until_it_is_forgotten(void **state)
+{
+    struct cp_state *s = control_state();
+    struct cp_card mine = card_of("n1", "mine"), others = card_of("n1", "others"),
+                   none = card_of("n1", NULL);
+    struct el_error err = { 0 };
+    const struct cp_node *n;
+
+    (void)state;
+    assert_int_equal(cp_node_check_proof(s, &mine, &err), EL_OK);
+    assert_int_equal(cp_node_register(s, &mine, &n, &err), EL_OK);
+    assert_int_equal(cp_node_check_proof(s, &mine, &err), EL_OK);
+    assert_int_equal(cp_node_check_proof(s, &others, &err), EL_ECONFLICT);
+    assert_int_equal(cp_node_check_proof(s, &none, &err), EL_ECONFLICT);
+    assert_int_equal(life_at(s, 100000), CP_DEAD);
+    assert_int_equal(cp_node_check_proof(s, &others, &err), EL_ECONFLICT);
+    /* By its token it may say the rest anew: the proof stays. */
+    assert_int_equal(cp_node_register(s, &none, &n, &err), EL_OK);
+    assert_int_equal(cp_node_check_proof(s, &others, &err), EL_ECONFLICT);
+    assert_int_equal(cp_node_remove(s, EL_STR("n1"), &err), EL_OK);
+    assert_int_equal(cp_node_check_proof(s, &others, &err), EL_OK);
+    cp_state_free(s);
+}
+
+static void an_id_without_a_proof_is_anybodys(void **state)
+{
+    struct cp_state *s = control_state();
+    struct cp_card mine = card_of("n1", "mine");
+    struct el_error err = { 0 };
+
+    (void)state;
+    control_register(s, "n1", "");
+    assert_int_equal(cp_node_check_proof(s, &mine, &err), EL_OK);
+    cp_state_free(s);
+}
+
 static void a_node_that_is_back_is_active_and_its_chunks_are_still_known(void **state)
 {
     struct cp_state *s = control_state();
@@ -290,6 +338,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_node_that_falls_silent_is_suspect_then_dead_then_forgotten),
+        cmocka_unit_test(an_id_is_its_nodes_until_it_is_forgotten),
+        cmocka_unit_test(an_id_without_a_proof_is_anybodys),
         cmocka_unit_test(a_node_that_is_back_is_active_and_its_chunks_are_still_known),
         cmocka_unit_test(what_a_node_says_of_time_is_only_its_skew),
         cmocka_unit_test(who_leaves_is_suspect_at_once_and_who_is_unknown_has_to_register),

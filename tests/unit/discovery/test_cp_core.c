@@ -68,6 +68,7 @@ static void world_init_of(struct world *w, const char *list, const char *cluster
 
     *w = (struct world){ .now = 1 };
     w->self = (struct disc_cp_self){ .node_id = "n1",
+                                     .proof = "only-n1-can-say-this-----------------",
                                      .address = "10.0.0.1",
                                      .name = "one",
                                      .cluster = cluster,
