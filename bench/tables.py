@@ -218,3 +218,18 @@ def control(rows, bigger):
         yield (f"{b['nodes']:,} nodes of 32,000 chunks: {b['rss'] / 1048576:.0f} MiB resident, restart in {b['restart_s']:.1f} s "
                f"({b['rss_after'] / 1048576:.0f} MiB then), the store {b['store'] / 1048576:.0f} MiB.")
         yield ""
+
+
+def fleet(r):
+    kinds = {"register": "registrations", "full_report": "full reports", "beat": "beats", "delta": "reports of changes",
+             "locate": "questions for 8 chunks"}
+    rss = [kb / 1024 for kb in r["rss_kb"]]
+    yield f"## {r['nodes']:,} nodes on one control plane, for {r['seconds']:,} s"
+    yield ""
+    yield from table(["", "answered", "not answered", "refused", "p50 ms", "p99 ms", "longest ms"], [
+        [text, f"{k['answered']:,}", f"{k['unanswered']:,}", f"{k['refused']:,}", f"{k['p50_ms']:.2f}", f"{k['p99_ms']:.2f}", f"{k['max_ms']:.0f}"]
+        for text, k in ((text, r["kinds"][kind]) for kind, text in kinds.items())])
+    yield (f"Resident memory, MiB: {r['idle'] / 1048576:.1f} before, after each minute {', '.join(f'{m:.1f}' for m in rss)}. "
+           f"Processor: {r['cpu_s']:.1f} s, {100 * r['cpu_s'] / r['seconds']:.1f} % of one. Connections made again: {r['reconnects']:,}. "
+           f"The store: {r['store'] / 1048576:.1f} MiB.")
+    yield ""
