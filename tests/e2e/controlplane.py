@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 HOST = "127.0.0.1"
 CHUNK = re.compile(r"[0-9a-f]{32}-[0-9a-f]{8}")
-MODES = ("well", "hang", "garbage", "wrong", "huge", "other", "fails")
+MODES = ("well", "hang", "garbage", "wrong", "huge", "other", "fails", "takes no reports")
 
 
 def digest(chunks):
@@ -196,6 +196,8 @@ class ControlPlane:
     def report(self, node_id, body):
         s = self.state
         ids = [*body.get("chunk_ids", ()), *body.get("added", ()), *body.get("removed", ())]
+        if self.mode == "takes no reports":
+            return 409, {"code": 6002, "text": "not now", "field": None, "request_id": "1", "want": "full", "epoch": 0}, {}
         if not all(CHUNK.fullmatch(c) for c in ids):
             return self.violation(400, "a chunk id")
         if "chunk_ids" in body:

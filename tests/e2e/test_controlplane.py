@@ -632,6 +632,27 @@ def test_what_was_acknowledged_is_there_after_kill(tmp_path):
         assert not missing, f"{len(missing)} of {len(acknowledged)} are gone: {missing[:5]}"
 
 
+def test_what_many_want_written_at_once_shares_commits_and_beats_wait_for_none(plane):
+    def commits():
+        return plane.get("/api/v1/status")["store"]["commits"]
+
+    rounds, before = 20, commits()
+    connections = [plane.connect() for _ in range(64)]
+    for n in range(rounds):
+        for i, c in enumerate(connections):
+            c.request("POST", "/api/v1/nodes", json.dumps({"node_id": f"c-{n}-{i}", "address": "10.0.0.1", "p2p_port": 1, "http_port": 1}))
+        for c in connections:
+            r = c.getresponse()
+            assert r.status == 201 and r.read()
+    assert commits() - before < rounds * len(connections) / 2
+    for c in connections:
+        c.close()
+    began, before = time.monotonic(), commits()
+    for _ in range(500):
+        assert plane.beat("c-0-0").status == 204
+    assert commits() - before <= 2 * (time.monotonic() - began) + 3  # what beats change is written once a second
+
+
 def test_tokens_groups_policies_and_operations_outlive_a_crash(tmp_path):
     with running(directory=tmp_path) as p:
         node = p.register("n-1", available_chunks=[chunk(5)])["token"]
