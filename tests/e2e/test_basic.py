@@ -592,6 +592,8 @@ def test_a_second_node_on_the_same_port_is_refused_with_the_reason(node):
     ("--no.such_key=1", "no.such_key"),
     ("--proxy.listen_port=70000", "proxy.listen_port"),
     ("--cache.memory_cache_size_mb=much", "cache.memory_cache_size_mb"),
+    ("--p2p.k_selection=4", "p2p.k_selection"),
+    ("--p2p.k_selection=11", "p2p.k_selection"),
     ("--config=/nonexistent/elionode.conf", "/nonexistent/elionode.conf"),
 ])
 def test_a_wrong_option_is_named_and_nothing_starts(argument, named):

@@ -81,4 +81,28 @@ printf 'x\na\nb\ny\n' > "$dir/document"
 expect pass "a document that holds the tables" "$here/docs.sh" "$dir/program" "$dir/document"
 printf 'x\nb\na\ny\n' > "$dir/document"
 expect fail "a document that does not" "$here/docs.sh" "$dir/program" "$dir/document"
+checklist() { # pass|fail SED... : a document with all ids, changed
+    local wanted=$1 group
+    shift
+    rm -rf "$dir/tree"
+    mkdir -p "$dir/tree/docs" "$dir/tree/tests/e2e"
+    printf 'def test_that_it_is_so():\n' > "$dir/tree/tests/e2e/test_it.py"
+    printf 'add_test([=[sim/it]=] "x")\n' > "$dir/tree/CTestTestfile.cmake"
+    for group in A:28 B:60 C:75 D:77 E:70; do
+        seq -f "| ${group%:*}%g | what | \`docs/requirements.md\` | \`test_it.py::test_that_it_is_so\` \`sim/it\` |" "${group#*:}"
+    done | sed "$@" > "$dir/tree/docs/requirements.md"
+    expect "$wanted" "requirements: $*" "$here/requirements.sh" "$dir/tree" "$dir/tree"
+}
+checklist pass -e ''
+checklist pass -e '/^| C8 /s/`test.*/not here: why |/'
+checklist fail -e '/^| C8 /d'
+checklist fail -e '/^| C8 /p'
+checklist fail -e '/^| C8 /s/C8/C80/'
+checklist fail -e '/^| C8 /s/`test.*/not here: |/'
+checklist fail -e '/^| C8 /s/`test.*/surely |/'
+checklist fail -e '/^| C8 /s/that_it_is_so/that_it_is/'
+checklist fail -e '/^| C8 /s/test_it.py/test_not.py/'
+checklist fail -e '/^| C8 /s|sim/it|sim/not|'
+checklist fail -e '/^| C8 /s|docs/req|docs/no|'
+checklist fail -e '/^| C8 /s/what//'
 echo "every planted offence was found"
