@@ -380,6 +380,9 @@ static void get_p2p(void *arg, const struct el_http_call_in *in, struct el_http_
 }
 
 static const struct el_http_route routes[] = {
+    { "GET", "/", proxy_page_get, PROXY_ROLE_NONE },
+    { "GET", "/status.css", proxy_page_get_css, PROXY_ROLE_NONE },
+    { "GET", "/status.js", proxy_page_get_js, PROXY_ROLE_NONE },
     { "GET", "/health", get_health, PROXY_ROLE_NONE },
     { "GET", "/readyz", get_readyz, PROXY_ROLE_NONE },
     { "GET", "/metrics", get_metrics, PROXY_ROLE_READER },

@@ -44,6 +44,11 @@ void proxy_nodeapi_unlock(struct proxy_nodeapi *api);
 /* ---- nodeapi_served.c ---- */
 void proxy_served_answer(void *arg, const struct el_http_call_in *in, struct el_http_reply *out);
 
+/* ---- page.c ---- */
+el_http_handler proxy_page_get;
+el_http_handler proxy_page_get_css;
+el_http_handler proxy_page_get_js;
+
 /* ---- operate.c ---- */
 
 /* The cache's key of what a client would ask for. */
