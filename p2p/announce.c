@@ -68,6 +68,7 @@ static void send_message(struct p2p *p, uint64_t node, enum disc_type type, stru
                          size_t n)
 {
     struct el_buf body, frames;
+    struct p2p_node *to;
 
     if (node == p->self) {
         p2p_find_heed(p, node, type, v, n);
@@ -79,6 +80,9 @@ static void send_message(struct p2p *p, uint64_t node, enum disc_type type, stru
     p2p_envelope_add(&frames, p2p_node_version(p, node), P2P_GOSSIP, 0,
                      &(struct p2p_envelope){ P2P_STATEMENT, el_buf_str(&body) });
     (void)p2p_node_send(p, node, &frames); /* it is announced again */
+    to = p2p_node_find(p, node);
+    if (to != NULL)
+        to->announced_ms = p2p_now(p);
     el_buf_deinit(&body);
 }
 

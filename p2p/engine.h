@@ -49,6 +49,8 @@ struct p2p_node {
     uint64_t shunned_until;      /* it could not be reached, or its link broke */
     uint64_t direct_due_ms;      /* `asking` is by way of its node API: when its port is tried */
     unsigned failures;           /* of this kind, one after another */
+    bool is_cut;                 /* its last link was cut, and the attempt that tells why runs */
+    uint64_t announced_ms;       /* when chunks were last announced to it; 0: never */
     uint64_t trusted_ms;         /* when the membership last said that it lives again */
 };
 
@@ -60,6 +62,7 @@ struct p2p_remote {
     struct p2p *p;
     struct p2p_node *node;
     struct p2p_link *link;
+    uint64_t up_ms;         /* since when */
     struct el_list told;    /* give.c: what it was told of chunks */
     struct el_list gives;   /* give.c: blocks that are being sent to it */
     struct el_list loads;   /* give.c: what it asked for that is being loaded from disk */
@@ -363,6 +366,8 @@ extern const struct cache_finder_ops p2p_finder_ops;
 extern const struct cache_listener_ops p2p_listener_ops;
 
 void p2p_find_init(struct p2p *p);
+/* What was announced may not have arrived: all is announced again, soon. */
+void p2p_find_missed(struct p2p *p);
 void p2p_find_tick(struct p2p *p);
 /* What a node says of chunks, to this one as their tracker. */
 void p2p_find_heed(struct p2p *p, uint64_t node, enum disc_type type, const struct disc_chunks *v,

@@ -684,6 +684,11 @@ void p2p_find_init(struct p2p *p)
     EL_ASSERT(pthread_mutex_init(&p->heard_mtx, NULL) == 0);
 }
 
+void p2p_find_missed(struct p2p *p)
+{
+    p->walk_due_ms = el_min_u64(p->walk_due_ms, p2p_now(p) + WALK_ON);
+}
+
 void p2p_find_tick(struct p2p *p)
 {
     walk(p);

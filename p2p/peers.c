@@ -15,10 +15,12 @@
 #include "p2p/tracker_wire.h"
 
 #define SEEDS_MS    5000u
-#define ALONE_MS    250u           /* the same while nobody is known */
-#define COMPLAIN_MS 60000u         /* that seeds cannot be read is said so often */
-#define SHUN_MS     3000u          /* who could not be reached is not asked as a tracker */
-#define SHUN_TWICE  3u             /* so often twice as long the next time */
+#define ALONE_MS    250u   /* the same while nobody is known */
+#define COMPLAIN_MS 60000u /* that seeds cannot be read is said so often */
+#define SHUN_MS     3000u  /* who could not be reached is not asked as a tracker */
+#define SHUN_TWICE  3u     /* so often twice as long the next time */
+#define UP_MS       1000u  /* a link that was up for less is not tried again at once */
+#define SENT_MS     3000u  /* what was said to a peer before its link broke may not have arrived */
 #define MAX_WAITING (256u * 1024u) /* bytes for somebody who is being connected to */
 #define MAX_ADDRESS 300u
 
@@ -56,7 +58,8 @@ static void node_let_go(struct p2p *p, struct p2p_node *n)
 {
     struct p2p_node **at = slot_of(p, n->hash);
 
-    if (!el_list_empty(&n->remotes) || n->connecting != NULL || n->shunned_until > p2p_now(p))
+    if (!el_list_empty(&n->remotes) || n->connecting != NULL || n->is_cut ||
+        n->shunned_until > p2p_now(p))
         return;
     *at = n->next;
     el_buf_deinit(&n->waiting);
@@ -485,6 +488,7 @@ static struct p2p_remote *remote_new(struct p2p *p, struct p2p_node *n, struct p
     r->p = p;
     r->node = n;
     r->link = link;
+    r->up_ms = p2p_now(p);
     el_list_init(&r->told);
     el_list_init(&r->gives);
     el_list_init(&r->loads);
@@ -507,6 +511,17 @@ void p2p_node_ask_over(struct p2p *p, struct p2p_node *n, struct p2p_remote *r)
     p2p_swarm_peer_up(p->swarm, p2p_now(p), n->hash, same_zone);
 }
 
+/*
+ * What it was reading passes to others now, and not when its leases lapse. One that lives says with
+ * its next question what it reads.
+ */
+static void note_broken(struct p2p *p, struct p2p_node *n)
+{
+    n->is_cut = false;
+    shun(p, n);
+    p2p_tracker_node_gone(p->tracker, p2p_now(p), n->hash);
+}
+
 /* Links carry no argument of two kinds: what an attempt was is over once the link is up. */
 static void up(void *arg, struct p2p_link *link)
 {
@@ -517,10 +532,14 @@ static void up(void *arg, struct p2p_link *link)
     struct p2p_node *n = node_get(p, hash);
     struct p2p_remote *r = remote_new(p, n, link);
 
+    n->is_cut = false;
     shun_no_more(n); /* it is there, whatever became of another link */
+    p2p_swarm_peer_seen(p->swarm, p2p_now(p), hash);
     if (a != NULL && a->node != NULL) {
         a->node->connecting = NULL;
         if (a->node != n) { /* somebody else has that address now */
+            if (a->node->is_cut)
+                note_broken(p, a->node);
             p2p_swarm_peer_down(p->swarm, p2p_now(p), a->node->hash);
             disc_members_unreachable(p->members, p2p_now(p), a->node->hash);
             node_let_go(p, a->node);
@@ -583,7 +602,10 @@ static void failed(struct p2p *p, struct p2p_attempt *a, enum el_err why)
         connect_again(p, n);
         return;
     }
-    shun(p, n);
+    if (n->is_cut)
+        note_broken(p, n);
+    else
+        shun(p, n);
     el_buf_clear(&n->waiting);
     p2p_swarm_peer_down(p->swarm, p2p_now(p), n->hash);
     p2p_call_link_down(p, n->hash);
@@ -591,20 +613,30 @@ static void failed(struct p2p *p, struct p2p_attempt *a, enum el_err why)
     node_let_go(p, n);
 }
 
-/*
- * A link that breaks is most often the end of a process: what it was reading passes to others now,
- * and not when its leases lapse. One that lives says with its next question what it reads.
- */
-static void note_broken(struct p2p *p, struct p2p_node *n)
+static bool may_be_back(struct p2p *p, const struct p2p_remote *r, enum el_err why)
 {
-    shun(p, n);
-    p2p_tracker_node_gone(p->tracker, p2p_now(p), n->hash);
+    bool by_other = why == EL_ERESET || why == EL_ETRUNCATED || why == EL_ETLS;
+
+    return by_other && p2p_now(p) - r->up_ms >= UP_MS;
+}
+
+/*
+ * A link that is cut is most often the end of a process, but what stands between the two may have
+ * cut it as well. Only an attempt tells, and what is asked meanwhile waits for that.
+ */
+static void look_whether_it_lives(struct p2p *p, struct p2p_node *n)
+{
+    n->is_cut = true;
+    p2p_node_connect(p, n->hash);
+    if (n->connecting == NULL)
+        note_broken(p, n);
 }
 
 static void lost(struct p2p *p, struct p2p_remote *r, enum el_err why)
 {
     struct p2p_node *n = r->node;
-    bool was_asking = n->asking == r;
+    bool was_asking = n->asking == r, was_used = p2p_node_remote(n) == r;
+    bool may_live = may_be_back(p, r, why);
 
     el_list_remove(&r->link_of_node);
     p2p_give_remote_down(r);
@@ -613,13 +645,22 @@ static void lost(struct p2p *p, struct p2p_remote *r, enum el_err why)
     if (was_asking) {
         n->asking = NULL;
         p2p_swarm_peer_down(p->swarm, p2p_now(p), n->hash);
-        p2p_call_link_down(p, n->hash);
+        if (why == EL_OK || may_live)
+            p2p_swarm_peer_seen(p->swarm, p2p_now(p), n->hash);
     }
+    if (was_used)
+        p2p_call_link_down(p, n->hash);
     p2p_fetch_remote_down(r);
     p2p_arrive_deinit(r);
     free(r);
-    if (why != EL_OK && el_list_empty(&n->remotes))
-        note_broken(p, n);
+    if (was_used && n->announced_ms != 0 && p2p_now(p) - n->announced_ms < SENT_MS)
+        p2p_find_missed(p);
+    if (why != EL_OK && el_list_empty(&n->remotes)) {
+        if (may_live)
+            look_whether_it_lives(p, n);
+        else
+            note_broken(p, n);
+    }
     node_let_go(p, n);
 }
 
@@ -870,6 +911,7 @@ static void free_nodes(struct p2p *p)
     for (size_t i = 0; i < P2P_TABLE; i++) {
         while (p->nodes[i] != NULL) {
             p->nodes[i]->shunned_until = 0;
+            p->nodes[i]->is_cut = false;
             node_let_go(p, p->nodes[i]);
         }
     }

@@ -53,6 +53,8 @@ void p2p_swarm_peer_up(struct p2p_swarm *s, uint64_t now, uint64_t node, bool sa
 /* All that was asked on it is asked elsewhere; no CONNECT to it for a while. Not to be called for
  * an attempt that failed while another link to the node is up. */
 void p2p_swarm_peer_down(struct p2p_swarm *s, uint64_t now, uint64_t node);
+/* It is there, or was a moment ago: it may be tried at once, whatever became of a link. */
+void p2p_swarm_peer_seen(struct p2p_swarm *s, uint64_t now, uint64_t node);
 /* The membership has heard from it: how it failed before does not count any more. */
 void p2p_swarm_peer_back(struct p2p_swarm *s, uint64_t now, uint64_t node);
 

@@ -197,7 +197,7 @@ void p2p_swarm_peer_down(struct p2p_swarm *s, uint64_t now, uint64_t node)
     EL_ASSERT(p->awaited == 0);
 }
 
-void p2p_swarm_peer_back(struct p2p_swarm *s, uint64_t now, uint64_t node)
+void p2p_swarm_peer_seen(struct p2p_swarm *s, uint64_t now, uint64_t node)
 {
     struct p2p_sw_peer *p = p2p_sw_peer_find(s, node);
 
@@ -206,6 +206,15 @@ void p2p_swarm_peer_back(struct p2p_swarm *s, uint64_t now, uint64_t node)
         return;
     p->failures = 0;
     p->retry_at = now;
+}
+
+void p2p_swarm_peer_back(struct p2p_swarm *s, uint64_t now, uint64_t node)
+{
+    struct p2p_sw_peer *p = p2p_sw_peer_find(s, node);
+
+    p2p_swarm_peer_seen(s, now, node);
+    if (p == NULL)
+        return;
     p->slow = 0;
     p->cool_until = now;
 }
