@@ -9,24 +9,15 @@ Each has ports and a state directory that stay the same when it is started again
 """
 import pathlib
 import shutil
-import socket
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 from node import Node
+from ports import free_ports
 from tier import wait_for
 
 HOST = "127.0.0.1"
 SEEDS = 2  # so that the first may be away
-
-
-def free_ports(n):
-    socks = [socket.create_server((HOST, 0)) for _ in range(n)]
-    try:
-        return [s.getsockname()[1] for s in socks]
-    finally:
-        for s in socks:
-            s.close()
 
 
 class Cluster:
@@ -84,6 +75,14 @@ class Cluster:
         them = self.alive()
         wait_for(lambda: all(len(peers(node)) == len(them) - 1 for node in them), 30,
                  why=lambda: "\n".join(f"{node.status()['peers']}\n{node.log()}" for node in them))
+
+    def assert_read_once(self, path, size):
+        """
+        Each byte once. What nodes read themselves because whoever was to read it seemed stuck, which on a busy machine
+        it may have been, is counted as that.
+        """
+        hedged = sum(n.metrics()['eliop2p_p2p_origin_bytes_total{reason="hedge"}'] for n in self.alive())
+        assert size <= self.origin.body_sent(path) <= size + hedged, f"hedged: {hedged}"
 
     def close(self):
         self._end(lambda node: node.stop())

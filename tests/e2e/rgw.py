@@ -17,6 +17,7 @@ from botocore.client import Config
 from botocore.credentials import Credentials
 
 from hushed import hush
+from ports import free_ports
 
 HERE = pathlib.Path(__file__).parent
 OWNER = ("OWNERKEY000000000001", "ownerSecret00000000000000000000000000001")
@@ -26,31 +27,15 @@ NAME = "s3.localhost"  # resolves to loopback, and unlike "localhost" no client 
 SERVED = re.compile(r'"(\w+) (\S+) HTTP/[\d.]+" (\d+) (\d+) ')
 
 
-def free_ports():
-    """http, monitor, and a range for the OSD; all free a moment ago."""
-    for _ in range(200):
-        socks = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-        http, mon = (s.getsockname()[1] for s in socks)
-        low = mon + 1
-        try:
-            socks += [socket.create_server(("127.0.0.1", p)) for p in range(low, low + 12) if p != http]
-            return http, mon, low, low + 11
-        except (OSError, OverflowError):
-            continue
-        finally:
-            for s in socks:
-                s.close()
-    raise AssertionError("no free ports")
-
-
 class Rgw:
     def __init__(self, directory):
         assert shutil.which("radosgw"), "radosgw is missing: make deps installs it"
         self.directory = pathlib.Path(directory)
         env = {**os.environ, "OWNER_KEY": OWNER[0], "OWNER_SECRET": OWNER[1], "STRANGER_KEY": STRANGER[0],
                "STRANGER_SECRET": STRANGER[1], "HOSTNAMES": NAME}
-        self.port, *rest = free_ports()
-        subprocess.run([HERE / "rgw.sh", "start", self.directory, str(self.port), *map(str, rest)],
+        self.port, mon, *osd = free_ports(14, in_a_row=True)
+        subprocess.run([HERE / "rgw.sh", "start", self.directory, str(self.port), str(mon),
+                        str(osd[0]), str(osd[-1])],
                        check=True, env=env, timeout=180)
         self.url = f"http://127.0.0.1:{self.port}"
         self.named_url = f"http://{NAME}:{self.port}"

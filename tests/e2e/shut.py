@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """shut: a cluster whose nodes do not reach each other's port for nodes, while their node APIs can be reached."""
-from cluster import Cluster, free_ports, peers
+from cluster import Cluster, peers
 from door import Door
+from ports import free_ports
 
 
 def host(i):

@@ -5,9 +5,10 @@ import contextlib
 import pytest
 
 from checks import is_exact
-from cluster import free_ports, peers
+from cluster import peers
 from content import MIB
 from plane import running
+from ports import free_ports
 from shut import Shut, http_bytes, via
 from tier import wait_for
 

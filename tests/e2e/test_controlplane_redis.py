@@ -8,13 +8,8 @@ import time
 import pytest
 
 from plane import WebSocket, chunk, running
+from ports import free_ports
 from wire import SLOW
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def answers(port):
@@ -29,7 +24,7 @@ def answers(port):
 @pytest.fixture
 def redis(tmp_path):
     """The option that names a redis-server of its own."""
-    port = free_port()
+    port = free_ports(1)[0]
     server = subprocess.Popen(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
                                "--dir", str(tmp_path)], stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
     try:

@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
-from cluster import Cluster, free_ports
+from cluster import Cluster
 from controlplane import ControlPlane
+from ports import free_ports
 from tier import wait_for
 
 HERE = pathlib.Path(__file__).parent
