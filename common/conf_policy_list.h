@@ -10,5 +10,6 @@ EL_CONF_INT(policy, grant_ttl, 30, 0, 3600, 1, NULL, "seconds for which the orig
 EL_CONF_INT(policy, freshness, 10, 0, 31536000, 1, NULL, "seconds for which an object of an object store without Cache-Control is fresh; not set: cache.freshness_s")
 EL_CONF_INT(policy, ttl, 0, 0, 31536000, 1, NULL, "seconds for which an answer is fresh, whatever lifetime the origin gave it; no-cache, no-store and private keep their meaning; not set: the origin's")
 EL_CONF_BOOL(policy, immutable, 0, 1, NULL, "what is cached is never asked about again for being old; not set: no")
+EL_CONF_INT(policy, max_object_mb, 0, 1, 1073741824, 1, NULL, "objects that their origin says are longer, MiB, pass through uncached; not set: no limit")
 EL_CONF_BOOL(policy, bypass, 0, 1, NULL, "requests pass through uncached; not set: no")
 /* clang-format on */

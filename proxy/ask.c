@@ -403,6 +403,15 @@ static bool would_lose(const struct proxy_req *r, int status)
     return is_good;
 }
 
+/* The operator does not want it cached. What does not say how long it is may be. */
+static bool is_too_long(struct proxy_req *r, uint64_t total)
+{
+    if (total == CACHE_UNKNOWN_LENGTH || total <= r->policy->max_bytes)
+        return false;
+    r->why = "bypass";
+    return true;
+}
+
 static void judge_answer(struct proxy_req *r)
 {
     const struct proxy_fresh_response answer = answer_of(r);
@@ -425,7 +434,7 @@ static void judge_answer(struct proxy_req *r)
         return;
     }
     meta = proxy_fresh_meta(&r->fresh, &answer, &r->why);
-    if (meta == NULL || !extent_of(r, &first, &end, &total) ||
+    if (meta == NULL || !extent_of(r, &first, &end, &total) || is_too_long(r, total) ||
         (answer.status == 206 && !meta->has_strong_validator) || would_lose(r, answer.status)) {
         cache_meta_unref(meta);
         if (answer.status != 206 || !ask_whole(r))

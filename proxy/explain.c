@@ -104,6 +104,10 @@ static void add_policy(json_t *root, const struct proxy_policy *policy)
         el_json_add_null(o, "ttl_s");
     else
         el_json_add_u64(o, "ttl_s", (uint64_t)policy->lifetime_ms / 1000);
+    if (policy->max_bytes == UINT64_MAX)
+        el_json_add_null(o, "max_object_mb");
+    else
+        el_json_add_u64(o, "max_object_mb", policy->max_bytes / EL_MIB);
     el_json_add_bool(o, "bypass", policy->bypass);
 }
 

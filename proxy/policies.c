@@ -111,6 +111,7 @@ static struct proxy_policy policy_of(const struct el_conf *conf, const struct el
         .grant_ttl_ms = (c->has_grant_ttl ? c->grant_ttl : conf->auth_grant_ttl_s) * 1000,
         .freshness_ms = (c->has_freshness ? c->freshness : conf->cache_freshness_s) * 1000,
         .lifetime_ms = PROXY_POLICY_NO_LIFETIME,
+        .max_bytes = c->has_max_object_mb ? c->max_object_mb * EL_MIB : UINT64_MAX,
         .bypass = c->bypass,
     };
 

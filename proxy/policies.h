@@ -23,6 +23,7 @@ struct proxy_policy {
     enum el_grant_reach grant;
     uint64_t grant_ttl_ms, freshness_ms;
     int64_t lifetime_ms; /* in place of the origin's, or PROXY_POLICY_NO_LIFETIME */
+    uint64_t max_bytes;  /* longer objects are not cached; UINT64_MAX: no limit */
     bool bypass;
 };
 

@@ -9,6 +9,7 @@ import time
 import pytest
 
 import wire
+from content import MIB
 from node import ELIONODE
 from rgw import OWNER, signed
 
@@ -35,7 +36,7 @@ def private(origin, path, **knobs):
 
 
 def public(origin, path, **knobs):
-    origin.add(path, size=SIZE, **knobs)
+    origin.add(path, **{"size": SIZE, **knobs})
     return f"http://127.0.0.1:{origin.port}{path}"
 
 
@@ -176,6 +177,22 @@ def test_bypass_keeps_nothing(origin, start, conf):
         assert r.body == origin.content("/b/k").bytes() and r.x_cache == "MISS"
     assert [s.status for s in origin.requests("/b/k")] == [200, 200]
     await_decisions(node, {"none": 2})
+
+
+def test_what_is_longer_than_a_policy_allows_passes_through(origin, start, conf):
+    node = start(conf(f"[policy http://127.0.0.1:{origin.port}/b]\nmax_object_mb = 3\n"))
+    allowed, longer = public(origin, "/b/allowed", size=3 * MIB), public(origin, "/b/longer", size=3 * MIB + 1)
+    assert [node.get(allowed).x_cache for _ in range(2)] == ["MISS", "HIT"]
+    for _ in range(3):
+        r = node.get(longer)
+        assert r.body == origin.content("/b/longer").bytes() and r.x_cache == "MISS" and "fwd=bypass" in r.get("Cache-Status")
+        r = node.get(longer, [("Range", "bytes=1000000-2000000")])
+        assert r.status == 206 and r.body == origin.content("/b/longer").bytes(1000000, 2000001)
+    # Of the first answer only its beginning was asked for at first; then it is known to be for one client at a time.
+    assert [s.status for s in origin.requests("/b/longer")].count(200) == 3
+    assert len(origin.requests("/b/longer")) <= 8
+    outside = public(origin, "/c/longer", size=3 * MIB + 1)
+    assert [node.get(outside).x_cache for _ in range(2)] == ["MISS", "HIT"]
 
 
 def test_immutable_is_not_asked_about_again(origin, start, conf):
