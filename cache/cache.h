@@ -436,6 +436,18 @@ struct cache_stat {
 void cache_stat(struct cache *c, struct el_str url, struct cache_stat *st);
 void cache_stat_deinit(struct cache_stat *st); /* afterwards */
 
+/*
+ * The objects of which something is in memory that are asked for most, and that have an id, hottest
+ * first; each referenced, for the caller to give back. At most max, which is at most
+ * CACHE_MAX_HOTTEST. Looks at every chunk. Thread: any.
+ */
+#define CACHE_MAX_HOTTEST 32
+struct cache_hot {
+    struct cache_object *object;
+    double per_hour; /* accesses, of the hottest chunk */
+};
+size_t cache_hottest(struct cache *c, struct cache_hot *ret, size_t max);
+
 struct cache_purge {
     struct el_msg msg;
     struct el_msgq *queue;

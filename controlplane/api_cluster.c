@@ -428,8 +428,17 @@ void cp_get_copies(void *arg, const struct el_http_call_in *in, struct el_http_r
     cp_reply_json(out, 200, root);
 }
 
+static void add_name(json_t *item, const struct cp_state *state)
+{
+    const char *text = json_string_value(json_object_get(item, "object"));
+    uint8_t object[EL_CHUNK_ID_OBJECT_BYTES];
+
+    if (text != NULL && cp_object_parse(el_str_of(text), object))
+        el_json_add_str(item, "name", cp_object_name(state, object));
+}
+
 /* Each download of each node, as the node has told it. */
-static void add_downloads(json_t *list, const struct cp_node *n)
+static void add_downloads(json_t *list, const struct cp_state *state, const struct cp_node *n)
 {
     struct el_str text = n->beat.downloads;
     json_t *told = text.n > 0 ? json_loadb(text.p, text.n, 0, NULL) : NULL, *item;
@@ -440,6 +449,7 @@ static void add_downloads(json_t *list, const struct cp_node *n)
         if (json_array_size(list) >= MAX_SWARMS)
             break;
         el_json_add_str(item, "node_id", el_str_of(n->card.node_id));
+        add_name(item, state);
         EL_ASSERT(json_array_append(list, item) == 0);
     }
     json_decref(told);
@@ -456,7 +466,7 @@ void cp_get_swarms(void *arg, const struct el_http_call_in *in, struct el_http_r
     (void)in;
     while ((n = cp_node_next(state, &cursor)) != NULL) {
         if (cp_node_is_alive(n))
-            add_downloads(list, n);
+            add_downloads(list, state, n);
     }
     (void)cp_plane_unlock(s->plane);
     add_now(root, s);

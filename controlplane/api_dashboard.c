@@ -9,11 +9,6 @@
 
 #define MAX_COLUMNS 2048u /* nodes in a map */
 
-static struct cp_service *service_of(void *arg)
-{
-    return (struct cp_service *)arg;
-}
-
 /* ---- the history of a node ---- */
 
 static void add_history(json_t *root, struct cp_service *s, const struct cp_node *n)
@@ -33,7 +28,7 @@ static void add_history(json_t *root, struct cp_service *s, const struct cp_node
 
 void cp_get_node_timeline(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     char node_id[CP_ID_MAX + 1];
     const struct cp_node *n;
     json_t *root;
@@ -164,7 +159,7 @@ static void ask_map(struct cp_ask *a, struct el_str query, struct map *m)
 
 void cp_get_map(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = service_of(arg);
+    struct cp_service *s = cp_service_of(arg);
     struct map *m = el_new(struct map);
     struct cp_state *state;
     struct cp_ask a;

@@ -4,7 +4,26 @@
 
 /* ---- beats ---- */
 
-static size_t ask_hottest(struct cp_ask *a, struct cp_hot hot[CP_HOTTEST_MAX])
+#define MAX_DOWNLOADS 32u
+
+/* What a beat calls objects; borrowed from its body. */
+struct told {
+    struct cp_object_name v[CP_HOTTEST_MAX + MAX_DOWNLOADS];
+    size_t n;
+};
+
+static void ask_name(struct cp_ask *a, struct told *told,
+                     const uint8_t object[EL_CHUNK_ID_OBJECT_BYTES], uint64_t bytes)
+{
+    struct cp_object_name *name = &told->v[told->n];
+
+    *name = (struct cp_object_name){ .bytes = bytes };
+    memcpy(name->object, object, sizeof(name->object));
+    cp_ask_str(a, "name", CP_OPTIONAL, &name->name);
+    told->n += name->name.n > 0;
+}
+
+static size_t ask_hottest(struct cp_ask *a, struct cp_hot hot[CP_HOTTEST_MAX], struct told *told)
 {
     const json_t *list = cp_ask_list(a, "hottest", CP_OPTIONAL, CP_HOTTEST_MAX);
     size_t n = json_array_size(list);
@@ -17,34 +36,37 @@ static size_t ask_hottest(struct cp_ask *a, struct cp_hot hot[CP_HOTTEST_MAX])
         (void)cp_ask_object(&item, "object", hot[i].object);
         cp_ask_real(&item, "accesses_per_hour", CP_OPTIONAL, &hot[i].accesses_per_hour);
         cp_ask_u64(&item, "bytes", CP_OPTIONAL, INT64_MAX, &hot[i].bytes);
+        ask_name(&item, told, hot[i].object, hot[i].bytes);
         cp_ask_up(a, &item);
     }
     return n;
 }
 
 /* What a download may say, and nothing else goes on to others. */
-static void ask_download(struct cp_ask *a, json_t *to)
+static void ask_download(struct cp_ask *a, json_t *to, struct told *told)
 {
-    static const char *const counts[] = { "done_bytes", "total_bytes", "bound_ms", "elapsed_ms" };
+    static const char *const counts[] = { "done_bytes", "had_bytes",  "rate_bytes_s",
+                                          "bound_ms",   "elapsed_ms", "total_bytes" };
     uint8_t object[EL_CHUNK_ID_OBJECT_BYTES];
     struct el_str name = { NULL, 0 };
+    uint64_t v = 0;
 
     if (!cp_ask_object(a, "object", object))
         return;
     cp_ask_str(a, "object", CP_NEEDED, &name);
     el_json_add_str(to, "object", name);
     for (size_t i = 0; i < EL_COUNT(counts); i++) {
-        uint64_t v = 0;
-
+        v = 0;
         cp_ask_u64(a, counts[i], CP_OPTIONAL, INT64_MAX, &v);
         el_json_add_u64(to, counts[i], v);
     }
+    ask_name(a, told, object, v);
 }
 
 /* As text, to be free()d; NULL: there is none. */
-static char *ask_downloads(struct cp_ask *a)
+static char *ask_downloads(struct cp_ask *a, struct told *told)
 {
-    const json_t *list = cp_ask_list(a, "downloads", CP_OPTIONAL, 32);
+    const json_t *list = cp_ask_list(a, "downloads", CP_OPTIONAL, MAX_DOWNLOADS);
     size_t n = json_array_size(list);
     json_t *kept;
     char *text;
@@ -57,7 +79,7 @@ static char *ask_downloads(struct cp_ask *a)
         struct cp_ask item;
 
         cp_ask_down(a, &item, "downloads", i, json_array_get(list, i));
-        ask_download(&item, el_json_append_child(kept));
+        ask_download(&item, el_json_append_child(kept), told);
         cp_ask_up(a, &item);
     }
     text = json_dumps(kept, JSON_COMPACT);
@@ -136,17 +158,26 @@ static void say_beaten(struct el_http_reply *out, const struct cp_state *state,
     cp_reply_field_u64(out, "X-Elio-Interval-Ms", answer->beat_ms);
 }
 
+/* Names are for people: one that is none is no fault of the beat. */
+static void describe_objects(struct cp_state *state, const struct told *told)
+{
+    for (size_t i = 0; i < told->n; i++)
+        (void)cp_object_describe(state, &told->v[i], NULL);
+}
+
 static void beat(struct cp_service *s, const char *node_id, const struct cp_beat *b,
-                 struct el_http_reply *out)
+                 const struct told *told, struct el_http_reply *out)
 {
     struct cp_state *state = cp_plane_lock(s->plane);
     struct cp_beat_answer answer;
     struct el_error err = { 0 };
 
-    if (cp_node_beat(state, el_str_of(node_id), b, &answer, &err) == EL_OK)
+    if (cp_node_beat(state, el_str_of(node_id), b, &answer, &err) == EL_OK) {
+        describe_objects(state, told);
         say_beaten(out, state, &answer);
-    else
+    } else {
         cp_reply_error(out, &err);
+    }
     (void)cp_plane_unlock(s->plane); /* a beat is soft: nobody waits for the store */
 }
 
@@ -155,6 +186,7 @@ void cp_put_heartbeat(void *arg, const struct el_http_call_in *in, struct el_htt
     char node_id[CP_ID_MAX + 1];
     struct cp_hot hot[CP_HOTTEST_MAX];
     struct cp_beat b = { .is_online = true, .is_ready = true, .hottest = hot };
+    struct told told = { .n = 0 };
     struct cp_ask a;
     json_t *root;
     char *downloads;
@@ -163,11 +195,11 @@ void cp_put_heartbeat(void *arg, const struct el_http_call_in *in, struct el_htt
         return;
     cp_ask_own_id(&a, node_id);
     ask_beat(&a, &b);
-    b.hottest_n = ask_hottest(&a, hot);
-    downloads = ask_downloads(&a);
+    b.hottest_n = ask_hottest(&a, hot, &told);
+    downloads = ask_downloads(&a, &told);
     b.downloads = el_str_of(downloads);
     if (a.code == EL_OK)
-        beat(cp_service_of(arg), node_id, &b, out);
+        beat(cp_service_of(arg), node_id, &b, &told, out);
     else
         cp_reply_fault(out, &a);
     free(downloads);

@@ -90,6 +90,10 @@ struct cp_object_name {
 enum el_err cp_object_describe(struct cp_state *s, const struct cp_object_name *name,
                                struct el_error *err);
 
+/* A view; empty: nobody has told. */
+struct el_str cp_object_name(const struct cp_state *s,
+                             const uint8_t object[EL_CHUNK_ID_OBJECT_BYTES]);
+
 /* View of an object version of which somebody has something. */
 struct cp_object {
     uint8_t object[EL_CHUNK_ID_OBJECT_BYTES];

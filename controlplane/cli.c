@@ -226,16 +226,11 @@ static int run_listing(struct cli *c, const struct listing *l)
 /* ---- nodes ---- */
 
 static const struct cp_column node_columns[] = {
-    { "NODE", "node_id", CP_CELL_TEXT },
-    { "NAME", "name", CP_CELL_TEXT },
-    { "STATE", "state", CP_CELL_TEXT },
-    { "ZONE", "zone", CP_CELL_TEXT },
-    { "ADDRESS", "address", CP_CELL_TEXT },
-    { "HEALTH", "health", CP_CELL_NUMBER },
-    { "CHUNKS", "total_chunks", CP_CELL_NUMBER },
-    { "MEMORY", "memory_used_mb", CP_CELL_MIB },
-    { "DISK", "disk_used_mb", CP_CELL_MIB },
-    { "HITS", "cache_hit_rate", CP_CELL_PERCENT },
+    { "NODE", "node_id", CP_CELL_TEXT },          { "NAME", "name", CP_CELL_TEXT },
+    { "STATE", "state", CP_CELL_TEXT },           { "ZONE", "zone", CP_CELL_TEXT },
+    { "ADDRESS", "address", CP_CELL_TEXT },       { "HEALTH", "health", CP_CELL_NUMBER },
+    { "CHUNKS", "total_chunks", CP_CELL_NUMBER }, { "MEMORY", "memory_used_mb", CP_CELL_MIB },
+    { "DISK", "disk_used_mb", CP_CELL_MIB },      { "HITS", "cache_hit_rate", CP_CELL_PERCENT },
     { "LAST SEEN", "last_seen", CP_CELL_TEXT },
 };
 

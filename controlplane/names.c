@@ -42,6 +42,12 @@ struct el_str cp_name_of(const struct cp_state *s, const uint8_t object[EL_CHUNK
     return d == NULL ? (struct el_str){ "", 0 } : (struct el_str){ d->name, d->n };
 }
 
+struct el_str cp_object_name(const struct cp_state *s,
+                             const uint8_t object[EL_CHUNK_ID_OBJECT_BYTES])
+{
+    return cp_name_of(s, object, NULL);
+}
+
 static void drop_named(struct cp_state *s, struct named *d)
 {
     cp_table_remove(&s->names, &d->entry);

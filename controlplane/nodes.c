@@ -551,15 +551,17 @@ static void watch_errors(struct cp_state *s, struct cp_member *m)
     m->errors_ms = el_max_u64(1, s->mono_ms);
 }
 
-/* An hour's accesses, as far as they fell into this beat. */
-static void heat_by(struct cp_state *s, const struct cp_beat *beat)
+/* An hour's accesses, as far as they fell into this beat, which took so long. */
+static void heat_by(struct cp_state *s, const struct cp_beat *beat, uint64_t ms)
 {
+    double share = (double)el_min_u64(ms, s->conf.beat_ms) / 3600000;
+
     for (size_t i = 0; i < beat->hottest_n && i < CP_HOTTEST_MAX; i++) {
         const struct cp_hot *hot = &beat->hottest[i];
         struct cp_version *v = cp_index_version(&s->index, hot->object);
 
         for (size_t k = 0; v != NULL && k < v->n; k++)
-            cp_heat_add(s, v->span[k], sane(hot->accesses_per_hour) * s->conf.beat_ms / 3600000);
+            cp_heat_add(s, v->span[k], sane(hot->accesses_per_hour) * share);
     }
 }
 
@@ -567,6 +569,14 @@ static bool wants_full(const struct cp_member *m, const struct cp_beat *beat)
 {
     return beat->has_report &&
            (beat->report_epoch != m->node.report_epoch || beat->report_digest != m->node.digest);
+}
+
+/* Downloads are looked at while they run; where many do, what there is has to do. */
+static uint32_t next_beat_ms(const struct cp_state *s, const struct cp_beat *beat)
+{
+    if (beat->downloads.n == 0 || cp_node_count(s) > CP_QUICK_BEATS_NODES)
+        return s->conf.beat_ms;
+    return (uint32_t)el_min_u64(s->conf.beat_ms, CP_QUICK_BEAT_MS);
 }
 
 static void answer_beat(const struct cp_state *s, const struct cp_member *m,
@@ -579,7 +589,7 @@ static void answer_beat(const struct cp_state *s, const struct cp_member *m,
         .policy_version = s->policy_version,
         .report_epoch = m->node.report_epoch,
         .report_digest = m->node.digest,
-        .beat_ms = s->conf.beat_ms,
+        .beat_ms = next_beat_ms(s, beat),
         .node = &m->node,
     };
 }
@@ -595,15 +605,17 @@ enum el_err cp_node_beat(struct cp_state *s, struct el_str node_id, const struct
 {
     struct cp_member *m = NULL;
     enum el_err rc = cp_member_find(s, node_id, &m, err);
+    uint64_t ms;
 
     if (rc != EL_OK)
         return rc;
+    ms = s->mono_ms - m->node.seen_ms;
     set_beat(m, beat);
     m->node.clock_skew_ms = beat->timestamp_ms == 0 ? 0 : beat->timestamp_ms - s->wall_ms;
     see(s, m);
     beat_life(s, m);
     watch_errors(s, m);
-    heat_by(s, beat);
+    heat_by(s, beat, ms);
     m->is_beat_dirty = true;
     s->count.total_heartbeats++;
     answer_beat(s, m, beat, ret_answer);

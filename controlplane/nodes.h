@@ -21,6 +21,10 @@ enum cp_disk { CP_DISK_NORMAL, CP_DISK_DEGRADED, CP_DISK_DOWN, CP_DISK_NONE };
 #define CP_DOWNLOADS_MAX 8192u
 #define CP_HOTTEST_MAX   32u
 
+/* A node that downloads is asked to beat so often, while there are so many nodes at most. */
+#define CP_QUICK_BEAT_MS     2000u
+#define CP_QUICK_BEATS_NODES 256u
+
 /* What a node says of itself when it registers. */
 struct cp_card {
     char node_id[CP_ID_MAX + 1]; /* letters, digits, "._:-" */

@@ -48,6 +48,43 @@ static void add_digest(json_t *root, uint64_t digest)
     el_json_add_str(root, "digest", el_str_of(hex));
 }
 
+static void add_object(json_t *o, const uint8_t object[EL_CHUNK_ID_OBJECT_BYTES], const char *name)
+{
+    struct el_chunk_id id = { .index = 0 };
+    char text[EL_CHUNK_ID_CHARS + 1];
+
+    memcpy(id.object, object, sizeof(id.object));
+    el_chunk_id_text(&id, text);
+    el_json_add_str(o, "object", (struct el_str){ text, (size_t)2 * EL_CHUNK_ID_OBJECT_BYTES });
+    add_text(o, "name", name);
+}
+
+static void add_hottest(json_t *list, const struct disc_cp_hot *v, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        json_t *o = el_json_append_child(list);
+
+        add_object(o, v[i].object, v[i].name);
+        el_json_add_u64(o, "bytes", v[i].bytes);
+        el_json_add_real(o, "accesses_per_hour", v[i].per_hour);
+    }
+}
+
+static void add_downloads(json_t *list, const struct disc_cp_download *v, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        json_t *o = el_json_append_child(list);
+
+        add_object(o, v[i].object, v[i].name);
+        el_json_add_u64(o, "total_bytes", v[i].total_bytes);
+        el_json_add_u64(o, "done_bytes", v[i].done_bytes);
+        el_json_add_u64(o, "had_bytes", v[i].had_bytes);
+        el_json_add_u64(o, "elapsed_ms", v[i].elapsed_ms);
+        el_json_add_u64(o, "rate_bytes_s", v[i].rate_bytes_s);
+        el_json_add_u64(o, "bound_ms", v[i].bound_ms);
+    }
+}
+
 void disc_cp_put_beat(struct el_buf *out, const struct disc_cp_beat_of *of,
                       const struct disc_cp_beat *b)
 {
@@ -76,6 +113,8 @@ void disc_cp_put_beat(struct el_buf *out, const struct disc_cp_beat_of *of,
     el_json_add_bool(root, "origin_ok", b->origin_ok);
     el_json_add_u64(root, "origin_errors", b->origin_errors);
     el_json_add_str(root, "disk_state", el_str_of(b->disk_state));
+    add_hottest(el_json_child_list(root, "hottest"), b->hottest, b->n_hottest);
+    add_downloads(el_json_child_list(root, "downloads"), b->downloads, b->n_downloads);
     put(out, root);
 }
 

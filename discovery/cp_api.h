@@ -34,7 +34,30 @@ struct disc_cp_self {
 
 void disc_cp_put_registration(struct el_buf *out, const struct disc_cp_self *self);
 
+/* An object that is asked for much. */
+#define DISC_CP_MAX_HOTTEST   16u
+#define DISC_CP_MAX_DOWNLOADS 16u
+#define DISC_CP_MAX_NAME      512u
+struct disc_cp_hot {
+    uint8_t object[EL_CHUNK_ID_OBJECT_BYTES];
+    char name[DISC_CP_MAX_NAME + 1]; /* its URL without query; empty: not told */
+    uint64_t bytes;
+    double per_hour;
+};
+
+/* One that is being fetched. */
+struct disc_cp_download {
+    uint8_t object[EL_CHUNK_ID_OBJECT_BYTES];
+    char name[DISC_CP_MAX_NAME + 1];
+    uint64_t total_bytes, done_bytes, had_bytes; /* had: when it began */
+    uint64_t elapsed_ms, rate_bytes_s;
+    uint64_t bound_ms; /* what was missing when it began by the speed of the link; 0: not known */
+};
+
 struct disc_cp_beat {
+    struct disc_cp_hot hottest[DISC_CP_MAX_HOTTEST];
+    struct disc_cp_download downloads[DISC_CP_MAX_DOWNLOADS];
+    size_t n_hottest, n_downloads;
     bool is_ready, origin_ok;
     double memory_used_mb, disk_used_mb, hit_rate, upload_mbps, download_mbps;
     uint64_t connections, origin_errors;

@@ -97,6 +97,10 @@ struct p2p_fetch {
     unsigned n_calls; /* LOCATEs without their answer */
     bool owes_record; /* its record goes out once the tracker knows what this node reads of it */
     struct el_error failure;
+    /* progress.c */
+    uint64_t began_ms, had_bytes;    /* when it began, and what was here then */
+    uint64_t came_bytes, seen_bytes; /* since then, in blocks; at the last look */
+    uint64_t rate;                   /* bytes a second between the last two */
 };
 
 struct p2p {
@@ -180,6 +184,9 @@ struct p2p {
 
     pthread_mutex_t status_mtx;
     struct el_buf peers_json, seeds_json, p2p_json; /* under status_mtx: made anew once a second */
+    struct disc_cp_download *downloads;             /* the same, DISC_CP_MAX_DOWNLOADS of them */
+    size_t n_downloads;                             /* the same */
+    uint64_t progress_ms, fastest; /* progress.c: the last look; the best bytes a second */
 
     struct {
         struct el_counter *blocks_in, *blocks_out, *bytes_in, *bytes_out, *bad, *dropped;
@@ -208,6 +215,13 @@ void p2p_pump(struct p2p *p);
 /* ---- status.c ---- */
 
 void p2p_status_make(struct p2p *p);
+
+/* ---- progress.c ---- */
+
+/* Once a second. */
+void p2p_progress_look(struct p2p *p);
+/* It begins. */
+void p2p_progress_begin(struct p2p_fetch *f);
 
 /* ---- peers.c ---- */
 

@@ -251,6 +251,7 @@ static struct p2p_fetch *fetch_get(struct p2p *p, struct cache_object *o)
     f->download = p2p_swarm_open(p->swarm, p2p_now(p), id->v, cache_object_length(o), f);
     note_present(f);
     adopt_coming(f);
+    p2p_progress_begin(f);
     return f;
 }
 
@@ -611,6 +612,7 @@ void p2p_fetch_block(struct p2p *p, const struct el_chunk_id *chunk, uint64_t nu
 
     if (f == NULL)
         return;
+    f->came_bytes += CACHE_BLOCK_BYTES;
     p2p_swarm_have(f->download, p2p_now(p), number);
     EL_LIST_EACH (it, tmp, &f->runs)
         run_block(EL_ENTRY(it, struct run, link), number);

@@ -63,6 +63,7 @@ static void tick(struct p2p *p)
     if (now >= p->status_due_ms) {
         p->status_due_ms = now + STATUS_MS;
         p2p_status_make(p);
+        p2p_progress_look(p);
     }
     p2p_pump(p);
 }
@@ -271,6 +272,7 @@ static void init(struct p2p *p, const struct p2p_conf *conf)
     el_buf_init(&p->seeds_json);
     el_buf_init(&p->p2p_json);
     p->gave = p2p_gave_new();
+    p->downloads = el_alloc(DISC_CP_MAX_DOWNLOADS * sizeof(*p->downloads));
     EL_ASSERT(pthread_mutex_init(&p->feeds_mtx, NULL) == 0);
     EL_ASSERT(pthread_mutex_init(&p->status_mtx, NULL) == 0);
     p2p_find_init(p);
@@ -435,6 +437,7 @@ void p2p_free(struct p2p *p)
     el_buf_deinit(&p->seeds_json);
     el_buf_deinit(&p->p2p_json);
     EL_ASSERT(pthread_mutex_destroy(&p->feeds_mtx) == 0);
+    free(p->downloads);
     EL_ASSERT(pthread_mutex_destroy(&p->status_mtx) == 0);
     free(p);
 }

@@ -91,6 +91,11 @@ void p2p_set_rates(struct p2p *p, uint64_t upload_bps, uint64_t download_bps);
 size_t p2p_cluster_size(struct p2p *p);
 /* Bytes taken from peers and given to them since the start. Thread: any. */
 void p2p_moved(struct p2p *p, uint64_t *ret_in, uint64_t *ret_out);
+/*
+ * Objects that are asked for most and downloads that run, as heartbeats tell of them. Those that
+ * others may not have are left out. Thread: any, while p2p_run() works.
+ */
+void p2p_tell_objects(struct p2p *p, struct disc_cp_beat *beat);
 /* Adds peers and p2p to the object of the status. Thread: any. */
 void p2p_status(struct p2p *p, json_t *status);
 /*

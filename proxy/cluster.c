@@ -198,4 +198,6 @@ void proxy_nodeapi_measure(void *arg, struct disc_cp_beat *ret)
     measure_cache(api, ret);
     measure_proxy(api, ret);
     measure_traffic(api, ret);
+    if (api->conf.p2p != NULL)
+        p2p_tell_objects(api->conf.p2p, ret);
 }

@@ -23,7 +23,7 @@
     range: 300, by: 'object',
     timeline: null, nodes: [], map: null, swarms: [],
     sort: 'name', descending: false, page: 0, shown: null,
-    failures: 0, lostSince: 0, isSignedOut: false, alerts: 0, health: null, origin: null, store: null,
+    names: new Map(), skew: 0, failures: 0, lostSince: 0, isSignedOut: false, isLetIn: false, session: 0, retryAt: 0, alerts: 0, health: null, origin: null, store: null,
   };
 
   /* ---- small things ---- */
@@ -95,9 +95,28 @@
   function nodeName(n) { return n.name || n.node_id; }
   function shortId(id) { return id.length > 20 ? id.slice(0, 16) + '\u2026' : id; }
 
-  /* "http://host:1/bucket/a/b.bin" without what all have in common with everything else. */
   function objectName(o) {
     return (o.name || '').replace(/^https?:\/\//, '') || o.object || 'without a name';
+  }
+
+  /* Its end is what differs: so the beginning is cut off where there is no room. */
+  function nameOfObject(o) {
+    const name = objectName(o), at = o.name && name.indexOf('/') >= 0 ? name.indexOf('/') + 1 : 0;
+    return el('span', { class: 'name', title: o.name || o.object },
+      el('bdi', {}, el('span', { class: 'host' }, name.slice(0, at)), el('span', { class: 'path' }, name.slice(at))));
+  }
+
+  /* "replicate <32 digits>-0000000a" in words, where the name is known. */
+  function chunkNames(text) {
+    return text.replace(/([0-9a-f]{32})-([0-9a-f]{8})/g, (all, object, chunk) => {
+      const name = state.names.get(object);
+      return name ? `chunk ${count(parseInt(chunk, 16))} of ${objectName({ name })}` : all;
+    });
+  }
+
+  function keepNames(list) {
+    for (const o of list) if (o.object && o.name) state.names.set(o.object, o.name);
+    if (state.names.size > 5000) state.names.clear();
   }
 
   function track(share, kind, marks) {
@@ -149,8 +168,8 @@
   }
 
   const sources = [
+    { path: () => '/api/v1/swarms', every: 2000, draw: drawSwarms }, /* the first: for readers only */
     { path: () => '/api/v1/metrics', every: 2000, draw: drawMetrics },
-    { path: () => '/api/v1/swarms', every: 2000, draw: drawSwarms },
     { path: () => '/api/v1/timeline', every: 5000, draw: drawTimeline },
     { path: () => '/api/v1/nodes', every: 4000, draw: drawNodes },
     { path: () => '/health/nodes', every: 2000, draw: (a) => { state.health = a; drawHealth(); } },
@@ -163,24 +182,27 @@
   ].map((s) => ({ ...s, due: 0, isAsked: false }));
 
   async function look(source) {
+    const session = state.session;
+    let answer = null;
     source.isAsked = true;
     try {
-      const answer = await get(source.path());
-      reached();
-      source.draw(answer);
+      answer = await get(source.path());
     } catch (e) {
-      failed(e);
-    } finally {
-      source.isAsked = false;
-      source.due = Date.now() + source.every;
+      if (session === state.session) failed(e);
     }
+    if (session !== state.session) return; /* somebody else is signed in by now */
+    source.isAsked = false;
+    source.due = Date.now() + source.every;
+    if (!answer) return;
+    reached();
+    source.draw(answer);
   }
 
-  /* While nothing answers one question at a time is asked, less and less often. */
+  /* Before anything has answered, and while nothing does, the first one is asked, less and less often. */
   function lookAtAll() {
     const now = Date.now();
     if (state.isSignedOut || (document.hidden && !state.lostSince)) return;
-    if (state.lostSince) {
+    if (state.lostSince || !state.isLetIn) {
       if (now >= state.retryAt && !sources[0].isAsked) {
         state.retryAt = now + Math.min(10000, 500 * 2 ** Math.min(state.failures, 5));
         look(sources[0]);
@@ -193,14 +215,16 @@
   function hurry() { for (const s of sources) s.due = 0; }
 
   function reached() {
-    const wasLost = state.lostSince !== 0;
+    const wasAway = state.lostSince !== 0 || !state.isLetIn;
     state.failures = 0;
     state.lostSince = 0;
+    state.isLetIn = true;
     $('sign-in').hidden = true;
     $('board').hidden = false;
     say('updated', clock(Date.now()));
-    if (wasLost) {
+    if (wasAway) {
       hurry();
+      setTimeout(lookAtAll, 0);
       feed.retry();
     }
     drawHealth();
@@ -229,6 +253,8 @@
     const had = state.token !== '';
     if (state.isSignedOut) return;
     state.isSignedOut = true;
+    state.isLetIn = false;
+    state.session++;
     state.token = '';
     keep(sessionStorage, KEPT_TOKEN, '');
     feed.stop();
@@ -253,11 +279,12 @@
 
   function begin() {
     state.isSignedOut = false;
+    state.session++;
+    state.retryAt = 0;
+    for (const s of sources) s.isAsked = false;
     $('sign-in-error').hidden = true;
     $('sign-out').hidden = state.token === '';
-    hurry();
     lookAtAll();
-    feed.start();
   }
 
   /* ---- health ---- */
@@ -305,6 +332,7 @@
   }
 
   function drawStatus(a) {
+    state.skew = Date.parse(a.timestamp) - Date.now();
     state.cluster = a.cluster_id;
     state.store = a.store;
     say('cluster', a.cluster_id);
@@ -369,9 +397,13 @@
       borderWidth: 1, padding: 10, boxPadding: 4, usePointStyle: true, callbacks: label };
   }
 
+  /* Marks at whole minutes, or whatever makes about five of them. */
   function timeAxis(from, to) {
-    return axis({ type: 'linear', min: from, max: to, grid: { display: false },
-      ticks: { ...axis().ticks, maxTicksLimit: 7, callback: (v) => clock(v).slice(0, to - from > 600000 ? 5 : 8) } });
+    const step = [10, 30, 60, 180, 300, 600, 1800].find((s) => (to - from) / 1000 / s <= 6) * 1000 || 3600000;
+    const marks = [];
+    for (let at = Math.ceil(from / step) * step; at <= to; at += step) marks.push({ value: at });
+    return axis({ type: 'linear', min: from, max: to, grid: { display: false }, afterBuildTicks: (a) => { a.ticks = marks; },
+      ticks: { ...axis().ticks, autoSkip: false, callback: (v) => clock(v).slice(0, step < 60000 ? 8 : 5) } });
   }
 
   function options(x, y, label, mode) {
@@ -397,7 +429,7 @@
   /* Bytes a second at moments `step` apart, each the mean of the `window` before it. */
   function rates(points, from, to, step, window) {
     const out = [];
-    for (let at = to; at > from; at -= step) {
+    for (let at = to; at > from && at >= points[0].ms; at -= step) {
       const some = points.filter((p) => p.ms > at - window && p.ms <= at);
       const one = { ms: at };
       for (const k of SOURCES) one[k] = some.reduce((n, p) => n + p[k], 0) * 1000 / window;
@@ -418,8 +450,12 @@
     footer: (items) => 'together ' + rate(items.reduce((n, i) => n + i.parsed.y, 0)),
   };
 
-  function rateAxis() {
-    return axis({ stacked: true, beginAtZero: true, ticks: { ...axis().ticks, maxTicksLimit: 6, callback: (v) => rate(v) } });
+  /* Steps of 1, 2 or 5 of a binary unit. */
+  function rateAxis(all) {
+    const most = Math.max(1024, ...all.map(sum)), unit = 1024 ** Math.floor(Math.log(most) / Math.log(1024));
+    const step = unit * [0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 256, 512].find((s) => most / unit / s <= 4);
+    return axis({ stacked: true, min: 0, max: Math.ceil(most / step) * step,
+      ticks: { ...axis().ticks, stepSize: step, callback: (v) => rate(v).replace(/\.0+ | (?=B\/s)/, ' ').replace(/(\.\d)0 /, '$1 ') } });
   }
 
   function stamped(points) { return points.map((p) => ({ ...p, length: p.ms, ms: Date.parse(p.at) })); }
@@ -434,7 +470,7 @@
 
     sayBig('rate', rate(now), now);
     say('rate-sub', `mean of ${duration(window)}`);
-    draw('chart-sources', 'line', areas(all), options(timeAxis(from, to), rateAxis(), rateTip));
+    draw('chart-sources', 'line', areas(all), options(timeAxis(from, to), rateAxis(all), rateTip));
     drawSavedOverTime(all, from, to);
     drawLegend(points.filter((p) => p.ms > from));
     $('sources-empty').hidden = all.some((p) => sum(p) > 0);
@@ -477,16 +513,16 @@
   /* ---- downloads ---- */
 
   function lane(d) {
-    const share = d.total_bytes ? d.done_bytes / d.total_bytes : 0;
-    const pace = d.elapsed_ms ? d.done_bytes * 1000 / d.elapsed_ms : 0;
-    const ratio = d.bound_ms && share > 0 ? d.elapsed_ms / share / d.bound_ms : 0;
+    const share = d.done_bytes / d.total_bytes, missing = d.total_bytes - d.had_bytes, came = d.done_bytes - d.had_bytes;
+    const ratio = d.bound_ms && came > 0 ? d.elapsed_ms * missing / came / d.bound_ms : 0;
+    const best = d.bound_ms ? (d.had_bytes + missing * Math.min(1, d.elapsed_ms / d.bound_ms)) / d.total_bytes : undefined;
     const e = el('li', { class: 'lane', 'data-node': d.node_id, 'data-done': d.done_bytes, 'data-total': d.total_bytes },
       el('span', { class: 'who', title: d.node_id }, nameOf(d.node_id)),
-      track(share, '', d.bound_ms ? d.elapsed_ms / d.bound_ms : undefined),
+      track(share, '', best),
       el('span', { class: 'n' }, percent(share)),
-      el('span', { class: 'n rate' }, rate(d.rate_bytes_s === undefined ? pace : d.rate_bytes_s)),
+      el('span', { class: 'n rate' }, rate(d.rate_bytes_s)),
       el('span', { class: 'n ratio', title: d.bound_ms ? `since ${duration(d.elapsed_ms)}; the bound is ${duration(d.bound_ms)}` : 'no bound is known' },
-        ratio ? ratio.toFixed(2) + '\u00d7' : '\u2013'));
+        ratio ? (ratio < 10 ? ratio.toFixed(2) : ratio < 100 ? ratio.toFixed(0) : '> 99') + '\u00d7' : '\u2013'));
     return e;
   }
 
@@ -498,19 +534,20 @@
   function swarm(list) {
     const first = list[0], done = list.reduce((n, d) => n + d.done_bytes, 0), all = list.reduce((n, d) => n + d.total_bytes, 0);
     const bound = list.reduce((n, d) => Math.max(n, d.bound_ms), 0);
-    const sorted = list.slice().sort((a, b) => a.done_bytes / a.total_bytes - b.done_bytes / b.total_bytes);
-    const name = objectName({ name: first.name, object: first.object });
+    const slowest = list.slice().sort((a, b) => a.done_bytes - b.done_bytes).slice(0, MAX_LANES)
+      .sort((a, b) => (nameOf(a.node_id) < nameOf(b.node_id) ? -1 : 1));
     return el('article', { class: 'swarm', 'data-object': first.object },
       el('div', { class: 'top' },
-        el('span', { class: 'name', title: first.name || first.object }, el('bdi', {}, name)),
+        nameOfObject(first),
         el('span', { class: 'end' }, [bytes(first.total_bytes), plural(list.length, 'node', 'nodes'), all ? percent(done / all) : '',
           bound ? `bound ${duration(bound)}` : ''].filter(Boolean).join(' \u00b7 '))),
-      el('ul', { class: 'lanes' }, ...sorted.slice(0, MAX_LANES).map(lane)),
+      el('ul', { class: 'lanes' }, ...slowest.map(lane)),
       list.length > MAX_LANES ? el('p', { class: 'fine' }, `and ${count(list.length - MAX_LANES)} more that are further`) : null);
   }
 
   function drawSwarms(a) {
     const by = new Map();
+    keepNames(a.downloads);
     for (const d of a.downloads) {
       if (!d.total_bytes) continue;
       if (!by.has(d.object)) by.set(d.object, []);
@@ -590,9 +627,9 @@
     canvas.addEventListener('mousemove', (e) => {
       if (state.map.nodes.length) tell(row, columnAt(canvas, e.offsetX, state.map.nodes.length));
     });
-    const name = objectName(row), copies = row.min_copies === row.max_copies ? row.min_copies : `${row.min_copies}\u2013${row.max_copies}`;
+    const copies = row.min_copies === row.max_copies ? row.min_copies : `${row.min_copies}\u2013${row.max_copies}`;
     const tr = el('tr', { class: 'can', 'data-object': row.object || row.name, 'data-held': row.held.join(',') },
-      el('td', {}, el('span', { class: 'title', title: row.name || row.object }, name),
+      el('td', {}, nameOfObject(row),
         state.by === 'prefix' ? el('span', { class: 'small' }, plural(row.objects, 'object', 'objects')) : null),
       el('td', { class: 'heat', title: row.heat.toFixed(1) }, track(hottest ? row.heat / hottest : 0)),
       el('td', { class: 'n' }, row.bytes ? bytes(row.bytes) : '\u2013'),
@@ -601,7 +638,10 @@
   }
 
   function drawMap(a) {
-    if (a) state.map = a;
+    if (a) {
+      state.map = a;
+      keepNames(a.rows);
+    }
     if (!state.map) return;
     const hottest = state.map.rows.reduce((n, r) => Math.max(n, r.heat), 0), body = document.querySelector('#map tbody');
     const rows = state.map.rows.map((r) => mapRow(r, hottest));
@@ -680,7 +720,7 @@
       drawStates(a.nodes);
       drawZones();
     }
-    const list = sorted(state.nodes.filter(fits)), pages = Math.max(1, Math.ceil(list.length / PAGE_ROWS)), now = Date.now();
+    const list = sorted(state.nodes.filter(fits)), pages = Math.max(1, Math.ceil(list.length / PAGE_ROWS)), now = Date.now() + state.skew;
     const held = document.activeElement && document.activeElement.closest('#nodes tbody tr');
     state.page = Math.max(0, Math.min(state.page, pages - 1));
     const rows = list.slice(state.page * PAGE_ROWS, (state.page + 1) * PAGE_ROWS);
@@ -754,13 +794,18 @@
     const from = Math.min(to - 60000, list.length ? list[0].ms : to);
     const all = list.map((p) => ({ ms: p.ms, ...Object.fromEntries(SOURCES.map((k) => [k, p[k] * 1000 / p.length])) }));
     $('node-empty').hidden = all.some((p) => sum(p) > 0);
-    draw('chart-node', 'line', areas(all), options(timeAxis(from, to), rateAxis(), rateTip));
+    draw('chart-node', 'line', areas(all), options(timeAxis(from, to), rateAxis(all), rateTip));
   }
 
   /* ---- events ---- */
 
   const GOOD = ['node_up'], BAD = ['node_down', 'alert'];
   const STRUCTURE = ['node_up', 'node_down', 'node_state', 'node_changed', 'operation', 'alert'];
+
+  function eventText(e) {
+    if (e.type === 'commands_available') return plural(e.count || 1, 'command waits', 'commands wait');
+    return chunkNames(e.text) + (e.count > 1 ? ` (${count(e.count)})` : '');
+  }
 
   function addEvent(e) {
     const list = $('events'), kind = GOOD.includes(e.type) ? ' good' : BAD.includes(e.type) ? ' bad' : '';
@@ -769,7 +814,7 @@
     list.prepend(el('li', { 'data-seq': e.seq, 'data-type': e.type },
       el('time', { datetime: e.at }, clock(e.at)), el('span', {}, el('span', { class: 'badge' + kind }, e.type.replace(/_/g, ' '))),
       el('span', { class: 'who', title: e.node_id || e.subject || '' }, who),
-      el('span', { class: 'text' }, e.text + (e.count > 1 ? ` (${count(e.count)})` : ''))));
+      el('span', { class: 'text' }, eventText(e))));
     while (list.children.length > MAX_EVENTS) list.lastChild.remove();
     if (STRUCTURE.includes(e.type)) hurry();
   }
@@ -953,6 +998,7 @@
     choice('data-theme-choice', document.documentElement.dataset.theme || 'auto', chooseTheme);
     choice('data-range', '300', (v) => { state.range = Number(v); drawTimeline(); });
     choice('data-by', 'object', (v) => { state.by = v; for (const s of sources) if (s.draw === drawMap) s.due = 0; lookAtAll(); });
+    $('events-kind').addEventListener('input', () => { $('events').className = 'events ' + $('events-kind').value; });
     for (const id of ['nodes-filter', 'nodes-state', 'nodes-zone'])
       $(id).addEventListener('input', () => { state.page = 0; drawNodes(); });
     for (const th of document.querySelectorAll('#nodes th[data-sort]')) th.firstElementChild.addEventListener('click', () => sortBy(th));

@@ -7,6 +7,7 @@ driver. What a page asked for, printed and threw is kept.
         page.wait("document.title == 'x'")
 """
 import base64
+import fcntl
 import json
 import os
 import pathlib
@@ -23,7 +24,8 @@ from wire import SLOW
 CHROMIUM = os.environ.get("ELIO_CHROMIUM", "chromium")
 ARGUMENTS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
              "--disable-background-networking", "--disable-component-update", "--disable-extensions", "--disable-sync",
-             "--disable-default-apps", "--metrics-recording-only", "--mute-audio", "--hide-scrollbars",
+             "--disable-default-apps", "--disable-background-timer-throttling",
+             "--disable-renderer-backgrounding", "--disable-backgrounding-occluded-windows", "--metrics-recording-only", "--mute-audio", "--hide-scrollbars",
              "--font-render-hinting=none", "--remote-debugging-pipe"]
 ANSWER_S = 60 * SLOW
 
@@ -36,17 +38,12 @@ class Browser:
         self.log = (self.directory / "log").open("wb")
         to_read, self.to_browser = os.pipe()
         self.from_browser, to_write = os.pipe()
-        them = [os.dup(to_read), os.dup(to_write)]
-
-        def place():  # in the child: it wants 3 and 4
-            high = [os.dup2(fd, 20 + i, inheritable=False) for i, fd in enumerate(them)]
-            os.dup2(high[0], 3)
-            os.dup2(high[1], 4)
-
+        them = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in (to_read, to_write)]
         env = {**os.environ, "HOME": str(self.directory), "XDG_CONFIG_HOME": str(self.directory / "config"), "TZ": "UTC"}
-        self.process = subprocess.Popen([CHROMIUM, *ARGUMENTS, f"--user-data-dir={self.directory / 'profile'}", "about:blank"],
-                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=env,
-                                        preexec_fn=place, close_fds=False, start_new_session=True)
+        # It wants 3 and 4.
+        self.process = subprocess.Popen(["bash", "-c", f'exec "$@" 3<&{them[0]} 4>&{them[1]}', "bash", CHROMIUM, *ARGUMENTS,
+                                         f"--user-data-dir={self.directory / 'profile'}", "about:blank"], pass_fds=them,
+                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=env, start_new_session=True)
         for fd in (to_read, to_write, *them):
             os.close(fd)
         self.reader = threading.Thread(target=self._read, daemon=True)
@@ -99,16 +96,19 @@ class Browser:
 
     # ---- pages ----
 
-    def open(self, url, width=1440, height=900, dark=False, scale=1):
-        """A page with a context of its own: nothing of it is kept for others."""
+    def open(self, url, width=1440, height=900, dark=False, first=None):
+        """A page with a context of its own: nothing of it is kept for others. `first` runs before any script of it."""
         context = self.call("Target.createBrowserContext")["browserContextId"]
         target = self.call("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         page = self.pages[session] = Page(self, session, target)
         for domain in ("Page", "Runtime", "Log", "Network"):
             page.call(f"{domain}.enable")
-        page.size(width, height, scale)
+        page.size(width, height)
         page.colours(dark)
+        page.call("Emulation.setFocusEmulationEnabled", enabled=True)
+        if first:
+            page.call("Page.addScriptToEvaluateOnNewDocument", source=first)
         page.call("Page.navigate", url=url)
         page.wait("document.readyState == 'complete'")
         return page
@@ -176,6 +176,9 @@ class Page:
             time.sleep(0.05)
         raise AssertionError(f"not in time: {expression}\n{self.complaints}\n{self.text()[:3000]}")
 
+    def close(self):
+        self.browser.call("Target.closeTarget", targetId=self.target)
+
     def text(self, selector="body"):
         return self.run(f"(document.querySelector({json.dumps(selector)}) || {{innerText: ''}}).innerText")
 
@@ -183,20 +186,22 @@ class Page:
         self.run(f"document.querySelector({json.dumps(selector)}).click()")
 
     def press(self, key, code=None):
-        for kind in ("rawKeyDown", "keyUp"):
+        more = {"text": "\r"} if key == "Enter" else {}
+        for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=code or key,
-                      windowsVirtualKeyCode={"Tab": 9, "Enter": 13, "Escape": 27}.get(key, 0))
+                      windowsVirtualKeyCode={"Tab": 9, "Enter": 13, "Escape": 27}.get(key, 0), **more)
+            more = {}
 
     def write(self, text):
         self.call("Input.insertText", text=text)
 
-    def screenshot(self, path, whole=True):
-        """A PNG; with `whole` of all there is, else of what fits."""
-        params = {}
-        if whole:
-            size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-            params = {"captureBeyondViewport": True,
-                      "clip": {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}}
-        data = self.call("Page.captureScreenshot", format="png", **params)["data"]
+    def screenshot(self, path):
+        """A PNG of all there is, as it looks in a window that is high enough for it."""
+        width, scale = self.run("[innerWidth, devicePixelRatio]")
+        height, before = self.run("[document.documentElement.scrollHeight, innerHeight]")
+        self.size(width, height, scale)
+        self.run("new Promise((done) => setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(done)), 400))")
+        data = self.call("Page.captureScreenshot", format="png")["data"]
+        self.size(width, before, scale)
         pathlib.Path(path).write_bytes(base64.b64decode(data))
         return path

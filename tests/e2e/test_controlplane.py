@@ -137,13 +137,15 @@ def test_what_a_dashboard_shows_is_there(shared):
     object_id = f"{300:032x}"
     shared.register("dash-1", zone="dz", available_chunks=[chunk(300, i) for i in range(3)])
     shared.beat("dash-1", hottest=[{"object": object_id, "accesses_per_hour": 50, "bytes": 1 << 30}],
-                downloads=[{"object": object_id, "done_bytes": 5, "total_bytes": 10, "bound_ms": 7, "elapsed_ms": 9}])
+                downloads=[{"object": object_id, "done_bytes": 5, "total_bytes": 10, "bound_ms": 7, "elapsed_ms": 9, "had_bytes": 1,
+                            "rate_bytes_s": 3, "name": "http://s3/b/first-name.bin"}])
     assert shared.post("/api/v1/objects", {"object": object_id, "name": "http://s3/b/model.bin", "bytes": 1 << 30}).status == 204
     known = shared.get(f"/api/v1/objects/{object_id}").json
     assert known["name"] == "http://s3/b/model.bin" and known["chunks"] == 3 and known["locations"] == 3
     assert object_id in [o["object"] for o in shared.get("/api/v1/objects/hottest?limit=50")["objects"]]
     download = next(d for d in shared.get("/api/v1/swarms")["downloads"] if d["node_id"] == "dash-1")
     assert (download["done_bytes"], download["total_bytes"], download["bound_ms"]) == (5, 10, 7)
+    assert (download["had_bytes"], download["rate_bytes_s"], download["name"]) == (1, 3, "http://s3/b/model.bin")
     assert sum(c["chunks"] for c in shared.get("/api/v1/chunks/copies")["copies"]) >= 3
     assert "dz" in [z["zone"] for z in shared.get("/api/v1/zones")["zones"]]
     for by, name in (("object", "http://s3/b/model.bin"), ("prefix", "http://s3/b/")):
@@ -159,6 +161,23 @@ def test_what_a_dashboard_shows_is_there(shared):
     assert shared.get("/api/v1/objects/00").status == 404
     text = shared.get("/metrics").body.decode()
     assert 'eliocp_requests_total{method="PUT",path="/api/v1/nodes/{}/heartbeat"}' in text and "eliocp_locations " in text
+
+
+def test_a_beat_says_what_objects_are_called(shared):
+    named, unnamed = f"{301:032x}", f"{302:032x}"
+    shared.register("name-1", available_chunks=[chunk(301), chunk(302)])
+    assert shared.beat("name-1", hottest=[{"object": named, "name": "http://s3/b/a", "bytes": 9},
+                                          {"object": unnamed, "name": "http://s3/b/a?secret=1"}]).status == 204
+    assert shared.get(f"/api/v1/objects/{named}")["name"] == "http://s3/b/a" and shared.get(f"/api/v1/objects/{named}")["bytes"] == 9
+    assert shared.get(f"/api/v1/objects/{unnamed}")["name"] == ""
+
+
+def test_who_downloads_is_asked_to_beat_more_often(shared):
+    shared.register("quick-1")
+    assert shared.beat("quick-1").fields["x-elio-interval-ms"] == "10000"
+    downloads = [{"object": f"{303:032x}", "total_bytes": 10}]
+    assert shared.beat("quick-1", downloads=downloads).fields["x-elio-interval-ms"] == "2000"
+    assert shared.beat("quick-1").fields["x-elio-interval-ms"] == "10000"
 
 
 def test_a_node_has_a_history_of_its_beats(shared):

@@ -111,6 +111,48 @@ static void a_variant_is_told_with_what_memory_and_disk_have_of_it(void **state)
     disk_end(&d);
 }
 
+/* Object i is read i + 1 times. */
+static void fetch_some(struct disk *d, unsigned n)
+{
+    struct cache_object *o;
+    char url[64];
+
+    for (unsigned i = 0; i < n; i++) {
+        (void)snprintf(url, sizeof(url), "%s%u", URL, i);
+        fetch(d, url, "\"v1\"", 1, 2 * MB);
+        o = find(d, url);
+        for (unsigned k = 0; k < i; k++)
+            (void)read_range(d, o, 1, 0, 2 * MB);
+        cache_object_unref(o);
+    }
+}
+
+static void the_hottest_objects_come_first_each_once(void **state)
+{
+    struct cache_hot hot[CACHE_MAX_HOTTEST];
+    char url[64];
+    struct disk d;
+    size_t n;
+
+    (void)state;
+    open_disk(&d, 64 * MB);
+    assert_int_equal(cache_hottest(d.w.cache, hot, CACHE_MAX_HOTTEST), 0);
+    fetch_some(&d, 6);
+    n = cache_hottest(d.w.cache, hot, 4);
+    assert_int_equal(n, 4);
+    for (size_t i = 0; i < n; i++) {
+        (void)snprintf(url, sizeof(url), "%s%zu", URL, 5 - i);
+        assert_true(el_str_eq(cache_object_url(hot[i].object), el_str_of(url)));
+        assert_true(i == 0 || hot[i].per_hour < hot[i - 1].per_hour);
+        cache_object_unref(hot[i].object);
+    }
+    n = cache_hottest(d.w.cache, hot, CACHE_MAX_HOTTEST);
+    assert_int_equal(n, 6);
+    while (n > 0)
+        cache_object_unref(hot[--n].object);
+    disk_end(&d);
+}
+
 static void what_only_the_disk_has_is_told_without_being_loaded(void **state)
 {
     struct cache_object *found[CACHE_MAX_VARIANTS];
@@ -516,6 +558,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_variant_is_told_with_what_memory_and_disk_have_of_it),
+        cmocka_unit_test(the_hottest_objects_come_first_each_once),
         cmocka_unit_test(what_only_the_disk_has_is_told_without_being_loaded),
         cmocka_unit_test(what_the_index_does_not_know_yet_is_told),
         cmocka_unit_test(nothing_is_told_of_an_unknown_url),
