@@ -185,12 +185,15 @@ static struct p2p_sw_neighbour *best_neighbour(struct p2p_sw_group *g)
     double best_score = -1;
     unsigned depth = p2p_sw_is_fast(s) ? FAST_DEPTH : DEPTH;
 
-    for (unsigned i = 0; i < P2P_SW_NEIGHBOURS; i++) {
-        struct p2p_sw_neighbour *nb = &g->nb[i];
+    for (uint32_t left = g->may_help; left != 0; left &= left - 1) {
+        struct p2p_sw_neighbour *nb = &g->nb[__builtin_ctz(left)];
         double score;
 
-        if (!nb->may_help || nb->peer == NULL || nb->peer->awaited >= depth ||
-            !p2p_sw_peer_may_be_asked(s, nb->peer))
+        if (nb->peer == NULL) {
+            g->may_help &= ~(left & -left);
+            continue;
+        }
+        if (nb->peer->awaited >= depth || !p2p_sw_peer_may_be_asked(s, nb->peer))
             continue;
         score = el_rng_unit(&s->rng) * (1.0 + nb->peer->rate) * (nb->peer->same_zone ? 2.0 : 1.0) /
                 (1.0 + 8.0 * nb->peer->awaited);
@@ -220,31 +223,30 @@ static struct p2p_sw_group *next_group(const struct p2p_swarm *s, struct p2p_sw_
 
 static unsigned at_a_time(const struct p2p_swarm *s)
 {
-    bool reads = false, is_behind = false;
+    bool reads = false;
 
-    for (struct p2p_sw_group *g = next_group(s, NULL); g != NULL; g = next_group(s, g)) {
+    for (struct p2p_sw_group *g = next_group(s, NULL); g != NULL; g = next_group(s, g))
         reads = reads || g->n_runs > 0;
-        is_behind = is_behind || p2p_sw_is_behind(g, FAR_BEHIND);
-    }
     if (p2p_sw_is_fast(s))
         return reads ? BESIDE_THE_ORIGIN_FAST : AT_A_TIME_FAST;
-    if (is_behind)
-        return AT_A_TIME_BEHIND;
+    for (struct p2p_sw_group *g = next_group(s, NULL); g != NULL; g = next_group(s, g))
+        if (p2p_sw_is_behind(g, FAR_BEHIND))
+            return AT_A_TIME_BEHIND;
     return reads ? BESIDE_THE_ORIGIN : AT_A_TIME;
 }
 
 /* As many blocks come as should at a time. */
 static bool has_enough(const struct p2p_swarm *s)
 {
-    unsigned n = 0, b;
+    unsigned n = 0, b, most = at_a_time(s);
 
-    if (s->n_begun >= s->conf.k)
-        return true;
+    if (s->n_begun >= s->conf.k || s->n_begun < most)
+        return s->n_begun >= s->conf.k;
     for (struct p2p_sw_group *g = next_group(s, NULL); g != NULL; g = next_group(s, g))
         for (b = p2p_blockset_next(&g->begun, 0); b < P2P_GROUP_BLOCKS;
              b = p2p_blockset_next(&g->begun, b + 1))
             n += !is_stream(g, b) && !is_late(s, g->begun_at[b], s->took);
-    return n >= at_a_time(s);
+    return n >= most;
 }
 
 /* What has not begun is taken out of its queue: whoever it waits for is free for others. */
@@ -264,20 +266,20 @@ static void ask_all(struct p2p_sw_group *g)
 
     while ((nb = best_neighbour(g)) != NULL)
         if (!ask_one(g, nb))
-            nb->may_help = false;
+            g->may_help &= ~((uint32_t)1 << (nb - g->nb));
 }
 
 void p2p_sw_ask(struct p2p_swarm *s)
 {
-    bool is_enough = s->hears_begun && has_enough(s);
+    bool is_enough = s->hears_begun && has_enough(s), is_fast = p2p_sw_is_fast(s);
 
     s->must_ask = false;
-    for (struct p2p_sw_group *g = next_group(s, NULL); g != NULL; g = next_group(s, g))
+    for (struct p2p_sw_group *g = next_group(s, NULL); g != NULL && !is_fast; g = next_group(s, g))
         p2p_sw_ask_streams(g);
     for (struct p2p_sw_group *g = next_group(s, NULL); g != NULL; g = next_group(s, g))
         if (!is_enough)
             ask_all(g);
-        else if (!p2p_sw_is_fast(s))
+        else if (!is_fast)
             withdraw(g);
 }
 
@@ -287,7 +289,7 @@ static void wake_holders(struct p2p_sw_group *g, unsigned block)
 {
     for (unsigned i = 0; i < P2P_SW_NEIGHBOURS; i++)
         if (g->nb[i].peer != NULL && p2p_blockset_has(&g->nb[i].has, block))
-            g->nb[i].may_help = true;
+            g->may_help |= (uint32_t)1 << i;
     p2p_sw_dirty(g);
 }
 
@@ -323,7 +325,7 @@ bool p2p_sw_settle(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned
     nb->awaited--;
     nb->peer->awaited--;
     unask(g, nb, block);
-    nb->may_help = true;
+    g->may_help |= (uint32_t)1 << (nb - g->nb);
     p2p_sw_dirty(g);
     if (was_asked && !p2p_blockset_has(&g->here, block))
         wake_holders(g, block);
@@ -417,7 +419,8 @@ static void check_silent(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb)
     struct p2p_swarm *s = g->d->s;
     struct p2p_sw_peer *p = nb->peer;
 
-    if (p->awaited == 0 || s->now - p->last_at <= patience_with(g, nb))
+    if (p->awaited == 0 || s->now - p->last_at <= TIMEOUT_MS ||
+        s->now - p->last_at <= patience_with(g, nb))
         return;
     p2p_sw_peer_was_slow(s, p);
     p->last_at = s->now;

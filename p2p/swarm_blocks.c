@@ -60,8 +60,8 @@ void p2p_sw_has(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned ch
         add_block(g, nb, first + (unsigned)__builtin_ctz(bits));
     if ((new & ~old &chunk_bits(&g->want, chunk) & ~(unsigned)chunk_bits(&g->here, chunk)) == 0)
         return;
-    nb->may_help = true;
-    p2p_sw_dirty(g);
+    g->may_help |= (uint32_t)1 << (nb - g->nb);
+    g->d->s->must_ask = true;
 }
 
 void p2p_sw_comes(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned chunk,
@@ -77,7 +77,7 @@ void p2p_sw_comes(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned 
             p2p_blockset_remove(&nb->coming, first + i);
     }
     if (more != 0)
-        p2p_sw_dirty(g);
+        g->d->s->must_ask = true;
 }
 
 /* ---- who is a neighbour ---- */
@@ -317,8 +317,7 @@ void p2p_sw_takers(struct p2p_sw_group *g, const struct p2p_taker *takers, size_
 
 void p2p_sw_wake(struct p2p_sw_group *g)
 {
-    for (unsigned i = 0; i < P2P_SW_NEIGHBOURS; i++)
-        g->nb[i].may_help = g->nb[i].peer != NULL;
+    g->may_help = UINT32_MAX;
     p2p_sw_dirty(g);
 }
 

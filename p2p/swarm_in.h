@@ -51,7 +51,6 @@ struct p2p_sw_neighbour {
     unsigned awaited;  /* of this group */
     bool is_taking;
     bool is_chosen;     /* by this node; the others have chosen this node */
-    bool may_help;      /* something changed since nothing was found to ask of it */
     uint64_t useful_at; /* when it last gave a block, or joined */
 };
 
@@ -81,7 +80,8 @@ struct p2p_sw_group {
     uint32_t asked_at[P2P_GROUP_BLOCKS], begun_at[P2P_GROUP_BLOCKS]; /* low bits of the clock */
     uint64_t nodes[P2P_SW_NEIGHBOURS]; /* their names; means nothing where the place is free */
     struct p2p_sw_neighbour nb[P2P_SW_NEIGHBOURS];
-    bool must_follow; /* chunks or neighbours are new */
+    uint32_t may_help; /* bits of nb: something changed since nothing was found to ask of it */
+    bool must_follow;  /* chunks or neighbours are new */
     struct el_list runs;
     unsigned n_runs;
     struct p2p_lease_end ended[P2P_MAX_RUNS]; /* and not yet reported */

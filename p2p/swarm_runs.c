@@ -638,7 +638,7 @@ void p2p_sw_runs(struct p2p_sw_group *g)
         g->is_quiet = !wants;
         locate(g);
     }
-    if (is_behind(g))
+    if (g->n_runs > 0 && is_behind(g))
         give_back(g);
     if (g->failed >= NO_TRACKER && wants && now >= g->alone_at && may_ask_origin(g->d))
         read_without_tracker(g);

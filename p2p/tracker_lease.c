@@ -25,8 +25,13 @@
 #define MUCH_SLOWER   10u /* times as long at a block */
 #define SLOW_BLOCK_MS 3000u
 /* Where a block takes less than this, a run has at least so many. */
-#define QUICK_MS    10u
-#define QUICK_RUN   4u
+#define QUICK_MS  10u
+#define QUICK_RUN 4u
+/*
+ * And so many runs are out at least: who reads one takes blocks of others beside it, and has a part
+ * of its link for it; and all is over before tracker_pace.h could find out.
+ */
+#define QUICK_OUT   8u
 #define BAR_MS      1000u
 #define MOST_BAR_MS 8000u
 
@@ -500,7 +505,11 @@ static bool are_blocks_slow(const struct p2p_flight *f)
  */
 static unsigned room(const struct p2p_flight *f, uint64_t node)
 {
-    unsigned limit = f->pace.limit + has_last_block(f, node);
+    unsigned limit = f->pace.limit;
+
+    if (are_quick(f) && limit < QUICK_OUT)
+        limit = QUICK_OUT;
+    limit += has_last_block(f, node);
 
     if (f->out < limit)
         return limit - f->out;

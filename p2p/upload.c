@@ -16,6 +16,13 @@
 /* Who waits longer than so many blocks take to go out, and so long, is served before all others. */
 #define PATIENCE    16u
 #define PATIENCE_MS 500u
+/*
+ * One of so many sends goes to whoever has waited longest, if he has waited for so many blocks and
+ * so long. Blocks that went out least often go first: who has fallen behind asks for none of these,
+ * and would get nothing until all others are done.
+ */
+#define SHARE    4u
+#define SHARE_MS 25u
 /* Direct-mapped and lossy: two blocks of one place only spread a little worse. */
 #define COUNTS  1024u
 #define BUCKETS 64u
@@ -48,6 +55,7 @@ struct p2p_upload {
     struct el_list buckets[BUCKETS];
     struct el_list ready, busy; /* of peer.in_turn */
     unsigned running, waiting;
+    unsigned turn;      /* of SHARE; 0: the next send may be of one that waits for long */
     uint64_t step_ms16; /* between two blocks that went out while there was work; 16ths of ms */
     uint64_t last_end;
     uint64_t now;        /* of the last question for more */
@@ -286,7 +294,8 @@ static bool is_overdue(const struct p2p_upload *u, const struct ask *a)
 {
     uint64_t waited = u->now - a->since;
 
-    return waited > PATIENCE_MS && waited > u->step_ms16 * PATIENCE / 16;
+    return waited > (u->turn == 0 ? SHARE_MS : PATIENCE_MS) &&
+           waited > u->step_ms16 * PATIENCE / 16;
 }
 
 /* The ask of this peer whose block has gone out least often; the oldest of equals. */
@@ -384,6 +393,7 @@ bool p2p_upload_next(struct p2p_upload *u, uint64_t now, struct p2p_send *ret)
     if (u->running++ == 0)
         u->last_end = now;
     count_of(u, &c.ask->chunk, c.ask->block)->n++;
+    u->turn = (u->turn + 1) % SHARE;
     *ret = (struct p2p_send){ c.peer->node, c.ask->chunk, c.ask->block };
     return true;
 }

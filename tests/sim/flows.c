@@ -7,9 +7,16 @@
 #define COARSE_TOLERANCE 0.05
 #define COARSE_ROUND     16u
 
+/* A flow, and the port at its other end: where there are many, looking at each flow takes long. */
+struct end {
+    struct flow *flow;
+    uint32_t other;
+    bool has_cap;
+};
+
 struct port {
-    double capacity, level; /* level: what a flow that wants more gets */
-    struct flow **v;
+    double capacity;
+    struct end *v;
     size_t n, size;
     double moved;
     bool is_queued;
@@ -29,6 +36,7 @@ struct flows {
     double tolerance;
     size_t max_round;
     struct port *ports;
+    double *level; /* of each port: what a flow that wants more gets */
     size_t n_ports;
     struct flow **heap;
     size_t n, size;
@@ -43,6 +51,7 @@ struct flows *flows_new(size_t ports, bool is_coarse)
     f->tolerance = is_coarse ? COARSE_TOLERANCE : TOLERANCE;
     f->max_round = is_coarse ? COARSE_ROUND : MAX_ROUND;
     f->ports = el_alloc(ports * sizeof(struct port));
+    f->level = el_alloc(ports * sizeof(double));
     f->n_ports = ports;
     return f;
 }
@@ -54,6 +63,7 @@ void flows_free(struct flows *f)
     for (size_t i = 0; i < f->n_ports; i++)
         free(f->ports[i].v);
     free(f->ports);
+    free(f->level);
     free(f->heap);
     free(f);
 }
@@ -61,7 +71,7 @@ void flows_free(struct flows *f)
 void flows_set_port(struct flows *f, size_t port, double capacity)
 {
     f->ports[port].capacity = capacity;
-    f->ports[port].level = capacity;
+    f->level[port] = capacity;
 }
 
 /* ---- the heap of ends ---- */
@@ -117,32 +127,32 @@ static void heap_remove(struct flows *f, struct flow *x)
 
 /* ---- ports ---- */
 
-static void port_add(struct port *p, struct flow *x, size_t *ret_at)
+static void port_add(struct port *p, struct flow *x, size_t other, size_t *ret_at)
 {
     if (p->n == p->size) {
         p->size = p->size == 0 ? 8 : p->size * 2;
-        p->v = realloc(p->v, p->size * sizeof(struct flow *));
+        p->v = realloc(p->v, p->size * sizeof(struct end));
         EL_ASSERT(p->v != NULL);
     }
     *ret_at = p->n;
-    p->v[p->n++] = x;
+    p->v[p->n++] = (struct end){ x, (uint32_t)other, x->cap > 0 };
 }
 
 static void port_remove(struct flows *f, size_t port, size_t at)
 {
     struct port *p = &f->ports[port];
-    struct flow *last = p->v[--p->n];
+    struct end last = p->v[--p->n];
 
     p->v[at] = last;
-    *(last->from == port ? &last->at_from : &last->at_to) = at;
+    *(last.flow->from == port ? &last.flow->at_from : &last.flow->at_to) = at;
 }
 
 /* What the flow could have if this port had no limit. */
-static double limit_of(const struct flows *f, const struct flow *x, size_t port)
+static double limit_of(const struct flows *f, const struct end *e)
 {
-    double other = f->ports[x->from == port ? x->to : x->from].level;
+    double other = f->level[e->other];
 
-    return x->cap > 0 && x->cap < other ? x->cap : other;
+    return e->has_cap && e->flow->cap < other ? e->flow->cap : other;
 }
 
 /* The level at which those that are not limited elsewhere share what the others leave. */
@@ -156,7 +166,7 @@ static double level_of(const struct flows *f, size_t port)
 
         sum = most = 0;
         for (size_t i = 0; i < p->n; i++) {
-            double limit = limit_of(f, p->v[i], port);
+            double limit = limit_of(f, &p->v[i]);
 
             if (limit > level) {
                 n++;
@@ -191,7 +201,7 @@ static void advance(struct flows *f, struct flow *x, uint64_t now)
 
 static void set_rate(struct flows *f, struct flow *x, uint64_t now)
 {
-    double a = f->ports[x->from].level, b = f->ports[x->to].level, rate = a < b ? a : b;
+    double a = f->level[x->from], b = f->level[x->to], rate = a < b ? a : b;
 
     rate = x->cap > 0 && x->cap < rate ? x->cap : rate;
     if (!differs(f, rate, x->rate))
@@ -217,17 +227,17 @@ static void settle(struct flows *f, uint64_t now)
         size_t port = f->queue[f->queue_first];
         struct port *p = &f->ports[port];
         double level = level_of(f, port);
-        bool changed = differs(f, level, p->level);
+        bool changed = differs(f, level, f->level[port]);
 
         f->queue_first = (f->queue_first + 1) % MAX_ROUND;
         f->queue_n--;
         p->is_queued = false;
-        if (changed)
-            p->level = level;
+        if (!changed)
+            continue;
+        f->level[port] = level;
         for (size_t i = 0; i < p->n; i++) {
-            if (changed)
-                look_again(f, p->v[i]->from == port ? p->v[i]->to : p->v[i]->from);
-            set_rate(f, p->v[i], now);
+            look_again(f, p->v[i].other);
+            set_rate(f, p->v[i].flow, now);
         }
     }
     f->seen = 0;
@@ -252,10 +262,11 @@ struct flow *flows_start(struct flows *f, uint64_t now_us, size_t from, size_t t
     x->since = now_us;
     x->ends = 1e18;
     x->arg = arg;
-    port_add(&f->ports[from], x, &x->at_from);
-    port_add(&f->ports[to], x, &x->at_to);
+    port_add(&f->ports[from], x, to, &x->at_from);
+    port_add(&f->ports[to], x, from, &x->at_to);
     heap_add(f, x);
     changed_at(f, from, to, now_us);
+    set_rate(f, x, now_us);
     return x;
 }
 
@@ -303,7 +314,9 @@ void flows_set_cap(struct flows *f, uint64_t now_us, struct flow *x, double cap)
     if (is_same)
         return;
     x->cap = cap;
+    f->ports[x->from].v[x->at_from].has_cap = f->ports[x->to].v[x->at_to].has_cap = cap > 0;
     changed_at(f, x->from, x->to, now_us);
+    set_rate(f, x, now_us);
 }
 
 bool flows_is_full(const struct flows *f, size_t port)
@@ -312,7 +325,7 @@ bool flows_is_full(const struct flows *f, size_t port)
     double sum = 0;
 
     for (size_t i = 0; i < p->n; i++)
-        sum += p->v[i]->rate;
+        sum += p->v[i].flow->rate;
     return sum > 0.95 * p->capacity;
 }
 

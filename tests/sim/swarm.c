@@ -269,6 +269,7 @@ static bool scale(size_t nodes, uint64_t mib, double mbit, bool is_exact)
         c.node[i].start_us = 1 + i * 20000 / nodes;
     c.all_up = true;
     c.is_coarse = !is_exact;
+    c.tell_us = (uint64_t)(bound * 1e6 / 50);
     r = sim_run(&c);
     (void)getrusage(RUSAGE_SELF, &use);
     printf(

@@ -313,6 +313,23 @@ static void finish_flow(struct world *w)
     sim_pump(w, i);
 }
 
+/* How far the nodes are, in percent of their blocks: of all, of the first, and of the last. */
+static void tell(struct world *w)
+{
+    uint64_t sum = 0, least = w->conf->blocks, most = 0;
+    double one = (double)w->conf->blocks / 100;
+
+    for (size_t i = 0; i < w->conf->nodes; i++) {
+        sum += w->node[i].n_have;
+        least = el_min_u64(least, w->node[i].n_have);
+        most = el_max_u64(most, w->node[i].n_have);
+    }
+    fprintf(stderr, "%.3f s: mean %.1f, most %.1f, least %.1f %%; origin %.1f %%; %zu to do\n",
+            (double)w->now / 1e6, (double)sum / (double)w->conf->nodes / one, (double)most / one,
+            (double)least / one, w->origin_blocks / one, w->to_do);
+    w->tell_at = w->now + w->conf->tell_us;
+}
+
 /* False: it is over, or it takes too long. */
 static bool step(struct world *w)
 {
@@ -328,6 +345,8 @@ static bool step(struct world *w)
         sim_streams_pace(w);
         w->paced_at = w->now;
     }
+    if (w->conf->tell_us > 0 && w->now >= w->tell_at)
+        tell(w);
     if (flow < event) {
         finish_flow(w);
         return true;

@@ -50,6 +50,7 @@ struct sim_conf {
     bool (*origin_fails)(void *arg, uint64_t now_us, size_t node); /* NULL: never */
     void *arg;
     uint64_t end_us;
+    uint64_t tell_us;           /* so often how far all are is said on stderr; 0: never */
     struct sim_node_conf *node; /* of each */
 };
 

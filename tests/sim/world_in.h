@@ -132,6 +132,7 @@ struct world {
     size_t to_do;             /* honest nodes that are not done */
     struct el_list streaming; /* nodes with streams */
     uint64_t paced_at;        /* when they got their rates; coarse ones seldom do */
+    uint64_t tell_at;
     double origin_blocks;
     struct sim_result result;
     uint8_t version[P2P_VERSION_BYTES];

@@ -220,16 +220,22 @@ static void plan_wake(struct world *w, uint32_t i)
     sim_add(w, (struct event){ .at = due, .kind = WAKE, .to = i });
 }
 
+static void move(struct world *w, uint32_t i)
+{
+    struct p2p_move m;
+
+    while (p2p_swarm_next(w->node[i].swarm, &m))
+        act(w, i, &m);
+}
+
 void sim_pump(struct world *w, uint32_t i)
 {
     struct node *x = &w->node[i];
-    struct p2p_move m;
     struct p2p_send send;
 
     if (x->swarm == NULL)
         return;
-    while (p2p_swarm_next(x->swarm, &m))
-        act(w, i, &m);
+    move(w, i);
     while (p2p_upload_next(x->upload, sim_ms(w), &send))
         start_send(w, i, &send);
     plan_wake(w, i);
@@ -530,9 +536,10 @@ void sim_happen(struct world *w, const struct event *e)
     case ACK:
         on_ack(w, e);
         break;
-    case HAVE:
+    case HAVE: /* the most frequent of all; it changes neither uploads nor what is due */
         on_have(w, e);
-        break;
+        move(w, e->to);
+        return;
     case HAVE_ALL:
         on_have_all(w, e);
         return;

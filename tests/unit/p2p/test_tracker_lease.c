@@ -273,6 +273,7 @@ static void the_last_block_of_a_run_makes_room_for_its_holders_next_one(void **s
     b.leases = 3;
     ask(k, 2, &b);
     run = ask_run(k, 1, &a);
+    k->now += 1000;
     question_run(&a, &run, run.count - 2u, true);
     assert_int_equal(ask(k, 1, &a)->n_leases, 0);
     a.n_ended = 0;
@@ -283,6 +284,22 @@ static void the_last_block_of_a_run_makes_room_for_its_holders_next_one(void **s
     question_run(&a, &run, run.count - 1u, true);
     question_run(&a, &k->located.leases[0], 0, true);
     assert_int_equal(ask(k, 1, &a)->n_leases, 0);
+}
+
+/* Who reads one takes blocks of others beside it, and has a part of its link for it. */
+static void where_blocks_take_no_time_eight_runs_are_out(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate a = question(1024), b = question(1024);
+    struct p2p_lease run = ask_run(k, 1, &a);
+
+    b.leases = 32;
+    assert_int_equal(ask(k, 2, &b)->n_leases, 3);
+    k->now += 5;
+    question_run(&a, &run, 1, true);
+    a.leases = 0;
+    ask(k, 1, &a);
+    assert_int_equal(ask(k, 2, &b)->n_leases, 4);
 }
 
 /* ---- how runs end ---- */
@@ -631,6 +648,7 @@ int main(void)
         TEST(an_exact_run_may_hold_what_others_have_but_not_only_that),
         TEST(no_more_runs_are_out_than_the_origin_is_held_to_bear),
         TEST(the_last_block_of_a_run_makes_room_for_its_holders_next_one),
+        TEST(where_blocks_take_no_time_eight_runs_are_out),
         TEST(a_run_that_failed_passes_to_the_next_who_asks),
         TEST(who_failed_may_try_again_when_nobody_else_would),
         TEST(who_failed_may_try_again_after_a_while),

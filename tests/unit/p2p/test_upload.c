@@ -115,6 +115,31 @@ static void who_has_waited_for_very_long_goes_first(void **state)
     p2p_upload_free(u);
 }
 
+/* Each time there is one more that went out less often. */
+static void who_asks_for_what_went_out_often_gets_one_of_four_sends(void **state)
+{
+    struct p2p_upload *u = make(1, 0);
+    struct p2p_send s;
+    unsigned old = 0;
+
+    (void)state;
+    for (uint64_t node = 1; node <= 8; node++) {
+        ask(u, 0, node, 0);
+        s = next(u, 0);
+        p2p_upload_sent(u, 1, &s);
+    }
+    for (uint64_t node = 2; node <= 8; node++)
+        ask(u, 1, node, 0);
+    for (uint64_t now = 100; now < 120; now++) {
+        ask(u, now, 1, (uint32_t)now);
+        s = next(u, now);
+        old += s.block == 0;
+        p2p_upload_sent(u, now, &s);
+    }
+    assert_int_equal(old, 5);
+    p2p_upload_free(u);
+}
+
 static void a_newcomer_goes_before_who_has_had_something(void **state)
 {
     struct p2p_upload *u = make(1, 0);
@@ -190,6 +215,7 @@ int main(void)
         cmocka_unit_test(a_send_to_somebody_slow_makes_room_for_another),
         cmocka_unit_test(a_block_that_went_out_less_often_goes_first),
         cmocka_unit_test(who_has_waited_for_very_long_goes_first),
+        cmocka_unit_test(who_asks_for_what_went_out_often_gets_one_of_four_sends),
         cmocka_unit_test(a_newcomer_goes_before_who_has_had_something),
         cmocka_unit_test(what_is_cancelled_is_not_sent_and_what_is_being_sent_is_named),
         cmocka_unit_test(a_peer_cannot_ask_for_more_than_its_queue_holds_nor_twice),
