@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * conf: the table of conf_list.h turned into code. Each key has one descriptor; a value reaches it
- * as text from one of three places, weakest first (file, environment, command line), so the last
- * one to set a key wins. Every text is checked by the same function, which also knows how to say
- * what would have been allowed.
+ * as text from one of four places, weakest first (file, what was pushed, environment, command
+ * line), so the last one to set a key wins. Every text is checked by the same function, which also
+ * knows how to say what would have been allowed.
  */
 #include "common/conf.h"
 
@@ -304,6 +304,65 @@ static enum el_err read_file(struct el_conf *c, const char *path, struct el_erro
     return r.rc;
 }
 
+/* ---- what was pushed ---- */
+
+/*
+ * How a node works may be said from afar. Where it is reached, where it keeps what it has, what it
+ * is called, and who may do what, is said where it runs.
+ */
+static bool may_push(const struct el_conf_key *k)
+{
+    static const char *const never[] = { "proxy.listen_port",    "proxy.tls_port",
+                                         "proxy.auth",           "p2p.listen_port",
+                                         "p2p.enable",           "storage.type",
+                                         "storage.insecure_tls", "storage.addressing" };
+    static const char *const sections[] = { "cache", "p2p", "proxy", "storage" };
+    char name[64];
+    bool is_open = el_str_starts(el_str_of(k->name), EL_STR("log_"));
+
+    (void)snprintf(name, sizeof(name), "%s.%s", k->section, k->name);
+    for (size_t i = 0; i < EL_COUNT(never); i++) {
+        if (strcmp(name, never[i]) == 0)
+            return false;
+    }
+    for (size_t i = 0; i < EL_COUNT(sections); i++)
+        is_open = is_open || strcmp(k->section, sections[i]) == 0;
+    return is_open && k->type != EL_KEY_STR && k->type != EL_KEY_SECRET;
+}
+
+static enum el_err set_pushed(struct el_conf *c, struct el_str line, struct el_error *err)
+{
+    size_t dot = el_str_find(line, '.'), eq = el_str_find(line, '=');
+    struct el_str key = el_str_first(line, eq);
+    const struct el_conf_key *k =
+        dot < eq ? find(&programs[c->program], el_str_first(key, dot), el_str_from(key, dot + 1))
+                 : NULL;
+    struct el_buf shown = { 0 };
+    enum el_err rc;
+
+    el_conf_key_add_shown(&shown, key);
+    if (k == NULL)
+        rc = el_fail(err, EL_ECONF, 0, "settings: there is no key %s", shown.p);
+    else if (!may_push(k))
+        rc = el_fail(err, EL_ECONF, 0, "settings: %s is not set from afar", shown.p);
+    else
+        rc = el_conf_key_set(c, k, el_str_from(line, eq + 1), "settings", err);
+    el_buf_deinit(&shown);
+    return rc;
+}
+
+static enum el_err read_pushed(struct el_conf *c, struct el_str lines, struct el_error *err)
+{
+    enum el_err rc = EL_OK;
+    struct el_str line;
+
+    while (rc == EL_OK && el_str_split(&lines, '\n', &line)) {
+        if (line.n > 0)
+            rc = set_pushed(c, line, err);
+    }
+    return rc;
+}
+
 /* ---- the environment ---- */
 
 static bool is_env_of(const struct el_conf_key *k, struct el_str name)
@@ -501,7 +560,7 @@ static const char *file_from_env(const struct program *p, char *const env[])
 }
 
 static enum el_err read_all(struct el_conf *c, int argc, char *const argv[], char *const env[],
-                            struct el_conf_args *args, struct el_error *err)
+                            struct el_str pushed, struct el_conf_args *args, struct el_error *err)
 {
     const char *file = file_from_env(&programs[c->program], env);
     enum el_err rc = EL_OK;
@@ -514,6 +573,8 @@ static enum el_err read_all(struct el_conf *c, int argc, char *const argv[], cha
         args->file = el_strndup(file, strlen(file));
     if (args->file != NULL)
         rc = read_file(c, args->file, err);
+    if (rc == EL_OK)
+        rc = read_pushed(c, pushed, err);
     if (rc == EL_OK)
         rc = read_port_env(c, env, err);
     if (rc == EL_OK)
@@ -535,6 +596,13 @@ enum el_err el_conf_load_of(enum el_conf_program program, int argc, char *const 
                             char *const env[], struct el_conf **ret_conf,
                             struct el_conf_args *ret_args, struct el_error *err)
 {
+    return el_conf_load_pushed(program, argc, argv, env, EL_STR(""), ret_conf, ret_args, err);
+}
+
+enum el_err el_conf_load_pushed(enum el_conf_program program, int argc, char *const argv[],
+                                char *const env[], struct el_str pushed, struct el_conf **ret_conf,
+                                struct el_conf_args *ret_args, struct el_error *err)
+{
     struct el_conf *c = el_new(struct el_conf);
     struct el_conf_args args = { 0 };
     enum el_err rc;
@@ -542,7 +610,7 @@ enum el_err el_conf_load_of(enum el_conf_program program, int argc, char *const 
     c->program = program;
     for (size_t i = 0; i < EL_COUNT(keys); i++)
         el_conf_key_set_default(c, &keys[i]);
-    rc = read_all(c, argc, argv, env, &args, err);
+    rc = read_all(c, argc, argv, env, pushed, &args, err);
     if (rc != EL_OK) {
         el_conf_args_deinit(&args);
         el_conf_free(c);
@@ -571,7 +639,7 @@ void el_conf_args_deinit(struct el_conf_args *a)
 }
 
 void el_conf_reload(struct el_conf *c, const struct el_conf *fresh,
-                    void (*changed_but_fixed)(const char *key))
+                    void (*changed_but_fixed)(void *arg, const char *key), void *arg)
 {
     for (size_t i = 0; i < EL_COUNT(keys); i++) {
         const struct el_conf_key *k = &keys[i];
@@ -584,7 +652,7 @@ void el_conf_reload(struct el_conf *c, const struct el_conf *fresh,
             continue;
         }
         el_buf_addf(&name, "%s.%s", k->section, k->name);
-        changed_but_fixed(name.p);
+        changed_but_fixed(arg, name.p);
         el_buf_deinit(&name);
     }
     el_conf_policy_copy_all(c, fresh);

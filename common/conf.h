@@ -93,6 +93,13 @@ enum el_err el_conf_load(int argc, char *const argv[], char *const env[], struct
 enum el_err el_conf_load_of(enum el_conf_program program, int argc, char *const argv[],
                             char *const env[], struct el_conf **ret_conf,
                             struct el_conf_args *ret_args, struct el_error *err);
+/*
+ * The same with what a control plane has pushed, lines section.key=VALUE (conf_push.h): it wins
+ * over the file, and the environment and the command line over it.
+ */
+enum el_err el_conf_load_pushed(enum el_conf_program program, int argc, char *const argv[],
+                                char *const env[], struct el_str pushed, struct el_conf **ret_conf,
+                                struct el_conf_args *ret_args, struct el_error *err);
 void el_conf_free(struct el_conf *c); /* NULL is fine */
 void el_conf_args_deinit(struct el_conf_args *a);
 
@@ -106,4 +113,4 @@ void el_conf_markdown_of(enum el_conf_program program, FILE *out);
  * that differs and needs a restart.
  */
 void el_conf_reload(struct el_conf *c, const struct el_conf *fresh,
-                    void (*changed_but_fixed)(const char *key));
+                    void (*changed_but_fixed)(void *arg, const char *key), void *arg);

@@ -14,3 +14,10 @@
  */
 enum el_err el_file_read(const char *what, const char *path, size_t max_bytes, struct el_buf *out,
                          mode_t *ret_mode, struct el_error *err);
+
+/*
+ * Puts a file for its owner alone in the place of the one at that path, or of none: whoever reads
+ * it finds the one or the other, after a crash as well. EL_ESYS names `what` and the path.
+ */
+enum el_err el_file_replace(const char *what, const char *path, struct el_str text,
+                            struct el_error *err);

@@ -59,11 +59,12 @@ int el_program_wait(const struct el_program *p, long ms)
 
 /* ---- the command line ---- */
 
-enum el_err el_program_load(const struct el_program *p, struct el_conf **ret_conf,
-                            struct el_error *err)
+enum el_err el_program_load(const struct el_program *p, struct el_str pushed,
+                            struct el_conf **ret_conf, struct el_error *err)
 {
     struct el_conf_args args = { 0 };
-    enum el_err rc = el_conf_load_of(p->keys, p->argc, p->argv, environ, ret_conf, &args, err);
+    enum el_err rc =
+        el_conf_load_pushed(p->keys, p->argc, p->argv, environ, pushed, ret_conf, &args, err);
 
     el_conf_args_deinit(&args);
     return rc;

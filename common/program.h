@@ -36,9 +36,10 @@ struct el_program {
 /* Everything from the first to the last line of main(). */
 int el_program_main(struct el_program *p, int argc, char *const argv[]);
 
-/* The configuration as it is now; the caller frees it. */
-enum el_err el_program_load(const struct el_program *p, struct el_conf **ret_conf,
-                            struct el_error *err);
+/* The configuration as it is now, with what was pushed (el_conf_load_pushed(); empty: nothing); the
+ * caller frees it. */
+enum el_err el_program_load(const struct el_program *p, struct el_str pushed,
+                            struct el_conf **ret_conf, struct el_error *err);
 /* Level and format as they are in p->conf. */
 void el_program_setup_log(const struct el_program *p);
 

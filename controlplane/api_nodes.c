@@ -2,6 +2,10 @@
 /* api_nodes: what nodes call all the time: beats, commands. */
 #include "controlplane/serve.h"
 
+/* Together they fit in CP_RUNS_MAX. */
+#define RUNS_PENDING_MAX 48u
+#define RUNS_KEY_MAX     64u
+
 /* ---- beats ---- */
 
 #define MAX_DOWNLOADS 32u
@@ -108,6 +112,44 @@ static void ask_bytes(struct cp_ask *up, struct cp_beat *b)
     cp_ask_up(up, &a);
 }
 
+/* Which configuration it runs: {version, pending[], error}, kept as text. To be free()d; NULL: it
+ * does not say. */
+static char *ask_runs(struct cp_ask *up)
+{
+    const json_t *runs = cp_ask_obj(up, "config", CP_OPTIONAL);
+    const json_t *pending;
+    char error[CP_TEXT_MAX + 1] = "";
+    uint64_t version = 0;
+    struct cp_ask a;
+    json_t *kept, *list;
+    char *text;
+
+    if (runs == NULL)
+        return NULL;
+    cp_ask_init(&a, runs);
+    (void)snprintf(a.at, sizeof(a.at), "config.");
+    cp_ask_u64(&a, "version", CP_NEEDED, INT64_MAX, &version);
+    cp_ask_text(&a, "error", CP_OPTIONAL, error, sizeof(error));
+    pending = cp_ask_list(&a, "pending", CP_OPTIONAL, RUNS_PENDING_MAX);
+    kept = el_json_new();
+    el_json_add_u64(kept, "version", version);
+    el_json_add_str(kept, "error", el_str_of(error));
+    list = el_json_child_list(kept, "pending");
+    for (size_t i = 0; i < json_array_size(pending); i++) {
+        const char *key = json_string_value(json_array_get(pending, i));
+
+        if (key == NULL || !cp_name_is_valid(el_str_of(key)) || strlen(key) > RUNS_KEY_MAX)
+            cp_ask_fault(&a, EL_EINVAL, "pending", "has an element that is no key");
+        else
+            EL_ASSERT(json_array_append_new(list, json_string(key)) == 0);
+    }
+    text = json_dumps(kept, JSON_COMPACT);
+    EL_ASSERT(text != NULL);
+    json_decref(kept);
+    cp_ask_up(up, &a);
+    return text;
+}
+
 static void ask_disk(struct cp_ask *a, enum cp_disk *ret)
 {
     struct el_str s = { NULL, 0 };
@@ -189,7 +231,7 @@ void cp_put_heartbeat(void *arg, const struct el_http_call_in *in, struct el_htt
     struct told told = { .n = 0 };
     struct cp_ask a;
     json_t *root;
-    char *downloads;
+    char *downloads, *runs;
 
     if (!cp_param(in, 0, out, node_id) || !cp_body(in, out, &a, &root))
         return;
@@ -198,11 +240,14 @@ void cp_put_heartbeat(void *arg, const struct el_http_call_in *in, struct el_htt
     b.hottest_n = ask_hottest(&a, hot, &told);
     downloads = ask_downloads(&a, &told);
     b.downloads = el_str_of(downloads);
+    runs = ask_runs(&a);
+    b.runs = el_str_of(runs);
     if (a.code == EL_OK)
         beat(cp_service_of(arg), node_id, &b, &told, out);
     else
         cp_reply_fault(out, &a);
     free(downloads);
+    free(runs);
     json_decref(root);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* api_operate: what operators say of the cluster: groups, relays, policies, configuration. */
+#include "common/conf_push.h"
 #include "controlplane/serve.h"
 
 /* ---- groups ---- */
@@ -362,7 +363,7 @@ static void say_config(struct cp_state *state, struct el_http_reply *out)
 {
     json_t *root = el_json_new();
 
-    cp_json_config(root, state);
+    cp_json_config(root, cp_config_get(state, CP_CONFIG_NEWEST));
     cp_reply_json(out, 200, root);
 }
 
@@ -375,43 +376,86 @@ void cp_get_config(void *arg, const struct el_http_call_in *in, struct el_http_r
     (void)cp_plane_unlock(s->plane);
 }
 
-/* The plane is locked. */
-static void put_config(struct cp_service *s, struct cp_state *state, const char *settings,
-                       bool has_version, uint64_t if_version, struct el_http_reply *out)
+void cp_get_config_versions(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    uint64_t version, fresh;
+    struct cp_service *s = cp_service_of(arg);
+    json_t *root = el_json_new(), *list = el_json_child_list(root, "versions");
+    struct cp_state *state = cp_plane_lock(s->plane);
+    const struct cp_config *c;
+    uint32_t cursor = 0;
+
+    (void)in;
+    while ((c = cp_config_next(state, &cursor)) != NULL)
+        cp_json_config(el_json_append_child(list), c);
+    (void)cp_plane_unlock(s->plane);
+    cp_reply_json(out, 200, root);
+}
+
+/* What to push: settings, that nodes would take, or those of a version that there was. To be
+ * free()d; NULL: `a` says why. */
+static char *ask_config(struct cp_ask *a, const struct cp_state *state)
+{
+    bool is_old = json_object_get(a->obj, "settings_of") != NULL;
+    uint64_t version = 0;
+    const struct cp_config *old;
+
+    cp_ask_u64(a, "settings_of", CP_OPTIONAL, INT64_MAX, &version);
+    if (!is_old)
+        return cp_ask_flat(a, "settings", CP_NEEDED, CP_FLAT_ANY, CP_CONFIG_MAX);
+    old = version > 0 ? cp_config_get(state, version) : NULL;
+    if (old != NULL)
+        return el_strndup(old->json, old->n);
+    cp_ask_fault(a, EL_ENOTFOUND, "settings_of", "is no version that is kept");
+    return NULL;
+}
+
+/* By the rules that nodes have: what they would refuse is not pushed. */
+static void check_config(struct cp_ask *a, const char *settings)
+{
+    json_t *root = settings == NULL ? NULL : json_loads(settings, 0, NULL);
+    struct el_buf lines = { 0 };
     struct el_error err = { 0 };
 
-    (void)cp_config_get(state, &version, &(int64_t){ 0 });
-    if (has_version && version != if_version) {
+    if (root != NULL && (el_conf_push_lines(root, &lines, &err) != EL_OK ||
+                         el_conf_push_check(el_buf_str(&lines), &err) != EL_OK))
+        cp_ask_fault(a, EL_EINVAL, "settings", "%s", err.text);
+    el_buf_deinit(&lines);
+    json_decref(root);
+}
+
+/* The plane is locked. */
+static void push_config(struct cp_service *s, struct cp_state *state, struct cp_ask *a,
+                        struct el_http_reply *out)
+{
+    uint64_t if_version = cp_config_version(state), version;
+    struct el_error err = { 0 };
+    char *settings;
+
+    cp_ask_u64(a, "if_version", CP_OPTIONAL, INT64_MAX, &if_version);
+    settings = ask_config(a, state);
+    check_config(a, settings);
+    if (a->code != EL_OK) {
+        cp_reply_fault(out, a);
+    } else if (if_version != cp_config_version(state)) {
         cp_reply_say(out, 409, EL_ECONFLICT, "if_version", "somebody has changed it meanwhile");
-    } else if (cp_config_set(state, el_str_of(settings), &fresh, &err) != EL_OK) {
+    } else if (cp_config_set(state, el_str_of(settings), &version, &err) != EL_OK) {
         cp_reply_error(out, &err);
     } else {
         say_config(state, out);
         cp_audit(s, state, out, "config.push", settings);
     }
+    free(settings);
 }
 
 void cp_put_config(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
     struct cp_service *s = cp_service_of(arg);
-    uint64_t if_version = 0;
     struct cp_ask a;
     json_t *root;
-    char *settings;
 
     if (!cp_body(in, out, &a, &root))
         return;
-    settings = cp_ask_flat(&a, "settings", CP_NEEDED, CP_FLAT_ANY, CP_CONFIG_MAX);
-    cp_ask_u64(&a, "if_version", CP_OPTIONAL, INT64_MAX, &if_version);
-    if (a.code != EL_OK) {
-        cp_reply_fault(out, &a);
-    } else {
-        put_config(s, cp_plane_lock(s->plane), settings,
-                   json_is_integer(json_object_get(root, "if_version")), if_version, out);
-        cp_reply_durable(s, out);
-    }
-    free(settings);
+    push_config(s, cp_plane_lock(s->plane), &a, out);
+    cp_reply_durable(s, out);
     json_decref(root);
 }

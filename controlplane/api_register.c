@@ -86,9 +86,7 @@ static void say_registered(struct cp_service *s, struct cp_state *state, const c
                            const char *token, struct el_http_reply *out)
 {
     json_t *root = el_json_new();
-    uint64_t config;
 
-    (void)cp_config_get(state, &config, &(int64_t){ 0 });
     el_json_add_bool(root, "success", true);
     el_json_add_str(root, "node_id", el_str_of(node_id));
     el_json_add_str(root, "message", EL_STR("registered"));
@@ -96,7 +94,7 @@ static void say_registered(struct cp_service *s, struct cp_state *state, const c
     el_json_add_str(root, "cluster_id", el_str_of(s->conf->service_cluster_id));
     el_json_add_u64(root, "heartbeat_interval_ms", s->conf->liveness_heartbeat_ms);
     el_json_add_u64(root, "epoch", cp_state_epoch(state));
-    el_json_add_u64(root, "config_version", config);
+    el_json_add_u64(root, "config_version", cp_config_version(state));
     el_json_add_u64(root, "policy_version", cp_policy_version(state));
     cp_reply_json(out, 201, root);
 }
@@ -298,7 +296,7 @@ static json_t *hydration(struct cp_service *s, struct cp_state *state, const str
     el_json_add_u64(root, "policy_version", cp_policy_version(state));
     add_members(root, state, id);
     cp_json_policies(root, state);
-    cp_json_config(el_json_child(root, "config"), state);
+    cp_json_config(el_json_child(root, "config"), cp_config_get(state, CP_CONFIG_NEWEST));
     cp_json_groups_of(root, state, id);
     add_commands(root, state, id);
     return root;

@@ -572,6 +572,125 @@ static int run_token(struct cli *c)
     return rc;
 }
 
+/* ---- configuration of nodes ---- */
+
+#define CONFIG_USAGE "config [versions | push KEY=VALUE... | rollback VERSION]"
+
+static const struct cp_column config_columns[] = {
+    { "NODE", "node_id", CP_CELL_TEXT },  { "NAME", "name", CP_CELL_TEXT },
+    { "RUNS", "runs", CP_CELL_NUMBER },   { "AFTER ITS NEXT START", "pending", CP_CELL_TEXT },
+    { "WHY NOT", "error", CP_CELL_TEXT },
+};
+static const struct cp_column version_columns[] = {
+    { "VERSION", "version", CP_CELL_NUMBER },
+    { "PUSHED", "changed_at", CP_CELL_TEXT },
+    { "SETTINGS", "text", CP_CELL_TEXT },
+};
+
+/* What a line says of one node. */
+static void add_running(json_t *list, const json_t *node)
+{
+    const json_t *config = json_object_get(node, "config");
+    const json_t *pending = json_object_get(config, "pending");
+    json_t *line = el_json_append_child(list);
+    struct el_buf keys = { 0 };
+
+    for (size_t i = 0; i < json_array_size(pending); i++)
+        el_buf_addf(&keys, "%s%s", i == 0 ? "" : " ",
+                    json_string_value(json_array_get(pending, i)));
+    el_json_add_str(line, "node_id", el_str_of(cp_cli_text(node, "node_id")));
+    el_json_add_str(line, "name", el_str_of(cp_cli_text(node, "name")));
+    el_json_add_u64(line, "runs", (uint64_t)json_integer_value(json_object_get(config, "version")));
+    el_json_add_str(line, "pending", el_buf_str(&keys));
+    el_json_add_str(line, "error", el_str_of(cp_cli_text(node, "config.error")));
+    el_buf_deinit(&keys);
+}
+
+static int list_running(struct cli *c)
+{
+    json_t *root = NULL, *lines = json_array();
+    int rc = get(c, "/api/v1/nodes", &root);
+
+    EL_ASSERT(lines != NULL);
+    for (size_t i = 0; rc == EL_CLI_OK && i < json_array_size(json_object_get(root, "nodes")); i++)
+        add_running(lines, json_array_get(json_object_get(root, "nodes"), i));
+    json_decref(root);
+    if (rc == EL_CLI_OK && c->is_json)
+        return print_json(lines);
+    if (rc == EL_CLI_OK)
+        cp_cli_table(lines, config_columns, EL_COUNT(config_columns), stdout);
+    json_decref(lines);
+    return rc;
+}
+
+static int list_versions(struct cli *c)
+{
+    json_t *root = NULL, *list, *v;
+    int rc = get(c, "/api/v1/config/versions", &root);
+    size_t i;
+
+    if (rc != EL_CLI_OK || c->is_json)
+        return rc != EL_CLI_OK ? rc : print_json(root);
+    list = json_object_get(root, "versions");
+    json_array_foreach(list, i, v)
+    {
+        char *text = json_dumps(json_object_get(v, "settings"), 0);
+
+        EL_ASSERT(text != NULL);
+        el_json_add_str(v, "text", el_str_of(text));
+        free(text);
+    }
+    cp_cli_table(list, version_columns, EL_COUNT(version_columns), stdout);
+    json_decref(root);
+    return EL_CLI_OK;
+}
+
+/* NULL: not all of them are KEY=VALUE. */
+static json_t *settings_of(const struct cli *c)
+{
+    json_t *settings = el_json_new();
+
+    for (size_t i = 1; i < c->n; i++) {
+        struct el_str word = el_str_of(c->words[i]);
+        size_t eq = el_str_find(word, '=');
+        char *key = el_strndup(word.p, eq);
+
+        if (eq < word.n)
+            el_json_add_str(settings, key, el_str_from(word, eq + 1));
+        free(key);
+        if (eq == word.n || json_object_size(settings) != i) {
+            json_decref(settings);
+            return NULL;
+        }
+    }
+    return settings;
+}
+
+static int run_config(struct cli *c)
+{
+    const char *verb = c->n > 0 ? c->words[0] : "";
+    json_t *body, *settings, *root = NULL;
+    uint64_t version;
+    int rc;
+
+    if (c->n == 0)
+        return list_running(c);
+    if (strcmp(verb, "versions") == 0 && c->n == 1)
+        return list_versions(c);
+    body = el_json_new();
+    if (strcmp(verb, "push") == 0 && (settings = settings_of(c)) != NULL) {
+        EL_ASSERT(json_object_set_new(body, "settings", settings) == 0);
+    } else if (strcmp(verb, "rollback") == 0 && c->n == 2 &&
+               el_str_u64(el_str_of(c->words[1]), INT64_MAX, &version) && version > 0) {
+        el_json_add_u64(body, "settings_of", version);
+    } else {
+        json_decref(body);
+        return usage(c, CONFIG_USAGE);
+    }
+    rc = call(c, "PUT", "/api/v1/config", body, &root);
+    return rc == EL_CLI_OK ? print_json(root) : rc;
+}
+
 /* ---- events ---- */
 
 static void print_event(const json_t *e)
@@ -653,6 +772,9 @@ static const struct command commands[] = {
       "put such a file in place, while no service runs", true },
     { "token", run_token, "token list | create [NAME] --role=ROLE | revoke NAME --role=ROLE",
       "who may use the service", false },
+    { "config", run_config, CONFIG_USAGE,
+      "what nodes run of the pushed configuration; push another, all of it; push one that was",
+      false },
     { "events", run_events, "events [-f]", "what has happened; -f: and goes on happening", false },
 };
 

@@ -11,8 +11,9 @@
 #include "controlplane/cli.h"
 #include "controlplane/service.h"
 
-static void on_fixed(const char *key)
+static void on_fixed(void *arg, const char *key)
 {
+    (void)arg;
     el_log(EL_WARN, EV_CONF_IGNORED, "key=%s", key);
 }
 
@@ -21,8 +22,8 @@ static void reload(struct el_program *p)
     struct el_conf *fresh = NULL;
     struct el_error err = { 0 };
 
-    if (el_program_load(p, &fresh, &err) == EL_OK) {
-        el_conf_reload(p->conf, fresh, on_fixed);
+    if (el_program_load(p, EL_STR(""), &fresh, &err) == EL_OK) {
+        el_conf_reload(p->conf, fresh, on_fixed, NULL);
         el_program_setup_log(p);
         el_log(EL_INFO, EV_CONF_RELOAD, "result=ok");
     } else {

@@ -427,4 +427,5 @@ void cp_groups_deinit(struct cp_state *s)
     }
     cp_table_deinit(&s->groups);
     cp_policies_deinit(s);
+    cp_config_deinit(s);
 }

@@ -58,8 +58,22 @@ const struct cp_policy *cp_policy_next(const struct cp_state *s, uint32_t *curso
 /* NULL: none says anything of this name. */
 const struct cp_policy *cp_policy_for(const struct cp_state *s, struct el_str object_name);
 
-/* For all nodes: JSON text whose meaning is theirs. Returns the new version, from 1. */
+/* A version of the configuration for nodes. View. */
+struct cp_config {
+    uint64_t version; /* from 1 */
+    int64_t wall_ms;  /* when it was pushed */
+    char *json;       /* owned; n bytes, an object "section.key": value */
+    size_t n;
+    uint64_t load; /* private */
+};
+#define CP_CONFIGS_MAX   20u /* are kept */
+#define CP_CONFIG_NEWEST 0u
+
+/* JSON text of at most CP_CONFIG_MAX bytes; who pushes has looked at it. */
 enum el_err cp_config_set(struct cp_state *s, struct el_str json, uint64_t *ret_version,
                           struct el_error *err);
-/* Empty, version 0, time 0: there is none. */
-struct el_str cp_config_get(const struct cp_state *s, uint64_t *ret_version, int64_t *ret_wall_ms);
+uint64_t cp_config_version(const struct cp_state *s); /* the newest; 0: there is none */
+/* NULL: there is none, or it is not kept any more. */
+const struct cp_config *cp_config_get(const struct cp_state *s, uint64_t version);
+/* The newest first. */
+const struct cp_config *cp_config_next(const struct cp_state *s, uint32_t *cursor);

@@ -14,7 +14,7 @@
 #include "controlplane/state_in.h"
 
 #define NODE_FORMAT 2 /* 1: without a proof */
-#define BEAT_FORMAT 1
+#define BEAT_FORMAT 2 /* 1: without what it runs */
 #define MISSED      3 /* beats, after which a node is suspect */
 
 bool cp_name_is_valid(struct el_str name)
@@ -217,6 +217,7 @@ static void encode_beat(struct el_buf *b, const struct cp_beat *v)
     el_bytes_add_u64(b, v->bytes_origin);
     el_bytes_add_u64(b, v->origin_errors);
     cp_add_text(b, v->downloads);
+    cp_add_text(b, v->runs);
 }
 
 static bool decode_beat(struct el_str value, struct cp_beat *v)
@@ -242,7 +243,8 @@ static bool decode_beat(struct el_str value, struct cp_beat *v)
     v->bytes_origin = el_bytes_u64(&b);
     v->origin_errors = el_bytes_u64(&b);
     v->downloads = cp_get_text(&b, CP_DOWNLOADS_MAX);
-    return el_bytes_is_end(&b) && format == BEAT_FORMAT;
+    v->runs = format == 1 ? (struct el_str){ "", 0 } : cp_get_text(&b, CP_RUNS_MAX);
+    return el_bytes_is_end(&b) && (format == 1 || format == BEAT_FORMAT);
 }
 
 /* ---- life ---- */
@@ -334,6 +336,7 @@ static struct cp_member *put_member(struct cp_state *s, struct el_str node_id)
     m->entry.key = (struct el_str){ m->node.card.node_id, node_id.n };
     m->node.card.labels = (struct el_str){ "", 0 };
     m->node.beat.downloads = (struct el_str){ "", 0 };
+    m->node.beat.runs = (struct el_str){ "", 0 };
     m->node.number = number;
     m->node.life = CP_JOINING;
     m->load = s->load; /* one that comes while records are read need not be among them */
@@ -349,6 +352,7 @@ static void free_member(struct cp_member *m)
 {
     free_text(&m->node.card.labels);
     free_text(&m->node.beat.downloads);
+    free_text(&m->node.beat.runs);
     cp_set_deinit(&m->chunks);
     cp_set_deinit(&m->paging.chunks);
     free(m);
@@ -518,12 +522,15 @@ static double sane(double v)
 static void set_beat(struct cp_member *m, const struct cp_beat *beat)
 {
     struct el_str downloads = own_text(el_str_first(beat->downloads, CP_DOWNLOADS_MAX));
+    struct el_str runs = own_text(el_str_first(beat->runs, CP_RUNS_MAX));
     struct cp_beat *b = &m->node.beat;
 
     m->has_beat = true;
     free_text(&b->downloads);
+    free_text(&b->runs);
     *b = *beat;
     b->downloads = downloads;
+    b->runs = runs;
     b->hottest = NULL;
     b->hottest_n = 0;
     b->memory_used_mb = sane(b->memory_used_mb);
@@ -585,7 +592,7 @@ static void answer_beat(const struct cp_state *s, const struct cp_member *m,
     *ret = (struct cp_beat_answer){
         .is_full_report_wanted = wants_full(m, beat),
         .commands = m->commands_n,
-        .config_version = s->config_version,
+        .config_version = cp_config_version(s),
         .policy_version = s->policy_version,
         .report_epoch = m->node.report_epoch,
         .report_digest = m->node.digest,

@@ -19,6 +19,7 @@ enum cp_disk { CP_DISK_NORMAL, CP_DISK_DEGRADED, CP_DISK_DOWN, CP_DISK_NONE };
 
 #define CP_LABELS_MAX    4096u /* bytes of JSON text */
 #define CP_DOWNLOADS_MAX 8192u
+#define CP_RUNS_MAX      4096u
 #define CP_HOTTEST_MAX   32u
 
 /* A node that downloads is asked to beat so often, while there are so many nodes at most. */
@@ -64,6 +65,7 @@ struct cp_beat {
     const struct cp_hot *hottest; /* for the call only; in views NULL */
     size_t hottest_n;             /* at most CP_HOTTEST_MAX */
     struct el_str downloads;      /* JSON text, handed on as it is; the state keeps its own copy */
+    struct el_str runs;           /* the same: which configuration it runs, and what of it waits */
 };
 
 /* What it should know then. */

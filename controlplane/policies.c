@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * policies: what operators want of objects whose names begin alike, and configuration for nodes
- * (groups.h). Records, hard:
- *
- *   policy/PREFIX   copies, flags, settings, the version that this change made
- *   config/         version, when, JSON text
+ * policies: what operators want of objects whose names begin alike (groups.h). Records, hard:
+ * policy/PREFIX: copies, flags, settings, the version that this change made.
  */
 #include "controlplane/state_in.h"
 
 #define POLICY_FORMAT 1
-#define CONFIG_FORMAT 1
 
 struct cp_policy_in {
     struct cp_policy policy;
@@ -165,47 +161,6 @@ const struct cp_policy *cp_policy_for(const struct cp_state *s, struct el_str ob
     return best;
 }
 
-/* ---- configuration ---- */
-
-static void put_config(struct cp_state *s, struct el_str json, uint64_t version, int64_t wall_ms)
-{
-    free(s->config);
-    s->config = el_strndup(json.p, json.n);
-    s->config_n = json.n;
-    s->config_version = version;
-    s->config_wall_ms = wall_ms;
-    cp_event_add(s, CP_EV_CONFIG, (struct el_str){ "", 0 }, version, EL_STR("set"));
-}
-
-static void encode_config(struct el_buf *b, const struct cp_state *s)
-{
-    el_bytes_add_u8(b, CONFIG_FORMAT);
-    el_bytes_add_u64(b, s->config_version);
-    el_bytes_add_u64(b, (uint64_t)s->config_wall_ms);
-    el_buf_add(b, s->config, s->config_n);
-}
-
-enum el_err cp_config_set(struct cp_state *s, struct el_str json, uint64_t *ret_version,
-                          struct el_error *err)
-{
-    struct el_buf b = { 0 };
-
-    if (json.n == 0 || json.n > CP_CONFIG_MAX)
-        return el_fail(err, EL_EINVAL, 0, "settings: 1 to %u bytes", CP_CONFIG_MAX);
-    put_config(s, json, s->config_version + 1, s->wall_ms);
-    encode_config(&b, s);
-    cp_emit(s, CP_HARD, EL_STR("config/"), &b);
-    *ret_version = s->config_version;
-    return EL_OK;
-}
-
-struct el_str cp_config_get(const struct cp_state *s, uint64_t *ret_version, int64_t *ret_wall_ms)
-{
-    *ret_version = s->config_version;
-    *ret_wall_ms = s->config_wall_ms;
-    return (struct el_str){ s->config == NULL ? "" : s->config, s->config_n };
-}
-
 /* ---- records ---- */
 
 static enum el_err apply_policy(struct cp_state *s, struct el_str name, struct el_str value,
@@ -265,36 +220,6 @@ static void dump_policies(const struct cp_state *s, cp_keep *keep, void *arg)
 }
 
 const struct cp_kind cp_kind_policy = { "policy", apply_policy, sweep_policies, dump_policies };
-
-static enum el_err apply_config(struct cp_state *s, struct el_str name, struct el_str value,
-                                bool is_removal, struct el_error *err)
-{
-    struct el_bytes b = el_bytes_of(value);
-    uint8_t format = el_bytes_u8(&b);
-    uint64_t version = el_bytes_u64(&b);
-    int64_t wall_ms = (int64_t)el_bytes_u64(&b);
-
-    (void)name;
-    if (is_removal)
-        return EL_OK;
-    if (b.is_bad || format != CONFIG_FORMAT || b.rest.n == 0 || b.rest.n > CP_CONFIG_MAX)
-        return cp_bad_record(err, "config");
-    put_config(s, b.rest, version, wall_ms);
-    return EL_OK;
-}
-
-static void dump_config(const struct cp_state *s, cp_keep *keep, void *arg)
-{
-    struct el_buf b = { 0 };
-
-    if (s->config == NULL)
-        return;
-    encode_config(&b, s);
-    keep(arg, EL_STR("config/"), el_buf_str(&b));
-    el_buf_deinit(&b);
-}
-
-const struct cp_kind cp_kind_config = { "config", apply_config, NULL, dump_config };
 
 void cp_policies_deinit(struct cp_state *s)
 {

@@ -314,6 +314,7 @@ void cp_json_node(json_t *obj, const struct cp_state *state, const struct cp_nod
     add_beat(obj, n);
     el_json_add_u64(obj, "total_chunks", n->chunks);
     el_json_add_bool(obj, "is_relay", n->is_relay);
+    add_given(obj, "config", n->beat.runs, json_null());
     el_json_add_u64(obj, "health", n->health);
     el_json_add_u64(obj, "epoch", n->report_epoch);
     cp_json_digest(obj, "digest", n->digest);
@@ -421,15 +422,13 @@ void cp_json_policies(json_t *obj, const struct cp_state *state)
     }
 }
 
-void cp_json_config(json_t *obj, const struct cp_state *state)
+void cp_json_config(json_t *obj, const struct cp_config *c)
 {
-    uint64_t version;
-    int64_t changed_ms;
-    struct el_str text = cp_config_get(state, &version, &changed_ms);
+    struct el_str none = { "", 0 };
 
-    el_json_add_u64(obj, "version", version);
-    add_given(obj, "settings", text, json_object());
-    cp_json_time(obj, "changed_at", changed_ms);
+    el_json_add_u64(obj, "version", c == NULL ? 0 : c->version);
+    add_given(obj, "settings", c == NULL ? none : (struct el_str){ c->json, c->n }, json_object());
+    cp_json_time(obj, "changed_at", c == NULL ? 0 : c->wall_ms);
 }
 
 void cp_json_event(json_t *obj, const struct cp_event *e)

@@ -62,6 +62,7 @@ CP_ROUTE("PUT",    "/api/v1/policies",                    CP_NEED_OPERATOR, cp_p
 CP_ROUTE("DELETE", "/api/v1/policies",                    CP_NEED_OPERATOR, cp_delete_policy)
 CP_ROUTE("GET",    "/api/v1/config",                      CP_NEED_NODE,     cp_get_config)
 CP_ROUTE("PUT",    "/api/v1/config",                      CP_NEED_OPERATOR, cp_put_config)
+CP_ROUTE("GET",    "/api/v1/config/versions",             CP_NEED_READER,   cp_get_config_versions)
 
 CP_ROUTE("GET",    "/api/v1/commands",                    CP_NEED_READER,   cp_get_commands)
 CP_ROUTE("POST",   "/api/v1/commands",                    CP_NEED_OPERATOR, cp_post_commands)

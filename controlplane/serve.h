@@ -162,7 +162,7 @@ void cp_json_peer(json_t *obj, const struct cp_node *n);
 void cp_json_command(json_t *obj, const struct cp_command *c);
 void cp_json_operation(json_t *obj, const struct cp_state *state, const struct cp_operation *o);
 void cp_json_policies(json_t *obj, const struct cp_state *state);
-void cp_json_config(json_t *obj, const struct cp_state *state);
+void cp_json_config(json_t *obj, const struct cp_config *c); /* NULL: none yet */
 void cp_json_event(json_t *obj, const struct cp_event *e);
 void cp_json_groups_of(json_t *obj, const struct cp_state *state, const char *node_id);
 void cp_json_bytes(json_t *o, const struct cp_bytes *b);        /* api_cluster.c */

@@ -50,7 +50,6 @@ void cp_state_free(struct cp_state *s)
     cp_names_deinit(s);
     cp_nodes_deinit(s);
     cp_index_deinit(&s->index);
-    free(s->config);
     free(s->event);
     free(s->audit);
     cp_alerts_deinit(s);

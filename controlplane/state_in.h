@@ -107,10 +107,8 @@ struct cp_state {
     struct cp_policy_in **policy; /* by prefix */
     size_t policies, policies_cap;
     uint64_t policy_version, policy_version_written;
-    char *config; /* owned; NULL: none */
-    size_t config_n;
-    uint64_t config_version;
-    int64_t config_wall_ms;
+    struct cp_config config[CP_CONFIGS_MAX]; /* the oldest first */
+    size_t configs;
 
     struct cp_table commands;
     struct el_list commands_new; /* cp_order_in.all, newest first */
@@ -227,6 +225,7 @@ void cp_token_drop_of(struct cp_state *s, struct el_str node_id);
 
 void cp_groups_deinit(struct cp_state *s);
 void cp_policies_deinit(struct cp_state *s);
+void cp_config_deinit(struct cp_state *s);
 void cp_groups_drop_node(struct cp_state *s, struct el_str node_id);
 
 struct cp_wish {

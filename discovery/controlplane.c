@@ -52,6 +52,8 @@ struct disc_cp {
     char *name, *cluster, *zone, *token, *ca_file;
     struct disc_cp_self self;
     struct disc_cp_node node;
+    void (*settings)(void *arg, const struct disc_cp_settings *settings);
+    void *settings_arg;
     struct el_clock *clock;
     struct el_http_client *http; /* NULL: it does not run */
     uint64_t run_ms;
@@ -74,6 +76,8 @@ struct disc_cp {
     bool is_running, has_left;
     struct el_buf notes;     /* of struct note */
     struct el_list outcomes; /* of struct outcome */
+    struct disc_cp_ran ran;
+    bool is_ran_new;
     struct disc_cp_figures figures;
     int64_t last_ok_wall_ms;
     struct disc_seeds seeds;
@@ -388,12 +392,16 @@ static void pump(struct disc_cp *cp)
     uint64_t now = now_ms(cp);
     const struct disc_cp_command *command;
     struct disc_cp_call call;
+    const struct disc_cp_settings *settings;
 
     disc_cp_core_tick(cp->core, now);
     while (disc_cp_core_next(cp->core, now, el_clock_wall_ms(cp->clock), &call))
         start(cp, &call);
     while ((command = disc_cp_core_next_command(cp->core)) != NULL)
         cp->node.command(cp->node.command_arg, command);
+    settings = disc_cp_core_next_settings(cp->core);
+    if (settings != NULL && cp->settings != NULL)
+        cp->settings(cp->settings_arg, settings);
     publish(cp);
     el_timer_start(el_http_client_timers(cp->http), &cp->timer, disc_cp_core_due_ms(cp->core));
 }
@@ -420,9 +428,14 @@ static void on_said(struct el_msg *m)
 {
     struct disc_cp *cp = EL_ENTRY(m, struct disc_cp, said);
     struct el_list outcomes, *l;
+    struct disc_cp_ran ran;
     struct el_buf notes;
+    bool is_ran_new;
 
     lock(cp);
+    ran = cp->ran;
+    is_ran_new = cp->is_ran_new;
+    cp->is_ran_new = false;
     notes = cp->notes;
     el_buf_init(&cp->notes);
     el_list_move(&outcomes, &cp->outcomes);
@@ -435,6 +448,8 @@ static void on_said(struct el_msg *m)
         disc_cp_core_outcome(cp->core, o->id, o->what, o->message);
         free(o);
     }
+    if (is_ran_new)
+        disc_cp_core_ran(cp->core, now_ms(cp), &ran);
     pump(cp);
 }
 
@@ -483,6 +498,15 @@ void disc_cp_outcome(struct disc_cp *cp, const char *command_id, enum disc_cp_ou
     o->what = what;
     lock(cp);
     el_list_append(&cp->outcomes, &o->link);
+    post_said(cp);
+    unlock(cp);
+}
+
+void disc_cp_ran(struct disc_cp *cp, const struct disc_cp_ran *ran)
+{
+    lock(cp);
+    cp->ran = *ran;
+    cp->is_ran_new = true;
     post_said(cp);
     unlock(cp);
 }
@@ -606,6 +630,10 @@ static void init(struct disc_cp *cp, const struct disc_cp_conf *conf)
                                       .version = ELIO_VERSION,
                                       .memory_capacity_mb = conf->memory_capacity_mb,
                                       .disk_capacity_mb = conf->disk_capacity_mb };
+    if (conf->ran != NULL)
+        cp->ran = *conf->ran;
+    cp->settings = conf->settings;
+    cp->settings_arg = conf->settings_arg;
     cp->clock = conf->clock;
     el_list_init(&cp->calls);
     el_list_init(&cp->outcomes);
@@ -640,6 +668,7 @@ static void new_core(struct disc_cp *cp, const struct disc_cp_node *node)
     struct disc_cp_core_conf conf = { .endpoints = &cp->endpoints,
                                       .self = &cp->self,
                                       .token = cp->token,
+                                      .ran = &cp->ran,
                                       .now_ms = now_ms(cp),
                                       .wall_ms = el_clock_wall_ms(cp->clock),
                                       .measure = node->measure,

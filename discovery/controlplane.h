@@ -26,6 +26,11 @@ struct disc_cp_conf {
     const char *ca_file;   /* NULL: the system's */
     const char *name, *cluster, *zone;
     uint64_t memory_capacity_mb, disk_capacity_mb;
+    const struct disc_cp_ran *ran; /* the pushed configuration that the node starts with; copied.
+                                    NULL: none, and nobody hears of another */
+    /* Another one was pushed, on the thread of the client; must be quick. disc_cp_ran() follows. */
+    void (*settings)(void *arg, const struct disc_cp_settings *settings);
+    void *settings_arg;
     struct el_clock *clock;     /* borrowed until free */
     struct el_metrics *metrics; /* the same */
 };
@@ -58,6 +63,7 @@ void disc_cp_stop(struct disc_cp *cp); /* one that does not run is fine */
 void disc_cp_chunk(struct disc_cp *cp, const struct el_chunk_id *chunk, bool is_here);
 void disc_cp_outcome(struct disc_cp *cp, const char *command_id, enum disc_cp_outcome what,
                      const char *message);
+void disc_cp_ran(struct disc_cp *cp, const struct disc_cp_ran *ran);
 void disc_cp_figures(struct disc_cp *cp, struct disc_cp_figures *ret);
 /* When it was last answered, wall clock; 0: never. */
 int64_t disc_cp_last_ok_ms(struct disc_cp *cp);

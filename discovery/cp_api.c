@@ -2,6 +2,8 @@
 /* cp_api: see cp_api.h. */
 #include "discovery/cp_api.h"
 
+#include "common/conf_push.h"
+
 #include "common/json.h"
 
 #define MAX_DEPTH    16u
@@ -85,6 +87,17 @@ static void add_downloads(json_t *list, const struct disc_cp_download *v, size_t
     }
 }
 
+static void add_ran(json_t *root, const struct disc_cp_ran *ran)
+{
+    json_t *config = el_json_child(root, "config"), *list;
+
+    el_json_add_u64(config, "version", ran->version);
+    el_json_add_str(config, "error", el_str_of(ran->error));
+    list = el_json_child_list(config, "pending");
+    for (size_t i = 0; i < ran->n_pending; i++)
+        EL_ASSERT(json_array_append_new(list, json_string(ran->pending[i])) == 0);
+}
+
 void disc_cp_put_beat(struct el_buf *out, const struct disc_cp_beat_of *of,
                       const struct disc_cp_beat *b)
 {
@@ -115,6 +128,7 @@ void disc_cp_put_beat(struct el_buf *out, const struct disc_cp_beat_of *of,
     el_json_add_str(root, "disk_state", el_str_of(b->disk_state));
     add_hottest(el_json_child_list(root, "hottest"), b->hottest, b->n_hottest);
     add_downloads(el_json_child_list(root, "downloads"), b->downloads, b->n_downloads);
+    add_ran(root, of->ran);
     put(out, root);
 }
 
@@ -574,6 +588,28 @@ enum el_err disc_cp_locations(struct el_str body, struct disc_cp_command *const 
         rc = wrong("locations", err);
     for (size_t i = 0; rc == EL_OK && i < json_array_size(list); i++)
         rc = get_location(json_array_get(list, i), commands, n, err);
+    json_decref(root);
+    return rc;
+}
+
+/* ---- pushed configuration ---- */
+
+/* What is JSON, but nothing that could be set, is the node's to say: the version was read. */
+enum el_err disc_cp_settings(struct el_str body, struct disc_cp_settings *ret, struct el_error *err)
+{
+    struct el_error why = { 0 };
+    json_t *root = NULL, *settings;
+    enum el_err rc = parse(body, &root, err);
+
+    *ret = (struct disc_cp_settings){ .version = 0 };
+    el_buf_init(&ret->lines);
+    if (rc == EL_OK)
+        rc = get_u64(root, "version", INT64_MAX, &ret->version, err);
+    settings = json_object_get(root, "settings");
+    if (rc == EL_OK && !json_is_object(settings))
+        rc = el_fail(err, EL_EPROTO, 0, "settings is no object");
+    if (rc == EL_OK && el_conf_push_lines(settings, &ret->lines, &why) != EL_OK)
+        (void)snprintf(ret->error, sizeof(ret->error), "%.159s", why.text);
     json_decref(root);
     return rc;
 }

@@ -54,6 +54,15 @@ struct disc_cp_download {
     uint64_t bound_ms; /* what was missing when it began by the speed of the link; 0: not known */
 };
 
+/* Which pushed configuration the node runs; "" in error: it runs it. */
+#define DISC_CP_PENDING 48u
+struct disc_cp_ran {
+    uint64_t version; /* 0: none was taken */
+    char error[160];
+    char pending[DISC_CP_PENDING][64]; /* keys that count after the next start */
+    size_t n_pending;
+};
+
 struct disc_cp_beat {
     struct disc_cp_hot hottest[DISC_CP_MAX_HOTTEST];
     struct disc_cp_download downloads[DISC_CP_MAX_DOWNLOADS];
@@ -71,6 +80,7 @@ struct disc_cp_beat_of {
     bool is_leaving;
     uint64_t chunks, epoch, digest;
     int64_t wall_ms;
+    const struct disc_cp_ran *ran;
 };
 void disc_cp_put_beat(struct el_buf *out, const struct disc_cp_beat_of *of,
                       const struct disc_cp_beat *b);
@@ -164,6 +174,15 @@ struct disc_cp_hydration {
 void disc_cp_hydration_deinit(struct disc_cp_hydration *h);
 enum el_err disc_cp_hydration(struct el_str body, struct disc_cp_hydration *ret,
                               struct el_error *err);
+
+/* Of GET /api/v1/config. */
+struct disc_cp_settings {
+    uint64_t version;
+    struct el_buf lines; /* owned; as el_conf_load_pushed() takes them */
+    char error[160];     /* "": it could be read */
+};
+enum el_err disc_cp_settings(struct el_str body, struct disc_cp_settings *ret,
+                             struct el_error *err);
 
 /* 1 to 128 letters, digits, '.', '_', '-', ':'. */
 bool disc_cp_id_ok(struct el_str id);

@@ -25,15 +25,13 @@ const char *disc_cp_state_name(enum disc_cp_state s)
 
 const char *disc_cp_kind_name(enum disc_cp_kind k)
 {
-    static const char *const names[] = { [DISC_CP_PROBE] = "probe",
-                                         [DISC_CP_REGISTER] = "register",
-                                         [DISC_CP_HYDRATE] = "hydrate",
-                                         [DISC_CP_BEAT] = "heartbeat",
-                                         [DISC_CP_REPORT] = "report",
-                                         [DISC_CP_PEERS] = "peers",
-                                         [DISC_CP_COMMANDS] = "commands",
-                                         [DISC_CP_LOCATE] = "locations",
-                                         [DISC_CP_ACK] = "ack" };
+    static const char *const names[] = {
+        [DISC_CP_PROBE] = "probe",       [DISC_CP_REGISTER] = "register",
+        [DISC_CP_HYDRATE] = "hydrate",   [DISC_CP_BEAT] = "heartbeat",
+        [DISC_CP_REPORT] = "report",     [DISC_CP_PEERS] = "peers",
+        [DISC_CP_COMMANDS] = "commands", [DISC_CP_CONFIG] = "config",
+        [DISC_CP_LOCATE] = "locations",  [DISC_CP_ACK] = "ack"
+    };
 
     return names[k];
 }
@@ -51,6 +49,10 @@ struct disc_cp_core *disc_cp_core_new(const struct disc_cp_core_conf *conf)
     c->report = disc_report_new((uint64_t)conf->wall_ms);
     c->report_step_ms = conf->now_ms + REPORT_MS;
     el_list_init(&c->orders);
+    if (conf->ran != NULL)
+        c->ran = *conf->ran;
+    c->settings.version = c->ran.version;
+    el_buf_init(&c->settings.lines);
     (void)snprintf(c->cluster, sizeof(c->cluster), "%s", conf->self->cluster);
     return c;
 }
@@ -62,6 +64,7 @@ void disc_cp_core_free(struct disc_cp_core *c)
     disc_cp_orders_deinit(c);
     disc_report_free(c->report);
     disc_cp_members_deinit(&c->members);
+    el_buf_deinit(&c->settings.lines);
     explicit_bzero(c->token, sizeof(c->token));
     free(c);
 }
@@ -214,6 +217,8 @@ static bool is_wanted(const struct disc_cp_core *c, enum disc_cp_kind k)
         return c->is_hydrated && c->members_epoch != c->epoch;
     case DISC_CP_COMMANDS:
         return c->is_hydrated;
+    case DISC_CP_CONFIG:
+        return c->is_hydrated && c->config_version > 0 && c->config_version != c->settings.version;
     case DISC_CP_PROBE:
     case DISC_CP_REGISTER:
     case DISC_CP_KINDS:
@@ -237,6 +242,7 @@ static void write_beat(struct disc_cp_core *c, int64_t wall_ms, struct disc_cp_c
         .epoch = is_whole ? disc_report_told_epoch(c->report) : 0,
         .digest = disc_report_told_digest(c->report),
         .wall_ms = wall_ms,
+        .ran = &c->ran,
     };
     struct disc_cp_beat beat = { .disk_state = "none" };
 
@@ -289,6 +295,9 @@ static void write_call(struct disc_cp_core *c, int64_t wall_ms, struct disc_cp_c
         break;
     case DISC_CP_COMMANDS:
         path(c, call, "/commands");
+        break;
+    case DISC_CP_CONFIG:
+        el_buf_add_str(&call->target, EL_STR("/api/v1/config"));
         break;
     case DISC_CP_LOCATE:
         call->method = "POST";
@@ -523,6 +532,21 @@ static bool take_commands(struct disc_cp_core *c, uint64_t now_ms, struct el_str
     return true;
 }
 
+static bool take_settings(struct disc_cp_core *c, struct el_str body, struct el_error *err)
+{
+    struct disc_cp_settings fresh;
+
+    if (disc_cp_settings(body, &fresh, err) != EL_OK) {
+        el_buf_deinit(&fresh.lines);
+        return false;
+    }
+    el_buf_deinit(&c->settings.lines);
+    c->settings = fresh;
+    c->config_version = fresh.version; /* it may have changed again meanwhile */
+    c->is_settings_new = fresh.version > 0;
+    return true;
+}
+
 /* 2xx. False: it is not what it should be, and *err says so. */
 static bool take(struct disc_cp_core *c, uint64_t now_ms, enum disc_cp_kind kind,
                  const struct disc_cp_answer *a, struct el_error *err)
@@ -543,6 +567,8 @@ static bool take(struct disc_cp_core *c, uint64_t now_ms, enum disc_cp_kind kind
         return take_peers(c, now_ms, a->body, err);
     case DISC_CP_COMMANDS:
         return take_commands(c, now_ms, a->body, err);
+    case DISC_CP_CONFIG:
+        return take_settings(c, a->body, err);
     case DISC_CP_LOCATE:
         return disc_cp_orders_located(c, a->body, err);
     case DISC_CP_ACK:
@@ -729,6 +755,20 @@ bool disc_cp_core_has_left(const struct disc_cp_core *c)
     return c->has_left || (c->is_leaving && c->ends.best == DISC_NO_ENDPOINT);
 }
 
+const struct disc_cp_settings *disc_cp_core_next_settings(struct disc_cp_core *c)
+{
+    bool is_new = c->is_settings_new;
+
+    c->is_settings_new = false;
+    return is_new ? &c->settings : NULL;
+}
+
+void disc_cp_core_ran(struct disc_cp_core *c, uint64_t now_ms, const struct disc_cp_ran *ran)
+{
+    c->ran = *ran;
+    soon(c, DISC_CP_BEAT, now_ms);
+}
+
 /* ---- what is known ---- */
 
 static uint64_t live_others(const struct disc_cp_core *c)
@@ -757,6 +797,7 @@ void disc_cp_core_figures(const struct disc_cp_core *c, struct disc_cp_figures *
     ret->members_version = c->members_version;
     ret->config_version = c->config_version;
     ret->policy_version = c->policy_version;
+    ret->ran = c->ran;
 }
 
 const struct disc_cp_members *disc_cp_core_members(const struct disc_cp_core *c)

@@ -37,6 +37,7 @@ struct disc_cp_core_conf {
     const struct disc_endpoints *endpoints; /* copied */
     const struct disc_cp_self *self;        /* its strings are borrowed until free */
     const char *token;                      /* for registration; "": none; the same */
+    const struct disc_cp_ran *ran;          /* at the start; copied. NULL: none */
     uint64_t now_ms;
     int64_t wall_ms; /* later than that of any process before that had this id */
     struct el_rng rng;
@@ -62,6 +63,7 @@ enum disc_cp_kind {
     DISC_CP_REPORT,
     DISC_CP_PEERS,
     DISC_CP_COMMANDS,
+    DISC_CP_CONFIG,
     DISC_CP_LOCATE,
     DISC_CP_ACK,
     DISC_CP_KINDS
@@ -107,6 +109,12 @@ enum disc_cp_outcome {
 void disc_cp_core_outcome(struct disc_cp_core *c, const char *command_id, enum disc_cp_outcome what,
                           const char *message);
 
+/* A pushed configuration that was not looked at yet, once. Borrowed until the next call. NULL:
+ * there is none. */
+const struct disc_cp_settings *disc_cp_core_next_settings(struct disc_cp_core *c);
+/* What became of it; told with the next heartbeat. */
+void disc_cp_core_ran(struct disc_cp_core *c, uint64_t now_ms, const struct disc_cp_ran *ran);
+
 /* The last heartbeat says that it goes; nothing is asked besides any more. */
 void disc_cp_core_leave(struct disc_cp_core *c, uint64_t now_ms);
 /* That was heard, or there is nobody to hear it. */
@@ -127,6 +135,7 @@ struct disc_cp_figures {
     uint64_t peers_known, cluster_size;
     uint64_t members_version; /* changes with what disc_cp_core_members() gives */
     uint64_t config_version, policy_version;
+    struct disc_cp_ran ran;
     uint64_t calls[DISC_CP_KINDS], failures; /* since the start */
     uint64_t malformed, refused;             /* answers of the wrong form; of another cluster */
     uint64_t registrations, switches, full_reports;

@@ -46,6 +46,10 @@ struct disc_cp_core {
     uint64_t asked_epoch; /* when it went out */
     uint64_t members_epoch, members_version;
 
+    struct disc_cp_ran ran;
+    struct disc_cp_settings settings; /* as they were fetched last */
+    bool is_settings_new;
+
     struct el_list orders; /* cp_orders.c: commands, the oldest first */
     size_t n_orders;
 

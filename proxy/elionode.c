@@ -24,6 +24,7 @@
 #include "proxy/guard.h"
 #include "proxy/nodeapi.h"
 #include "proxy/proxy.h"
+#include "proxy/pushed.h"
 #include "proxy/resign.h"
 #include "proxy/self.h"
 #include "storage/storage.h"
@@ -45,6 +46,7 @@ enum listener { LISTENER_API, LISTENER_PROXY, LISTENER_TLS, LISTENERS };
 struct node {
     struct el_program program;
     struct el_conf *conf; /* the program's, as is the clock */
+    struct proxy_pushed pushed;
     struct el_clock *clock;
 
     _Atomic(struct guard_version *) guard;
@@ -284,6 +286,9 @@ static enum el_err make_control_plane(struct node *n, const char *name, struct e
         .zone = c->general_zone,
         .memory_capacity_mb = c->cache_memory_cache_size_mb,
         .disk_capacity_mb = c->cache_disk_cache_size_mb,
+        .ran = &n->pushed.ran,
+        .settings = proxy_pushed_offer,
+        .settings_arg = &n->pushed,
         .clock = n->clock,
         .metrics = n->metrics,
     };
@@ -537,19 +542,16 @@ static void stop(struct node *n)
     el_buf_deinit(&n->cluster_secret);
     el_metrics_free(n->metrics);
     free_guards(atomic_load(&n->guard));
+    proxy_pushed_deinit(&n->pushed);
     for (size_t i = 0; i < LISTENERS; i++)
         proxy_addresses_deinit(&n->own_addresses[i]);
 }
 
 /* ---- life ---- */
 
-static void on_fixed_key(const char *key)
-{
-    el_log(EL_WARN, EV_CONF_IGNORED, "key=%s advice=\"restart to apply it\"", key);
-}
-
 /* Nothing has changed when it fails. */
-static enum el_err apply(struct node *n, const struct el_conf *fresh, struct el_error *err)
+static enum el_err apply(struct node *n, const struct el_conf *fresh, struct disc_cp_ran *ran,
+                         struct el_error *err)
 {
     struct guard_version *guard = NULL;
     struct proxy_tokens *tokens = NULL;
@@ -566,7 +568,8 @@ static enum el_err apply(struct node *n, const struct el_conf *fresh, struct el_
     }
     proxy_nodeapi_set_tokens(n->api, tokens);
     use_guard(n, guard);
-    el_conf_reload(n->conf, fresh, on_fixed_key);
+    ran->n_pending = 0;
+    el_conf_reload(n->conf, fresh, proxy_pushed_wait_for, ran);
     el_program_setup_log(&n->program);
     if (n->p2p != NULL)
         p2p_set_rates(n->p2p, n->conf->p2p_upload_limit_mbps * BYTES_OF_MBIT,
@@ -574,19 +577,56 @@ static enum el_err apply(struct node *n, const struct el_conf *fresh, struct el_
     return EL_OK;
 }
 
-static void reload(struct node *n)
+static enum el_err load_and_apply(struct node *n, struct el_str pushed, struct disc_cp_ran *ran,
+                                  struct el_error *err)
 {
     struct el_conf *fresh = NULL;
-    struct el_error err = { 0 };
-    enum el_err rc = el_program_load(&n->program, &fresh, &err);
+    enum el_err rc = el_program_load(&n->program, pushed, &fresh, err);
 
     if (rc == EL_OK)
-        rc = apply(n, fresh, &err);
-    if (rc == EL_OK)
-        el_log(EL_INFO, EV_CONF_RELOAD, "result=ok");
-    else
-        el_log_error(EL_ERROR, EV_CONF_RELOAD, &err);
+        rc = apply(n, fresh, ran, err);
     el_conf_free(fresh);
+    return rc;
+}
+
+/* What is wrong with it is told; the node runs on with what it had. */
+static void take_pushed(struct node *n, const struct disc_cp_settings *settings)
+{
+    struct disc_cp_ran *ran = &n->pushed.ran;
+    struct el_error err = { 0 };
+    enum el_err rc = EL_OK;
+
+    ran->version = settings->version;
+    ran->error[0] = '\0';
+    if (settings->error[0] != '\0')
+        rc = el_fail(&err, EL_ECONF, 0, "%s", settings->error);
+    if (rc == EL_OK)
+        rc = load_and_apply(n, el_buf_str(&settings->lines), ran, &err);
+    if (rc == EL_OK) {
+        proxy_pushed_keep(&n->pushed, settings);
+        el_log(EL_INFO, EV_CONF_PUSHED, "version=%llu pending=%zu",
+               (unsigned long long)ran->version, ran->n_pending);
+    } else {
+        (void)snprintf(ran->error, sizeof(ran->error), "%.159s", err.text);
+        el_log_error(EL_ERROR, EV_CONF_PUSHED, &err);
+    }
+}
+
+static void reload(struct node *n)
+{
+    struct disc_cp_settings settings;
+    struct el_error err = { 0 };
+
+    if (proxy_pushed_take(&n->pushed, &settings)) {
+        take_pushed(n, &settings);
+        el_buf_deinit(&settings.lines);
+    } else if (load_and_apply(n, el_buf_str(&n->pushed.kept), &n->pushed.ran, &err) == EL_OK) {
+        el_log(EL_INFO, EV_CONF_RELOAD, "result=ok");
+    } else {
+        el_log_error(EL_ERROR, EV_CONF_RELOAD, &err);
+    }
+    if (n->control_plane != NULL)
+        disc_cp_ran(n->control_plane, &n->pushed.ran);
 }
 
 /*
@@ -663,6 +703,28 @@ static void stop_in_time(struct node *n)
     EL_ASSERT(pthread_join(thread, NULL) == 0);
 }
 
+/* What the control plane has pushed before this start; without it when it does not go with the rest
+ * any more. */
+static void start_with_pushed(struct el_program *p, struct node *n)
+{
+    struct disc_cp_ran *ran = &n->pushed.ran;
+    struct el_conf *fresh = NULL;
+    struct el_error err = { 0 };
+
+    proxy_pushed_init(&n->pushed, p->conf->general_state_dir);
+    if (n->pushed.kept.n == 0)
+        return;
+    if (el_program_load(p, el_buf_str(&n->pushed.kept), &fresh, &err) == EL_OK) {
+        el_conf_free(p->conf);
+        p->conf = fresh;
+        el_program_setup_log(p);
+    } else {
+        (void)snprintf(ran->error, sizeof(ran->error), "%.159s", err.text);
+        el_log_error(EL_WARN, EV_CONF_PUSHED, &err);
+        el_buf_clear(&n->pushed.kept);
+    }
+}
+
 static int run(struct el_program *p)
 {
     struct node *n = node_of(p);
@@ -670,6 +732,8 @@ static int run(struct el_program *p)
     uint64_t cut;
     enum el_err rc;
 
+    start_with_pushed(p, n);
+    n = node_of(p);
     el_log(EL_INFO, EV_NODE_START, "version=%s pid=%d proxy_address=%s admin_address=%s",
            ELIO_VERSION, (int)getpid(),
            EL_LOG_Q(el_str_of(or_general(n->conf, n->conf->proxy_bind_address))),

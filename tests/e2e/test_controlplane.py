@@ -320,6 +320,27 @@ def test_policies_and_configuration_are_versioned_and_reach_nodes(shared):
     assert shared.delete("/api/v1/policies?prefix=none").status == 404 and shared.delete("/api/v1/policies").status == 400
 
 
+@pytest.mark.parametrize("settings, why", [
+    ({"cache.freshness": 1}, "there is no key"), ({"cache.freshness_s": -1}, "cache.freshness_s"), ({"cache.freshness_s": "soon"}, "soon"),
+    ({"proxy.listen_port": 80}, "from afar"), ({"auth.mode": "trust"}, "from afar"), ({"general.node_id": "x"}, "from afar"),
+    ({"storage.secret_key": "x"}, "from afar"), ({"proxy.deny_hosts": ""}, "from afar"), ({"cache.eviction_target": 0.9}, "has to be below"),
+    ({"cache.freshness_s": "1\nproxy.listen_port=80"}, "one line"), ({"general.log_level=debug\nx.y": 1}, "no key")])
+def test_what_nodes_would_refuse_is_not_pushed(shared, settings, why):
+    before = shared.get("/api/v1/config")["version"]
+    refused = shared.put("/api/v1/config", {"settings": settings})
+    assert refused.status == 400 and why in refused["text"] and shared.get("/api/v1/config")["version"] == before
+
+
+def test_versions_before_are_kept_and_pushed_again(plane):
+    for seconds in range(1, 24):
+        plane.put("/api/v1/config", {"settings": {"cache.freshness_s": seconds}})
+    kept = plane.get("/api/v1/config/versions")["versions"]
+    assert [v["version"] for v in kept] == list(range(23, 3, -1))
+    back = plane.put("/api/v1/config", {"settings_of": 7})
+    assert back["version"] == 24 and back["settings"] == {"cache.freshness_s": 7}
+    assert plane.put("/api/v1/config", {"settings_of": 2}).status == 404 and plane.put("/api/v1/config", {}).status == 400
+
+
 def test_a_snapshot_is_kept_and_replayed(plane):
     for n in ("one", "two"):
         plane.register(n)
@@ -677,7 +698,7 @@ def test_tokens_groups_policies_and_operations_outlive_a_crash(tmp_path):
         node = p.register("n-1", available_chunks=[chunk(5)])["token"]
         p.post("/api/v1/groups", {"group_id": "g", "node_id": "n-1"})
         p.put("/api/v1/policies", {"prefix": "http://a/", "min_copies": 3})
-        p.put("/api/v1/config", {"settings": {"a.b": 1}})
+        p.put("/api/v1/config", {"settings": {"cache.freshness_s": 1}})
         snapshot = p.post("/api/v1/operations/snapshot")["snapshot_id"]
         operator = p.post("/api/v1/tokens", {"role": "operator", "name": "ops"})["token"]
         p.crash()
@@ -685,7 +706,7 @@ def test_tokens_groups_policies_and_operations_outlive_a_crash(tmp_path):
         p.token = operator
         assert p.get("/api/v1/groups/g")["nodes"] == ["n-1"]
         assert p.get("/api/v1/policies")["policies"][0]["min_copies"] == 3
-        assert p.get("/api/v1/config")["settings"] == {"a.b": 1}
+        assert p.get("/api/v1/config")["settings"] == {"cache.freshness_s": 1}
         assert p.get(f"/api/v1/operations/{snapshot}")["state"] == "done"
         assert p.beat("n-1", token=node).status == 204
         assert "token.create" in [e["what"] for e in p.get("/api/v1/audit")["entries"]]

@@ -47,11 +47,11 @@ def test_what_one_was_told_the_other_knows_and_goes_on_with(redis):
                 assert ws.until("node_up")["node_id"] == "n-1"
             b.wait_for(lambda: b.locate(chunk(1))["locations"][0]["total"] == 1, "the other knows where the chunk is")
             a.post("/api/v1/groups", {"group_id": "g", "node_id": "n-1"})
-            a.put("/api/v1/config", {"settings": {"x.y": 1}})
+            a.put("/api/v1/config", {"settings": {"cache.freshness_s": 1}})
             operator = a.post("/api/v1/tokens", {"role": "operator", "name": "ops"})["token"]
             b.token = operator
             b.wait_for(lambda: b.get("/api/v1/nodes", token=False).status == 401, "the other wants a token as well")
-            assert b.get("/api/v1/groups/g")["nodes"] == ["n-1"] and b.get("/api/v1/config")["settings"] == {"x.y": 1}
+            assert b.get("/api/v1/groups/g")["nodes"] == ["n-1"] and b.get("/api/v1/config")["settings"] == {"cache.freshness_s": 1}
             assert b.get("/api/v1/status")["store"]["kind"] == "redis"
             a.crash()
         assert b.beat("n-1", token=token).status == 204

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Nodes and the real eliocp: they find each other through it alone, it knows what they have, and they do what it says."""
 import hashlib
+import pathlib
 
 import pytest
 
@@ -157,3 +158,86 @@ def test_nobody_else_is_taken_for_a_node_that_is_there_and_it_is_back_at_once(pl
     c.start(0)
     wait_for(lambda: is_connected(c.nodes[0]), why=c.nodes[0].log)
     assert ids(plane)["node-0"] == taken and len(ids(plane)) == 2
+
+
+# ---- configuration ----
+
+def push(plane, **body):
+    pushed = plane.put("/api/v1/config", body)
+    assert pushed.status == 200, pushed
+    return pushed["version"]
+
+
+def running(plane):
+    """Name of a node -> (version, pending, error) that it has told."""
+    return {n["name"]: n["config"] and (n["config"]["version"], n["config"]["pending"], n["config"]["error"]) for n in plane.get("/api/v1/nodes")["nodes"]}
+
+
+def runs(plane, version, pending=(), names=("node-0", "node-1")):
+    wait_for(lambda: all(running(plane)[n] == (version, list(pending), "") for n in names), why=lambda: running(plane))
+
+
+LONG = [("X-Long", "x" * 2000)]  # more than a head of 1024 bytes has room for
+
+
+def status_of_long(node, origin):
+    return node.get(origin.url + "/long", fields=LONG).status
+
+
+def fetch_threads(node):
+    names = [(t / "comm").read_text() for t in pathlib.Path(f"/proc/{node.process.pid}/task").iterdir()]
+    return sum(n.startswith("elio-fetch") for n in names)
+
+
+def test_what_is_pushed_is_run_by_all_nodes_and_rolled_back(origin, planes, cluster):
+    plane = planes()
+    c = cluster(plane, 2)
+    origin.add("/long", size=10)
+    wait_for(lambda: len(chunks(plane)) == 2)
+    first = push(plane, settings={"general.log_level": "debug"})
+    runs(plane, first)
+    assert all(f"conf.pushed version={first} pending=0" in n.log() for n in c.nodes)
+    assert [status_of_long(n, origin) for n in c.nodes] == [200, 200]
+    second = push(plane, settings={"proxy.max_head_bytes": 1024, "storage.threads": 3})
+    runs(plane, second, ["storage.threads"])
+    assert [status_of_long(n, origin) for n in c.nodes] == [431, 431]
+    third = push(plane, settings_of=first)
+    runs(plane, third)
+    assert [status_of_long(n, origin) for n in c.nodes] == [200, 200]
+    assert [n.status()["control_plane"]["config_running"] for n in c.nodes] == [third] * 2
+
+
+def test_a_node_starts_with_what_was_pushed_whether_or_not_somebody_answers(planes, cluster):
+    plane = planes()
+    c = cluster(plane, 2)
+    wait_for(lambda: len(chunks(plane)) == 2)
+    version = push(plane, settings={"storage.threads": 5})
+    runs(plane, version, ["storage.threads"])
+    assert fetch_threads(c.nodes[0]) != 5
+    plane.stop()
+    c.stop(0)
+    node = c.start(0, wait=False)
+    assert node.status()["control_plane"]["config_running"] == version and fetch_threads(node) == 5
+    again = planes()  # one that knows of no configuration takes none away
+    wait_for(lambda: running(again).get("node-0") == (version, [], ""), 30, why=node.log)
+
+
+def test_what_is_said_where_a_node_runs_wins_over_what_is_pushed(origin, planes, cluster):
+    plane = planes()
+    c = cluster(plane, 2, proxy__max_head_bytes=32768)
+    origin.add("/long", size=10)
+    wait_for(lambda: len(chunks(plane)) == 2)
+    runs(plane, push(plane, settings={"proxy.max_head_bytes": 1024}))
+    assert [status_of_long(n, origin) for n in c.nodes] == [200, 200]
+
+
+def test_what_does_not_go_with_a_nodes_own_is_told_and_changes_nothing_there(planes, cluster):
+    plane = planes()
+    c = cluster(plane, 2)
+    c.stop(1)
+    c.start(1, cache__eviction_threshold=0.7)
+    wait_for(lambda: len(chunks(plane)) == 2)
+    version = push(plane, settings={"cache.eviction_target": 0.75, "cache.eviction_threshold": 0.9})
+    runs(plane, version, ["cache.eviction_threshold", "cache.eviction_target"], ["node-0"])
+    wait_for(lambda: "has to be below" in running(plane)["node-1"][2], why=lambda: running(plane))
+    assert running(plane)["node-1"][:2] == (version, [])

@@ -18,7 +18,7 @@ shift
     proxy/query proxy/s3 proxy/s3_delete proxy/status \
     proxy/access proxy/warm_list proxy/grant proxy/policies proxy/rules proxy/signature proxy/leaf storage/address storage/oss storage/sign \
     storage/sigv4 proxy/keys proxy/verify controlplane/access controlplane/ask controlplane/timeline \
-    controlplane/alerts controlplane/commands controlplane/events controlplane/groups controlplane/history controlplane/holders \
+    controlplane/alerts controlplane/commands controlplane/config controlplane/events controlplane/groups controlplane/history controlplane/holders \
     controlplane/index controlplane/locate controlplane/map controlplane/names controlplane/nodes controlplane/operations \
     controlplane/operations_record controlplane/replay controlplane/drain controlplane/place controlplane/policies controlplane/record controlplane/redis_reply controlplane/report controlplane/set \
     controlplane/state controlplane/table controlplane/tokens

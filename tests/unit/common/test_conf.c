@@ -830,8 +830,9 @@ static void the_tables_have_a_row_for_every_key(void **state)
 
 static struct el_buf told;
 
-static void on_fixed(const char *key)
+static void on_fixed(void *arg, const char *key)
 {
+    (void)arg;
     el_buf_addf(&told, "%s ", key);
 }
 
@@ -893,7 +894,7 @@ static void a_reload_takes_what_may_change_and_names_the_rest(void **state)
     add_arg(fresh, "--storage.type=http");
     assert_loads(fresh);
 
-    el_conf_reload(w->conf, fresh->conf, on_fixed);
+    el_conf_reload(w->conf, fresh->conf, on_fixed, NULL);
     (void)tear_down(&other);
     assert_string_equal(told.p, "general.node_id cache.eviction_target proxy.listen_port "
                                 "proxy.http2 storage.type ");
@@ -912,7 +913,7 @@ static void a_reload_without_a_change_tells_nothing(void **state)
     struct world *w = *state;
 
     assert_loads(w);
-    el_conf_reload(w->conf, w->conf, on_fixed);
+    el_conf_reload(w->conf, w->conf, on_fixed, NULL);
     assert_int_equal(told.n, 0);
 }
 

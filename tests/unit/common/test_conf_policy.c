@@ -138,8 +138,9 @@ static void what_is_printed_reads_back(void **state)
     free(text);
 }
 
-static void on_fixed(const char *key)
+static void on_fixed(void *arg, const char *key)
 {
+    (void)arg;
     fail_msg("%s", key);
 }
 
@@ -149,7 +150,7 @@ static void a_reload_brings_the_policies_of_the_new_file(void **state)
     struct el_conf *fresh = load_good("[policy http://h/b]\nttl = 1\n[policy http://h/c]\n");
 
     (void)state;
-    el_conf_reload(c, fresh, on_fixed);
+    el_conf_reload(c, fresh, on_fixed, NULL);
     assert_int_equal(c->n_policies, 2);
     assert_string_equal(c->policies[0].prefix, "http://h/b");
     assert_int_equal(c->policies[0].ttl, 1);

@@ -72,12 +72,32 @@ static void what_cannot_be_read_is_named(void **state)
     el_buf_deinit(&out);
 }
 
+static void a_file_is_replaced_as_a_whole_and_its_owners_alone(void **state)
+{
+    const struct fixture *f = (const struct fixture *)*state;
+    struct el_buf out = { 0 };
+    struct el_error err = { 0 };
+    char beside[80];
+    mode_t mode;
+
+    assert_int_equal(el_file_replace("it", f->path, EL_STR("fresh"), &err), EL_OK);
+    assert_int_equal(el_file_read("it", f->path, 100, &out, &mode, &err), EL_OK);
+    assert_string_equal(out.p, "fresh");
+    assert_int_equal(mode & 0777, 0600);
+    (void)snprintf(beside, sizeof(beside), "%s.new", f->path);
+    assert_int_equal(access(beside, F_OK), -1);
+    assert_int_equal(el_file_replace("it", "/nonexistent/file", EL_STR("x"), &err), EL_ESYS);
+    assert_non_null(strstr(err.text, "/nonexistent/file"));
+    el_buf_deinit(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_of_it_is_appended_and_its_mode_told),
         cmocka_unit_test(a_longer_one_is_refused),
         cmocka_unit_test(what_cannot_be_read_is_named),
+        cmocka_unit_test(a_file_is_replaced_as_a_whole_and_its_owners_alone),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -170,6 +170,7 @@ static void fill(struct cp_plane *p)
     assert_int_equal(cp_group_create(s, &group, NULL), EL_OK);
     assert_int_equal(cp_policy_set(s, &policy, NULL), EL_OK);
     assert_int_equal(cp_config_set(s, EL_STR("{\"a\":1}"), &version, NULL), EL_OK);
+    assert_int_equal(cp_config_set(s, EL_STR("{\"a\":2}"), &version, NULL), EL_OK);
     assert_int_equal(cp_command_order(s, &order, &command, NULL), EL_OK);
     assert_int_equal(cp_operation_snapshot(s, &all, &snapshot, NULL), EL_OK);
     assert_int_equal(cp_node_drain(s, EL_STR("n2"), true, NULL), EL_OK);
@@ -183,9 +184,9 @@ static void check_filled(struct cp_plane *p)
     const uint8_t hash[CP_HASH_BYTES] = { 1, 2, 3 };
     const struct cp_command *command[CP_POLL_MAX];
     const struct cp_operation *operation;
-    uint64_t version, cursor = 0, audits = 0;
+    const struct cp_config *config;
+    uint64_t cursor = 0, audits = 0;
     uint32_t member = 0;
-    int64_t set_ms;
     size_t n;
 
     assert_int_equal(cp_node_count(s), 2);
@@ -196,8 +197,11 @@ static void check_filled(struct cp_plane *p)
     assert_string_equal(cp_token_find(s, hash)->name, "me");
     assert_string_equal(cp_group_member_next(s, EL_STR("g"), &member)->card.node_id, "n1");
     assert_int_equal(cp_policy_for(s, EL_STR("http://a/b"))->min_copies, 3);
-    assert_true(el_str_eq(cp_config_get(s, &version, &set_ms), EL_STR("{\"a\":1}")));
-    assert_int_equal(version, 1);
+    config = cp_config_get(s, CP_CONFIG_NEWEST);
+    assert_int_equal(config->version, 2);
+    assert_memory_equal(config->json, "{\"a\":2}", config->n);
+    config = cp_config_get(s, 1); /* what was before it is kept */
+    assert_memory_equal(config->json, "{\"a\":1}", config->n);
     assert_int_equal(cp_command_poll(s, EL_STR("n2"), command, 10, &n, NULL), EL_OK);
     assert_int_equal(n, 1);
     assert_int_equal(command[0]->chunk.index, 5);
@@ -403,12 +407,9 @@ static bool has_same_config(struct cp_plane *a, struct cp_plane *b)
     struct cp_plane *both[] = { a, b };
 
     for (unsigned i = 0; i < 2; i++) {
-        struct el_str json;
-        uint64_t version;
-        int64_t wall_ms;
+        const struct cp_config *c = cp_config_get(cp_plane_lock(both[i]), CP_CONFIG_NEWEST);
 
-        json = cp_config_get(cp_plane_lock(both[i]), &version, &wall_ms);
-        (void)snprintf(text[i], sizeof(text[i]), "%.*s", EL_STR_ARG(json));
+        (void)snprintf(text[i], sizeof(text[i]), "%.*s", (int)c->n, c->json);
         (void)cp_plane_unlock(both[i]);
     }
     return strcmp(text[0], text[1]) == 0;

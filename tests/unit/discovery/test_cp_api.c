@@ -7,7 +7,8 @@
 static json_t *beat_of(const struct disc_cp_beat *b)
 {
     const struct el_json_limits limits = { .depth = 8, .values = 1000 };
-    const struct disc_cp_beat_of of = { .node_id = "n" };
+    const struct disc_cp_ran ran = { .version = 0 };
+    const struct disc_cp_beat_of of = { .node_id = "n", .ran = &ran };
     struct el_buf text = { 0 };
     json_t *root;
 

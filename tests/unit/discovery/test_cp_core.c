@@ -31,7 +31,9 @@ struct service {
     unsigned asked[DISC_CP_KINDS];
     const char *commands; /* JSON of a list; "" none */
     char acks[200];
-    char token[64]; /* of the last call that was no probe */
+    char token[64];       /* of the last call that was no probe */
+    const char *settings; /* JSON; NULL: an empty object */
+    char ran[200];        /* what the last heartbeat said of it */
 };
 
 struct world {
@@ -197,6 +199,8 @@ static int reply(struct world *w, struct service *s, const struct disc_cp_call *
             hydrate(s, out);
         return 200;
     case DISC_CP_BEAT:
+        assert_non_null(strstr(call->body.p, "\"config\":"));
+        (void)snprintf(s->ran, sizeof(s->ran), "%s", strstr(call->body.p, "\"config\":"));
         return 204;
     case DISC_CP_REPORT:
         el_buf_addf(out, "{\"code\":1,\"text\":\"\",\"want\":\"full\",\"epoch\":%llu}",
@@ -209,6 +213,10 @@ static int reply(struct world *w, struct service *s, const struct disc_cp_call *
         el_buf_add_byte(out, '{');
         list_commands(s, out);
         el_buf_add_byte(out, '}');
+        return 200;
+    case DISC_CP_CONFIG:
+        el_buf_addf(out, "{\"version\":2,\"settings\":%s,\"changed_at\":null}",
+                    s->settings != NULL ? s->settings : "{}");
         return 200;
     case DISC_CP_LOCATE:
         el_buf_addf(out,
@@ -679,6 +687,48 @@ static void nothing_is_carried_out_while_the_control_plane_is_away(void **state)
     world_end(&w);
 }
 
+static void a_pushed_configuration_is_fetched_once_and_what_became_of_it_is_told(void **state)
+{
+    struct world w;
+    struct disc_cp_ran ran = { .version = 2, .pending = { "cache.huge_pages" }, .n_pending = 1 };
+    const struct disc_cp_settings *settings;
+
+    (void)state;
+    world_init(&w, "a");
+    w.s[0].settings = "{\"cache.freshness_s\":7,\"proxy.http2\":false,\"p2p.max_peers\":\"9\"}";
+    run_until(&w, 10 * SECOND);
+    settings = disc_cp_core_next_settings(w.core);
+    assert_non_null(settings);
+    assert_int_equal(settings->version, 2);
+    assert_string_equal(settings->lines.p,
+                        "cache.freshness_s=7\nproxy.http2=false\np2p.max_peers=9\n");
+    assert_null(disc_cp_core_next_settings(w.core));
+    assert_true(el_str_starts(el_str_of(w.s[0].ran), EL_STR("\"config\":{\"version\":0,")));
+    disc_cp_core_ran(w.core, w.now, &ran);
+    run_until(&w, 60 * SECOND);
+    assert_int_equal(w.s[0].asked[DISC_CP_CONFIG], 1);
+    assert_true(el_str_starts(el_str_of(w.s[0].ran),
+                              EL_STR("\"config\":{\"version\":2,\"error\":\"\",\"pending\":["
+                                     "\"cache.huge_pages\"]}")));
+    world_end(&w);
+}
+
+static void what_could_never_be_set_is_an_error_of_that_version(void **state)
+{
+    struct world w;
+    const struct disc_cp_settings *settings;
+
+    (void)state;
+    world_init(&w, "a");
+    w.s[0].settings = "{\"cache.freshness_s\":[7]}";
+    run_until(&w, 10 * SECOND);
+    settings = disc_cp_core_next_settings(w.core);
+    assert_non_null(settings);
+    assert_int_equal(settings->version, 2);
+    assert_true(strstr(settings->error, "cache.freshness_s") != NULL);
+    world_end(&w);
+}
+
 static void who_leaves_says_so_and_asks_nothing_more(void **state)
 {
     struct world w;
@@ -754,6 +804,8 @@ int main(void)
         cmocka_unit_test(a_command_is_carried_out_once_and_acknowledged),
         cmocka_unit_test(what_cannot_be_done_now_is_done_when_it_is_given_again),
         cmocka_unit_test(nothing_is_carried_out_while_the_control_plane_is_away),
+        cmocka_unit_test(a_pushed_configuration_is_fetched_once_and_what_became_of_it_is_told),
+        cmocka_unit_test(what_could_never_be_set_is_an_error_of_that_version),
         cmocka_unit_test(who_leaves_says_so_and_asks_nothing_more),
         cmocka_unit_test(after_any_trouble_everything_is_well_again),
     };

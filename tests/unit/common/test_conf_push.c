@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/conf_push.h"
+
+#include "tests/lib/test.h"
+
+/* "" when nodes could take it; otherwise why not. */
+static const char *verdict(const char *json)
+{
+    static char why[400];
+    json_t *settings = json_loads(json, 0, NULL);
+    struct el_error err = { 0 };
+    struct el_buf lines = { 0 };
+    enum el_err rc;
+
+    assert_non_null(settings);
+    rc = el_conf_push_lines(settings, &lines, &err);
+    if (rc == EL_OK)
+        rc = el_conf_push_check(el_buf_str(&lines), &err);
+    (void)snprintf(why, sizeof(why), "%s", rc == EL_OK ? "" : err.text);
+    el_buf_deinit(&lines);
+    json_decref(settings);
+    return why;
+}
+
+static void numbers_switches_and_words_are_taken_in_any_form(void **state)
+{
+    (void)state;
+    assert_string_equal(verdict("{}"), "");
+    assert_string_equal(verdict("{\"cache.freshness_s\": 7, \"proxy.http2\": false}"), "");
+    assert_string_equal(verdict("{\"cache.freshness_s\": \"7\", \"proxy.http2\": \"true\"}"), "");
+    assert_string_equal(verdict("{\"cache.eviction_target\": 0.1}"), "");
+    assert_string_equal(verdict("{\"general.log_level\": \"debug\"}"), "");
+}
+
+static void what_a_node_would_refuse_is_refused(void **state)
+{
+    (void)state;
+    assert_non_null(strstr(verdict("{\"cache.fresh\": 1}"), "no key"));
+    assert_non_null(strstr(verdict("{\"cache\": 1}"), "no key"));
+    assert_non_null(strstr(verdict("{\"cache.freshness_s\": -1}"), "cache.freshness_s"));
+    assert_non_null(strstr(verdict("{\"cache.eviction_target\": 0.95}"), "has to be below"));
+    assert_non_null(strstr(verdict("{\"general.log_level\": \"loud\"}"), "loud"));
+    assert_non_null(strstr(verdict("{\"cache.freshness_s\": null}"), "neither"));
+    assert_non_null(strstr(verdict("{\"service.port\": 1}"), "no key"));
+}
+
+static void what_a_node_is_and_who_may_do_what_is_not_said_from_afar(void **state)
+{
+    static const char *const refused[] = {
+        "{\"general.node_id\": \"a\"}",     "{\"general.state_dir\": \"/\"}",
+        "{\"general.insecure\": true}",     "{\"proxy.listen_port\": 1}",
+        "{\"proxy.auth\": \"none\"}",       "{\"proxy.allow_hosts\": \"\"}",
+        "{\"auth.mode\": \"trust\"}",       "{\"auth.grant_ttl_s\": 3600}",
+        "{\"admin.tokens_file\": \"\"}",    "{\"control_plane.token\": \"a\"}",
+        "{\"storage.insecure_tls\": true}", "{\"storage.secret_key\": \"a\"}"
+    };
+
+    (void)state;
+    for (size_t i = 0; i < EL_COUNT(refused); i++)
+        assert_non_null(strstr(verdict(refused[i]), "from afar"));
+}
+
+static void a_value_cannot_bring_another_line(void **state)
+{
+    (void)state;
+    assert_non_null(
+        strstr(verdict("{\"general.log_level\": \"debug\\nauth.mode=trust\"}"), "one line"));
+    assert_non_null(strstr(verdict("{\"cache.freshness_s=1\\nauth.mode\": \"trust\"}"), "no key"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers_switches_and_words_are_taken_in_any_form),
+        cmocka_unit_test(what_a_node_would_refuse_is_refused),
+        cmocka_unit_test(what_a_node_is_and_who_may_do_what_is_not_said_from_afar),
+        cmocka_unit_test(a_value_cannot_bring_another_line),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
