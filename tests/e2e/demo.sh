@@ -8,7 +8,10 @@ set -euo pipefail
 elionode=$(realpath "${1:?path of elionode}")
 eliocp=$(realpath "${2:?path of eliocp}")
 here=$(cd "$(dirname "$0")" && pwd)
-size=$((64 * 1024 * 1024))
+mib=$((1024 * 1024))
+size=$((64 * mib))
+shards=6
+checkpoints=100
 # shellcheck disable=SC2086 # names of variables
 unset ${!ELIO@} PORT http_proxy HTTP_PROXY no_proxy NO_PROXY all_proxy ALL_PROXY
 dir=$(mktemp -d)
@@ -69,10 +72,13 @@ run() { # NAME COMMAND...
 # ---- what runs ----
 
 start_origin() {
-    local ready
+    local ready i objects
     mkfifo "$dir/hold" # it ends when its standard input does, that is with this script
     exec 9<> "$dir/hold"
-    /usr/bin/python3 "$here/origin.py" < "$dir/hold" > "$dir/origin.log" 2>&1 9>&- &
+    objects=(--object "/models/llama-8b.safetensors=$size" --object "/datasets/laion.parquet=$size,$size")
+    for i in $(seq $shards); do objects+=(--object "/datasets/imagenet/shard-$i.tar=$((8 * mib))"); done
+    for i in $(seq $checkpoints); do objects+=(--object "/checkpoints/step-${i}000.pt=$((32 * mib)),$((16 * mib))"); done
+    /usr/bin/python3 "$here/origin.py" "${objects[@]}" < "$dir/hold" > "$dir/origin.log" 2>&1 9>&- &
     started+=($!)
     ready=$(until_true origin line_of origin '^ready')
     origin=http://127.0.0.1:${ready#ready }
@@ -92,7 +98,7 @@ start_node() { # N: each at an address of its own, so that all have the usual po
         --general.bind_address="$at" --general.state_dir="$dir/state-$1" --control_plane.endpoint="${plane#*//}" \
         --p2p.cluster_secret_file="$dir/secret" --p2p.listen_port="$(listen "$at" 9000)" \
         --proxy.listen_port="$(listen "$at" 8080)" --admin.listen_port="$(listen "$at" 8082)" \
-        --cache.memory_cache_size_mb=256 --cache.disk_cache_size_mb=256 --cache.disk_cache_path="$dir/cache-$1"
+        --cache.memory_cache_size_mb=256 --cache.disk_cache_size_mb=512 --cache.disk_cache_path="$dir/cache-$1"
     ready=$(until_true "node $1" line_of "node-$1" 'node\.ready')
     node_pid[$1]=${started[-1]}
     proxy[$1]=$at:$(port_of proxy_port "$ready")
@@ -131,7 +137,7 @@ egress() { # BYTES OF ONE COPY: how many copies the origin has sent since `befor
 }
 
 one_after_the_other() {
-    local i url=$origin/bytes/$size/model.safetensors
+    local i url=$origin/models/llama-8b.safetensors
     before=0
     echo "the same object of 64 MiB on one node after the other:"
     for i in 1 2 3; do read_on "$i" "$url"; done
@@ -148,7 +154,7 @@ one_after_the_other() {
 }
 
 all_at_once() {
-    local i pids=() url="$origin/bytes/$size/dataset.tar?rate=$((64 * 1024 * 1024))"
+    local i pids=() url=$origin/datasets/laion.parquet
     before=$(sent_by_origin)
     echo "another one, on all three at the same time:"
     for i in 1 2 3; do
@@ -167,24 +173,24 @@ plane_knows() {
 
 # Whoever watches may well kill a node: that ends nothing.
 reader() { # N PATH
-    curl -s --proxy "${proxy[$1]}" -o /dev/null "$origin/bytes/$2" || true
+    curl -s --proxy "${proxy[$1]}" -o /dev/null "$origin/$2" || true
 }
 
-# Something old now and then, and something new every half a minute that everybody wants.
+# What is read again and again, and twice a minute something new that everybody wants.
 keep_reading() {
     local n=0 i pids
     while :; do
-        if [ $((n % 15)) = 0 ]; then
+        if [ $((n % 30)) = 0 ]; then
             pids=()
             for i in 1 2 3; do
-                reader "$i" "$size/checkpoint-$((n / 15)).pt?rate=$((16 * 1024 * 1024))" &
+                reader "$i" "checkpoints/step-$((n / 30 % checkpoints + 1))000.pt" &
                 pids+=($!)
             done
             wait "${pids[@]}"
         fi
-        reader $((RANDOM % 3 + 1)) "$((4 << RANDOM % 4))000000/shard-$((RANDOM % 6)).tar"
+        reader $((RANDOM % 3 + 1)) "datasets/imagenet/shard-$((RANDOM % shards + 1)).tar"
         n=$((n + 1))
-        sleep 2
+        sleep 1
     done
 }
 
@@ -209,7 +215,7 @@ if ! [ -t 0 ] || ! [ -t 1 ]; then
 fi
 cat << END
 dashboard      $plane/
-read something http_proxy=http://${proxy[1]} curl -sD- -o /dev/null $origin/bytes/1000000/x
+read something http_proxy=http://${proxy[1]} curl -sD- -o /dev/null $origin/models/llama-8b.safetensors
 ask            $eliocp status --server=$plane
 watch one die  kill -9 ${node_pid[3]}
 to end it      Ctrl-C

@@ -457,8 +457,12 @@ def make_pair(directory, name):
 def main():
     p = argparse.ArgumentParser(description="programmable origin for tests and the demo")
     p.add_argument("--port", type=int, default=0)
+    p.add_argument("--object", action="append", default=[], metavar="PATH=SIZE[,RATE]", help="RATE: bytes a second")
     args = p.parse_args()
     o = Origin(port=args.port, trust_query=True)
+    for path, _, figures in (one.partition("=") for one in args.object):
+        size, _, rate = figures.partition(",")
+        o.add(path, size=int(size), rate=int(rate or 0))
     print(f"ready {o.port}", flush=True)
     sys.stdin.read()  # until whoever started it goes away
 
