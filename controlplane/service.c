@@ -11,6 +11,7 @@
 #include <openssl/ssl.h>
 
 #include "common/file.h"
+#include "common/trace.h"
 #include "controlplane/backup.h"
 #include "controlplane/serve.h"
 
@@ -55,7 +56,9 @@ static void give_request_id(struct cp_service *s, const struct el_http_call_in *
 
     if (el_fieldv_has(el_fields_view(&out->fields), EL_STR("X-Request-Id")))
         return;
-    if (!el_fieldv_get(in->fields, EL_STR("X-Request-Id"), &id) || !is_request_id(id)) {
+    if (!el_fieldv_get(in->fields, EL_STR("X-Request-Id"), &id) || !is_request_id(id))
+        id = el_fieldv_get(in->fields, EL_STR("traceparent"), &id) ? el_trace_id(id) : EL_STR("");
+    if (id.n == 0) {
         (void)snprintf(text, sizeof(text), "%016" PRIx64 "-%" PRIx64, s->request_salt,
                        s->request_number++);
         id = el_str_of(text);

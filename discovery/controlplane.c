@@ -5,6 +5,7 @@
 
 #include "common/http_client.h"
 #include "common/log.h"
+#include "common/trace.h"
 #include "discovery/discovery.h"
 
 #define CALL_MAGIC   0x43504331u
@@ -60,6 +61,7 @@ struct disc_cp {
 
     /* the thread's */
     struct disc_cp_core *core;
+    struct el_rng rng; /* for names of traces */
     struct el_list calls;
     struct el_timer timer;
     struct el_msg begin, said, leave, over;
@@ -343,10 +345,13 @@ static struct call *call_new(struct disc_cp *cp, struct disc_cp_call *from)
     return c;
 }
 
+/* Each call is a trace of its own: where it passes a mesh or a load balancer, it can be found. */
 static size_t write_fields(const struct disc_cp_call *from, struct el_buf *bearer,
-                           struct el_field fields[3])
+                           const char *trace, struct el_field fields[4])
 {
     size_t n = 0;
+
+    fields[n++] = (struct el_field){ EL_STR("traceparent"), el_str_of(trace) };
 
     fields[n++] = (struct el_field){ EL_STR("Accept"), EL_STR("application/json") };
     if (from->body.n > 0)
@@ -363,19 +368,21 @@ static void start(struct disc_cp *cp, struct disc_cp_call *from)
 {
     const struct disc_endpoint *e = from->endpoint;
     struct el_buf bearer = { 0 };
-    struct el_field fields[3];
+    char trace[EL_TRACE_PARENT_CHARS + 1];
+    struct el_field fields[4];
     struct el_http_request req = {
         .method = el_str_of(from->method),
         .scheme = e->is_tls ? EL_STR("https") : EL_STR("http"),
         .host = el_str_of(e->host),
         .port = e->port,
         .target = el_buf_str(&from->target),
-        .fields = { fields, write_fields(from, &bearer, fields) },
         .body_length = from->body.n > 0 ? (int64_t)from->body.n : EL_HTTP_BODY_NONE,
         .ops = &call_ops,
     };
     struct call *c = call_new(cp, from);
 
+    el_trace_begin(&cp->rng, trace);
+    req.fields = (struct el_fieldv){ fields, write_fields(from, &bearer, trace, fields) };
     req.arg = c;
     el_timer_start(el_http_client_timers(cp->http), &c->deadline, now_ms(cp) + DISC_CP_CALL_MS);
     el_http_client_start(cp->http, &req, &c->http);
@@ -682,6 +689,7 @@ static void new_core(struct disc_cp *cp, const struct disc_cp_node *node)
     cp->self.http_port = node->http_port;
     cp->self.serves = node->serves;
     el_rng_seed_random(&conf.rng);
+    el_rng_seed_random(&cp->rng);
     cp->core = disc_cp_core_new(&conf);
 }
 

@@ -194,6 +194,10 @@ static void format(struct el_buf *out, const struct proxy_access_entry *e)
         el_buf_add_str(out, EL_STR(" bytes_in="));
         el_buf_add_u64(out, e->bytes_in);
     }
+    if (e->trace.n > 0) {
+        el_buf_add_str(out, EL_STR(" trace="));
+        el_buf_add_str(out, e->trace);
+    }
     el_buf_add_byte(out, '\n');
 }
 

@@ -33,6 +33,7 @@ struct proxy_access_entry {
     const char *x_cache; /* "HIT", "P2P", "MISS"; NULL: the cache had no part in it */
     uint64_t peer_bytes; /* of `bytes`, that other nodes gave */
     uint64_t total_ms, ttfb_ms;
+    struct el_str trace; /* the id of its trace; empty: it is in none */
 };
 
 /*

@@ -29,6 +29,7 @@
 #include <inttypes.h>
 
 #include "common/log.h"
+#include "common/trace.h"
 #include "common/url.h"
 #include "proxy/access.h"
 #include "proxy/caller.h"
@@ -694,6 +695,15 @@ static void note_served(struct proxy_req *r)
     proxy_served_note(r->proxy->served, r->stream->client, &by);
 }
 
+/* The client's traceparent goes on to the origin as it came; here the line can be found by it. */
+static struct el_str trace_of(const struct proxy_req *r)
+{
+    struct el_str field = { "", 0 };
+
+    (void)el_fieldv_get(r->stream->head.fields, EL_STR("traceparent"), &field);
+    return el_trace_id(field);
+}
+
 static void account(struct proxy_req *r)
 {
     struct proxy *p = r->proxy;
@@ -712,6 +722,7 @@ static void account(struct proxy_req *r)
         .peer_bytes = r->share.bytes[PROXY_TIER_PEER],
         .total_ms = (now - began) / 1000000,
         .ttfb_ms = (first - began) / 1000000,
+        .trace = p->access_log != NULL ? trace_of(r) : EL_STR(""),
     };
 
     el_counter_add(p->requests[xcache], 1);

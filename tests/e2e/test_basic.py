@@ -381,6 +381,19 @@ def test_a_tunnel_has_its_line_in_the_access_log_when_it_ends(start, tmp_path):
     assert re.search(rf"method=CONNECT url=127.0.0.1:{port} status=200 bytes=6 cache=- total_ms=\d+ ttfb_ms=\d+ bytes_in=8$", line)
 
 
+def test_a_trace_goes_on_to_the_origin_and_is_in_the_access_log(start, origin, tmp_path):
+    node = start(proxy__access_log=tmp_path / "access.log")
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    url = f"{origin.url}/bytes/1000/traced"
+    for fields in ([("traceparent", trace)], [("traceparent", "00-no-trace")], []):
+        assert node.get(url, fields).status == 200
+    assert origin.seen[0].get("traceparent") == trace
+    node.signal(signal.SIGTERM)
+    assert node.wait() == 0
+    lines = (tmp_path / "access.log").read_text().splitlines()
+    assert [line.rpartition(" trace=")[2] if " trace=" in line else "" for line in lines] == ["4bf92f3577b34da6a3ce929d0e0e4736", "", ""]
+
+
 # ---- connections ----
 
 def test_a_connection_serves_many_requests_and_pipelines(node, origin):

@@ -518,6 +518,9 @@ def test_requests_have_ids(shared):
     made = [shared.get("/health").fields["x-request-id"] for _ in range(2)]
     assert made[0] != made[1]
     assert shared.get("/health", fields={"X-Request-Id": "a b"}).fields["x-request-id"] != "a b"
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    assert shared.get("/health", fields={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}).fields["x-request-id"] == trace
+    assert shared.get("/health", fields={"traceparent": f"00-{trace}"}).fields["x-request-id"] != trace
     refused = shared.get("/nowhere", fields={"X-Request-Id": "lost"})
     assert refused.status == 404 and refused["request_id"] == "lost" == refused.fields["x-request-id"]
     wrong = shared.call("DELETE", "/health", checks=False)
