@@ -6,9 +6,7 @@
  */
 #include "controlplane/redis.h"
 
-#include <errno.h>
-#include <sys/time.h>
-
+#include "controlplane/redis_link.h"
 #include "controlplane/table.h"
 
 #define SERVERS_MAX 256u
@@ -18,7 +16,7 @@
 struct server {
     char host[256];
     uint16_t port;
-    redisContext *connection; /* NULL: none */
+    struct cp_redis_link link;
 };
 
 struct cp_redis {
@@ -27,6 +25,7 @@ struct cp_redis {
     uint16_t owner[CP_REDIS_SLOTS]; /* index of the server; NOBODY: not known */
     char *password;                 /* owned; NULL: none */
     struct timeval deadline;
+    struct ssl_ctx_st *tls;    /* owned; NULL: plain */
     bool is_cluster, is_known; /* known: the slots have been asked for */
     uint64_t reconnects;
 };
@@ -74,22 +73,18 @@ static void forget_slots(struct cp_redis *r)
         r->owner[i] = NOBODY;
 }
 
-struct cp_redis *cp_redis_new(const char *servers, const char *password, uint32_t deadline_ms)
+struct cp_redis *cp_redis_new(const char *servers, const char *password,
+                              struct ssl_ctx_st *take_tls, uint32_t deadline_ms)
 {
     struct cp_redis *r = el_new(struct cp_redis);
 
     r->deadline.tv_sec = deadline_ms / 1000;
     r->deadline.tv_usec = (deadline_ms % 1000) * 1000;
     r->password = password == NULL ? NULL : el_strndup(password, strlen(password));
+    r->tls = take_tls;
     add_servers(r, servers);
     forget_slots(r);
     return r;
-}
-
-static void disconnect(struct server *s)
-{
-    redisFree(s->connection); /* NULL is fine */
-    s->connection = NULL;
 }
 
 void cp_redis_free(struct cp_redis *r)
@@ -97,10 +92,11 @@ void cp_redis_free(struct cp_redis *r)
     if (r == NULL)
         return;
     for (size_t i = 0; i < r->n; i++)
-        disconnect(&r->server[i]);
+        cp_redis_link_close(&r->server[i].link);
     if (r->password != NULL)
         explicit_bzero(r->password, strlen(r->password));
     free(r->password);
+    cp_redis_tls_free(r->tls);
     free(r->server);
     free(r);
 }
@@ -148,37 +144,41 @@ void cp_calls_deinit(struct cp_calls *c)
 
 /* ---- connections ---- */
 
-static enum el_err fail_context(const redisContext *c, const struct server *s, struct el_error *err)
+/* Says of which server it is. */
+static enum el_err fail_server(const struct server *s, const struct el_error *why,
+                               struct el_error *err)
 {
-    enum el_err code = EL_ERESET;
-
-    if (c == NULL)
-        return el_fail(err, EL_ENOMEM, 0, "redis %s:%u", s->host, s->port);
-    if (c->err == REDIS_ERR_PROTOCOL)
-        code = EL_EPROTO;
-    else if (c->err == REDIS_ERR_IO && (errno == EAGAIN || errno == EWOULDBLOCK))
-        code = EL_ETIMEOUT;
-    return el_fail(err, code, 0, "redis %s:%u: %s", s->host, s->port, c->errstr);
+    return el_fail(err, why->code, 0, "redis %s:%u: %.160s", s->host, s->port, why->text);
 }
 
-/* One word or two to a server that is connected; NULL: the connection is over. */
-static redisReply *say(struct server *s, const char *first, const char *second)
+/* One word or two to a server that is connected, and its answer. */
+static enum el_err say(struct server *s, const char *first, const char *second, redisReply **ret,
+                       struct el_error *err)
 {
     const char *argv[] = { first, second };
+    struct el_error why = { 0 };
+    char *bytes = NULL;
+    int n = (int)redisFormatCommandArgv(&bytes, second == NULL ? 1 : 2, argv, NULL);
+    enum el_err rc;
 
-    return (redisReply *)redisCommandArgv(s->connection, second == NULL ? 1 : 2, argv, NULL);
+    EL_ASSERT(n > 0); /* otherwise memory is out */
+    rc = cp_redis_link_send(&s->link, bytes, (size_t)n, &why);
+    redisFreeCommand(bytes);
+    if (rc == EL_OK)
+        rc = cp_redis_link_reply(&s->link, ret, &why);
+    return rc == EL_OK ? EL_OK : fail_server(s, &why, err);
 }
 
 static enum el_err log_in(struct cp_redis *r, struct server *s, struct el_error *err)
 {
-    redisReply *reply;
-    enum el_err rc = EL_OK;
+    redisReply *reply = NULL;
+    enum el_err rc;
 
     if (r->password == NULL)
         return EL_OK;
-    reply = say(s, "AUTH", r->password);
-    if (reply == NULL)
-        return fail_context(s->connection, s, err);
+    rc = say(s, "AUTH", r->password, &reply, err);
+    if (rc != EL_OK)
+        return rc;
     if (reply->type == REDIS_REPLY_ERROR)
         rc = el_fail(err, EL_EFORBIDDEN, 0, "redis %s:%u: the password is refused", s->host,
                      s->port);
@@ -188,28 +188,17 @@ static enum el_err log_in(struct cp_redis *r, struct server *s, struct el_error 
 
 static enum el_err connect_to(struct cp_redis *r, struct server *s, struct el_error *err)
 {
+    struct el_error why = { 0 };
     enum el_err rc;
 
-    if (s->connection != NULL)
+    if (s->link.context != NULL)
         return EL_OK;
-    s->connection = redisConnectWithTimeout(s->host, s->port, r->deadline);
-    if (s->connection == NULL || s->connection->err != 0) {
-        rc = el_fail(err, EL_ECONNECT, 0, "redis %s:%u: %s", s->host, s->port,
-                     s->connection == NULL ? "no memory" : s->connection->errstr);
-        goto fail;
-    }
+    if (cp_redis_link_open(&s->link, s->host, s->port, r->deadline, r->tls, &why) != EL_OK)
+        return fail_server(s, &why, err);
     r->reconnects++;
-    (void)redisEnableKeepAlive(s->connection);
-    if (redisSetTimeout(s->connection, r->deadline) != REDIS_OK) {
-        rc = fail_context(s->connection, s, err);
-        goto fail;
-    }
     rc = log_in(r, s, err);
     if (rc != EL_OK)
-        goto fail;
-    return EL_OK;
-fail:
-    disconnect(s);
+        cp_redis_link_close(&s->link);
     return rc;
 }
 
@@ -234,16 +223,15 @@ static enum el_err learn_from(struct cp_redis *r, size_t i, struct el_error *err
 {
     char host[sizeof(r->server[i].host)];
     struct told told = { r, host };
-    redisReply *reply;
+    redisReply *reply = NULL;
     enum el_err rc = connect_to(r, &r->server[i], err);
 
     if (rc != EL_OK)
         return rc;
     memcpy(host, r->server[i].host, sizeof(host)); /* the array may move */
-    reply = say(&r->server[i], "CLUSTER", "SLOTS");
-    if (reply == NULL) {
-        rc = fail_context(r->server[i].connection, &r->server[i], err);
-        disconnect(&r->server[i]);
+    rc = say(&r->server[i], "CLUSTER", "SLOTS", &reply, err);
+    if (rc != EL_OK) {
+        cp_redis_link_close(&r->server[i].link);
         return rc;
     }
     r->is_cluster = reply->type != REDIS_REPLY_ERROR;
@@ -279,43 +267,43 @@ static void free_replies(redisReply **replies, size_t n)
     }
 }
 
-static enum el_err get_reply(struct server *s, redisReply **ret, struct el_error *err)
-{
-    void *reply = NULL;
-
-    errno = 0;
-    if (redisGetReply(s->connection, &reply) != REDIS_OK || reply == NULL)
-        return fail_context(s->connection, s, err);
-    *ret = (redisReply *)reply;
-    return EL_OK;
-}
-
 #define ASKING "*1\r\n$6\r\nASKING\r\n"
+
+static enum el_err send_all(struct server *s, const struct cp_calls *calls, bool is_asking,
+                            struct el_error *err)
+{
+    enum el_err rc = EL_OK;
+
+    for (size_t i = 0; rc == EL_OK && i < calls->n; i++) {
+        if (is_asking)
+            rc = cp_redis_link_send(&s->link, ASKING, sizeof(ASKING) - 1, err);
+        if (rc == EL_OK)
+            rc = cp_redis_link_send(&s->link, calls->call[i].bytes, calls->call[i].n, err);
+    }
+    return rc;
+}
 
 static enum el_err exchange(struct server *s, const struct cp_calls *calls, bool is_asking,
                             redisReply **replies, struct el_error *err)
 {
-    enum el_err rc = EL_OK;
+    struct el_error why = { 0 };
+    enum el_err rc = send_all(s, calls, is_asking, &why);
 
-    for (size_t i = 0; i < calls->n; i++) {
-        if (is_asking)
-            (void)redisAppendFormattedCommand(s->connection, ASKING, sizeof(ASKING) - 1);
-        (void)redisAppendFormattedCommand(s->connection, calls->call[i].bytes, calls->call[i].n);
-    }
     for (size_t i = 0; rc == EL_OK && i < calls->n; i++) {
         redisReply *asked = NULL;
 
         if (is_asking) {
-            rc = get_reply(s, &asked, err);
+            rc = cp_redis_link_reply(&s->link, &asked, &why);
             if (rc == EL_OK)
                 freeReplyObject(asked);
         }
         if (rc == EL_OK)
-            rc = get_reply(s, &replies[i], err);
+            rc = cp_redis_link_reply(&s->link, &replies[i], &why);
     }
-    if (rc != EL_OK)
-        disconnect(s);
-    return rc;
+    if (rc == EL_OK)
+        return EL_OK;
+    cp_redis_link_close(&s->link);
+    return fail_server(s, &why, err);
 }
 
 /* The first error among the answers, within an EXEC's as well; NULL: there is none. */
@@ -384,7 +372,7 @@ enum el_err cp_redis_ask(struct cp_redis *r, uint16_t slot, const struct cp_call
                          r->server[to].host, r->server[to].port, error->str);
             free_replies(ret_replies, calls->n);
             if (will_pass) {
-                disconnect(&r->server[to]);
+                cp_redis_link_close(&r->server[to].link);
                 forget_slots(r);
             }
             return rc;

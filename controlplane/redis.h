@@ -16,8 +16,12 @@
 
 struct cp_redis;
 
-/* `servers` as in cp_store_redis_conf; `password` may be NULL; both are copied. */
-struct cp_redis *cp_redis_new(const char *servers, const char *password, uint32_t deadline_ms);
+struct ssl_ctx_st;
+
+/* `servers` as in cp_store_redis_conf; `password` may be NULL; both are copied. take_tls (from
+ * cp_redis_tls_new()) NULL: links are plain. */
+struct cp_redis *cp_redis_new(const char *servers, const char *password,
+                              struct ssl_ctx_st *take_tls, uint32_t deadline_ms);
 void cp_redis_free(struct cp_redis *r); /* NULL is fine */
 
 /* Commands that go out together. A zeroed struct is empty. */

@@ -399,35 +399,58 @@ enum el_err cp_service_check(const struct el_conf *c, struct el_error *err)
     if ((c->service_tls_cert[0] == '\0') != (c->service_tls_key[0] == '\0'))
         return el_fail(err, EL_ECONF, 0,
                        "service.tls_cert and service.tls_key are set together or not at all");
+    if ((c->service_redis_tls_cert[0] == '\0') != (c->service_redis_tls_key[0] == '\0'))
+        return el_fail(err, EL_ECONF, 0,
+                       "service.redis_tls_cert and service.redis_tls_key are set together or not "
+                       "at all");
     return EL_OK;
+}
+
+/* redis://... or, in TLS, rediss://...; false: it is neither. */
+static bool is_redis(const char *store, struct cp_store_redis_conf *redis)
+{
+    static const char plain[] = "redis://", tls[] = "rediss://";
+
+    redis->is_tls = strncmp(store, tls, sizeof(tls) - 1) == 0;
+    if (!redis->is_tls && strncmp(store, plain, sizeof(plain) - 1) != 0)
+        return false;
+    redis->servers = store + (redis->is_tls ? sizeof(tls) : sizeof(plain)) - 1;
+    return true;
+}
+
+static const char *or_null(const char *text)
+{
+    return text[0] != '\0' ? text : NULL;
 }
 
 static enum el_err open_plane(struct cp_service *s, struct el_error *err)
 {
-    static const char scheme[] = "redis://";
-    const char *store = s->conf->service_store, *dir = s->conf->service_data_dir;
-    const char *password = s->conf->service_redis_password_file;
+    const struct el_conf *c = s->conf;
+    const char *dir = c->service_data_dir;
     struct cp_store_redis_conf redis = {
-        .password_file = password[0] != '\0' ? password : NULL,
-        .prefix = s->conf->service_cluster_id,
+        .password_file = or_null(c->service_redis_password_file),
+        .ca_file = or_null(c->service_redis_ca_file),
+        .tls_cert = or_null(c->service_redis_tls_cert),
+        .tls_key = or_null(c->service_redis_tls_key),
+        .prefix = c->service_cluster_id,
         .deadline_ms = 1000,
-        .wait_replicas = (uint32_t)s->conf->service_redis_wait_replicas,
+        .wait_replicas = (uint32_t)c->service_redis_wait_replicas,
     };
-    struct cp_plane_conf conf = { .state = state_conf(s->conf),
+    struct cp_plane_conf conf = { .state = state_conf(c),
                                   .clock = s->clock,
                                   .on_events = on_events,
                                   .on_trouble = on_trouble,
                                   .arg = s };
     char path[MAX_PATH];
 
-    if (strncmp(store, scheme, sizeof(scheme) - 1) == 0) {
-        redis.servers = store + sizeof(scheme) - 1;
+    if (is_redis(c->service_store, &redis)) {
         conf.redis = &redis;
         return cp_plane_open(&conf, &s->plane, err);
     }
-    if (strcmp(store, "sqlite") != 0)
+    if (strcmp(c->service_store, "sqlite") != 0)
         return el_fail(err, EL_ECONF, 0,
-                       "service.store is neither sqlite nor redis://HOST:PORT[,HOST:PORT...]");
+                       "service.store is neither sqlite nor redis://HOST:PORT[,HOST:PORT...], nor "
+                       "rediss:// and the same");
     if (mkdir(dir, 0700) != 0 && errno != EEXIST)
         return el_fail(err, EL_EDISK, errno, "make service.data_dir %s", dir);
     if (snprintf(path, sizeof(path), "%s/eliocp.db", dir) >= (int)sizeof(path))

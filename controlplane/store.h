@@ -56,9 +56,12 @@ enum el_err cp_store_sqlite_open(const char *path, const struct cp_store_events 
 struct cp_store_redis_conf {
     const char *servers;       /* host:port, comma separated; of a Cluster some of its nodes */
     const char *password_file; /* NULL: none */
-    const char *prefix;        /* of all keys: the cluster's id */
-    uint32_t deadline_ms;      /* of one exchange: 1000 */
-    uint32_t wait_replicas;    /* a write is durable when so many replicas have it too: 0 */
+    bool is_tls;
+    const char *ca_file;            /* NULL: the system's */
+    const char *tls_cert, *tls_key; /* for servers that want one of us; NULL: none */
+    const char *prefix;             /* of all keys: the cluster's id */
+    uint32_t deadline_ms;           /* of one exchange: 1000 */
+    uint32_t wait_replicas;         /* a write is durable when so many replicas have it too: 0 */
 };
 /* Finds out by itself whether it is a Cluster. */
 enum el_err cp_store_redis_open(const struct cp_store_redis_conf *conf,

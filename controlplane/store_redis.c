@@ -23,6 +23,7 @@
 #include "common/file.h"
 #include "common/rng.h"
 #include "controlplane/redis.h"
+#include "controlplane/redis_link.h"
 #include "controlplane/store_in.h"
 #include "controlplane/table.h"
 
@@ -717,30 +718,56 @@ static void free_redis(struct cp_store *st)
 
 static const struct cp_store_kind kind = { free_redis, has_duty, NULL, noted };
 
-static enum el_err connect_both(struct redis *q, const struct cp_store_redis_conf *conf,
-                                struct el_error *err)
+/* Its first line, to be freed with free_secret(); NULL: none. */
+static enum el_err read_password(const char *file, char **ret, struct el_error *err)
 {
-    struct el_buf password = { 0 };
-    char *text = NULL;
-    enum el_err rc = EL_OK;
+    struct el_buf text = { 0 };
+    struct el_str all;
+    enum el_err rc;
 
-    if (conf->password_file != NULL) {
-        rc = el_file_read("redis password file", conf->password_file, 4096, &password, NULL, err);
-        if (rc == EL_OK) {
-            struct el_str line =
-                el_str_first(el_buf_str(&password), el_str_find(el_buf_str(&password), '\n'));
+    if (file == NULL)
+        return EL_OK;
+    rc = el_file_read("redis password file", file, 4096, &text, NULL, err);
+    all = el_buf_str(&text);
+    if (rc == EL_OK)
+        *ret = el_strndup(all.p, el_str_find(all, '\n'));
+    if (text.n > 0)
+        explicit_bzero(text.p, text.n);
+    el_buf_deinit(&text);
+    return rc;
+}
 
-            text = el_strndup(line.p, line.n);
-        }
-    }
-    if (rc == EL_OK) {
-        q->out = cp_redis_new(conf->servers, text, q->deadline_ms);
-        q->in = cp_redis_new(conf->servers, text, q->deadline_ms);
-    }
+static void free_secret(char *text)
+{
     if (text != NULL)
         explicit_bzero(text, strlen(text));
     free(text);
-    el_buf_deinit(&password);
+}
+
+static enum el_err prepare_link(const struct cp_store_redis_conf *conf, const char *password,
+                                uint32_t deadline_ms, struct cp_redis **ret, struct el_error *err)
+{
+    struct ssl_ctx_st *tls = NULL;
+    enum el_err rc = EL_OK;
+
+    if (conf->is_tls)
+        rc = cp_redis_tls_new(conf->ca_file, conf->tls_cert, conf->tls_key, &tls, err);
+    if (rc == EL_OK)
+        *ret = cp_redis_new(conf->servers, password, tls, deadline_ms);
+    return rc;
+}
+
+static enum el_err connect_both(struct redis *q, const struct cp_store_redis_conf *conf,
+                                struct el_error *err)
+{
+    char *password = NULL;
+    enum el_err rc = read_password(conf->password_file, &password, err);
+
+    if (rc == EL_OK)
+        rc = prepare_link(conf, password, q->deadline_ms, &q->out, err);
+    if (rc == EL_OK)
+        rc = prepare_link(conf, password, q->deadline_ms, &q->in, err);
+    free_secret(password);
     return rc;
 }
 

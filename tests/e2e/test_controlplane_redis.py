@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Several control planes on one Redis: each knows what the others were told, and any of them may die."""
 import socket
+import ssl
 import subprocess
 import threading
 import time
 
 import pytest
 
-from plane import WebSocket, chunk, running
+from pki import Authority
+from plane import ELIOCP, WebSocket, chunk, running
 from ports import free_ports
 from wire import SLOW
 
@@ -107,3 +109,67 @@ def test_a_change_that_redis_does_not_confirm_is_not_acknowledged(redis):
             subprocess.run(["kill", "-CONT", str(pid)], check=True)
         p.wait_for(lambda: p.get("/readyz").status == 200, "it is ready again", 60)
         assert p.register("during").status == 201
+
+
+# ---- in TLS ----
+
+def tls_answers(port, ca, pair):
+    context = ssl.create_default_context(cafile=ca)
+    context.load_cert_chain(*pair)
+    try:
+        with context.wrap_socket(socket.create_connection(("127.0.0.1", port), 1), server_hostname="127.0.0.1") as s:
+            s.sendall(b"PING\r\n")
+            return s.recv(16).startswith((b"+PONG", b"-NOAUTH"))
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def tls_redis(tmp_path):
+    """(options of an eliocp, its authority): a redis-server that speaks TLS only, to those who have a certificate."""
+    ca = Authority(tmp_path, "ca")
+    cert, key = ca.server("redis", usage="serverAuth,clientAuth")
+    port = free_ports(1)[0]
+    server = subprocess.Popen(["redis-server", "--port", "0", "--tls-port", str(port), "--bind", "127.0.0.1", "127.0.0.2", "--save", "", "--appendonly", "no",
+                               "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", ca.cert, "--requirepass", "opensesame",
+                               "--dir", tmp_path], stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    (tmp_path / "password").write_text("opensesame\n")
+    try:
+        deadline = time.monotonic() + 20 * SLOW
+        while not tls_answers(port, ca.cert, (cert, key)):
+            assert server.poll() is None and time.monotonic() < deadline, "redis-server does not answer"
+            time.sleep(0.01)
+        yield {"service__store": f"rediss://127.0.0.1:{port}", "service__redis_ca_file": ca.cert, "service__redis_tls_cert": cert,
+               "service__redis_tls_key": key, "service__redis_password_file": tmp_path / "password"}, ca
+    finally:
+        server.kill()
+        server.wait()
+
+
+def test_links_to_redis_can_be_tls(tls_redis):
+    options, _ = tls_redis
+    with running(**options) as b:
+        with running(**options) as a:
+            many = [chunk(i) for i in range(3000)]  # more than a TLS record holds
+            token = a.register("n-1", available_chunks=many)["token"]
+            b.wait_for(lambda: b.locate(many[-1])["locations"][0]["total"] == 1, "the other knows where the chunk is")
+            a.crash()
+        assert b.beat("n-1", token=token).status == 204 and b.register("n-2").status == 201
+    with running(**options) as c:
+        assert {n["node_id"] for n in c.get("/api/v1/nodes")["nodes"]} == {"n-1", "n-2"}
+        assert c.locate(many[0])["locations"][0]["total"] == 1
+
+
+def test_a_redis_that_is_not_the_right_one_is_not_spoken_to(tls_redis, tmp_path):
+    options, ca = tls_redis
+    (tmp_path / "other").mkdir()
+    other = Authority(tmp_path / "other", "other")
+    wrong = {"another authority": ({"service__redis_ca_file": other.cert}, "certificate"),
+             "another name": ({"service__store": options["service__store"].replace("127.0.0.1", "127.0.0.2")}, "ip address mismatch"),
+             "no certificate of ours": ({"service__redis_tls_cert": "", "service__redis_tls_key": ""}, "certificate required"),
+             "plain": ({"service__store": options["service__store"].replace("rediss", "redis")}, "redis"),
+             "no such file": ({"service__redis_ca_file": tmp_path / "nothing"}, "service.redis_ca_file")}
+    for what, (change, why) in wrong.items():
+        argv = [f"--{k.replace('__', '.')}={v}" for k, v in {**options, "service__port": 0, "service__data_dir": tmp_path, **change}.items()]
+        r = subprocess.run([ELIOCP, *argv], capture_output=True, text=True, timeout=30 * SLOW, check=False)
+        assert r.returncode in (1, 2) and why in r.stderr.lower() and "opensesame" not in r.stderr, (what, r.stderr)

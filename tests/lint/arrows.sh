@@ -25,7 +25,7 @@ declare -A home=(
     [liburing.h]='^common/ring\.c$'
     [lmdb.h]='^(cache/l2_index|p2p/vouch_store)\.c$'
     [sqlite3.h]='^controlplane/store_sqlite\.c$'
-    [hiredis/hiredis.h]='^controlplane/redis\.[ch]$'
+    [hiredis/hiredis.h]='^controlplane/redis(_link)?\.[ch]$'
     [openssl/hmac.h]='^common/sha256\.c$'
     [h2o.h]='^(common/http_server\.[ch]|proxy/.*)$'
 )
