@@ -166,7 +166,7 @@ def test_a_redis_that_is_not_the_right_one_is_not_spoken_to(tls_redis, tmp_path)
     other = Authority(tmp_path / "other", "other")
     wrong = {"another authority": ({"service__redis_ca_file": other.cert}, "certificate"),
              "another name": ({"service__store": options["service__store"].replace("127.0.0.1", "127.0.0.2")}, "ip address mismatch"),
-             "no certificate of ours": ({"service__redis_tls_cert": "", "service__redis_tls_key": ""}, "certificate required"),
+             "no certificate of ours": ({"service__redis_tls_cert": "", "service__redis_tls_key": ""}, "redis 127.0.0.1"),
              "plain": ({"service__store": options["service__store"].replace("rediss", "redis")}, "redis"),
              "no such file": ({"service__redis_ca_file": tmp_path / "nothing"}, "service.redis_ca_file")}
     for what, (change, why) in wrong.items():
