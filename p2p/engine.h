@@ -184,7 +184,7 @@ struct p2p {
 
     pthread_mutex_t status_mtx;
     struct el_buf peers_json, seeds_json, p2p_json; /* under status_mtx: made anew once a second */
-    struct disc_cp_download *downloads;             /* the same, DISC_CP_MAX_DOWNLOADS of them */
+    struct disc_cp_download *downloads;             /* the same; owned; NULL: none yet */
     size_t n_downloads;                             /* the same */
     uint64_t progress_ms, fastest; /* progress.c: the last look; the best bytes a second */
 

@@ -272,7 +272,6 @@ static void init(struct p2p *p, const struct p2p_conf *conf)
     el_buf_init(&p->seeds_json);
     el_buf_init(&p->p2p_json);
     p->gave = p2p_gave_new();
-    p->downloads = el_alloc(DISC_CP_MAX_DOWNLOADS * sizeof(*p->downloads));
     EL_ASSERT(pthread_mutex_init(&p->feeds_mtx, NULL) == 0);
     EL_ASSERT(pthread_mutex_init(&p->status_mtx, NULL) == 0);
     p2p_find_init(p);

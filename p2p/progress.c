@@ -80,12 +80,33 @@ static void describe(struct p2p_fetch *f, uint64_t now, struct disc_cp_download 
     name_object(f->object, ret->name);
 }
 
-void p2p_progress_look(struct p2p *p)
+/* What is told from now on. */
+static void publish(struct p2p *p, uint64_t now)
 {
-    struct disc_cp_download v[DISC_CP_MAX_DOWNLOADS];
-    uint64_t now = p2p_now(p), came = 0;
+    struct disc_cp_download *v = el_alloc(DISC_CP_MAX_DOWNLOADS * sizeof(*v)), *old;
     size_t n = 0;
 
+    for (size_t i = 0; i < P2P_TABLE; i++) {
+        for (struct p2p_fetch *f = p->fetches[i]; f != NULL && n < DISC_CP_MAX_DOWNLOADS;
+             f = f->next)
+            describe(f, now, &v[n++]);
+    }
+    EL_ASSERT(pthread_mutex_lock(&p->status_mtx) == 0);
+    old = p->downloads;
+    p->downloads = v;
+    p->n_downloads = n;
+    EL_ASSERT(pthread_mutex_unlock(&p->status_mtx) == 0);
+    free(old);
+}
+
+void p2p_progress_look(struct p2p *p)
+{
+    uint64_t now = p2p_now(p), came = 0;
+
+    if (p->n_fetches == 0 && p->n_downloads == 0) { /* only this thread changes it */
+        p->progress_ms = now;
+        return;
+    }
     for (size_t i = 0; i < P2P_TABLE; i++) {
         for (struct p2p_fetch *f = p->fetches[i]; f != NULL; f = f->next)
             came += look_at(f, now);
@@ -93,14 +114,7 @@ void p2p_progress_look(struct p2p *p)
     if (p->progress_ms != 0 && now > p->progress_ms)
         p->fastest = el_max_u64(p->fastest, came * 1000 / (now - p->progress_ms));
     p->progress_ms = now;
-    for (size_t i = 0; i < P2P_TABLE; i++) {
-        for (struct p2p_fetch *f = p->fetches[i]; f != NULL && n < EL_COUNT(v); f = f->next)
-            describe(f, now, &v[n++]);
-    }
-    EL_ASSERT(pthread_mutex_lock(&p->status_mtx) == 0);
-    memcpy(p->downloads, v, n * sizeof(v[0]));
-    p->n_downloads = n;
-    EL_ASSERT(pthread_mutex_unlock(&p->status_mtx) == 0);
+    publish(p, now);
 }
 
 /* ---- for heartbeats ---- */
@@ -130,6 +144,7 @@ void p2p_tell_objects(struct p2p *p, struct disc_cp_beat *beat)
     tell_hottest(p, beat);
     EL_ASSERT(pthread_mutex_lock(&p->status_mtx) == 0);
     beat->n_downloads = p->n_downloads;
-    memcpy(beat->downloads, p->downloads, p->n_downloads * sizeof(p->downloads[0]));
+    if (p->n_downloads > 0)
+        memcpy(beat->downloads, p->downloads, p->n_downloads * sizeof(p->downloads[0]));
     EL_ASSERT(pthread_mutex_unlock(&p->status_mtx) == 0);
 }

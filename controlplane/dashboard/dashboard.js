@@ -439,8 +439,8 @@
   }
 
   function areas(all) {
-    return SOURCES.slice().reverse().map((k) => ({ label: LABELS[k], data: all.map((p) => ({ x: p.ms, y: p[k] })),
-      fill: true, stack: 'all', borderColor: css('--' + k), backgroundColor: css('--' + k) + '66', pointStyle: 'rectRounded',
+    return SOURCES.slice().reverse().map((k, i) => ({ label: LABELS[k], data: all.map((p) => ({ x: p.ms, y: p[k] })),
+      fill: i === 0 ? 'origin' : '-1', stack: 'all', borderColor: css('--' + k), backgroundColor: css('--' + k) + '66', pointStyle: 'rectRounded',
       borderWidth: 1.5, pointRadius: 0, pointHitRadius: 8, tension: 0.25, cubicInterpolationMode: 'monotone' }));
   }
 
@@ -504,8 +504,8 @@
       options(axis({ grid: { display: false } }), axis({ beginAtZero: true, ticks: { ...axis().ticks, precision: 0, maxTicksLimit: 6 } }),
         { title: (i) => `${i[0].label} ${i[0].label === '1' ? 'copy' : 'copies'}`, label: (i) => ' ' + plural(i.parsed.y, 'chunk', 'chunks') }),
       shown.map((c) => name(c.copies)));
-    const few = a.copies.filter((c) => c.copies < a.min_copies).reduce((n, c) => n + c.chunks, 0);
-    say('copies-hint', `wanted: ${a.min_copies} to ${a.max_copies}` + (few ? ` \u00b7 ${plural(few, 'chunk has', 'chunks have')} fewer` : ''));
+    say('copies-hint', `wanted: ${a.min_copies} to ${a.max_copies}`);
+    $('copies-hint').title = 'unless a policy says otherwise';
     $('chart-copies').dataset.value = JSON.stringify(a.copies.map((c) => c.chunks));
     $('copies-empty').hidden = a.copies.some((c) => c.chunks);
   }

@@ -21,6 +21,7 @@ from tier import wait_for
 
 SIZE = 40 * MIB + 7  # three chunks
 FAST = {"liveness__heartbeat_ms": 500, "liveness__dead_ms": 3000, "liveness__forget_ms": 600000, "replication__enable": "false"}
+PATIENT = {**FAST, "liveness__heartbeat_ms": 60000, "liveness__dead_ms": 200000}  # for nodes that nobody is behind
 OPERATOR, READER, NODE = "operator-token-1234567", "reader-token-123456789", "node-token-12345678901"
 HOSTILE = "<img src=x onerror=window.hacked=1>"
 NO_SOCKETS = """window.WebSocket = class {
@@ -206,7 +207,7 @@ def test_light_dark_narrow_and_wide(browser, cluster, tmp_path):
 # ---- what goes wrong ----
 
 def test_names_from_outside_are_text(browser):
-    with_hostile = Plane(service__port=free_ports(1)[0], **FAST)
+    with_hostile = Plane(service__port=free_ports(1)[0], **PATIENT)
     try:
         object_id = f"{7:032x}"
         r = with_hostile.register("evil", name=HOSTILE, zone=HOSTILE, region=HOSTILE, version=HOSTILE, labels={HOSTILE: HOSTILE},
@@ -299,7 +300,7 @@ def test_without_websockets_events_come_by_polling(browser):
 
 
 def test_a_thousand_nodes_are_paged_filtered_and_sorted(browser):
-    plane = Plane(service__port=free_ports(1)[0], **{**FAST, "liveness__heartbeat_ms": 60000, "liveness__dead_ms": 200000})
+    plane = Plane(service__port=free_ports(1)[0], **PATIENT)
     try:
         connection = plane.connect()
         for i in range(1000):
