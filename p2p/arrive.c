@@ -325,6 +325,7 @@ static void put(struct p2p_remote *r, struct expect *x)
                   x->room.bytes);
     cache_fill_put(x->fill, &x->room, &x->hash);
     p2p_swarm_on_block(p->swarm, p2p_now(p), r->node->hash, &x->chunk, x->block);
+    p2p_fetch_put(p, &x->chunk, number_of(x));
 }
 
 /* It came, and nobody is to blame that it is of no use. */

@@ -311,6 +311,9 @@ void p2p_fetch_tick(struct p2p *p);
 void p2p_fetch_stop(struct p2p *p);
 bool p2p_fetch_is_idle(const struct p2p *p);
 struct p2p_fetch *p2p_fetch_find(struct p2p *p, const uint8_t version[16]);
+/* A block from a peer has been given to the cache: what the cache tells of it comes later, and
+ * until then it would be asked for again. */
+void p2p_fetch_put(struct p2p *p, const struct el_chunk_id *chunk, uint64_t number);
 /* Some block of the chunk is here no longer. */
 void p2p_fetch_lost(struct p2p_fetch *f, uint64_t chunk);
 

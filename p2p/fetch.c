@@ -618,6 +618,18 @@ void p2p_fetch_block(struct p2p *p, const struct el_chunk_id *chunk, uint64_t nu
         run_block(EL_ENTRY(it, struct run, link), number);
 }
 
+void p2p_fetch_put(struct p2p *p, const struct el_chunk_id *chunk, uint64_t number)
+{
+    struct p2p_fetch *f = p2p_fetch_find(p, chunk->object);
+    uint64_t bits[1] = { 0 };
+
+    if (f == NULL)
+        return;
+    cache_object_map(f->object, number, 1, bits);
+    if (bits[0] != 0)
+        p2p_swarm_have(f->download, p2p_now(p), number);
+}
+
 void p2p_fetch_lost(struct p2p_fetch *f, uint64_t chunk)
 {
     uint64_t first = chunk * CACHE_CHUNK_BLOCKS, bits[1];

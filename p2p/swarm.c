@@ -513,7 +513,10 @@ void p2p_swarm_on_dropped(struct p2p_swarm *s, uint64_t now, uint64_t node,
         p2p_sw_peer_cool(s, nb->peer, P2P_SW_TICK_MS);
 }
 
-/* What is owed of these; all of the chunk when there are none of them. */
+/*
+ * What is owed of these; all of the chunk when there are none of them. An Ack is no word about what
+ * was asked for after the Cancel that it answers.
+ */
 static void settle_all(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb,
                        const struct el_chunk_id *chunk, struct p2p_blocks blocks, bool is_ack,
                        bool has_not)
@@ -525,7 +528,8 @@ static void settle_all(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb,
     for (unsigned i = blocks.first; i < blocks.first + n && i < P2P_CHUNK_BLOCKS; i++) {
         if (first + i >= g->blocks)
             return;
-        (void)p2p_sw_settle(g, nb, first + i, is_ack);
+        if (!is_ack || p2p_blockset_has(&nb->cancelled, first + i))
+            (void)p2p_sw_settle(g, nb, first + i, is_ack);
         if (has_not)
             p2p_sw_has_not(g, nb, first + i);
     }

@@ -310,20 +310,25 @@ static void unask(struct p2p_sw_group *g, const struct p2p_sw_neighbour *nb, uns
     }
 }
 
-bool p2p_sw_settle(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block, bool is_ack)
+/* Nothing more is to come of it from there. */
+static void is_over(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block)
 {
-    bool was_asked;
-
-    if (!p2p_blockset_has(&nb->owed, block))
-        return false;
-    was_asked = (g->asked_of[block] >> (nb - g->nb) & 1) != 0;
-    nb->peer->last_at = g->d->s->now;
-    if (!was_asked && !is_ack)
-        return true; /* a Cancel is out: its Ack is the last word */
     p2p_blockset_remove(&nb->owed, block);
+    p2p_blockset_remove(&nb->cancelled, block);
     g->owing[block]--;
     nb->awaited--;
     nb->peer->awaited--;
+}
+
+bool p2p_sw_settle(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block, bool is_ack)
+{
+    bool was_asked = (g->asked_of[block] >> (nb - g->nb) & 1) != 0;
+
+    if (!p2p_blockset_has(&nb->owed, block))
+        return false;
+    nb->peer->last_at = g->d->s->now;
+    if (is_ack || !p2p_blockset_has(&nb->cancelled, block))
+        is_over(g, nb, block);
     unask(g, nb, block);
     g->may_help |= (uint32_t)1 << (nb - g->nb);
     p2p_sw_dirty(g);
@@ -332,16 +337,18 @@ bool p2p_sw_settle(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned
     return true;
 }
 
-static void take_back_from(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block)
+void p2p_sw_take_back_from(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block)
 {
-    move_blocks(g, P2P_MOVE_CANCEL, nb, block);
+    if (!p2p_blockset_has(&nb->cancelled, block))
+        move_blocks(g, P2P_MOVE_CANCEL, nb, block);
+    p2p_blockset_add(&nb->cancelled, block);
     unask(g, nb, block);
 }
 
 void p2p_sw_take_back(struct p2p_sw_group *g, unsigned block)
 {
     while (g->asked_of[block] != 0)
-        take_back_from(g, &g->nb[__builtin_ctz(g->asked_of[block])], block);
+        p2p_sw_take_back_from(g, &g->nb[__builtin_ctz(g->asked_of[block])], block);
 }
 
 void p2p_sw_begun(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block)
@@ -354,7 +361,7 @@ void p2p_sw_begun(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned 
         return;
     others = g->asked_of[block] & ~((uint32_t)1 << i);
     for (; others != 0; others &= others - 1)
-        take_back_from(g, &g->nb[__builtin_ctz(others)], block);
+        p2p_sw_take_back_from(g, &g->nb[__builtin_ctz(others)], block);
     g->asked_of[block] = (uint32_t)1 << i;
     note_asked(g, block);
     p2p_blockset_add(&g->begun, block);
@@ -451,7 +458,7 @@ void p2p_sw_disbelieve(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb)
          b = p2p_blockset_next(&nb->owed, b + 1)) {
         if ((g->asked_of[b] >> i & 1) == 0)
             continue;
-        take_back_from(g, nb, b);
+        p2p_sw_take_back_from(g, nb, b);
         wake_holders(g, b);
     }
 }

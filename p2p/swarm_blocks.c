@@ -134,6 +134,7 @@ static void take_over_debts(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb)
         if (debt->node != nb->peer->node || p2p_sw_group_of(g->d->s, &debt->chunk) != g)
             continue;
         p2p_blockset_add(&nb->owed, b);
+        p2p_blockset_add(&nb->cancelled, b);
         g->owing[b]++;
         nb->awaited++;
         nb->peer->awaited++;
@@ -148,8 +149,10 @@ void p2p_sw_neighbour_drop(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb)
 
     for (b = p2p_blockset_next(&nb->owed, 0); b < P2P_GROUP_BLOCKS;
          b = p2p_blockset_next(&nb->owed, b + 1)) {
-        if (nb->peer->is_up)
+        if (nb->peer->is_up) {
+            p2p_sw_take_back_from(g, nb, b);
             owe(g, nb, b);
+        }
         (void)p2p_sw_settle(g, nb, b, true);
     }
     for (b = p2p_blockset_next(&nb->has, 0); b < P2P_GROUP_BLOCKS;

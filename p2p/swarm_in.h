@@ -11,7 +11,7 @@
  * Invariants of a group, for each of its blocks:
  * 1. `asked': asked_of[b] is not 0. A bit of it is a neighbour of which the block was asked and not
  *    taken back; it has the block in `owed'. Owed alone: the link owes a last word (a Cancel is
- * out).
+ *    out). Both, and `cancelled': the block has begun all the same.
  * 2. `begun': the block comes from begun_by[b], which is the only one that it is asked of.
  * 3. `here', `asked' and `mine' exclude each other, but for a hedge (mine and asked).
  * 4. holders[b] is how many neighbours have b in `has'.
@@ -45,6 +45,7 @@ struct p2p_sw_peer {
 struct p2p_sw_neighbour {
     struct p2p_sw_peer *peer; /* NULL: the place is free */
     struct p2p_blockset has, owed, coming;
+    struct p2p_blockset cancelled; /* of those owed: a Cancel is out, its Ack is the last word */
     unsigned n_has;
     uint64_t followed; /* chunks */
     uint64_t said;     /* chunks of which it told itself */
@@ -225,6 +226,7 @@ bool p2p_sw_settle(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned
                    bool is_ack);
 /* From all that it was asked of. */
 void p2p_sw_take_back(struct p2p_sw_group *g, unsigned block);
+void p2p_sw_take_back_from(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block);
 void p2p_sw_begun(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block);
 void p2p_sw_ask_tick(struct p2p_sw_group *g);
 /* It has lied: nothing that it has counts, and what it owes is asked of others. */
