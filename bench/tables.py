@@ -233,3 +233,11 @@ def fleet(r):
            f"Processor: {r['cpu_s']:.1f} s, {100 * r['cpu_s'] / r['seconds']:.1f} % of one. Connections made again: {r['reconnects']:,}. "
            f"The store: {r['store'] / 1048576:.1f} MiB.")
     yield ""
+
+
+def failover(r):
+    yield "## Two control planes on one Redis, and one of them killed"
+    yield ""
+    yield (f"{len(r['times'])} times; from the kill to a beat of the node that the other has heard: median {r['median'] * 1e3:.0f} ms, "
+           f"longest {r['longest'] * 1e3:.0f} ms. The node beats every 500 ms.")
+    yield ""

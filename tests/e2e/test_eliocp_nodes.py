@@ -10,6 +10,7 @@ from cluster import Cluster, peers
 from content import MIB
 from plane import Plane
 from ports import free_ports
+from test_controlplane_redis import redis  # noqa: F401, a fixture
 from tier import wait_for
 
 SIZE = 40 * MIB + 7  # three chunks
@@ -35,7 +36,7 @@ def cluster(origin):
     them = []
 
     def make(plane, n=NODES, **options):
-        them.append(Cluster(n, origin, control_plane__endpoint=f"127.0.0.1:{plane.port}", discovery__seeds="", **options))
+        them.append(Cluster(n, origin, **{"control_plane__endpoint": f"127.0.0.1:{plane.port}", "discovery__seeds": "", **options}))
         return them[-1]
 
     yield make
@@ -158,6 +159,26 @@ def test_nobody_else_is_taken_for_a_node_that_is_there_and_it_is_back_at_once(pl
     c.start(0)
     wait_for(lambda: is_connected(c.nodes[0]), why=c.nodes[0].log)
     assert ids(plane)["node-0"] == taken and len(ids(plane)) == 2
+
+
+def test_of_two_on_one_redis_either_will_do(redis, cluster):
+    ports = free_ports(2)
+    them = {p: Plane(service__port=p, liveness__heartbeat_ms=500, replication__enable="false", **redis) for p in ports}
+    c = cluster(them[ports[0]], 2, control_plane__endpoint=",".join(f"127.0.0.1:{p}" for p in ports))
+    asked = lambda node: int(node.status()["control_plane"]["best_endpoint"].rpartition(":")[2])
+    try:
+        wait_for(lambda: all(is_connected(n) for n in c.nodes))
+        victim = asked(c.nodes[0])
+        other = them[next(p for p in ports if p != victim)]
+        before = other.get("/api/v1/nodes")["nodes"]
+        them[victim].crash()
+        wait_for(lambda: all(is_connected(n) and asked(n) == other.port for n in c.nodes), 30, why=c.nodes[0].log)
+        beats = {n["node_id"]: n["last_seen_ms"] for n in before}
+        wait_for(lambda: all(n["last_seen_ms"] > beats[n["node_id"]] and n["state"] == "active" for n in other.get("/api/v1/nodes")["nodes"]))
+        assert len(chunks(other)) == 2
+    finally:
+        for p in them.values():
+            p.stop()
 
 
 # ---- configuration ----
