@@ -434,6 +434,16 @@ static void give_record(struct p2p_remote *r, struct cache_object *o,
         refuse(r, chunk, (struct p2p_blocks){ 0, 0 }, EL_ENOTCACHED, 0);
 }
 
+/* What waits was asked for over the link that its node used before, and has given up. */
+static void serve_over(struct p2p_remote *r)
+{
+    struct p2p_node *n = r->node;
+
+    if (n->served != NULL && n->served != r)
+        p2p_upload_peer_down(r->p->upload, n->hash);
+    n->served = r;
+}
+
 static void serve(struct p2p_remote *r, struct cache_object *o, const struct el_chunk_id *chunk,
                   const struct p2p_request *request)
 {
@@ -444,7 +454,7 @@ static void serve(struct p2p_remote *r, struct cache_object *o, const struct el_
         refuse(r, chunk, (struct p2p_blocks){ 0, 0 }, EL_ENOTCACHED, 0);
         return;
     }
-    r->node->served = r;
+    serve_over(r);
     if ((request->flags & P2P_WANT_HAVE) != 0) {
         t = told_get(r, chunk);
         t->follows = true;
