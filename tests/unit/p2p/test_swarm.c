@@ -488,6 +488,52 @@ static void a_block_is_asked_for_again_on_a_link_only_after_the_ack(void **state
     end(f);
 }
 
+static void a_block_that_begins_behind_its_cancel_is_owed_until_the_ack(void **state)
+{
+    struct fixture *f = start(16, P2P_REACH_NONE);
+    struct el_chunk_id id = chunk_of(0);
+
+    (void)state;
+    drain(f);
+    name(f, 1, 2, 1);
+    tell(f, 2, 2, 0, 1);
+    drain(f);
+    p2p_swarm_tick(f->s, 5000);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_CANCEL), 1);
+    p2p_swarm_on_begun(f->s, 5001, 2, &id);
+    /* There was no room for it here. */
+    p2p_swarm_on_dropped(f->s, 5002, 2, &id, 0);
+    p2p_swarm_tick(f->s, 7000);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_REQUEST), 0);
+    assert_int_equal(count(f, P2P_MOVE_CANCEL), 0);
+    p2p_swarm_on_cancelled(f->s, 7001, 2, &id, (struct p2p_blocks){ 0, 1 });
+    p2p_swarm_tick(f->s, 30000);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_REQUEST), 1);
+    end(f);
+}
+
+static void an_ack_says_nothing_of_what_was_asked_after_its_cancel(void **state)
+{
+    struct fixture *f = start(16, P2P_REACH_NONE);
+    struct el_chunk_id id = chunk_of(0);
+
+    (void)state;
+    drain(f);
+    name(f, 1, 2, 1);
+    tell(f, 2, 2, 0, 1);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_REQUEST), 1);
+    /* Of the end of following, which named all of the chunk and came before. */
+    p2p_swarm_on_cancelled(f->s, 3, 2, &id, (struct p2p_blocks){ 0, 0 });
+    p2p_swarm_tick(f->s, 500);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_REQUEST), 0);
+    end(f);
+}
+
 static void who_sends_a_bad_block_is_blamed_and_asked_no_more(void **state)
 {
     struct fixture *f = start(32, P2P_REACH_ANY);
@@ -702,6 +748,8 @@ int main(void)
         cmocka_unit_test(a_stream_that_does_not_come_is_asked_of_others_when_it_is_refused),
         cmocka_unit_test(when_enough_blocks_come_the_rest_is_taken_back),
         cmocka_unit_test(a_block_is_asked_for_again_on_a_link_only_after_the_ack),
+        cmocka_unit_test(a_block_that_begins_behind_its_cancel_is_owed_until_the_ack),
+        cmocka_unit_test(an_ack_says_nothing_of_what_was_asked_after_its_cancel),
         cmocka_unit_test(who_sends_a_bad_block_is_blamed_and_asked_no_more),
         cmocka_unit_test(a_second_lie_costs_more_than_the_first),
         cmocka_unit_test(what_a_lost_link_owed_is_asked_of_another),
