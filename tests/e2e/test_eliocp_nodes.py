@@ -164,9 +164,9 @@ def test_nobody_else_is_taken_for_a_node_that_is_there_and_it_is_back_at_once(pl
 def test_of_two_on_one_redis_either_will_do(redis, cluster):
     ports = free_ports(2)
     them = {p: Plane(service__port=p, liveness__heartbeat_ms=500, replication__enable="false", **redis) for p in ports}
-    c = cluster(them[ports[0]], 2, control_plane__endpoint=",".join(f"127.0.0.1:{p}" for p in ports))
     asked = lambda node: int(node.status()["control_plane"]["best_endpoint"].rpartition(":")[2])
     try:
+        c = cluster(them[ports[0]], 2, control_plane__endpoint=",".join(f"127.0.0.1:{p}" for p in ports))
         wait_for(lambda: all(is_connected(n) for n in c.nodes))
         victim = asked(c.nodes[0])
         other = them[next(p for p in ports if p != victim)]
