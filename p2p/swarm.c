@@ -138,6 +138,8 @@ static void close_group(struct p2p_sw_group *g)
     for (unsigned i = 0; i < P2P_SW_NEIGHBOURS; i++)
         if (g->nb[i].peer != NULL)
             p2p_sw_neighbour_drop(g, &g->nb[i]);
+    if (g->d->s->fresh_in == g)
+        g->d->s->fresh = NULL; /* it points into the group */
     p2p_sw_runs_free(g);
     el_list_remove(&g->in_dirty);
     el_list_remove(&g->in_download);
@@ -600,6 +602,8 @@ bool p2p_swarm_next(struct p2p_swarm *s, struct p2p_move *ret)
         plan(EL_ENTRY(s->dirty.next, struct p2p_sw_group, in_dirty));
     if (s->queue_n == 0 && s->must_ask)
         p2p_sw_ask(s);
+    if (s->queue_n == 0 && s->fresh != NULL)
+        p2p_sw_ask_fresh(s);
     if (!pop(s, ret))
         return say_farewell(s, ret);
     if (ret->kind == P2P_MOVE_LOCATE) {

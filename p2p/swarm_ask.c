@@ -174,6 +174,12 @@ static bool ask_one(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb)
     return true;
 }
 
+static bool has_room(const struct p2p_swarm *s, const struct p2p_sw_neighbour *nb)
+{
+    return nb->peer->awaited < (p2p_sw_is_fast(s) ? FAST_DEPTH : DEPTH) &&
+           p2p_sw_peer_may_be_asked(s, nb->peer);
+}
+
 /*
  * The neighbour to ask next: of those that may have something the one that owes least; then the
  * same zone and the faster ones, with some luck. NULL: nobody.
@@ -183,7 +189,6 @@ static struct p2p_sw_neighbour *best_neighbour(struct p2p_sw_group *g)
     struct p2p_swarm *s = g->d->s;
     struct p2p_sw_neighbour *best = NULL;
     double best_score = -1;
-    unsigned depth = p2p_sw_is_fast(s) ? FAST_DEPTH : DEPTH;
 
     for (uint32_t left = g->may_help; left != 0; left &= left - 1) {
         struct p2p_sw_neighbour *nb = &g->nb[__builtin_ctz(left)];
@@ -193,7 +198,7 @@ static struct p2p_sw_neighbour *best_neighbour(struct p2p_sw_group *g)
             g->may_help &= ~(left & -left);
             continue;
         }
-        if (nb->peer->awaited >= depth || !p2p_sw_peer_may_be_asked(s, nb->peer))
+        if (!has_room(s, nb))
             continue;
         score = el_rng_unit(&s->rng) * (1.0 + nb->peer->rate) * (nb->peer->same_zone ? 2.0 : 1.0) /
                 (1.0 + 8.0 * nb->peer->awaited);
@@ -274,6 +279,7 @@ void p2p_sw_ask(struct p2p_swarm *s)
     bool is_enough = s->hears_begun && has_enough(s), is_fast = p2p_sw_is_fast(s);
 
     s->must_ask = false;
+    s->fresh = NULL;
     for (struct p2p_sw_group *g = next_group(s, NULL); g != NULL && !is_fast; g = next_group(s, g))
         p2p_sw_ask_streams(g);
     for (struct p2p_sw_group *g = next_group(s, NULL); g != NULL; g = next_group(s, g))
@@ -281,6 +287,17 @@ void p2p_sw_ask(struct p2p_swarm *s)
             ask_all(g);
         else if (!is_fast)
             withdraw(g);
+}
+
+void p2p_sw_ask_fresh(struct p2p_swarm *s)
+{
+    struct p2p_sw_neighbour *nb = s->fresh;
+
+    s->fresh = NULL;
+    if (nb->peer == NULL || (s->hears_begun && has_enough(s)))
+        return;
+    while (has_room(s, nb) && ask_one(s->fresh_in, nb))
+        ;
 }
 
 /* ---- the end of a question ---- */
@@ -443,6 +460,7 @@ void p2p_sw_ask_tick(struct p2p_sw_group *g)
     for (unsigned i = 0; i < P2P_SW_NEIGHBOURS; i++)
         if (g->nb[i].peer != NULL)
             check_silent(g, &g->nb[i]);
+    p2p_sw_fill_places(g);
     /* Who cooled down may be asked again. */
     p2p_sw_wake(g);
 }

@@ -4,6 +4,8 @@
 
 /* A neighbour that has given nothing for so long makes place for another taker. */
 #define USELESS_MS 5000u
+/* So long after an answer those to whom this node was named have followed it. */
+#define SETTLED_MS 100u
 
 static uint16_t chunk_bits(const struct p2p_blockset *s, unsigned chunk)
 {
@@ -48,6 +50,17 @@ void p2p_sw_has_not(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigne
     g->holders[block]--;
 }
 
+/* Haves are the most frequent of all that happens: one alone is dealt with in passing. */
+static void note_fresh(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb)
+{
+    struct p2p_swarm *s = g->d->s;
+
+    if ((s->fresh != NULL && s->fresh != nb) || !p2p_sw_is_fast(s))
+        s->must_ask = true;
+    s->fresh = nb;
+    s->fresh_in = g;
+}
+
 void p2p_sw_has(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned chunk,
                 unsigned bitmap)
 {
@@ -61,7 +74,7 @@ void p2p_sw_has(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned ch
     if ((new & ~old &chunk_bits(&g->want, chunk) & ~(unsigned)chunk_bits(&g->here, chunk)) == 0)
         return;
     g->may_help |= (uint32_t)1 << (nb - g->nb);
-    g->d->s->must_ask = true;
+    note_fresh(g, nb);
 }
 
 void p2p_sw_comes(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned chunk,
@@ -299,6 +312,8 @@ static void hear(struct p2p_sw_group *g, const struct p2p_taker *t)
 
     if (nb == NULL && p2p_sw_places(g) > 0)
         nb = choose(g, t->node);
+    if (nb == NULL && t->is_taking && g->n_spare < EL_COUNT(g->spare))
+        g->spare[g->n_spare++] = t->node;
     if (nb == NULL)
         return;
     nb->is_taking = t->is_taking;
@@ -312,10 +327,40 @@ void p2p_sw_takers(struct p2p_sw_group *g, const struct p2p_taker *takers, size_
     /* From anywhere in the list: when there are more than places, all are as likely. */
     size_t start = n == 0 ? 0 : (size_t)el_rng_below(&g->d->s->rng, n);
 
+    g->n_spare = 0;
     for (size_t i = 0; i < n; i++)
         hear(g, &takers[(start + i) % n]);
     g->must_follow = true;
     p2p_sw_dirty(g);
+}
+
+static bool has_place(const struct p2p_sw_group *g)
+{
+    for (unsigned i = 0; i < limit_of(g); i++)
+        if (g->nb[i].peer == NULL)
+            return true;
+    return false;
+}
+
+/*
+ * Who comes last is named to nobody: its neighbours are those that others have chosen as well, it
+ * has half as many, and it would get half of what others get. It knows by its free places. Not on
+ * slow links: there streams do without so many.
+ */
+void p2p_sw_fill_places(struct p2p_sw_group *g)
+{
+    struct p2p_sw_neighbour *nb;
+
+    if (g->n_spare == 0 || g->d->s->now - g->located_at < SETTLED_MS || !p2p_sw_is_fast(g->d->s))
+        return;
+    while (g->n_spare > 0 && has_place(g)) {
+        uint64_t node = g->spare[--g->n_spare];
+
+        nb = p2p_sw_neighbour_of(g, node) == NULL ? choose(g, node) : NULL;
+        if (nb != NULL)
+            nb->is_taking = g->must_follow = true;
+    }
+    g->n_spare = 0;
 }
 
 void p2p_sw_wake(struct p2p_sw_group *g)

@@ -82,7 +82,10 @@ struct p2p_sw_group {
     uint64_t nodes[P2P_SW_NEIGHBOURS]; /* their names; means nothing where the place is free */
     struct p2p_sw_neighbour nb[P2P_SW_NEIGHBOURS];
     uint32_t may_help; /* bits of nb: something changed since nothing was found to ask of it */
-    bool must_follow;  /* chunks or neighbours are new */
+    /* Takers that the last answer named, and that found no place. */
+    uint64_t spare[P2P_SW_NEIGHBOURS];
+    unsigned n_spare;
+    bool must_follow; /* chunks or neighbours are new */
     struct el_list runs;
     unsigned n_runs;
     struct p2p_lease_end ended[P2P_MAX_RUNS]; /* and not yet reported */
@@ -142,8 +145,11 @@ struct p2p_swarm {
     uint64_t now;
     struct el_list buckets[P2P_SW_BUCKETS];
     unsigned n_peers;
-    bool hears_begun;          /* the engine says when a block begins */
-    bool must_ask;             /* something changed that may lead to a question */
+    bool hears_begun; /* the engine says when a block begins */
+    bool must_ask;    /* something changed that may lead to a question */
+    /* A neighbour that has said what it has, and nothing else has changed; NULL: none. */
+    struct p2p_sw_group *fresh_in;
+    struct p2p_sw_neighbour *fresh;
     unsigned n_asked, n_begun; /* blocks of all groups, but for streams */
     struct el_list downloads, dirty;
     struct p2p_move *queue; /* a ring that grows */
@@ -208,6 +214,8 @@ void p2p_sw_follow(struct p2p_sw_group *g);
 /* All of them may be asked again. */
 void p2p_sw_wake(struct p2p_sw_group *g);
 unsigned p2p_sw_places(const struct p2p_sw_group *g); /* for more neighbours */
+/* Where few follow this node, it chooses more. */
+void p2p_sw_fill_places(struct p2p_sw_group *g);
 
 /* ---- swarm_ask.c ---- */
 
@@ -217,6 +225,8 @@ static inline uint64_t p2p_sw_open_word(const struct p2p_sw_group *g, unsigned i
     return g->want.w[i] & ~(g->here.w[i] | g->asked.w[i] | g->mine.w[i]);
 }
 void p2p_sw_ask(struct p2p_swarm *s);
+/* The same, where only this neighbour has more than before. */
+void p2p_sw_ask_fresh(struct p2p_swarm *s);
 /* A block takes less than a question that is taken back and put again. */
 bool p2p_sw_is_fast(const struct p2p_swarm *s);
 void p2p_sw_request(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block,

@@ -236,6 +236,42 @@ static void half_of_the_places_are_for_those_who_follow(void **state)
     end(f);
 }
 
+/* A block that came in a ms. */
+static void one_comes_fast(struct fixture *f, uint64_t now, uint64_t node)
+{
+    struct el_chunk_id id = chunk_of(0);
+
+    tell(f, now, node, 0, 1);
+    drain(f);
+    assert_int_equal(first(f, P2P_MOVE_REQUEST)->node, node);
+    p2p_swarm_on_begun(f->s, now, node, &id);
+    p2p_swarm_on_block(f->s, now + 1, node, &id, 0);
+    p2p_swarm_have(f->d, now + 1, 0);
+    drain(f);
+}
+
+static void whom_few_follow_chooses_more_neighbours_where_links_are_fast(void **state)
+{
+    struct fixture *f = start(16, P2P_REACH_NONE);
+    struct el_chunk_id id = chunk_of(0);
+
+    (void)state;
+    drain(f);
+    name(f, 10, 100, 40);
+    assert_int_equal(count(f, P2P_MOVE_FOLLOW), 12);
+    p2p_swarm_tick(f->s, 200);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_FOLLOW), 0);
+    p2p_swarm_peer_up(f->s, 200, 200, false);
+    p2p_swarm_on_followed(f->s, 200, 200, &id);
+    drain(f);
+    one_comes_fast(f, 201, 200);
+    p2p_swarm_tick(f->s, 300);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_FOLLOW), 11);
+    end(f);
+}
+
 /* Of 200 who follow, in this order or the other way round. */
 static uint64_t sum_of_followed(bool backwards)
 {
@@ -737,6 +773,7 @@ int main(void)
         cmocka_unit_test(takers_are_connected_to_and_followed),
         cmocka_unit_test(who_follows_is_followed_and_asked),
         cmocka_unit_test(half_of_the_places_are_for_those_who_follow),
+        cmocka_unit_test(whom_few_follow_chooses_more_neighbours_where_links_are_fast),
         cmocka_unit_test(of_many_who_follow_a_sample_stays_whoever_came_first),
         cmocka_unit_test(on_fast_links_nothing_is_taken_back),
         cmocka_unit_test(a_block_is_asked_of_one_peer_that_has_it),
