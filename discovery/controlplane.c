@@ -77,6 +77,7 @@ struct disc_cp {
     /* under mtx */
     bool is_running, has_left;
     struct el_buf notes;     /* of struct note */
+    struct el_buf questions; /* of struct el_chunk_id */
     struct el_list outcomes; /* of struct outcome */
     struct disc_cp_ran ran;
     bool is_ran_new;
@@ -400,12 +401,15 @@ static void pump(struct disc_cp *cp)
     const struct disc_cp_command *command;
     struct disc_cp_call call;
     const struct disc_cp_settings *settings;
+    struct disc_cp_holders holders;
 
     disc_cp_core_tick(cp->core, now);
     while (disc_cp_core_next(cp->core, now, el_clock_wall_ms(cp->clock), &call))
         start(cp, &call);
     while ((command = disc_cp_core_next_command(cp->core)) != NULL)
         cp->node.command(cp->node.command_arg, command);
+    while (disc_cp_core_next_holders(cp->core, &holders))
+        cp->node.holders(cp->node.holders_arg, &holders);
     settings = disc_cp_core_next_settings(cp->core);
     if (settings != NULL && cp->settings != NULL)
         cp->settings(cp->settings_arg, settings);
@@ -431,12 +435,21 @@ static void heed_notes(struct disc_cp *cp, const struct el_buf *notes)
         disc_cp_core_chunk(cp->core, &v[i].chunk, v[i].is_here);
 }
 
+/* What is not asked is not answered: nobody waits for it. */
+static void heed_questions(struct disc_cp *cp, const struct el_buf *questions)
+{
+    const struct el_chunk_id *v = (const struct el_chunk_id *)(const void *)questions->p;
+
+    for (size_t i = 0; i < questions->n / sizeof(*v); i++)
+        (void)disc_cp_core_ask_holders(cp->core, &v[i]);
+}
+
 static void on_said(struct el_msg *m)
 {
     struct disc_cp *cp = EL_ENTRY(m, struct disc_cp, said);
     struct el_list outcomes, *l;
     struct disc_cp_ran ran;
-    struct el_buf notes;
+    struct el_buf notes, questions;
     bool is_ran_new;
 
     lock(cp);
@@ -445,10 +458,14 @@ static void on_said(struct el_msg *m)
     cp->is_ran_new = false;
     notes = cp->notes;
     el_buf_init(&cp->notes);
+    questions = cp->questions;
+    el_buf_init(&cp->questions);
     el_list_move(&outcomes, &cp->outcomes);
     unlock(cp);
     heed_notes(cp, &notes);
     el_buf_deinit(&notes);
+    heed_questions(cp, &questions);
+    el_buf_deinit(&questions);
     while ((l = el_list_pop(&outcomes)) != NULL) {
         struct outcome *o = EL_ENTRY(l, struct outcome, link);
 
@@ -491,6 +508,15 @@ void disc_cp_chunk(struct disc_cp *cp, const struct el_chunk_id *chunk, bool is_
 
     lock(cp);
     el_buf_add(&cp->notes, &n, sizeof(n));
+    post_said(cp);
+    unlock(cp);
+}
+
+void disc_cp_ask_holders(struct disc_cp *cp, const struct el_chunk_id *chunks, size_t n)
+{
+    lock(cp);
+    if (cp->questions.n < DISC_CP_MAX_QUESTIONS * sizeof(*chunks))
+        el_buf_add(&cp->questions, chunks, n * sizeof(*chunks));
     post_said(cp);
     unlock(cp);
 }
@@ -645,6 +671,7 @@ static void init(struct disc_cp *cp, const struct disc_cp_conf *conf)
     el_list_init(&cp->calls);
     el_list_init(&cp->outcomes);
     el_buf_init(&cp->notes);
+    el_buf_init(&cp->questions);
     el_timer_init(&cp->timer, on_timer);
     el_msg_init(&cp->begin, on_begin);
     el_msg_init(&cp->said, on_said);
@@ -755,6 +782,7 @@ void disc_cp_free(struct disc_cp *cp)
     disc_cp_core_free(cp->core);
     disc_seeds_deinit(&cp->seeds);
     el_buf_deinit(&cp->notes);
+    el_buf_deinit(&cp->questions);
     EL_ASSERT(pthread_mutex_destroy(&cp->mtx) == 0);
     EL_ASSERT(pthread_cond_destroy(&cp->left) == 0);
     explicit_bzero(cp->token, strlen(cp->token));

@@ -46,12 +46,15 @@ struct disc_cp_node {
     const char *proof; /* see disc_cp_self */
     uint16_t p2p_port, http_port;
     bool serves;
-    /* Both on the thread of the client; must be quick. */
+    /* All on the thread of the client; must be quick. */
     void (*measure)(void *arg, struct disc_cp_beat *ret);
     void *measure_arg;
     /* To be carried out; one outcome follows. The command is borrowed for the call. */
     void (*command)(void *arg, const struct disc_cp_command *command);
     void *command_arg;
+    /* An answer to disc_cp_ask_holders(), borrowed for the call. */
+    void (*holders)(void *arg, const struct disc_cp_holders *holders);
+    void *holders_arg;
 };
 enum el_err disc_cp_run(struct disc_cp *cp, const struct disc_cp_node *node, struct el_error *err);
 /* Says that the node goes, waits for that to be heard at most a moment, and ends the thread. */
@@ -61,6 +64,8 @@ void disc_cp_stop(struct disc_cp *cp); /* one that does not run is fine */
 
 /* A whole chunk is here, or is no longer. */
 void disc_cp_chunk(struct disc_cp *cp, const struct el_chunk_id *chunk, bool is_here);
+/* Who has these chunks? As disc_cp_core_ask_holders(); the answers come to holders(). */
+void disc_cp_ask_holders(struct disc_cp *cp, const struct el_chunk_id *chunks, size_t n);
 void disc_cp_outcome(struct disc_cp *cp, const char *command_id, enum disc_cp_outcome what,
                      const char *message);
 void disc_cp_ran(struct disc_cp *cp, const struct disc_cp_ran *ran);

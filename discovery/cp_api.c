@@ -545,23 +545,19 @@ enum el_err disc_cp_commands(struct el_str body, struct disc_cp_commands *ret, s
 
 /* ---- locations ---- */
 
-static void add_peers(json_t *ids, struct disc_cp_command *c)
+static void tell_holders(json_t *ids, const struct el_chunk_id *chunk, disc_cp_located *each,
+                         void *arg)
 {
-    size_t n = json_array_size(ids);
-
-    for (size_t i = 0; i < n && c->n_peers < DISC_CP_MAX_PEERS; i++) {
+    for (size_t i = 0; i < json_array_size(ids); i++) {
         json_t *v = json_array_get(ids, i);
         struct el_str id = { json_string_value(v), json_string_length(v) };
 
-        if (!json_is_string(v) || !disc_cp_id_ok(id))
-            continue;
-        memcpy(c->peers[c->n_peers], id.p, id.n);
-        c->peers[c->n_peers++][id.n] = '\0';
+        if (json_is_string(v) && disc_cp_id_ok(id))
+            each(arg, chunk, id);
     }
 }
 
-static enum el_err get_location(json_t *obj, struct disc_cp_command *const *commands, size_t n,
-                                struct el_error *err)
+static enum el_err get_location(json_t *obj, disc_cp_located *each, void *arg, struct el_error *err)
 {
     struct el_chunk_id chunk;
     enum el_err rc = get_chunk(obj, &chunk, err);
@@ -570,14 +566,11 @@ static enum el_err get_location(json_t *obj, struct disc_cp_command *const *comm
         return rc;
     if (!json_is_array(json_object_get(obj, "peer_ids")))
         return wrong("peer_ids", err);
-    for (size_t i = 0; i < n; i++) {
-        if (el_chunk_id_eq(&commands[i]->chunk, &chunk))
-            add_peers(json_object_get(obj, "peer_ids"), commands[i]);
-    }
+    tell_holders(json_object_get(obj, "peer_ids"), &chunk, each, arg);
     return EL_OK;
 }
 
-enum el_err disc_cp_locations(struct el_str body, struct disc_cp_command *const *commands, size_t n,
+enum el_err disc_cp_locations(struct el_str body, size_t n, disc_cp_located *each, void *arg,
                               struct el_error *err)
 {
     json_t *root = NULL, *list;
@@ -587,7 +580,7 @@ enum el_err disc_cp_locations(struct el_str body, struct disc_cp_command *const 
     if (rc == EL_OK && (!json_is_array(list) || json_array_size(list) > 2 * n))
         rc = wrong("locations", err);
     for (size_t i = 0; rc == EL_OK && i < json_array_size(list); i++)
-        rc = get_location(json_array_get(list, i), commands, n, err);
+        rc = get_location(json_array_get(list, i), each, arg, err);
     json_decref(root);
     return rc;
 }

@@ -148,7 +148,7 @@ struct disc_cp_command {
     struct el_chunk_id chunk;
     char source[DISC_CP_MAX_ID + 1]; /* node ids; empty: not said */
     char target[DISC_CP_MAX_ID + 1];
-    /* Who has the chunk, as far as the service knows: set by disc_cp_locations(). */
+    /* Who has the chunk, as far as the service knows; asked before it is carried out. */
     char peers[DISC_CP_MAX_PEERS][DISC_CP_MAX_ID + 1];
     size_t n_peers;
 };
@@ -159,8 +159,18 @@ struct disc_cp_commands {
 void disc_cp_commands_deinit(struct disc_cp_commands *c);
 enum el_err disc_cp_commands(struct el_str body, struct disc_cp_commands *ret,
                              struct el_error *err);
-/* Adds to each of the n commands who has its chunk: the answer to a question about their chunks. */
-enum el_err disc_cp_locations(struct el_str body, struct disc_cp_command *const *commands, size_t n,
+
+/* Who has a chunk, as far as the service knows. */
+struct disc_cp_holders {
+    struct el_chunk_id chunk;
+    char node_ids[DISC_CP_MAX_PEERS][DISC_CP_MAX_ID + 1];
+    size_t n;
+};
+/* That node has the chunk; the id is one, and borrowed. */
+typedef void disc_cp_located(void *arg, const struct el_chunk_id *chunk, struct el_str node_id);
+/* The answer to a question about at most n chunks: calls for each node of each chunk. After an
+ * error some of them were called for. */
+enum el_err disc_cp_locations(struct el_str body, size_t n, disc_cp_located *each, void *arg,
                               struct el_error *err);
 
 struct disc_cp_hydration {

@@ -30,7 +30,8 @@ const char *disc_cp_kind_name(enum disc_cp_kind k)
         [DISC_CP_HYDRATE] = "hydrate",   [DISC_CP_BEAT] = "heartbeat",
         [DISC_CP_REPORT] = "report",     [DISC_CP_PEERS] = "peers",
         [DISC_CP_COMMANDS] = "commands", [DISC_CP_CONFIG] = "config",
-        [DISC_CP_LOCATE] = "locations",  [DISC_CP_ACK] = "ack"
+        [DISC_CP_LOCATE] = "locations",  [DISC_CP_ACK] = "ack",
+        [DISC_CP_HOLDERS] = "holders"
     };
 
     return names[k];
@@ -49,6 +50,7 @@ struct disc_cp_core *disc_cp_core_new(const struct disc_cp_core_conf *conf)
     c->report = disc_report_new((uint64_t)conf->wall_ms);
     c->report_step_ms = conf->now_ms + REPORT_MS;
     el_list_init(&c->orders);
+    el_list_init(&c->questions);
     if (conf->ran != NULL)
         c->ran = *conf->ran;
     c->settings.version = c->ran.version;
@@ -62,6 +64,7 @@ void disc_cp_core_free(struct disc_cp_core *c)
     if (c == NULL)
         return;
     disc_cp_orders_deinit(c);
+    disc_cp_holders_deinit(c);
     disc_report_free(c->report);
     disc_cp_members_deinit(&c->members);
     el_buf_deinit(&c->settings.lines);
@@ -110,6 +113,8 @@ static void enter(struct disc_cp_core *c, uint64_t now_ms, enum disc_cp_state st
 {
     c->state = state;
     c->since_ms = now_ms;
+    if (state != DISC_CP_CONNECTED)
+        disc_cp_holders_unsaid(c);
     if (state == DISC_CP_GOSSIP_ONLY)
         c->is_hydrated = false; /* what it says then may be old by the time it is back */
 }
@@ -144,6 +149,16 @@ static void evaluate(struct disc_cp_core *c, uint64_t now_ms)
 
 /* ---- which endpoint ---- */
 
+static void not_heard(struct disc_cp_core *c, enum disc_cp_kind kind)
+{
+    if (kind == DISC_CP_REPORT)
+        disc_report_refused(c->report);
+    if (kind == DISC_CP_LOCATE || kind == DISC_CP_ACK)
+        disc_cp_orders_unsaid(c, kind);
+    if (kind == DISC_CP_HOLDERS)
+        disc_cp_holders_unsaid(c);
+}
+
 static void abandon(struct disc_cp_core *c, enum disc_cp_kind kind, uint64_t now_ms)
 {
     struct disc_cp_job *job = &c->jobs[kind];
@@ -152,10 +167,7 @@ static void abandon(struct disc_cp_core *c, enum disc_cp_kind kind, uint64_t now
         return;
     job->is_flying = false;
     job->due_ms = now_ms;
-    if (kind == DISC_CP_REPORT)
-        disc_report_refused(c->report);
-    if (kind == DISC_CP_LOCATE || kind == DISC_CP_ACK)
-        disc_cp_orders_unsaid(c, kind);
+    not_heard(c, kind);
 }
 
 /* What is out to another one than the best is of no interest any more. */
@@ -213,6 +225,8 @@ static bool is_wanted(const struct disc_cp_core *c, enum disc_cp_kind k)
     case DISC_CP_LOCATE:
     case DISC_CP_ACK:
         return c->is_hydrated && disc_cp_orders_want(c, k);
+    case DISC_CP_HOLDERS:
+        return c->is_hydrated && disc_cp_holders_want(c);
     case DISC_CP_PEERS:
         return c->is_hydrated && c->members_epoch != c->epoch;
     case DISC_CP_COMMANDS:
@@ -307,6 +321,11 @@ static void write_call(struct disc_cp_core *c, int64_t wall_ms, struct disc_cp_c
     case DISC_CP_ACK:
         call->method = "POST";
         disc_cp_orders_say(c, call);
+        break;
+    case DISC_CP_HOLDERS:
+        call->method = "POST";
+        el_buf_add_str(&call->target, EL_STR("/api/v1/chunks/locations"));
+        disc_cp_holders_ask(c, &call->body);
         break;
     case DISC_CP_KINDS:
         break;
@@ -574,6 +593,8 @@ static bool take(struct disc_cp_core *c, uint64_t now_ms, enum disc_cp_kind kind
     case DISC_CP_ACK:
         disc_cp_orders_heard(c);
         return true;
+    case DISC_CP_HOLDERS:
+        return disc_cp_holders_located(c, a->body, err);
     case DISC_CP_PROBE:
     case DISC_CP_KINDS:
         break;
@@ -601,10 +622,7 @@ static void unsaid(struct disc_cp_core *c, uint64_t now_ms, enum disc_cp_kind ki
 
     job->failures++;
     soon(c, kind, now_ms + pause_ms(c, job->failures));
-    if (kind == DISC_CP_REPORT)
-        disc_report_refused(c->report);
-    if (kind == DISC_CP_LOCATE || kind == DISC_CP_ACK)
-        disc_cp_orders_unsaid(c, kind);
+    not_heard(c, kind);
 }
 
 static bool is_unknown_here(enum disc_cp_kind kind, int status)

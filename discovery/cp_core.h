@@ -66,6 +66,7 @@ enum disc_cp_kind {
     DISC_CP_CONFIG,
     DISC_CP_LOCATE,
     DISC_CP_ACK,
+    DISC_CP_HOLDERS,
     DISC_CP_KINDS
 };
 const char *disc_cp_kind_name(enum disc_cp_kind k); /* for metrics */
@@ -114,6 +115,15 @@ void disc_cp_core_outcome(struct disc_cp_core *c, const char *command_id, enum d
 const struct disc_cp_settings *disc_cp_core_next_settings(struct disc_cp_core *c);
 /* What became of it; told with the next heartbeat. */
 void disc_cp_core_ran(struct disc_cp_core *c, uint64_t now_ms, const struct disc_cp_ran *ran);
+
+#define DISC_CP_MAX_QUESTIONS 256u
+/*
+ * Who has the chunk? Goes out with all that wait, at once. False: there is no answer to be had, for
+ * the node is not connected, or so many wait. One that nobody answers ends without a word.
+ */
+bool disc_cp_core_ask_holders(struct disc_cp_core *c, const struct el_chunk_id *chunk);
+/* An answer, each once, none named included. False: there is none. */
+bool disc_cp_core_next_holders(struct disc_cp_core *c, struct disc_cp_holders *ret);
 
 /* The last heartbeat says that it goes; nothing is asked besides any more. */
 void disc_cp_core_leave(struct disc_cp_core *c, uint64_t now_ms);

@@ -53,6 +53,9 @@ struct disc_cp_core {
     struct el_list orders; /* cp_orders.c: commands, the oldest first */
     size_t n_orders;
 
+    struct el_list questions; /* cp_holders.c: who has a chunk, the oldest first */
+    size_t n_questions;
+
     struct disc_cp_figures n; /* what only counts */
 };
 
@@ -71,3 +74,12 @@ void disc_cp_orders_say(struct disc_cp_core *c, struct disc_cp_call *call);
 void disc_cp_orders_heard(struct disc_cp_core *c);
 /* That call was not heard. */
 void disc_cp_orders_unsaid(struct disc_cp_core *c, enum disc_cp_kind kind);
+
+/* ---- cp_holders.c: who has a chunk, asked by the node ---- */
+
+bool disc_cp_holders_want(const struct disc_cp_core *c);
+void disc_cp_holders_ask(struct disc_cp_core *c, struct el_buf *body);
+bool disc_cp_holders_located(struct disc_cp_core *c, struct el_str body, struct el_error *err);
+/* That call was not heard, or there is nobody to put it to. */
+void disc_cp_holders_unsaid(struct disc_cp_core *c);
+void disc_cp_holders_deinit(struct disc_cp_core *c);

@@ -119,19 +119,31 @@ void disc_cp_orders_ask(struct disc_cp_core *c, struct el_buf *body)
     disc_cp_put_question(body, chunks, n, c->conf.self->zone);
 }
 
+static void add_peer(void *arg, const struct el_chunk_id *chunk, struct el_str node_id)
+{
+    struct disc_cp_core *c = arg;
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &c->orders) {
+        struct disc_cp_command *command = &order_of(it)->command;
+
+        if (order_of(it)->phase != ASKED || command->n_peers >= DISC_CP_MAX_PEERS ||
+            !el_chunk_id_eq(&command->chunk, chunk))
+            continue;
+        memcpy(command->peers[command->n_peers], node_id.p, node_id.n);
+        command->peers[command->n_peers++][node_id.n] = '\0';
+    }
+}
+
 bool disc_cp_orders_located(struct disc_cp_core *c, struct el_str body, struct el_error *err)
 {
-    struct disc_cp_command *commands[MAX_QUESTIONS];
     struct el_list *it, *tmp;
-    size_t n = 0;
 
     EL_LIST_EACH (it, tmp, &c->orders) {
         if (order_of(it)->phase == ASKED)
-            commands[n++] = &order_of(it)->command;
+            order_of(it)->command.n_peers = 0;
     }
-    for (size_t i = 0; i < n; i++)
-        commands[i]->n_peers = 0;
-    if (disc_cp_locations(body, commands, n, err) != EL_OK)
+    if (disc_cp_locations(body, MAX_QUESTIONS, add_peer, c, err) != EL_OK)
         return false;
     EL_LIST_EACH (it, tmp, &c->orders) {
         if (order_of(it)->phase == ASKED)

@@ -12,6 +12,7 @@
  *   find.c     object records: what others know of a url; what the cache tells
  *   announce.c whole chunks that trackers are told of, and the control plane
  *   orders.c   commands of the control plane
+ *   second.c   who has a chunk, asked of the control plane where no tracker answers
  *   status.c   how all that looks from outside
  *   gave.h     which peers gave what, for people
  *   vouch.h    hashes and who has signed them
@@ -27,6 +28,7 @@
 #include "discovery/discovery.h"
 #include "p2p/gave.h"
 #include "p2p/identity.h"
+#include "p2p/named.h"
 #include "p2p/net.h"
 #include "p2p/p2p.h"
 #include "p2p/swarm.h"
@@ -170,6 +172,8 @@ struct p2p {
     bool is_echo;               /* what the cache tells now is what another node has said */
     struct el_list orders;      /* orders.c: those that are being carried out */
 
+    struct p2p_named named; /* second.c */
+
     struct p2p_gave *gave; /* any thread's */
 
     /* what other threads say */
@@ -181,6 +185,8 @@ struct p2p {
     struct el_msg heard_msg;
     struct el_list ordered; /* under heard_mtx: commands that have come */
     struct el_msg ordered_msg;
+    struct el_list second; /* under heard_mtx: answers of the control plane */
+    struct el_msg second_msg;
 
     pthread_mutex_t status_mtx;
     struct el_buf peers_json, seeds_json, p2p_json; /* under status_mtx: made anew once a second */
@@ -193,6 +199,7 @@ struct p2p {
         struct el_counter *reasons[3];
         struct el_counter *orders[3]; /* by enum disc_cp_outcome */
         struct el_counter *finds_known, *finds_asked, *calls, *calls_failed, *announced, *heard;
+        struct el_counter *second_asked, *second_known;
     } count;
 };
 
@@ -376,6 +383,16 @@ void p2p_orders_refused(struct p2p *p, uint64_t node, const struct el_chunk_id *
 bool p2p_is_of_order(const struct cache_ticket *t);
 void p2p_orders_stop(struct p2p *p);
 void p2p_orders_deinit(struct p2p *p);
+
+/* ---- second.c ---- */
+
+/* No tracker has answered for these chunks of the group. */
+void p2p_second_ask(struct p2p_fetch *f, uint32_t number, uint64_t chunks);
+/* The control plane has. Thread: any. arg: the engine. */
+void p2p_second_take(void *arg, const struct disc_cp_holders *holders);
+void p2p_second_init(struct p2p *p);
+void p2p_second_stop(struct p2p *p);
+void p2p_second_deinit(struct p2p *p);
 
 /* ---- find.c ---- */
 

@@ -761,7 +761,8 @@ static void request(struct p2p *p, const struct p2p_move *m)
 struct question {
     struct p2p_fetch *fetch; /* NULL: a farewell */
     uint32_t group, blocks;
-    bool is_ours; /* the swarm has not asked it */
+    uint64_t chunks; /* of the group, that are wanted */
+    bool is_ours;    /* the swarm has not asked it */
 };
 
 /* NULL: nobody answered. */
@@ -786,6 +787,8 @@ static void on_located(struct p2p *p, void *arg, struct el_str body, enum el_err
             code = p2p_located_decode(body, q->blocks, &located, &err);
         if (!q->is_ours)
             tell_swarm(f, q->group, code == EL_OK ? &located : NULL);
+        if (!q->is_ours && code != EL_OK)
+            p2p_second_ask(f, q->group, q->chunks);
         if (f->owes_record) {
             f->owes_record = false;
             p2p_find_tell(p, f->object);
@@ -804,6 +807,7 @@ static void locate(struct p2p *p, const struct p2p_move *m, bool is_ours)
     q->fetch = m->download != NULL ? p2p_download_arg(m->download) : NULL;
     q->group = m->locate->group.number;
     q->blocks = m->locate->blocks;
+    q->chunks = p2p_named_chunks(&m->locate->want);
     q->is_ours = is_ours;
     if (q->fetch != NULL)
         q->fetch->n_calls++;

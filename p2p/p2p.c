@@ -111,6 +111,7 @@ static void on_stop(struct el_msg *m)
 
     p->stop_due_ms = p2p_now(p) + GOOD_BYE_MS;
     p2p_orders_stop(p);
+    p2p_second_stop(p);
     p2p_find_stop(p);
     p2p_call_stop(p);
     p2p_peers_leave(p);
@@ -163,6 +164,11 @@ static void count(struct p2p *p)
         el_metrics_counter(m, "eliop2p_p2p_tracker_questions_total", "questions to trackers", NULL);
     p->count.calls_failed = el_metrics_counter(m, "eliop2p_p2p_tracker_silence_total",
                                                "of these, that nobody answered", NULL);
+    p->count.second_asked = el_metrics_counter(
+        m, "eliop2p_p2p_second_chunks_total",
+        "chunks that the control plane was asked about in place of trackers", NULL);
+    p->count.second_known = el_metrics_counter(m, "eliop2p_p2p_second_known_total",
+                                               "of these, that it named a living node for", NULL);
 }
 
 static uint64_t seed(struct p2p *p)
@@ -276,6 +282,7 @@ static void init(struct p2p *p, const struct p2p_conf *conf)
     EL_ASSERT(pthread_mutex_init(&p->status_mtx, NULL) == 0);
     p2p_find_init(p);
     p2p_orders_init(p);
+    p2p_second_init(p);
     count(p);
 }
 
@@ -334,6 +341,8 @@ static enum el_err start_control_plane(struct p2p *p, void *measure_arg, struct 
         .measure_arg = measure_arg,
         .command = p2p_orders_take,
         .command_arg = p,
+        .holders = p2p_second_take,
+        .holders_arg = p,
     };
 
     if (p->cp == NULL)
@@ -431,6 +440,7 @@ void p2p_free(struct p2p *p)
     explicit_bzero(p->proof, sizeof(p->proof));
     p2p_identity_deinit(&p->identity);
     el_msgq_free(p->queue);
+    p2p_second_deinit(p);
     p2p_orders_deinit(p); /* their messages may have been in it */
     el_buf_deinit(&p->peers_json);
     el_buf_deinit(&p->seeds_json);

@@ -131,6 +131,9 @@ void p2p_swarm_distrust_chunk(struct p2p_download *d, uint64_t now, uint32_t chu
 void p2p_swarm_on_located(struct p2p_download *d, uint64_t now, uint32_t group,
                           const struct p2p_located *located);
 void p2p_swarm_on_locate_failed(struct p2p_download *d, uint64_t now, uint32_t group);
+/* Somebody else says that these have chunks of the group whole: heeded while no tracker answers. */
+void p2p_swarm_on_named(struct p2p_download *d, uint64_t now, uint32_t group,
+                        const struct p2p_taker *takers, size_t n);
 
 /* ---- what the origin says: of a FETCH, by its run ---- */
 

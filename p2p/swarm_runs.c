@@ -539,6 +539,16 @@ void p2p_swarm_on_locate_failed(struct p2p_download *d, uint64_t now, uint32_t g
     p2p_sw_dirty(g);
 }
 
+void p2p_swarm_on_named(struct p2p_download *d, uint64_t now, uint32_t group,
+                        const struct p2p_taker *takers, size_t n)
+{
+    struct p2p_sw_group *g = group < d->n_groups ? d->groups[group] : NULL;
+
+    d->s->now = now;
+    if (g != NULL && g->failed > 0)
+        p2p_sw_takers(g, takers, n);
+}
+
 /* ---- the origin, without a lease ---- */
 
 /* Somebody who may be asked, and who has not kept us waiting for nothing. */

@@ -9,8 +9,8 @@ shift
     p2p/wire p2p/wire_reader p2p/payload p2p/manifest p2p/proof p2p/bandwidth \
     p2p/table p2p/track p2p/tracker p2p/tracker_group p2p/tracker_lease p2p/tracker_doubt p2p/tracker_locate p2p/tracker_name \
     p2p/tracker_pace p2p/tracker_record p2p/tracker_wire \
-    p2p/swarm p2p/swarm_peers p2p/swarm_blocks p2p/swarm_ask p2p/swarm_stream p2p/swarm_runs p2p/upload \
-    discovery/card discovery/cp_api discovery/cp_core discovery/cp_orders discovery/endpoint discovery/report \
+    p2p/swarm p2p/swarm_peers p2p/swarm_blocks p2p/swarm_ask p2p/swarm_stream p2p/swarm_runs p2p/named p2p/upload \
+    discovery/card discovery/cp_api discovery/cp_core discovery/cp_holders discovery/cp_orders discovery/endpoint discovery/report \
     discovery/gossip_wire discovery/hear discovery/members discovery/probe discovery/rendezvous \
     discovery/roster discovery/rumours discovery/suspect discovery/sync \
     cache/l2_region cache/sketch storage/checksum storage/governor proxy/fresh proxy/range proxy/multi proxy/vary proxy/route proxy/guard \

@@ -219,6 +219,7 @@ static int reply(struct world *w, struct service *s, const struct disc_cp_call *
                     s->settings != NULL ? s->settings : "{}");
         return 200;
     case DISC_CP_LOCATE:
+    case DISC_CP_HOLDERS:
         el_buf_addf(out,
                     "{\"locations\":[{\"chunk_id\":\"%.41s\",\"peer_ids\":[\"n2\",\"n9\"],"
                     "\"peers\":[]}]}",
@@ -729,6 +730,66 @@ static void what_could_never_be_set_is_an_error_of_that_version(void **state)
     world_end(&w);
 }
 
+static const struct el_chunk_id some_chunk = { { 1, 2, 3 }, 5 };
+
+static void who_has_a_chunk_is_asked_at_once_and_answered_once(void **state)
+{
+    struct disc_cp_holders h;
+    struct world w;
+
+    (void)state;
+    world_init(&w, "a");
+    run_until(&w, 10 * SECOND);
+    assert_true(disc_cp_core_ask_holders(w.core, &some_chunk));
+    assert_true(disc_cp_core_ask_holders(w.core, &some_chunk));
+    run_until(&w, w.now + 10);
+    assert_int_equal(w.s[0].asked[DISC_CP_HOLDERS], 1);
+    assert_true(disc_cp_core_next_holders(w.core, &h));
+    assert_true(el_chunk_id_eq(&h.chunk, &some_chunk));
+    assert_int_equal(h.n, 2);
+    assert_string_equal(h.node_ids[0], "n2");
+    assert_string_equal(h.node_ids[1], "n9");
+    assert_false(disc_cp_core_next_holders(w.core, &h));
+    world_end(&w);
+}
+
+static void many_chunks_are_one_call_and_no_more_than_so_many_wait(void **state)
+{
+    struct el_chunk_id chunk = some_chunk;
+    struct world w;
+
+    (void)state;
+    world_init(&w, "a");
+    run_until(&w, 10 * SECOND);
+    for (chunk.index = 0; chunk.index < DISC_CP_MAX_QUESTIONS; chunk.index++)
+        assert_true(disc_cp_core_ask_holders(w.core, &chunk));
+    assert_false(disc_cp_core_ask_holders(w.core, &chunk));
+    run_until(&w, w.now + 10);
+    assert_int_equal(w.s[0].asked[DISC_CP_HOLDERS], 1);
+    world_end(&w);
+}
+
+static void who_has_a_chunk_is_not_asked_of_one_that_is_away_and_not_asked_again(void **state)
+{
+    struct disc_cp_holders h;
+    struct world w;
+
+    (void)state;
+    world_init(&w, "a");
+    assert_false(disc_cp_core_ask_holders(w.core, &some_chunk));
+    run_until(&w, 10 * SECOND);
+    w.s[0].mode = FAILS;
+    assert_true(disc_cp_core_ask_holders(w.core, &some_chunk));
+    run_until(&w, w.now + 20 * SECOND);
+    assert_false(disc_cp_core_ask_holders(w.core, &some_chunk));
+    w.s[0].mode = WELL;
+    w.s[0].asked[DISC_CP_HOLDERS] = 0;
+    run_until(&w, w.now + 20 * SECOND);
+    assert_int_equal(w.s[0].asked[DISC_CP_HOLDERS], 0);
+    assert_false(disc_cp_core_next_holders(w.core, &h));
+    world_end(&w);
+}
+
 static void who_leaves_says_so_and_asks_nothing_more(void **state)
 {
     struct world w;
@@ -806,6 +867,9 @@ int main(void)
         cmocka_unit_test(nothing_is_carried_out_while_the_control_plane_is_away),
         cmocka_unit_test(a_pushed_configuration_is_fetched_once_and_what_became_of_it_is_told),
         cmocka_unit_test(what_could_never_be_set_is_an_error_of_that_version),
+        cmocka_unit_test(who_has_a_chunk_is_asked_at_once_and_answered_once),
+        cmocka_unit_test(many_chunks_are_one_call_and_no_more_than_so_many_wait),
+        cmocka_unit_test(who_has_a_chunk_is_not_asked_of_one_that_is_away_and_not_asked_again),
         cmocka_unit_test(who_leaves_says_so_and_asks_nothing_more),
         cmocka_unit_test(after_any_trouble_everything_is_well_again),
     };

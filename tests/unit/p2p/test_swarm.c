@@ -648,6 +648,64 @@ static void without_a_tracker_the_origin_is_asked_after_a_while(void **state)
     end(f);
 }
 
+/* Questions fail as they are put; 2 is named as having chunk 0 when the first one has. */
+static unsigned blocks_from_the_origin(struct fixture *f, bool is_up)
+{
+    const struct p2p_taker named = { .node = 2, .whole = 1 };
+    unsigned from_origin = 0, failures = 0;
+
+    for (uint64_t now = 0; now < 2000; now += 50) {
+        p2p_swarm_tick(f->s, now);
+        drain(f);
+        for (size_t i = 0; i < f->n; i++) {
+            if (f->moves[i].kind == P2P_MOVE_FETCH && f->moves[i].first < 16)
+                from_origin++;
+        }
+        if (count(f, P2P_MOVE_LOCATE) == 0)
+            continue;
+        p2p_swarm_on_locate_failed(f->d, now, 0);
+        if (failures++ > 0)
+            continue;
+        p2p_swarm_on_named(f->d, now, 0, &named, 1);
+        drain(f);
+        assert_int_equal(first(f, P2P_MOVE_CONNECT)->node, 2);
+        if (is_up)
+            p2p_swarm_peer_up(f->s, now, 2, false);
+    }
+    return from_origin;
+}
+
+static void without_a_tracker_who_is_named_is_asked_before_the_origin(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+
+    (void)state;
+    assert_int_equal(blocks_from_the_origin(f, true), 0);
+    end(f);
+}
+
+static void who_is_named_and_cannot_be_reached_keeps_nobody_from_the_origin(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+
+    (void)state;
+    assert_true(blocks_from_the_origin(f, false) > 0);
+    end(f);
+}
+
+static void with_a_tracker_only_the_tracker_names_anybody(void **state)
+{
+    const struct p2p_taker named = { .node = 2, .whole = 1 };
+    struct fixture *f = start(32, P2P_REACH_ANY);
+
+    (void)state;
+    drain(f);
+    p2p_swarm_on_named(f->d, 1, 0, &named, 1);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_CONNECT), 0);
+    end(f);
+}
+
 static void when_nobody_brings_anything_the_origin_is_asked_as_a_hedge(void **state)
 {
     struct fixture *f = start(32, P2P_REACH_ANY);
@@ -791,6 +849,9 @@ int main(void)
         cmocka_unit_test(a_second_lie_costs_more_than_the_first),
         cmocka_unit_test(what_a_lost_link_owed_is_asked_of_another),
         cmocka_unit_test(without_a_tracker_the_origin_is_asked_after_a_while),
+        cmocka_unit_test(without_a_tracker_who_is_named_is_asked_before_the_origin),
+        cmocka_unit_test(who_is_named_and_cannot_be_reached_keeps_nobody_from_the_origin),
+        cmocka_unit_test(with_a_tracker_only_the_tracker_names_anybody),
         cmocka_unit_test(when_nobody_brings_anything_the_origin_is_asked_as_a_hedge),
         cmocka_unit_test(where_nobody_may_ask_the_origin_the_reader_is_told),
         cmocka_unit_test(a_run_that_fails_is_for_others_and_the_reader_is_told),
