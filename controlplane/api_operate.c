@@ -412,13 +412,17 @@ static char *ask_config(struct cp_ask *a, const struct cp_state *state)
 /* By the rules that nodes have: what they would refuse is not pushed. */
 static void check_config(struct cp_ask *a, const char *settings)
 {
+    static const char where[] = "settings: "; /* as the fault's field says */
     json_t *root = settings == NULL ? NULL : json_loads(settings, 0, NULL);
     struct el_buf lines = { 0 };
     struct el_error err = { 0 };
+    bool is_said;
 
     if (root != NULL && (el_conf_push_lines(root, &lines, &err) != EL_OK ||
-                         el_conf_push_check(el_buf_str(&lines), &err) != EL_OK))
-        cp_ask_fault(a, EL_EINVAL, "settings", "%s", err.text);
+                         el_conf_push_check(el_buf_str(&lines), &err) != EL_OK)) {
+        is_said = el_str_starts(el_str_of(err.text), el_str_of(where));
+        cp_ask_fault(a, EL_EINVAL, "settings", "%s", err.text + (is_said ? sizeof(where) - 1 : 0));
+    }
     el_buf_deinit(&lines);
     json_decref(root);
 }

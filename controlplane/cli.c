@@ -645,25 +645,35 @@ static int list_versions(struct cli *c)
     return EL_CLI_OK;
 }
 
-/* NULL: not all of them are KEY=VALUE. */
+/* False: it is no KEY=VALUE in UTF-8, or the key is there already. */
+static bool add_setting(json_t *settings, struct el_str word)
+{
+    size_t eq = el_str_find(word, '='), before = json_object_size(settings);
+    struct el_str text = el_str_from(word, eq + 1);
+    char *key = el_strndup(word.p, eq);
+    bool is_added = eq < word.n &&
+                    json_object_set_new(settings, key, json_stringn(text.p, text.n)) == 0 &&
+                    json_object_size(settings) > before;
+
+    free(key);
+    return is_added;
+}
+
+/* NULL: there are none, or one is none. */
 static json_t *settings_of(const struct cli *c)
 {
     json_t *settings = el_json_new();
 
     for (size_t i = 1; i < c->n; i++) {
-        struct el_str word = el_str_of(c->words[i]);
-        size_t eq = el_str_find(word, '=');
-        char *key = el_strndup(word.p, eq);
-
-        if (eq < word.n)
-            el_json_add_str(settings, key, el_str_from(word, eq + 1));
-        free(key);
-        if (eq == word.n || json_object_size(settings) != i) {
-            json_decref(settings);
-            return NULL;
-        }
+        if (add_setting(settings, el_str_of(c->words[i])))
+            continue;
+        json_decref(settings);
+        return NULL;
     }
-    return settings;
+    if (c->n > 1)
+        return settings;
+    json_decref(settings);
+    return NULL;
 }
 
 static int run_config(struct cli *c)
@@ -732,8 +742,7 @@ static int run_events(struct cli *c)
         json_t *root = NULL;
 
         el_buf_addf(&path, "/api/v1/events?after=%" JSON_INTEGER_FORMAT "&wait_ms=%d%s%s", after,
-                    c->follows && after > 0 ? 25000 : 0, stream[0] != '\0' ? "&stream=" : "",
-                    stream);
+                    c->follows ? 25000 : 0, stream[0] != '\0' ? "&stream=" : "", stream);
         rc = get(c, path.p, &root);
         el_buf_deinit(&path);
         if (rc != EL_CLI_OK)

@@ -829,13 +829,43 @@ def test_the_client_shows_tables_or_json_and_tells_by_its_exit_code(plane):
     assert cli(plane, "token", "revoke", "eve", "--role=reader", token=token).returncode == 0
 
 
-def test_events_are_followed(plane):
-    follower = subprocess.Popen([ELIOCP, "events", "-f", "--table", f"--server={plane.url}"], stdout=subprocess.PIPE, text=True)
+def test_a_configuration_on_the_command_line_is_pairs_of_text(plane):
+    for words in ([], ["cache.freshness_s"], [b"\xff=1"], [b"cache.freshness_s=\xff"], ["cache.freshness_s=1", "cache.freshness_s=2"]):
+        r = cli(plane, "config", "push", *words)
+        assert r.returncode == 2 and "usage: " in r.stderr, words
+    assert plane.get("/api/v1/config")["version"] == 0
+    assert json.loads(cli(plane, "config", "push", "cache.freshness_s=1").stdout)["version"] == 1
+    refused = cli(plane, "config", "push", "cache.freshness_s=no").stderr
+    assert refused.startswith('eliocp config: settings cache.freshness_s = "no": allowed is ')
+
+
+@contextlib.contextmanager
+def following(plane):
+    """Lines of those who follow the events."""
+    process = subprocess.Popen([ELIOCP, "events", "-f", "--table", f"--server={plane.url}"], stdout=subprocess.PIPE, text=True)
     try:
+        yield process.stdout
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()
+
+
+def test_who_follows_events_waits_for_the_first_one(plane):
+    def asked():
+        found = re.search(r'^eliocp_requests_total\{method="GET",path="/api/v1/events"\} (\d+)$', plane.get("/metrics").body.decode(), re.M)
+        return int(found[1]) if found else 0
+
+    with following(plane) as lines:
+        for _ in range(300):
+            plane.get("/health")
+        plane.register("f-1")
+        assert "node_up" in lines.readline()
+        assert asked() <= 1
+
+
+def test_events_are_followed(plane):
+    with following(plane) as lines:
         for name in ("f-1", "f-2"):
             plane.register(name)
-            assert any(name in line and "node_up" in line for line in iter(follower.stdout.readline, "")), name
-    finally:
-        follower.terminate()
-        follower.wait()
-        follower.stdout.close()
+            assert any(name in line and "node_up" in line for line in iter(lines.readline, "")), name
