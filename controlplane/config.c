@@ -34,6 +34,17 @@ static struct cp_config *find(const struct cp_state *s, uint64_t version)
                : NULL;
 }
 
+/* All records are read anew now and then: what is known already is no event. */
+static void set_json(struct cp_state *s, struct cp_config *c, struct el_str json)
+{
+    if (c->json != NULL && el_str_eq(json, (struct el_str){ c->json, c->n }))
+        return;
+    free(c->json);
+    c->json = el_strndup(json.p, json.n);
+    c->n = json.n;
+    cp_event_add(s, CP_EV_CONFIG, (struct el_str){ "", 0 }, c->version, EL_STR("set"));
+}
+
 /* In place of the same version; the oldest goes when there are too many. */
 static struct cp_config *put(struct cp_state *s, struct el_str json, uint64_t version,
                              int64_t wall_ms)
@@ -50,12 +61,9 @@ static struct cp_config *put(struct cp_state *s, struct el_str json, uint64_t ve
         c = &s->config[at];
         *c = (struct cp_config){ .version = version };
     }
-    free(c->json);
-    c->json = el_strndup(json.p, json.n);
-    c->n = json.n;
     c->wall_ms = wall_ms;
     c->load = s->load;
-    cp_event_add(s, CP_EV_CONFIG, (struct el_str){ "", 0 }, version, EL_STR("set"));
+    set_json(s, c, json);
     return c;
 }
 
