@@ -39,15 +39,13 @@ static void add_object(struct cp_map_row *row, const struct cp_object *o)
     sum->chunks += o->chunks;
 }
 
-static struct cp_map_row *row_of(struct cp_map_row *rows, size_t *n, size_t max, struct el_str name)
+static struct cp_map_row *row_of(struct cp_map_row *rows, size_t *n, struct el_str name)
 {
     for (size_t i = 0; i < *n; i++) {
         if (el_str_eq(rows[i].sum.name, name))
             return &rows[i];
     }
-    if (*n == max)
-        return NULL;
-    rows[*n].sum = (struct cp_object){ .name = name };
+    rows[*n] = (struct cp_map_row){ .sum.name = name };
     return &rows[(*n)++];
 }
 
@@ -114,22 +112,29 @@ static void sort_rows(struct cp_map_row *rows, size_t n)
     }
 }
 
+/* Which prefix is the hottest is known when all are summed. */
+static size_t sum_prefixes(const struct cp_object *hot, size_t n, unsigned depth,
+                           struct cp_map_row *rows, size_t max)
+{
+    struct cp_map_row all[CP_MAP_OBJECTS];
+    size_t n_all = 0;
+
+    for (size_t i = 0; i < n; i++)
+        add_object(row_of(all, &n_all, cp_prefix_of(hot[i].name, depth)), &hot[i]);
+    sort_rows(all, n_all);
+    for (size_t i = 0; i < el_min_size(n_all, max); i++) {
+        all[i].held = rows[i].held;
+        rows[i] = all[i];
+    }
+    return el_min_size(n_all, max);
+}
+
 static size_t map_prefixes(const struct cp_state *s, const struct cp_map_conf *conf,
                            const struct cp_object *hot, size_t n, struct cp_map_row *rows,
                            size_t max)
 {
-    struct el_str prefix;
-    size_t n_rows = 0;
+    size_t n_rows = sum_prefixes(hot, n, conf->depth, rows, max);
 
-    for (size_t i = 0; i < n; i++) {
-        struct cp_map_row *row;
-
-        prefix = cp_prefix_of(hot[i].name, conf->depth);
-        row = row_of(rows, &n_rows, max, prefix);
-        if (row != NULL)
-            add_object(row, &hot[i]);
-    }
-    sort_rows(rows, n_rows);
     for (size_t r = 0; r < n_rows; r++) {
         struct count c = count_of(&rows[r], conf->numbers);
 

@@ -122,19 +122,42 @@ static void ignore(void *arg, const struct el_chunk_id *id, const struct cp_node
     (void)total;
 }
 
+static void ask_for(struct cp_state *s, unsigned object, unsigned times)
+{
+    const struct el_chunk_id id = control_chunk(object, 0);
+    const struct cp_question q = { .ids = &id, .n = 1, .max_holders = 1 };
+
+    for (unsigned i = 0; i < times; i++)
+        assert_int_equal(cp_chunks_locate(s, &q, ignore, NULL, NULL), EL_OK);
+}
+
 static void the_hottest_prefix_comes_first_and_no_more_than_asked_for(void **state)
 {
     struct cp_state *s = some_state();
-    const struct el_chunk_id hot = control_chunk(3, 0);
-    const struct cp_question q = { .ids = &hot, .n = 1, .max_holders = 1 };
     uint32_t held[1][NODES] = { { 0 } };
     struct cp_map_row row;
 
     (void)state;
-    for (int i = 0; i < 1000; i++)
-        assert_int_equal(cp_chunks_locate(s, &q, ignore, NULL, NULL), EL_OK);
+    ask_for(s, 3, 1000);
     assert_int_equal(map(s, true, &row, 1, held), 1);
     assert_true(el_str_eq(row.sum.name, EL_STR("http://o/b/")));
+    cp_state_free(s);
+}
+
+static void a_prefix_is_as_hot_as_all_its_objects_together(void **state)
+{
+    struct cp_state *s = some_state();
+    uint32_t held[1][NODES] = { { 0 } };
+    struct cp_map_row row;
+
+    (void)state;
+    ask_for(s, 1, 800);
+    ask_for(s, 2, 800);
+    ask_for(s, 3, 1000);
+    assert_int_equal(map(s, true, &row, 1, held), 1);
+    assert_true(el_str_eq(row.sum.name, EL_STR("http://o/a/")));
+    assert_int_equal(row.objects, 2);
+    assert_int_equal(row.held[cp_node_get(s, EL_STR("n0"))->number], 8);
     cp_state_free(s);
 }
 
@@ -145,6 +168,7 @@ int main(void)
         cmocka_unit_test(an_object_says_how_much_of_it_each_node_has),
         cmocka_unit_test(a_prefix_is_the_sum_of_its_objects),
         cmocka_unit_test(the_hottest_prefix_comes_first_and_no_more_than_asked_for),
+        cmocka_unit_test(a_prefix_is_as_hot_as_all_its_objects_together),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
