@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* api_dashboard: what is read for people only: who has how much of what is hot, a node's history.
- */
+/* api_dashboard: what is read for people only: who has how much of what is hot; a node's past. */
 #include "controlplane/serve.h"
 
 #include <stdlib.h>
@@ -35,16 +34,18 @@ void cp_get_node_timeline(void *arg, const struct el_http_call_in *in, struct el
 
     if (!cp_param(in, 0, out, node_id))
         return;
+    root = el_json_new();
+    el_json_add_str(root, "node_id", el_str_of(node_id));
     n = cp_node_get(cp_plane_lock(s->plane), el_str_of(node_id));
-    if (n == NULL) {
-        cp_reply_say(out, 404, EL_ENOTFOUND, "node_id", "no node of that name is registered");
-    } else {
-        root = el_json_new();
-        el_json_add_str(root, "node_id", el_str_of(node_id));
+    if (n != NULL)
         add_history(root, s, n);
-        cp_reply_json(out, 200, root);
-    }
     (void)cp_plane_unlock(s->plane);
+    if (n != NULL) {
+        cp_reply_json(out, 200, root);
+    } else {
+        cp_reply_say(out, 404, EL_ENOTFOUND, "node_id", "no node of that name is registered");
+        json_decref(root);
+    }
 }
 
 /* ---- the map ---- */
@@ -119,16 +120,15 @@ static void add_row(json_t *o, const struct map *m, const struct cp_map_row *row
         EL_ASSERT(json_array_append_new(held, json_integer(row->held[m->columns[i]->number])) == 0);
 }
 
-static void answer_map(struct map *m, const struct cp_state *state, struct el_http_reply *out)
+/* NULL: there is no memory for it. */
+static json_t *map_of(struct map *m, const struct cp_state *state)
 {
     uint32_t *held = el_try_alloc(m->conf.numbers * m->limit * sizeof(*held));
     json_t *root, *list;
     size_t n;
 
-    if (held == NULL) {
-        cp_reply_say(out, 503, EL_ENOMEM, NULL, "there is no memory for a map");
-        return;
-    }
+    if (held == NULL)
+        return NULL;
     for (size_t i = 0; i < m->limit; i++)
         m->rows[i].held = held + i * m->conf.numbers;
     root = el_json_new();
@@ -137,8 +137,8 @@ static void answer_map(struct map *m, const struct cp_state *state, struct el_ht
     list = el_json_child_list(root, "rows");
     for (size_t i = 0; i < n; i++)
         add_row(el_json_append_child(list), m, &m->rows[i]);
-    cp_reply_json(out, 200, root);
     free(held);
+    return root;
 }
 
 static void ask_map(struct cp_ask *a, struct el_str query, struct map *m)
@@ -157,21 +157,29 @@ static void ask_map(struct cp_ask *a, struct el_str query, struct map *m)
     m->conf.depth = (unsigned)depth;
 }
 
+static void answer_map(struct cp_service *s, struct map *m, struct el_http_reply *out)
+{
+    const struct cp_state *state = cp_plane_lock(s->plane);
+    json_t *root;
+
+    gather_columns(m, state);
+    root = map_of(m, state);
+    (void)cp_plane_unlock(s->plane);
+    if (root != NULL)
+        cp_reply_json(out, 200, root);
+    else
+        cp_reply_say(out, 503, EL_ENOMEM, NULL, "there is no memory for a map");
+}
+
 void cp_get_map(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = cp_service_of(arg);
     struct map *m = el_new(struct map);
-    struct cp_state *state;
     struct cp_ask a;
 
     ask_map(&a, in->query, m);
-    if (a.code == EL_OK) {
-        state = cp_plane_lock(s->plane);
-        gather_columns(m, state);
-        answer_map(m, state, out);
-        (void)cp_plane_unlock(s->plane);
-    } else {
+    if (a.code == EL_OK)
+        answer_map(cp_service_of(arg), m, out);
+    else
         cp_reply_fault(out, &a);
-    }
     free(m);
 }

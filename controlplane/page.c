@@ -4,27 +4,16 @@
  * system it was built on. They are part of the program: no file is looked for while it runs. What
  * the page shows it asks the API for, as anybody may.
  */
+#include "common/embed.h"
+#include "common/sha256.h"
 #include "controlplane/serve.h"
 
-#include "common/sha256.h"
-
-/* A file's bytes between two names; the build depends on it (CMakeLists.txt). */
-/* clang-format off */
-#define EMBED(name, path)                                   \
-    __asm__(".pushsection .rodata\n"                        \
-            ".global cp_page_" name "\n"                    \
-            ".global cp_page_" name "_end\n"                \
-            "cp_page_" name ":\n.incbin \"" path "\"\n"     \
-            "cp_page_" name "_end:\n.byte 0\n"              \
-            ".popsection\n")
-/* clang-format on */
-
-EMBED("html", CP_DASHBOARD_DIR "/index.html");
-EMBED("css", CP_DASHBOARD_DIR "/dashboard.css");
-EMBED("js", CP_DASHBOARD_DIR "/dashboard.js");
-EMBED("early", CP_DASHBOARD_DIR "/theme.js");
-EMBED("icon", CP_DASHBOARD_DIR "/icon.svg");
-EMBED("chart", CP_CHART_JS);
+EL_EMBED("cp_page_html", CP_DASHBOARD_DIR "/index.html");
+EL_EMBED("cp_page_css", CP_DASHBOARD_DIR "/dashboard.css");
+EL_EMBED("cp_page_js", CP_DASHBOARD_DIR "/dashboard.js");
+EL_EMBED("cp_page_early", CP_DASHBOARD_DIR "/theme.js");
+EL_EMBED("cp_page_icon", CP_DASHBOARD_DIR "/icon.svg");
+EL_EMBED("cp_page_chart", CP_CHART_JS);
 
 extern const char cp_page_html[], cp_page_html_end[], cp_page_css[], cp_page_css_end[];
 extern const char cp_page_js[], cp_page_js_end[], cp_page_chart[], cp_page_chart_end[];

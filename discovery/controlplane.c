@@ -353,7 +353,6 @@ static size_t write_fields(const struct disc_cp_call *from, struct el_buf *beare
     size_t n = 0;
 
     fields[n++] = (struct el_field){ EL_STR("traceparent"), el_str_of(trace) };
-
     fields[n++] = (struct el_field){ EL_STR("Accept"), EL_STR("application/json") };
     if (from->body.n > 0)
         fields[n++] = (struct el_field){ EL_STR("Content-Type"), EL_STR("application/json") };

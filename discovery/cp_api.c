@@ -3,7 +3,6 @@
 #include "discovery/cp_api.h"
 
 #include "common/conf_push.h"
-
 #include "common/json.h"
 
 #define MAX_DEPTH    16u
