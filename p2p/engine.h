@@ -321,6 +321,8 @@ struct p2p_fetch *p2p_fetch_find(struct p2p *p, const uint8_t version[16]);
 /* A block from a peer has been given to the cache: what the cache tells of it comes later, and
  * until then it would be asked for again. */
 void p2p_fetch_put(struct p2p *p, const struct el_chunk_id *chunk, uint64_t number);
+/* Blocks of the chunk that a run here was to read and will not: it ends in front of them. */
+uint32_t p2p_fetch_stopped(struct p2p *p, const struct el_chunk_id *chunk);
 /* Some block of the chunk is here no longer. */
 void p2p_fetch_lost(struct p2p_fetch *f, uint64_t chunk);
 
@@ -355,6 +357,8 @@ bool p2p_give_is_idle(const struct p2p *p);
 
 /* ---- give_stream.c ---- */
 
+/* Some of the block has been passed on, and not all of it yet. */
+bool p2p_stream_has_begun(struct p2p *p, const uint8_t version[16], uint64_t block);
 /* Those that stand still end. */
 void p2p_stream_tick(struct p2p *p);
 

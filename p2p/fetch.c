@@ -575,14 +575,20 @@ static struct run *run_find(struct p2p_fetch *f, uint32_t number)
     return NULL;
 }
 
-/* The rest of the run is somebody else's from now on. */
-static void cut_run(const struct p2p_move *m)
+/*
+ * The rest of the run is somebody else's from now on, but for a block that others are given while
+ * it is read: they could not take it from anybody else without a new link to this node.
+ */
+static void cut_run(struct p2p *p, const struct p2p_move *m)
 {
     struct run *r = run_find(p2p_download_arg(m->download), m->run);
 
     if (r == NULL)
         return;
     r->most = m->count;
+    if (r->most == r->done && r->done < r->count &&
+        p2p_stream_has_begun(p, r->fetch->id.object, r->first + r->done))
+        r->most++;
     if (r->fill != NULL && r->done >= r->most)
         cache_fill_cancel(r->fill);
 }
@@ -616,6 +622,25 @@ void p2p_fetch_block(struct p2p *p, const struct el_chunk_id *chunk, uint64_t nu
     p2p_swarm_have(f->download, p2p_now(p), number);
     EL_LIST_EACH (it, tmp, &f->runs)
         run_block(EL_ENTRY(it, struct run, link), number);
+}
+
+uint32_t p2p_fetch_stopped(struct p2p *p, const struct el_chunk_id *chunk)
+{
+    struct p2p_fetch *f = p2p_fetch_find(p, chunk->object);
+    struct el_list *it, *tmp;
+    uint32_t bits = 0;
+
+    if (f == NULL)
+        return 0;
+    EL_LIST_EACH (it, tmp, &f->runs) {
+        const struct run *r = EL_ENTRY(it, const struct run, link);
+
+        for (unsigned i = r->most; i < r->count; i++) {
+            if ((r->first + i) / CACHE_CHUNK_BLOCKS == chunk->index)
+                bits |= (uint32_t)1 << (r->first + i) % CACHE_CHUNK_BLOCKS;
+        }
+    }
+    return bits;
 }
 
 void p2p_fetch_put(struct p2p *p, const struct el_chunk_id *chunk, uint64_t number)
@@ -899,7 +924,7 @@ static void carry_out(struct p2p *p, const struct p2p_move *m)
         read_run(p, m);
         break;
     case P2P_MOVE_STOP:
-        cut_run(m);
+        cut_run(p, m);
         break;
     case P2P_MOVE_BLAME:
         blame(p, m);

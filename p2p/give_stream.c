@@ -14,21 +14,42 @@
 /* Asked of this node on one link, and in all: each keeps a block in memory. */
 #define MOST_OF_LINK 4u
 #define MOST         256u
-/* So many bytes more are worth waking the link. */
 /* One that has begun and gets no more of the origin, or no signature, ends with its link: what is
  * behind it waits. */
 #define STILL_MS    30000u
 #define UNSIGNED_MS 3000u
-#define STEP        (64 * (size_t)EL_KIB)
+/* So many bytes more are worth waking the link. */
+#define STEP (64 * (size_t)EL_KIB)
 
 uint32_t p2p_stream_coming(struct p2p *p, struct cache_object *o, const struct el_chunk_id *chunk)
 {
-    uint32_t n = p2p_give_chunk_blocks(o, chunk);
+    uint32_t n = p2p_give_chunk_blocks(o, chunk), bits;
 
-    (void)p;
     if (n == 0 || !p2p_is_shareable(o))
         return 0;
-    return (uint32_t)cache_object_coming(o, (uint64_t)chunk->index * CACHE_CHUNK_BLOCKS, n);
+    bits = (uint32_t)cache_object_coming(o, (uint64_t)chunk->index * CACHE_CHUNK_BLOCKS, n);
+    return bits & ~p2p_fetch_stopped(p, chunk);
+}
+
+bool p2p_stream_has_begun(struct p2p *p, const uint8_t version[16], uint64_t block)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &p->streams) {
+        const struct p2p_give *g = EL_ENTRY(it, const struct p2p_give, in_streams);
+        uint64_t number = (uint64_t)g->send.chunk.index * CACHE_CHUNK_BLOCKS + g->send.block;
+
+        if (g->is_with_link && number == block &&
+            memcmp(g->send.chunk.object, version, sizeof(g->send.chunk.object)) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* What its reading is to end in front of is not begun, though some bytes of it may have come. */
+static bool may_begin(const struct p2p_give *g)
+{
+    return (p2p_fetch_stopped(g->remote->p, &g->send.chunk) >> g->send.block & 1) == 0;
 }
 
 /* What the link has of it cannot be taken back. */
@@ -53,6 +74,10 @@ static bool pass_on(struct p2p_give *g, const struct cache_span *span)
 {
     uint32_t got = g->got + (uint32_t)span->n;
 
+    if (g->got == 0 && !may_begin(g)) {
+        p2p_give_up(g, EL_ENOTCACHED);
+        return false;
+    }
     if (g->got == 0) {
         cache_reader_keep(&g->reader);
         g->out.mem = span->mem;
