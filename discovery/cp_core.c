@@ -434,6 +434,7 @@ static bool take_registered(struct disc_cp_core *c, uint64_t now_ms, struct el_s
     c->epoch = r.epoch;
     c->config_version = r.config_version;
     c->policy_version = r.policy_version;
+    c->settings.version = 0; /* one that has lost its state may count from 1 again */
     c->is_registered = true;
     c->is_hydrated = false;
     c->n.registrations++;

@@ -589,13 +589,16 @@ static enum el_err load_and_apply(struct node *n, struct el_str pushed, struct d
     return rc;
 }
 
-/* What is wrong with it is told; the node runs on with what it had. */
+/* What is wrong with it is told; the node runs on with what it had. After each registration comes
+ * what it may well run already. */
 static void take_pushed(struct node *n, const struct disc_cp_settings *settings)
 {
     struct disc_cp_ran *ran = &n->pushed.ran;
     struct el_error err = { 0 };
     enum el_err rc = EL_OK;
 
+    if (proxy_pushed_runs(&n->pushed, settings))
+        return;
     ran->version = settings->version;
     ran->error[0] = '\0';
     if (settings->error[0] != '\0')

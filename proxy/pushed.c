@@ -57,7 +57,7 @@ void proxy_pushed_deinit(struct proxy_pushed *p)
 
 void proxy_pushed_offer(void *arg, const struct disc_cp_settings *settings)
 {
-    struct proxy_pushed *p = arg;
+    struct proxy_pushed *p = (struct proxy_pushed *)arg;
 
     EL_ASSERT(pthread_mutex_lock(&p->mtx) == 0);
     el_buf_clear(&p->offered.lines);
@@ -79,6 +79,13 @@ bool proxy_pushed_take(struct proxy_pushed *p, struct disc_cp_settings *ret)
         return true;
     el_buf_deinit(&ret->lines);
     return false;
+}
+
+bool proxy_pushed_runs(const struct proxy_pushed *p, const struct disc_cp_settings *settings)
+{
+    return p->ran.version == settings->version && p->ran.error[0] == '\0' &&
+           settings->error[0] == '\0' &&
+           el_str_eq(el_buf_str(&p->kept), el_buf_str(&settings->lines));
 }
 
 /* When it cannot be written, the node asks again after its next start. */
@@ -103,7 +110,7 @@ void proxy_pushed_keep(struct proxy_pushed *p, const struct disc_cp_settings *se
 
 void proxy_pushed_wait_for(void *arg, const char *key)
 {
-    struct disc_cp_ran *ran = arg;
+    struct disc_cp_ran *ran = (struct disc_cp_ran *)arg;
 
     el_log(EL_WARN, EV_CONF_IGNORED, "key=%s advice=\"restart to apply it\"", key);
     if (ran->n_pending < DISC_CP_PENDING)

@@ -32,6 +32,8 @@ void proxy_pushed_deinit(struct proxy_pushed *p); /* nobody offers any more */
 void proxy_pushed_offer(void *arg, const struct disc_cp_settings *settings);
 /* What was offered, to be given back with el_buf_deinit(&ret->lines). False: nothing new. */
 bool proxy_pushed_take(struct proxy_pushed *p, struct disc_cp_settings *ret);
+/* Whether the node runs these very settings under that number. */
+bool proxy_pushed_runs(const struct proxy_pushed *p, const struct disc_cp_settings *settings);
 /* It is applied: from now on these are what the node runs. */
 void proxy_pushed_keep(struct proxy_pushed *p, const struct disc_cp_settings *settings);
 

@@ -243,6 +243,20 @@ def test_a_node_starts_with_what_was_pushed_whether_or_not_somebody_answers(plan
     wait_for(lambda: running(again).get("node-0") == (version, [], ""), 30, why=node.log)
 
 
+def test_a_control_plane_that_begins_anew_is_taken_at_its_word(origin, planes, cluster):
+    plane = planes()
+    c = cluster(plane, 2)
+    origin.add("/long", size=10)
+    wait_for(lambda: len(chunks(plane)) == 2)
+    first = push(plane, settings={"general.log_level": "debug"})
+    runs(plane, first)
+    plane.stop()
+    anew = planes()  # it has lost its state: what it pushes has the number of what they run
+    assert push(anew, settings={"proxy.max_head_bytes": 1024}) == first
+    wait_for(lambda: [status_of_long(n, origin) for n in c.nodes] == [431, 431], 60, why=lambda: running(anew))
+    runs(anew, first)
+
+
 def test_what_is_said_where_a_node_runs_wins_over_what_is_pushed(origin, planes, cluster):
     plane = planes()
     c = cluster(plane, 2, proxy__max_head_bytes=32768)
