@@ -199,7 +199,8 @@ static void read_section(struct reading *r, char *text, size_t size)
     if (!r->is_in_policy)
         return;
     el_buf_addf(&where, "%s:%d", r->path, r->line);
-    r->rc = el_conf_policy_begin(r->conf, el_str_trim(el_str_from(name, word.n)), where.p, r->err);
+    r->rc = el_conf_policy_begin(r->conf, el_str_trim(el_str_from(name, word.n)), false, where.p,
+                                 r->err);
     el_buf_deinit(&where);
     (void)snprintf(text, size, "[policy]\n");
 }
@@ -351,14 +352,45 @@ static enum el_err set_pushed(struct el_conf *c, struct el_str line, struct el_e
     return rc;
 }
 
+/* [policy PREFIX] */
+static enum el_err begin_pushed_policy(struct el_conf *c, struct el_str line, struct el_error *err)
+{
+    const struct el_str word = EL_STR("[policy ");
+
+    if (!el_str_starts(line, word) || line.p[line.n - 1] != ']')
+        return el_fail(err, EL_ECONF, 0, "settings: a section is no policy");
+    line = el_str_from(el_str_first(line, line.n - 1), word.n);
+    return el_conf_policy_begin(c, line, true, "policies", err);
+}
+
+/* Of the policy that was begun last. */
+static enum el_err set_pushed_policy(struct el_conf *c, struct el_str line, struct el_error *err)
+{
+    const char *prefix = c->policies[c->n_policies - 1].prefix;
+    size_t eq = el_str_find(line, '=');
+    struct el_buf where = { 0 };
+    enum el_err rc;
+
+    el_buf_addf(&where, "policy %s", prefix);
+    rc = el_conf_policy_set(c, el_str_first(line, eq),
+                            el_str_from(line, el_min_size(eq + 1, line.n)), where.p, err);
+    el_buf_deinit(&where);
+    return rc;
+}
+
 static enum el_err read_pushed(struct el_conf *c, struct el_str lines, struct el_error *err)
 {
+    bool is_in_policy = false;
     enum el_err rc = EL_OK;
     struct el_str line;
 
     while (rc == EL_OK && el_str_split(&lines, '\n', &line)) {
-        if (line.n > 0)
-            rc = set_pushed(c, line, err);
+        if (line.n > 0 && line.p[0] == '[') {
+            rc = begin_pushed_policy(c, line, err);
+            is_in_policy = true;
+        } else if (line.n > 0) {
+            rc = is_in_policy ? set_pushed_policy(c, line, err) : set_pushed(c, line, err);
+        }
     }
     return rc;
 }

@@ -36,7 +36,8 @@ enum el_grant_reach { EL_GRANT_OBJECT, EL_GRANT_PREFIX };
  * with the prefix. The keys stand in conf_policy_list.h; one without has_<name> is not set.
  */
 struct el_conf_policy {
-    char *prefix; /* owned; an http or https URL without query */
+    char *prefix;   /* owned; an http or https URL without query */
+    bool is_pushed; /* by a control plane, about what no section of the file is about */
 #define EL_CONF_INT(section, name, ...) \
     uint64_t name;                      \
     bool has_##name;
@@ -95,7 +96,8 @@ enum el_err el_conf_load_of(enum el_conf_program program, int argc, char *const 
                             struct el_conf_args *ret_args, struct el_error *err);
 /*
  * The same with what a control plane has pushed, lines section.key=VALUE (conf_push.h): it wins
- * over the file, and the environment and the command line over it.
+ * over the file, and the environment and the command line over it. Lines [policy PREFIX] may
+ * follow, each with lines key=VALUE: policies beside those of the file.
  */
 enum el_err el_conf_load_pushed(enum el_conf_program program, int argc, char *const argv[],
                                 char *const env[], struct el_str pushed, struct el_conf **ret_conf,

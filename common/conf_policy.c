@@ -54,26 +54,31 @@ static enum el_err check_prefix(struct el_str prefix, const char *where, struct 
     return EL_OK;
 }
 
-enum el_err el_conf_policy_begin(struct el_conf *c, struct el_str prefix, const char *where,
-                                 struct el_error *err)
+enum el_err el_conf_policy_begin(struct el_conf *c, struct el_str prefix, bool is_pushed,
+                                 const char *where, struct el_error *err)
 {
     enum el_err rc = check_prefix(prefix, where, err);
     struct el_conf_policy *grown;
+    size_t alike = 0;
 
     if (rc != EL_OK)
         return rc;
     for (size_t i = 0; i < c->n_policies; i++) {
+        if (c->policies[i].is_pushed != is_pushed)
+            continue;
+        alike++;
         if (el_str_eq(prefix, el_str_of(c->policies[i].prefix)))
             return el_fail(err, EL_ECONF, 0, "%s: this policy is there already", where);
     }
-    if (c->n_policies == EL_CONF_MAX_POLICIES)
+    if (alike == EL_CONF_MAX_POLICIES)
         return el_fail(err, EL_ECONF, 0, "%s: at most %d policies are allowed", where,
                        EL_CONF_MAX_POLICIES);
     grown = realloc(c->policies, (c->n_policies + 1) * sizeof(*grown));
     if (grown == NULL)
         return el_fail(err, EL_ENOMEM, 0, "%s: memory for a policy", where);
     c->policies = grown;
-    grown[c->n_policies++] = (struct el_conf_policy){ .prefix = el_strndup(prefix.p, prefix.n) };
+    grown[c->n_policies++] =
+        (struct el_conf_policy){ .prefix = el_strndup(prefix.p, prefix.n), .is_pushed = is_pushed };
     return EL_OK;
 }
 
@@ -90,6 +95,18 @@ static enum el_err refuse_name(struct el_str name, const char *where, struct el_
     return rc;
 }
 
+/* As for keys outside of sections (conf.c): from afar nobody says who may do what. */
+static bool may_push(const struct el_conf_key *k)
+{
+    static const char *const never[] = { "auth", "grant", "grant_ttl" };
+
+    for (size_t i = 0; i < EL_COUNT(never); i++) {
+        if (strcmp(k->name, never[i]) == 0)
+            return false;
+    }
+    return true;
+}
+
 enum el_err el_conf_policy_set(struct el_conf *c, struct el_str name, struct el_str value,
                                const char *where, struct el_error *err)
 {
@@ -102,6 +119,9 @@ enum el_err el_conf_policy_set(struct el_conf *c, struct el_str name, struct el_
         return refuse_name(name, where, err);
     if (*has_at(p, &keys[i]))
         return el_fail(err, EL_ECONF, 0, "%s: policy.%s is set again", where, keys[i].key.name);
+    if (p->is_pushed && !may_push(&keys[i].key))
+        return el_fail(err, EL_ECONF, 0, "%s: policy.%s is not set from afar", where,
+                       keys[i].key.name);
     *has_at(p, &keys[i]) = true;
     return el_conf_key_set(p, &keys[i].key, value, where, err);
 }

@@ -10,11 +10,11 @@
 
 #define EL_CONF_MAX_POLICIES 1000
 
-/* A new section; the keys that follow are its. EL_ECONF: the prefix is no URL, or is there twice.
- */
-enum el_err el_conf_policy_begin(struct el_conf *c, struct el_str prefix, const char *where,
-                                 struct el_error *err);
-/* Into the section that was begun last. */
+/* A new section; the keys that follow are its. EL_ECONF: the prefix is no URL, or is there twice in
+ * the file or in what was pushed. */
+enum el_err el_conf_policy_begin(struct el_conf *c, struct el_str prefix, bool is_pushed,
+                                 const char *where, struct el_error *err);
+/* Into the section that was begun last. Who may do what is not pushed. */
 enum el_err el_conf_policy_set(struct el_conf *c, struct el_str name, struct el_str value,
                                const char *where, struct el_error *err);
 /* `c` gets copies in place of its own. */

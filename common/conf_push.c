@@ -31,29 +31,67 @@ static enum el_err add_value(struct el_buf *out, const char *key, const json_t *
     return EL_OK;
 }
 
-enum el_err el_conf_push_lines(const json_t *settings, struct el_buf *ret_lines,
-                               struct el_error *err)
+static bool is_key(const char *key)
+{
+    return strlen(key) <= 64 && is_one_line(key, strlen(key)) && strpbrk(key, "=[") == NULL;
+}
+
+static enum el_err add_lines(struct el_buf *out, const json_t *settings, struct el_error *err)
 {
     json_t *obj = (json_t *)(uintptr_t)settings;
-    struct el_buf lines = { 0 };
     enum el_err rc = EL_OK;
     const char *key;
     json_t *value;
 
     json_object_foreach(obj, key, value)
     {
-        if (strlen(key) > 64 || !is_one_line(key, strlen(key)) || strchr(key, '=') != NULL) {
-            rc = el_fail(err, EL_ECONF, 0, "settings: a key is no key");
-            break;
-        }
-        el_buf_addf(&lines, "%s=", key);
-        rc = add_value(&lines, key, value, err);
-        el_buf_add_byte(&lines, '\n');
-        if (rc == EL_OK && lines.n > EL_PUSHED_MAX)
+        if (!is_key(key))
+            return el_fail(err, EL_ECONF, 0, "settings: a key is no key");
+        el_buf_addf(out, "%s=", key);
+        rc = add_value(out, key, value, err);
+        el_buf_add_byte(out, '\n');
+        if (rc == EL_OK && out->n > EL_PUSHED_MAX)
             rc = el_fail(err, EL_ECONF, 0, "settings: more than %u bytes", EL_PUSHED_MAX);
         if (rc != EL_OK)
-            break;
+            return rc;
     }
+    return EL_OK;
+}
+
+static enum el_err add_policy(struct el_buf *out, const json_t *policy, struct el_error *err)
+{
+    const json_t *prefix = json_object_get(policy, "prefix");
+    const json_t *settings = json_object_get(policy, "settings");
+
+    if (!json_is_string(prefix) ||
+        !is_one_line(json_string_value(prefix), json_string_length(prefix)))
+        return el_fail(err, EL_ECONF, 0, "settings: a policy without a prefix");
+    if (json_object_size(settings) == 0)
+        return EL_OK;
+    el_buf_addf(out, "[policy %s]\n", json_string_value(prefix));
+    return add_lines(out, settings, err);
+}
+
+enum el_err el_conf_push_lines(const json_t *settings, struct el_buf *ret_lines,
+                               struct el_error *err)
+{
+    struct el_buf lines = { 0 };
+    enum el_err rc = add_lines(&lines, settings, err);
+
+    if (rc == EL_OK)
+        el_buf_add_str(ret_lines, el_buf_str(&lines));
+    el_buf_deinit(&lines);
+    return rc;
+}
+
+enum el_err el_conf_push_policies(const json_t *policies, struct el_buf *ret_lines,
+                                  struct el_error *err)
+{
+    struct el_buf lines = { 0 };
+    enum el_err rc = EL_OK;
+
+    for (size_t i = 0; rc == EL_OK && i < json_array_size(policies); i++)
+        rc = add_policy(&lines, json_array_get(policies, i), err);
     if (rc == EL_OK)
         el_buf_add_str(ret_lines, el_buf_str(&lines));
     el_buf_deinit(&lines);

@@ -112,8 +112,19 @@ static void ask_bytes(struct cp_ask *up, struct cp_beat *b)
     cp_ask_up(up, &a);
 }
 
-/* Which configuration it runs: {version, pending[], error}, kept as text. To be free()d; NULL: it
- * does not say. */
+static void ask_policies_run(struct cp_ask *a, json_t *kept)
+{
+    char error[CP_TEXT_MAX + 1] = "";
+    uint64_t version = 0;
+
+    cp_ask_u64(a, "policy_version", CP_OPTIONAL, INT64_MAX, &version);
+    cp_ask_text(a, "policy_error", CP_OPTIONAL, error, sizeof(error));
+    el_json_add_u64(kept, "policy_version", version);
+    el_json_add_str(kept, "policy_error", el_str_of(error));
+}
+
+/* Which configuration it runs: {version, pending[], error}, and which policies, kept as text. To be
+ * free()d; NULL: it does not say. */
 static char *ask_runs(struct cp_ask *up)
 {
     const json_t *runs = cp_ask_obj(up, "config", CP_OPTIONAL);
@@ -143,6 +154,7 @@ static char *ask_runs(struct cp_ask *up)
         else
             EL_ASSERT(json_array_append_new(list, json_string(key)) == 0);
     }
+    ask_policies_run(&a, kept);
     text = json_dumps(kept, JSON_COMPACT);
     EL_ASSERT(text != NULL);
     json_decref(kept);

@@ -303,6 +303,46 @@ void cp_get_policies(void *arg, const struct el_http_call_in *in, struct el_http
     (void)cp_plane_unlock(s->plane);
 }
 
+/* All that there are, with this one in the place of its prefix; NULL: it is not well-formed. */
+static json_t *policies_with(struct cp_state *state, const struct cp_policy *p)
+{
+    json_t *root = el_json_new(), *list, *settings = json_loads(p->settings.p, 0, NULL), *o;
+
+    cp_json_policies(root, state);
+    list = json_incref(json_object_get(root, "policies"));
+    json_decref(root);
+    for (size_t i = json_array_size(list); i > 0; i--) {
+        const json_t *prefix = json_object_get(json_array_get(list, i - 1), "prefix");
+
+        if (strcmp(json_string_value(prefix), p->prefix) == 0)
+            EL_ASSERT(json_array_remove(list, i - 1) == 0);
+    }
+    o = el_json_append_child(list);
+    el_json_add_str(o, "prefix", el_str_of(p->prefix));
+    EL_ASSERT(json_object_set_new(o, "settings", settings) == 0);
+    return list;
+}
+
+/* By the rules that nodes have, all of them together. The plane is locked. */
+static enum el_err check_policies(struct cp_state *state, const struct cp_policy *p,
+                                  struct el_error *err)
+{
+    struct el_buf lines = { 0 };
+    struct el_error why = { 0 };
+    enum el_err rc = EL_OK;
+    json_t *all;
+
+    if (p->settings.n == 0)
+        return EL_OK;
+    all = policies_with(state, p);
+    if (el_conf_push_policies(all, &lines, &why) != EL_OK ||
+        el_conf_push_check(el_buf_str(&lines), &why) != EL_OK)
+        rc = el_fail(err, EL_EINVAL, 0, "settings: %.160s", why.text);
+    json_decref(all);
+    el_buf_deinit(&lines);
+    return rc;
+}
+
 void cp_put_policy(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
     struct cp_service *s = cp_service_of(arg);
@@ -331,7 +371,7 @@ void cp_put_policy(void *arg, const struct el_http_call_in *in, struct el_http_r
         cp_reply_fault(out, &a);
     } else {
         state = cp_plane_lock(s->plane);
-        if (cp_policy_set(state, &p, &err) == EL_OK) {
+        if (check_policies(state, &p, &err) == EL_OK && cp_policy_set(state, &p, &err) == EL_OK) {
             say_policies(state, out);
             cp_audit(s, state, out, "policy.set", p.prefix);
         } else {

@@ -577,8 +577,11 @@ static int run_token(struct cli *c)
 #define CONFIG_USAGE "config [versions | push KEY=VALUE... | rollback VERSION]"
 
 static const struct cp_column config_columns[] = {
-    { "NODE", "node_id", CP_CELL_TEXT },  { "NAME", "name", CP_CELL_TEXT },
-    { "RUNS", "runs", CP_CELL_NUMBER },   { "AFTER ITS NEXT START", "pending", CP_CELL_TEXT },
+    { "NODE", "node_id", CP_CELL_TEXT },
+    { "NAME", "name", CP_CELL_TEXT },
+    { "RUNS", "runs", CP_CELL_NUMBER },
+    { "POLICIES", "policies", CP_CELL_NUMBER },
+    { "AFTER ITS NEXT START", "pending", CP_CELL_TEXT },
     { "WHY NOT", "error", CP_CELL_TEXT },
 };
 static const struct cp_column version_columns[] = {
@@ -594,6 +597,7 @@ static void add_running(json_t *list, const json_t *node)
     const json_t *pending = json_object_get(config, "pending");
     json_t *line = el_json_append_child(list);
     struct el_buf keys = { 0 };
+    const char *error;
 
     for (size_t i = 0; i < json_array_size(pending); i++)
         el_buf_addf(&keys, "%s%s", i == 0 ? "" : " ",
@@ -601,8 +605,12 @@ static void add_running(json_t *list, const json_t *node)
     el_json_add_str(line, "node_id", el_str_of(cp_cli_text(node, "node_id")));
     el_json_add_str(line, "name", el_str_of(cp_cli_text(node, "name")));
     el_json_add_u64(line, "runs", (uint64_t)json_integer_value(json_object_get(config, "version")));
+    el_json_add_u64(line, "policies",
+                    (uint64_t)json_integer_value(json_object_get(config, "policy_version")));
     el_json_add_str(line, "pending", el_buf_str(&keys));
-    el_json_add_str(line, "error", el_str_of(cp_cli_text(node, "config.error")));
+    error = cp_cli_text(node, "config.error");
+    el_json_add_str(line, "error",
+                    el_str_of(*error != '\0' ? error : cp_cli_text(node, "config.policy_error")));
     el_buf_deinit(&keys);
 }
 

@@ -409,9 +409,10 @@ static void pump(struct disc_cp *cp)
         cp->node.command(cp->node.command_arg, command);
     while (disc_cp_core_next_holders(cp->core, &holders))
         cp->node.holders(cp->node.holders_arg, &holders);
-    settings = disc_cp_core_next_settings(cp->core);
-    if (settings != NULL && cp->settings != NULL)
-        cp->settings(cp->settings_arg, settings);
+    while ((settings = disc_cp_core_next_settings(cp->core)) != NULL) {
+        if (cp->settings != NULL)
+            cp->settings(cp->settings_arg, settings);
+    }
     publish(cp);
     el_timer_start(el_http_client_timers(cp->http), &cp->timer, disc_cp_core_due_ms(cp->core));
 }

@@ -95,6 +95,8 @@ static void add_ran(json_t *root, const struct disc_cp_ran *ran)
     list = el_json_child_list(config, "pending");
     for (size_t i = 0; i < ran->n_pending; i++)
         EL_ASSERT(json_array_append_new(list, json_string(ran->pending[i])) == 0);
+    el_json_add_u64(config, "policy_version", ran->policy_version);
+    el_json_add_str(config, "policy_error", el_str_of(ran->policy_error));
 }
 
 void disc_cp_put_beat(struct el_buf *out, const struct disc_cp_beat_of *of,
@@ -586,21 +588,32 @@ enum el_err disc_cp_locations(struct el_str body, size_t n, disc_cp_located *eac
 
 /* ---- pushed configuration ---- */
 
+static enum el_err read_lines(const json_t *root, enum disc_cp_part part, struct el_buf *ret_lines,
+                              struct el_error *err)
+{
+    return part == DISC_CP_KEYS
+               ? el_conf_push_lines(json_object_get(root, "settings"), ret_lines, err)
+               : el_conf_push_policies(json_object_get(root, "policies"), ret_lines, err);
+}
+
 /* What is JSON, but nothing that could be set, is the node's to say: the version was read. */
-enum el_err disc_cp_settings(struct el_str body, struct disc_cp_settings *ret, struct el_error *err)
+enum el_err disc_cp_settings(struct el_str body, enum disc_cp_part part,
+                             struct disc_cp_settings *ret, struct el_error *err)
 {
     struct el_error why = { 0 };
-    json_t *root = NULL, *settings;
+    json_t *root = NULL;
     enum el_err rc = parse(body, &root, err);
 
-    *ret = (struct disc_cp_settings){ .version = 0 };
+    *ret = (struct disc_cp_settings){ .part = part };
     el_buf_init(&ret->lines);
     if (rc == EL_OK)
         rc = get_u64(root, "version", INT64_MAX, &ret->version, err);
-    settings = json_object_get(root, "settings");
-    if (rc == EL_OK && !json_is_object(settings))
+    if (rc == EL_OK && part == DISC_CP_KEYS && !json_is_object(json_object_get(root, "settings")))
         rc = el_fail(err, EL_EPROTO, 0, "settings is no object");
-    if (rc == EL_OK && el_conf_push_lines(settings, &ret->lines, &why) != EL_OK)
+    if (rc == EL_OK && part == DISC_CP_BY_PREFIX &&
+        !json_is_array(json_object_get(root, "policies")))
+        rc = el_fail(err, EL_EPROTO, 0, "policies is no list");
+    if (rc == EL_OK && read_lines(root, part, &ret->lines, &why) != EL_OK)
         (void)snprintf(ret->error, sizeof(ret->error), "%.159s", why.text);
     json_decref(root);
     return rc;

@@ -61,6 +61,8 @@ struct disc_cp_ran {
     char error[160];
     char pending[DISC_CP_PENDING][64]; /* keys that count after the next start */
     size_t n_pending;
+    uint64_t policy_version; /* the same of its policies */
+    char policy_error[160];
 };
 
 struct disc_cp_beat {
@@ -185,14 +187,19 @@ void disc_cp_hydration_deinit(struct disc_cp_hydration *h);
 enum el_err disc_cp_hydration(struct el_str body, struct disc_cp_hydration *ret,
                               struct el_error *err);
 
-/* Of GET /api/v1/config. */
+/* What a control plane says of how nodes work: all of it, or policies by prefix. Each has versions
+ * of its own. */
+enum disc_cp_part { DISC_CP_KEYS, DISC_CP_BY_PREFIX, DISC_CP_PARTS };
+
+/* Of GET /api/v1/config and /api/v1/policies. */
 struct disc_cp_settings {
+    enum disc_cp_part part;
     uint64_t version;
     struct el_buf lines; /* owned; as el_conf_load_pushed() takes them */
     char error[160];     /* "": it could be read */
 };
-enum el_err disc_cp_settings(struct el_str body, struct disc_cp_settings *ret,
-                             struct el_error *err);
+enum el_err disc_cp_settings(struct el_str body, enum disc_cp_part part,
+                             struct disc_cp_settings *ret, struct el_error *err);
 
 /* 1 to 128 letters, digits, '.', '_', '-', ':'. */
 bool disc_cp_id_ok(struct el_str id);

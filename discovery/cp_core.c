@@ -30,8 +30,8 @@ const char *disc_cp_kind_name(enum disc_cp_kind k)
         [DISC_CP_HYDRATE] = "hydrate",   [DISC_CP_BEAT] = "heartbeat",
         [DISC_CP_REPORT] = "report",     [DISC_CP_PEERS] = "peers",
         [DISC_CP_COMMANDS] = "commands", [DISC_CP_CONFIG] = "config",
-        [DISC_CP_LOCATE] = "locations",  [DISC_CP_ACK] = "ack",
-        [DISC_CP_HOLDERS] = "holders"
+        [DISC_CP_POLICIES] = "policies", [DISC_CP_LOCATE] = "locations",
+        [DISC_CP_ACK] = "ack",           [DISC_CP_HOLDERS] = "holders"
     };
 
     return names[k];
@@ -53,8 +53,8 @@ struct disc_cp_core *disc_cp_core_new(const struct disc_cp_core_conf *conf)
     el_list_init(&c->questions);
     if (conf->ran != NULL)
         c->ran = *conf->ran;
-    c->settings.version = c->ran.version;
-    el_buf_init(&c->settings.lines);
+    c->settings[DISC_CP_KEYS].version = c->ran.version;
+    c->settings[DISC_CP_BY_PREFIX].version = c->ran.policy_version;
     (void)snprintf(c->cluster, sizeof(c->cluster), "%s", conf->self->cluster);
     return c;
 }
@@ -67,7 +67,8 @@ void disc_cp_core_free(struct disc_cp_core *c)
     disc_cp_holders_deinit(c);
     disc_report_free(c->report);
     disc_cp_members_deinit(&c->members);
-    el_buf_deinit(&c->settings.lines);
+    for (size_t i = 0; i < DISC_CP_PARTS; i++)
+        el_buf_deinit(&c->settings[i].lines);
     explicit_bzero(c->token, sizeof(c->token));
     free(c);
 }
@@ -232,7 +233,11 @@ static bool is_wanted(const struct disc_cp_core *c, enum disc_cp_kind k)
     case DISC_CP_COMMANDS:
         return c->is_hydrated;
     case DISC_CP_CONFIG:
-        return c->is_hydrated && c->config_version > 0 && c->config_version != c->settings.version;
+        return c->is_hydrated && c->config_version > 0 &&
+               c->config_version != c->settings[DISC_CP_KEYS].version;
+    case DISC_CP_POLICIES:
+        return c->is_hydrated && c->policy_version > 0 &&
+               c->policy_version != c->settings[DISC_CP_BY_PREFIX].version;
     case DISC_CP_PROBE:
     case DISC_CP_REGISTER:
     case DISC_CP_KINDS:
@@ -312,6 +317,9 @@ static void write_call(struct disc_cp_core *c, int64_t wall_ms, struct disc_cp_c
         break;
     case DISC_CP_CONFIG:
         el_buf_add_str(&call->target, EL_STR("/api/v1/config"));
+        break;
+    case DISC_CP_POLICIES:
+        el_buf_add_str(&call->target, EL_STR("/api/v1/policies"));
         break;
     case DISC_CP_LOCATE:
         call->method = "POST";
@@ -434,7 +442,8 @@ static bool take_registered(struct disc_cp_core *c, uint64_t now_ms, struct el_s
     c->epoch = r.epoch;
     c->config_version = r.config_version;
     c->policy_version = r.policy_version;
-    c->settings.version = 0; /* one that has lost its state may count from 1 again */
+    for (size_t i = 0; i < DISC_CP_PARTS; i++)
+        c->settings[i].version = 0; /* one that has lost its state may count from 1 again */
     c->is_registered = true;
     c->is_hydrated = false;
     c->n.registrations++;
@@ -552,18 +561,20 @@ static bool take_commands(struct disc_cp_core *c, uint64_t now_ms, struct el_str
     return true;
 }
 
-static bool take_settings(struct disc_cp_core *c, struct el_str body, struct el_error *err)
+static bool take_settings(struct disc_cp_core *c, enum disc_cp_part part, struct el_str body,
+                          struct el_error *err)
 {
+    uint64_t *version = part == DISC_CP_KEYS ? &c->config_version : &c->policy_version;
     struct disc_cp_settings fresh;
 
-    if (disc_cp_settings(body, &fresh, err) != EL_OK) {
+    if (disc_cp_settings(body, part, &fresh, err) != EL_OK) {
         el_buf_deinit(&fresh.lines);
         return false;
     }
-    el_buf_deinit(&c->settings.lines);
-    c->settings = fresh;
-    c->config_version = fresh.version; /* it may have changed again meanwhile */
-    c->is_settings_new = fresh.version > 0;
+    el_buf_deinit(&c->settings[part].lines);
+    c->settings[part] = fresh;
+    *version = fresh.version; /* it may have changed again meanwhile */
+    c->is_settings_new[part] = fresh.version > 0;
     return true;
 }
 
@@ -588,7 +599,9 @@ static bool take(struct disc_cp_core *c, uint64_t now_ms, enum disc_cp_kind kind
     case DISC_CP_COMMANDS:
         return take_commands(c, now_ms, a->body, err);
     case DISC_CP_CONFIG:
-        return take_settings(c, a->body, err);
+        return take_settings(c, DISC_CP_KEYS, a->body, err);
+    case DISC_CP_POLICIES:
+        return take_settings(c, DISC_CP_BY_PREFIX, a->body, err);
     case DISC_CP_LOCATE:
         return disc_cp_orders_located(c, a->body, err);
     case DISC_CP_ACK:
@@ -776,10 +789,14 @@ bool disc_cp_core_has_left(const struct disc_cp_core *c)
 
 const struct disc_cp_settings *disc_cp_core_next_settings(struct disc_cp_core *c)
 {
-    bool is_new = c->is_settings_new;
+    for (size_t i = 0; i < DISC_CP_PARTS; i++) {
+        bool is_new = c->is_settings_new[i];
 
-    c->is_settings_new = false;
-    return is_new ? &c->settings : NULL;
+        c->is_settings_new[i] = false;
+        if (is_new)
+            return &c->settings[i];
+    }
+    return NULL;
 }
 
 void disc_cp_core_ran(struct disc_cp_core *c, uint64_t now_ms, const struct disc_cp_ran *ran)

@@ -64,6 +64,7 @@ enum disc_cp_kind {
     DISC_CP_PEERS,
     DISC_CP_COMMANDS,
     DISC_CP_CONFIG,
+    DISC_CP_POLICIES,
     DISC_CP_LOCATE,
     DISC_CP_ACK,
     DISC_CP_HOLDERS,
@@ -110,8 +111,8 @@ enum disc_cp_outcome {
 void disc_cp_core_outcome(struct disc_cp_core *c, const char *command_id, enum disc_cp_outcome what,
                           const char *message);
 
-/* A pushed configuration that was not looked at yet, once. Borrowed until the next call. NULL:
- * there is none. */
+/* A pushed configuration, or policies, that were not looked at yet, once. Borrowed until the next
+ * call. NULL: there are none. */
 const struct disc_cp_settings *disc_cp_core_next_settings(struct disc_cp_core *c);
 /* What became of it; told with the next heartbeat. */
 void disc_cp_core_ran(struct disc_cp_core *c, uint64_t now_ms, const struct disc_cp_ran *ran);

@@ -47,8 +47,8 @@ struct disc_cp_core {
     uint64_t members_epoch, members_version;
 
     struct disc_cp_ran ran;
-    struct disc_cp_settings settings; /* as they were fetched last */
-    bool is_settings_new;
+    struct disc_cp_settings settings[DISC_CP_PARTS]; /* as they were fetched last */
+    bool is_settings_new[DISC_CP_PARTS];
 
     struct el_list orders; /* cp_orders.c: commands, the oldest first */
     size_t n_orders;

@@ -72,6 +72,8 @@ static void add_figures(struct proxy_nodeapi *api, json_t *o, const struct disc_
     el_json_add_u64(o, "config_running", f->ran.version);
     el_json_add_str(o, "config_error", el_str_of(f->ran.error));
     el_json_add_u64(o, "policy_version", f->policy_version);
+    el_json_add_u64(o, "policy_running", f->ran.policy_version);
+    el_json_add_str(o, "policy_error", el_str_of(f->ran.policy_error));
 }
 
 /* Itself is among its peers. */

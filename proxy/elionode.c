@@ -577,15 +577,20 @@ static enum el_err apply(struct node *n, const struct el_conf *fresh, struct dis
     return EL_OK;
 }
 
-static enum el_err load_and_apply(struct node *n, struct el_str pushed, struct disc_cp_ran *ran,
+/* With what was pushed, and `fresh` in place of its part of that; NULL: of none. */
+static enum el_err load_and_apply(struct node *n, const struct disc_cp_settings *fresh,
                                   struct el_error *err)
 {
-    struct el_conf *fresh = NULL;
-    enum el_err rc = el_program_load(&n->program, pushed, &fresh, err);
+    struct el_conf *conf = NULL;
+    struct el_buf pushed = { 0 };
+    enum el_err rc;
 
+    proxy_pushed_lines(&n->pushed, fresh, &pushed);
+    rc = el_program_load(&n->program, el_buf_str(&pushed), &conf, err);
     if (rc == EL_OK)
-        rc = apply(n, fresh, ran, err);
-    el_conf_free(fresh);
+        rc = apply(n, conf, &n->pushed.ran, err);
+    el_conf_free(conf);
+    el_buf_deinit(&pushed);
     return rc;
 }
 
@@ -593,40 +598,47 @@ static enum el_err load_and_apply(struct node *n, struct el_str pushed, struct d
  * what it may well run already. */
 static void take_pushed(struct node *n, const struct disc_cp_settings *settings)
 {
-    struct disc_cp_ran *ran = &n->pushed.ran;
     struct el_error err = { 0 };
     enum el_err rc = EL_OK;
 
     if (proxy_pushed_runs(&n->pushed, settings))
         return;
-    ran->version = settings->version;
-    ran->error[0] = '\0';
     if (settings->error[0] != '\0')
         rc = el_fail(&err, EL_ECONF, 0, "%s", settings->error);
     if (rc == EL_OK)
-        rc = load_and_apply(n, el_buf_str(&settings->lines), ran, &err);
+        rc = load_and_apply(n, settings, &err);
+    proxy_pushed_note(&n->pushed, settings->part, settings->version, rc == EL_OK ? "" : err.text);
     if (rc == EL_OK) {
         proxy_pushed_keep(&n->pushed, settings);
-        el_log(EL_INFO, EV_CONF_PUSHED, "version=%llu pending=%zu",
-               (unsigned long long)ran->version, ran->n_pending);
+        el_log(EL_INFO, EV_CONF_PUSHED, "%s=%llu pending=%zu",
+               settings->part == DISC_CP_KEYS ? "version" : "policy_version",
+               (unsigned long long)settings->version, n->pushed.ran.n_pending);
     } else {
-        (void)snprintf(ran->error, sizeof(ran->error), "%.159s", err.text);
         el_log_error(EL_ERROR, EV_CONF_PUSHED, &err);
     }
 }
 
-static void reload(struct node *n)
+static bool take_all_pushed(struct node *n)
 {
     struct disc_cp_settings settings;
-    struct el_error err = { 0 };
+    bool any = false;
 
-    if (proxy_pushed_take(&n->pushed, &settings)) {
+    for (; proxy_pushed_take(&n->pushed, &settings); any = true) {
         take_pushed(n, &settings);
         el_buf_deinit(&settings.lines);
-    } else if (load_and_apply(n, el_buf_str(&n->pushed.kept), &n->pushed.ran, &err) == EL_OK) {
-        el_log(EL_INFO, EV_CONF_RELOAD, "result=ok");
-    } else {
-        el_log_error(EL_ERROR, EV_CONF_RELOAD, &err);
+    }
+    return any;
+}
+
+static void reload(struct node *n)
+{
+    struct el_error err = { 0 };
+
+    if (!take_all_pushed(n)) {
+        if (load_and_apply(n, NULL, &err) == EL_OK)
+            el_log(EL_INFO, EV_CONF_RELOAD, "result=ok");
+        else
+            el_log_error(EL_ERROR, EV_CONF_RELOAD, &err);
     }
     if (n->control_plane != NULL)
         disc_cp_ran(n->control_plane, &n->pushed.ran);
@@ -706,26 +718,45 @@ static void stop_in_time(struct node *n)
     EL_ASSERT(pthread_join(thread, NULL) == 0);
 }
 
-/* What the control plane has pushed before this start; without it when it does not go with the rest
- * any more. */
-static void start_with_pushed(struct el_program *p, struct node *n)
+static enum el_err load_kept(struct el_program *p, const struct proxy_pushed *pushed,
+                             const struct disc_cp_settings *in_place, struct el_error *err)
 {
-    struct disc_cp_ran *ran = &n->pushed.ran;
     struct el_conf *fresh = NULL;
+    struct el_buf lines = { 0 };
+    enum el_err rc;
+
+    proxy_pushed_lines(pushed, in_place, &lines);
+    rc = el_program_load(p, el_buf_str(&lines), &fresh, err);
+    el_buf_deinit(&lines);
+    if (rc != EL_OK)
+        return rc;
+    el_conf_free(p->conf);
+    p->conf = fresh;
+    el_program_setup_log(p);
+    return EL_OK;
+}
+
+static void start_with_part(struct el_program *p, struct proxy_pushed *pushed,
+                            enum disc_cp_part part, const struct disc_cp_settings *in_place)
+{
     struct el_error err = { 0 };
 
-    proxy_pushed_init(&n->pushed, p->conf->general_state_dir);
-    if (n->pushed.kept.n == 0)
+    if (pushed->kept[part].n == 0 || load_kept(p, pushed, in_place, &err) == EL_OK)
         return;
-    if (el_program_load(p, el_buf_str(&n->pushed.kept), &fresh, &err) == EL_OK) {
-        el_conf_free(p->conf);
-        p->conf = fresh;
-        el_program_setup_log(p);
-    } else {
-        (void)snprintf(ran->error, sizeof(ran->error), "%.159s", err.text);
-        el_log_error(EL_WARN, EV_CONF_PUSHED, &err);
-        el_buf_clear(&n->pushed.kept);
-    }
+    proxy_pushed_note(pushed, part, PROXY_PUSHED_KEPT, err.text);
+    el_log_error(EL_WARN, EV_CONF_PUSHED, &err);
+    el_buf_clear(&pushed->kept[part]);
+}
+
+/* What the control plane has pushed before this start; without the part that does not go with the
+ * rest any more. */
+static void start_with_pushed(struct el_program *p, struct node *n)
+{
+    const struct disc_cp_settings none = { .part = DISC_CP_BY_PREFIX };
+
+    proxy_pushed_init(&n->pushed, p->conf->general_state_dir);
+    start_with_part(p, &n->pushed, DISC_CP_KEYS, &none);
+    start_with_part(p, &n->pushed, DISC_CP_BY_PREFIX, NULL);
 }
 
 static int run(struct el_program *p)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* policies: see policies.h. Sections are kept longest prefix first, so the first that fits decides.
- */
+/* policies: see policies.h. Sections are kept longest prefix first, and those that were pushed
+ * behind the others, so the first that fits decides. */
 #include "proxy/policies.h"
 
 #include "common/url.h"
@@ -12,6 +12,7 @@ struct section {
     struct proxy_policy policy;
     struct el_buf origin; /* "http://host:port" */
     struct el_buf path;   /* decoded, without "/" at its end; empty: everything of the origin */
+    bool is_pushed;
 };
 
 struct proxy_policies {
@@ -135,6 +136,7 @@ static enum el_err fill_section(struct section *s, const struct el_conf *conf,
     if (c->immutable && c->has_ttl)
         return el_fail(err, EL_ECONF, 0, "policy %s: immutable and ttl exclude each other",
                        c->prefix);
+    s->is_pushed = c->is_pushed;
     s->policy = policy_of(conf, c);
     s->policy.prefix = el_strndup(c->prefix, strlen(c->prefix));
     el_url_write_key(&key, url.is_https, url.host, url.port, url.target);
@@ -150,10 +152,12 @@ static enum el_err fill_section(struct section *s, const struct el_conf *conf,
     return EL_OK;
 }
 
-static int by_length(const void *a, const void *b)
+static int by_rank(const void *a, const void *b)
 {
     const struct section *x = a, *y = b;
 
+    if (x->is_pushed != y->is_pushed)
+        return x->is_pushed ? 1 : -1;
     return x->path.n == y->path.n ? 0 : x->path.n > y->path.n ? -1 : 1;
 }
 
@@ -163,7 +167,8 @@ static enum el_err check_twins(const struct proxy_policies *p, struct el_error *
         for (size_t k = i + 1; k < p->n; k++) {
             const struct section *a = &p->sections[i], *b = &p->sections[k];
 
-            if (el_str_eq(el_buf_str(&a->origin), el_buf_str(&b->origin)) &&
+            if (a->is_pushed == b->is_pushed &&
+                el_str_eq(el_buf_str(&a->origin), el_buf_str(&b->origin)) &&
                 el_str_eq(el_buf_str(&a->path), el_buf_str(&b->path)))
                 return el_fail(err, EL_ECONF, 0, "policy %s and policy %s are about the same",
                                a->policy.prefix, b->policy.prefix);
@@ -197,7 +202,7 @@ enum el_err proxy_policies_new(const struct el_conf *conf, struct proxy_policies
         return rc;
     }
     if (p->n > 0)
-        qsort(p->sections, p->n, sizeof(*p->sections), by_length);
+        qsort(p->sections, p->n, sizeof(*p->sections), by_rank);
     *ret_policies = p;
     return EL_OK;
 }

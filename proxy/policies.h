@@ -2,6 +2,7 @@
 /*
  * policies: what the operator said of parts of origins, in sections [policy PREFIX]. Of those whose
  * prefix fits a URL the longest decides alone; what it does not say is as the global keys say.
+ * Where no section of the file fits, the longest of those decides that a control plane has pushed.
  *
  * A prefix fits on whole segments: http://h/b/logs is about /b/logs and /b/logs/1, not /b/logs2.
  * Escapes are decoded on both sides, as object stores do, so that no spelling of a key escapes a

@@ -302,7 +302,7 @@ def test_relays_are_listed_by_zone_and_are_seeds(shared):
 def test_policies_and_configuration_are_versioned_and_reach_nodes(shared):
     shared.register("pol-1")
     before = shared.get("/api/v1/policies")["version"]
-    put = shared.put("/api/v1/policies", {"prefix": "http://s3/b/", "min_copies": 3, "settings": {"ttl_s": 60, "pin": True}})
+    put = shared.put("/api/v1/policies", {"prefix": "http://s3/b/", "min_copies": 3, "settings": {"ttl": 60, "bypass": False}})
     assert put.status == 200 and put["version"] > before
     assert shared.put("/api/v1/policies", {"prefix": "p", "min_copies": 4, "max_copies": 3}).status == 400
     config = shared.get("/api/v1/config")["version"]
@@ -314,7 +314,7 @@ def test_policies_and_configuration_are_versioned_and_reach_nodes(shared):
     hydration = shared.get("/api/v1/nodes/pol-1/hydration").json
     assert hydration["config"]["settings"] == {"p2p.upload_limit_mbps": 100} and hydration["report"] == "full"
     policy = next(p for p in hydration["policies"] if p["prefix"] == "http://s3/b/")
-    assert policy["settings"] == {"ttl_s": 60, "pin": True} and policy["min_copies"] == 3
+    assert policy["settings"] == {"ttl": 60, "bypass": False} and policy["min_copies"] == 3
     assert "pol-1" not in [m["node_id"] for m in hydration["members"]]
     assert shared.delete("/api/v1/policies?prefix=http%3A%2F%2Fs3%2Fb%2F").status == 204
     assert shared.delete("/api/v1/policies?prefix=none").status == 404 and shared.delete("/api/v1/policies").status == 400
@@ -329,6 +329,17 @@ def test_what_nodes_would_refuse_is_not_pushed(shared, settings, why):
     before = shared.get("/api/v1/config")["version"]
     refused = shared.put("/api/v1/config", {"settings": settings})
     assert refused.status == 400 and why in refused["text"] and shared.get("/api/v1/config")["version"] == before
+
+
+@pytest.mark.parametrize("prefix, settings, why", [
+    ("http://s3/b", {"auth": "trust"}, "from afar"), ("http://s3/b", {"grant_ttl": 1}, "from afar"), ("http://s3/b", {"pin": True}, "no key"),
+    ("http://s3/b", {"ttl": -1}, "ttl"), ("b/", {"ttl": 1}, "no URL"), ("http://s3/b?x", {"ttl": 1}, "no query"),
+    ("http://s3/b", {"ttl": "1\nbypass=yes"}, "one line")])
+def test_settings_of_a_policy_that_nodes_would_refuse_are_refused(shared, prefix, settings, why):
+    before = shared.get("/api/v1/policies")["version"]
+    refused = shared.put("/api/v1/policies", {"prefix": prefix, "settings": settings})
+    assert refused.status == 400 and why in refused["text"], refused
+    assert shared.get("/api/v1/policies")["version"] == before
 
 
 def test_versions_before_are_kept_and_pushed_again(plane):

@@ -2,6 +2,7 @@
 """Nodes and the real eliocp: they find each other through it alone, it knows what they have, and they do what it says."""
 import hashlib
 import pathlib
+from urllib.parse import quote
 
 import pytest
 
@@ -276,3 +277,63 @@ def test_what_does_not_go_with_a_nodes_own_is_told_and_changes_nothing_there(pla
     runs(plane, version, ["cache.eviction_threshold", "cache.eviction_target"], ["node-0"])
     wait_for(lambda: "has to be below" in running(plane)["node-1"][2], why=lambda: running(plane))
     assert running(plane)["node-1"][:2] == (version, [])
+
+
+# ---- policies ----
+
+def set_policy(plane, prefix, **settings):
+    put = plane.put("/api/v1/policies", {"prefix": prefix, "settings": settings})
+    assert put.status == 200, put
+    return put["version"]
+
+
+def runs_policies(plane, version, names=("node-0", "node-1")):
+    told = lambda: {n["name"]: n["config"] and (n["config"]["policy_version"], n["config"]["policy_error"]) for n in plane.get("/api/v1/nodes")["nodes"]}
+    wait_for(lambda: all(told()[n] == (version, "") for n in names), why=told)
+
+
+def asked_twice(node, origin, path):
+    """How often the origin was asked for it when the node was, twice."""
+    origin.add(path, size=1000)
+    before = len(origin.requests(path))
+    for _ in range(2):
+        is_exact(node.get(origin.url + path), origin.content(path))
+    return len(origin.requests(path)) - before
+
+
+def test_settings_of_policies_are_applied_by_all_nodes_and_go_with_them(origin, planes, cluster):
+    plane = planes()
+    c = cluster(plane, 2)
+    wait_for(lambda: len(chunks(plane)) == 2)
+    runs_policies(plane, set_policy(plane, f"{origin.url}/through/", bypass=True))
+    for i, node in enumerate(c.nodes):
+        assert (asked_twice(node, origin, f"/through/{i}"), asked_twice(node, origin, f"/kept/{i}")) == (2, 1)
+    assert plane.delete(f"/api/v1/policies?prefix={quote(origin.url + '/through/', safe='')}").status == 204
+    runs_policies(plane, plane.get("/api/v1/policies")["version"])
+    assert [asked_twice(node, origin, f"/through/again-{i}") for i, node in enumerate(c.nodes)] == [1, 1]
+
+
+def test_a_nodes_own_sections_win_over_policies_that_are_pushed(origin, planes, cluster, tmp_path):
+    own = tmp_path / "own.conf"
+    own.write_text(f"[policy {origin.url}/own]\nauth = deny\n")
+    plane = planes()
+    c = cluster(plane, 2, config=own)
+    wait_for(lambda: len(chunks(plane)) == 2)
+    set_policy(plane, f"{origin.url}/own/deep", bypass=True)
+    runs_policies(plane, set_policy(plane, f"{origin.url}/other", bypass=True))
+    origin.add("/own/deep/x", size=10)
+    assert [n.get(f"{origin.url}/own/deep/x").status for n in c.nodes] == [403, 403]
+    assert asked_twice(c.nodes[0], origin, "/other/x") == 2
+
+
+def test_a_node_starts_with_the_policies_that_it_had(origin, planes, cluster):
+    plane = planes()
+    c = cluster(plane, 2)
+    wait_for(lambda: len(chunks(plane)) == 2)
+    version = set_policy(plane, f"{origin.url}/through", bypass=True)
+    runs_policies(plane, version)
+    plane.stop()
+    c.stop(0)
+    node = c.start(0, wait=False)
+    assert node.status()["control_plane"]["policy_running"] == version
+    assert asked_twice(node, origin, "/through/x") == 2

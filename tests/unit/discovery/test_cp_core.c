@@ -33,7 +33,8 @@ struct service {
     char acks[200];
     char token[64];       /* of the last call that was no probe */
     const char *settings; /* JSON; NULL: an empty object */
-    char ran[200];        /* what the last heartbeat said of it */
+    const char *policies; /* JSON of a list; NULL: none */
+    char ran[300];        /* what the last heartbeat said of it */
 };
 
 struct world {
@@ -217,6 +218,10 @@ static int reply(struct world *w, struct service *s, const struct disc_cp_call *
     case DISC_CP_CONFIG:
         el_buf_addf(out, "{\"version\":2,\"settings\":%s,\"changed_at\":null}",
                     s->settings != NULL ? s->settings : "{}");
+        return 200;
+    case DISC_CP_POLICIES:
+        el_buf_addf(out, "{\"version\":4,\"policies\":[%s]}",
+                    s->policies != NULL ? s->policies : "");
         return 200;
     case DISC_CP_LOCATE:
     case DISC_CP_HOLDERS:
@@ -703,6 +708,9 @@ static void a_pushed_configuration_is_fetched_once_and_what_became_of_it_is_told
     assert_int_equal(settings->version, 2);
     assert_string_equal(settings->lines.p,
                         "cache.freshness_s=7\nproxy.http2=false\np2p.max_peers=9\n");
+    settings = disc_cp_core_next_settings(w.core);
+    assert_non_null(settings);
+    assert_int_equal(settings->part, DISC_CP_BY_PREFIX);
     assert_null(disc_cp_core_next_settings(w.core));
     assert_true(el_str_starts(el_str_of(w.s[0].ran), EL_STR("\"config\":{\"version\":0,")));
     disc_cp_core_ran(w.core, w.now, &ran);
@@ -710,7 +718,31 @@ static void a_pushed_configuration_is_fetched_once_and_what_became_of_it_is_told
     assert_int_equal(w.s[0].asked[DISC_CP_CONFIG], 1);
     assert_true(el_str_starts(el_str_of(w.s[0].ran),
                               EL_STR("\"config\":{\"version\":2,\"error\":\"\",\"pending\":["
-                                     "\"cache.huge_pages\"]}")));
+                                     "\"cache.huge_pages\"],\"policy_version\":0,")));
+    world_end(&w);
+}
+
+static void policies_are_fetched_once_and_those_without_settings_are_not_for_nodes(void **state)
+{
+    struct world w;
+    struct disc_cp_ran ran = { .policy_version = 4, .policy_error = "why" };
+    const struct disc_cp_settings *settings;
+
+    (void)state;
+    world_init(&w, "a");
+    w.s[0].policies = "{\"prefix\":\"http://h/a\",\"min_copies\":3,\"settings\":{}},"
+                      "{\"prefix\":\"http://h/b\",\"settings\":{\"ttl\":7,\"bypass\":true}}";
+    run_until(&w, 10 * SECOND);
+    assert_non_null(disc_cp_core_next_settings(w.core));
+    settings = disc_cp_core_next_settings(w.core);
+    assert_non_null(settings);
+    assert_int_equal(settings->part, DISC_CP_BY_PREFIX);
+    assert_int_equal(settings->version, 4);
+    assert_string_equal(settings->lines.p, "[policy http://h/b]\nttl=7\nbypass=true\n");
+    disc_cp_core_ran(w.core, w.now, &ran);
+    run_until(&w, 60 * SECOND);
+    assert_int_equal(w.s[0].asked[DISC_CP_POLICIES], 1);
+    assert_non_null(strstr(w.s[0].ran, "\"policy_version\":4,\"policy_error\":\"why\""));
     world_end(&w);
 }
 
@@ -866,6 +898,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_done_now_is_done_when_it_is_given_again),
         cmocka_unit_test(nothing_is_carried_out_while_the_control_plane_is_away),
         cmocka_unit_test(a_pushed_configuration_is_fetched_once_and_what_became_of_it_is_told),
+        cmocka_unit_test(policies_are_fetched_once_and_those_without_settings_are_not_for_nodes),
         cmocka_unit_test(what_could_never_be_set_is_an_error_of_that_version),
         cmocka_unit_test(who_has_a_chunk_is_asked_at_once_and_answered_once),
         cmocka_unit_test(many_chunks_are_one_call_and_no_more_than_so_many_wait),

@@ -11,7 +11,7 @@ struct world {
     struct el_error err;
 };
 
-static void read_file(struct world *w, const char *text)
+static void read_file_and_pushed(struct world *w, const char *text, struct el_str pushed)
 {
     char path[] = "/tmp/policies.XXXXXX", option[64], name[] = "elionode";
     char *argv[] = { name, option, NULL }, *env[] = { NULL };
@@ -22,7 +22,8 @@ static void read_file(struct world *w, const char *text)
     assert_int_equal(write(fd, text, strlen(text)), strlen(text));
     (void)close(fd);
     (void)snprintf(option, sizeof(option), "--config=%s", path);
-    if (el_conf_load(2, argv, env, &w->conf, &args, &w->err) != EL_OK)
+    if (el_conf_load_pushed(EL_CONF_ELIONODE, 2, argv, env, pushed, &w->conf, &args, &w->err) !=
+        EL_OK)
         fail_msg("%s", w->err.text);
     el_conf_args_deinit(&args);
     (void)unlink(path);
@@ -30,7 +31,7 @@ static void read_file(struct world *w, const char *text)
 
 static enum el_err compile(struct world *w, const char *text)
 {
-    read_file(w, text);
+    read_file_and_pushed(w, text, EL_STR(""));
     return proxy_policies_new(w->conf, &w->policies, &w->err);
 }
 
@@ -107,6 +108,26 @@ static void a_section_says_what_it_says_and_leaves_the_rest(void **state)
     assert_int_equal(p->auth, EL_AUTH_DENY);
     assert_string_equal(proxy_policies_trusting(w->policies, 0)->prefix, "http://h/a");
     assert_null(proxy_policies_trusting(w->policies, 1));
+}
+
+static void what_was_pushed_decides_where_no_section_of_the_file_fits(void **state)
+{
+    struct world *w = *state;
+
+    read_file_and_pushed(w, "[policy http://h/a]\nauth = deny\n[policy http://h/b/c]\nttl = 3\n",
+                         EL_STR("cache.freshness_s=4\n[policy http://h/a/deep]\nttl=5\n"
+                                "[policy http://h/b]\nttl=6\n[policy http://h/b/c]\nttl=7\n"
+                                "[policy http://h]\nbypass=true\n"));
+    if (proxy_policies_new(w->conf, &w->policies, &w->err) != EL_OK)
+        fail_msg("%s", w->err.text);
+    assert_int_equal(of(w, "http://h/a/deep/1")->auth, EL_AUTH_DENY);
+    assert_prefix(w, "http://h/a/deep/1", "http://h/a");
+    assert_true(of(w, "http://h/b/c/1")->lifetime_ms == 3000);
+    assert_true(of(w, "http://h/b/d")->lifetime_ms == 6000);
+    assert_int_equal(of(w, "http://h/b/d")->auth, EL_AUTH_ORIGIN);
+    assert_int_equal(of(w, "http://h/b/d")->freshness_ms, 4000);
+    assert_true(of(w, "http://h/x")->bypass);
+    assert_prefix(w, "http://other/x", "");
 }
 
 static void the_longest_prefix_decides_on_whole_segments(void **state)
@@ -189,6 +210,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_WORLD(without_sections_the_global_keys_hold),
         WITH_WORLD(a_section_says_what_it_says_and_leaves_the_rest),
+        WITH_WORLD(what_was_pushed_decides_where_no_section_of_the_file_fits),
         WITH_WORLD(the_longest_prefix_decides_on_whole_segments),
         WITH_WORLD(no_spelling_of_a_key_escapes),
         WITH_WORLD(a_path_of_two_readings_passes_through),
