@@ -32,9 +32,9 @@ def test_a_unit_starts_the_program_with_a_configuration_that_it_takes(name, tmp_
     unit = text(f"systemd/{name}.service")
     assert f"ExecStart=/usr/local/bin/{name} --config=/etc/eliop2p/{name}.ini\n" in unit
     config = tmp_path / f"{name}.ini"
-    config.write_text(text(f"systemd/{name}.ini").replace("/etc/eliop2p", str(tmp_path)))
+    config.write_text(text(f"systemd/{name}.ini").replace(f"/run/credentials/{name}.service", str(tmp_path)))
     (tmp_path / "secret").write_text("0123456789abcdef\n")
-    (tmp_path / "eliocp-tokens").write_text("0123456789abcdef operator\n")
+    (tmp_path / "tokens").write_text("0123456789abcdef operator\n")
     r = run(PROGRAMS[name], f"--config={config}", "--check-config")
     assert r.returncode == 0, r.stderr
 
@@ -47,6 +47,13 @@ def test_a_unit_gives_the_program_its_default_directories(name):
         given = re.search(rf"^{setting}=(.+)$", unit, re.M)
         assert (default is None) == (given is None)
         assert default is None or default[1] == f"{top}/{given[1]}"
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_secrets_that_are_roots_are_handed_to_the_user_of_a_unit(name):
+    given = dict(re.findall(r"^LoadCredential=(\S+):(/etc/eliop2p/\S+)$", text(f"systemd/{name}.service"), re.M))
+    named = re.findall(r"^\w+_file = (.+)$", text(f"systemd/{name}.ini"), re.M)
+    assert named == [f"/run/credentials/{name}.service/{credential}" for credential in given] and named
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -67,6 +74,10 @@ def test_systemd_understands_a_unit(name, tmp_path):
 def stages():
     """Name -> lines of each stage of the Dockerfile."""
     return dict(re.findall(r"^FROM \S+ AS (\w+)\n(.*?)(?=^FROM |\Z)", text("Dockerfile"), re.M | re.S))
+
+
+def test_what_was_built_here_is_no_part_of_an_image():
+    assert "build" in (DEPLOY.parent / ".dockerignore").read_text().split()
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
