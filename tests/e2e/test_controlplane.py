@@ -727,16 +727,15 @@ def test_tokens_groups_policies_and_operations_outlive_a_crash(tmp_path):
 
 
 def test_sigterm_answers_who_waits_and_ends_in_order(plane):
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        after = plane.get("/api/v1/events")["next"]
-        requests = plane.get("/api/v1/status")["requests"]
-        waiting = pool.submit(plane.get, f"/api/v1/events?after={after}&wait_ms=30000")
-        with WebSocket(plane) as ws:
-            ws.hello()
-            assert requests >= 1
-            plane.process.send_signal(signal.SIGTERM)
-            assert waiting.result(TIMEOUT).status == 200
-            assert ws.receive() is None
+    after = plane.get("/api/v1/events")["next"]
+    waiting = plane.connect()
+    waiting.request("GET", f"/api/v1/events?after={after}&wait_ms=30000")
+    with WebSocket(plane) as ws:
+        ws.hello()  # is answered: what was sent before it has been read
+        plane.process.send_signal(signal.SIGTERM)
+        assert waiting.getresponse().status == 200
+        assert ws.receive() is None
+    waiting.close()
     assert plane.process.wait(20 * SLOW) == 0
     assert "cp.drain" in plane.log() and "cp.stop" in plane.log()
 
