@@ -130,6 +130,7 @@ struct p2p {
     _Atomic bool is_running; /* fills come here, not to the origin */
     _Atomic bool is_stopping;
     _Atomic size_t n_live;
+    _Atomic uint64_t lost_ms; /* when another was last taken for dead; 0: never */
 
     /* the engine's */
     struct el_rng rng;

@@ -486,3 +486,8 @@ size_t p2p_cluster_size(struct p2p *p)
 {
     return atomic_load(&p->n_live);
 }
+
+uint64_t p2p_lost_ms(struct p2p *p)
+{
+    return atomic_load(&p->lost_ms);
+}

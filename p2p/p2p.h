@@ -89,6 +89,8 @@ uint16_t p2p_port(const struct p2p *p);
 void p2p_set_rates(struct p2p *p, uint64_t upload_bps, uint64_t download_bps);
 /* How many members live, this one included. Thread: any. */
 size_t p2p_cluster_size(struct p2p *p);
+/* When another was last taken for dead, monotonic; 0: none was. One that leaves is not. */
+uint64_t p2p_lost_ms(struct p2p *p);
 /* Bytes taken from peers and given to them since the start. Thread: any. */
 void p2p_moved(struct p2p *p, uint64_t *ret_in, uint64_t *ret_out);
 /*

@@ -403,8 +403,10 @@ static void heed(struct p2p *p, const struct disc_event *e)
     if (e->kind == DISC_EVENT_JOINED || e->kind == DISC_EVENT_TRUSTED ||
         e->kind == DISC_EVENT_MOVED)
         trust(p, e->card->hash);
-    if (e->kind == DISC_EVENT_DEAD)
+    if (e->kind == DISC_EVENT_DEAD) {
+        atomic_store(&p->lost_ms, p2p_now(p));
         close_links(p, e->card->hash);
+    }
     if (e->kind == DISC_EVENT_DEAD || e->kind == DISC_EVENT_LEFT || e->kind == DISC_EVENT_MOVED)
         p2p_tracker_node_gone(p->tracker, p2p_now(p), e->card->hash);
     disc_card_unref(e->card);

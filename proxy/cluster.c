@@ -103,14 +103,20 @@ void proxy_cluster_status(struct proxy_nodeapi *api, json_t *status)
 
 /* ---- ready ---- */
 
+/* By a control plane, or because one that was known by gossip has died since. */
+static bool were_others(struct proxy_nodeapi *api, const struct disc_cp_figures *f)
+{
+    uint64_t now_ms = el_clock_mono_ms(api->conf.clock);
+    uint64_t lost_ms = api->conf.p2p != NULL ? p2p_lost_ms(api->conf.p2p) : 0;
+
+    return (f->peers_known > 0 && now_ms <= f->last_ok_ms + KNOWN_MS) ||
+           (lost_ms != 0 && now_ms <= lost_ms + KNOWN_MS);
+}
+
 /* Of the others that were known a while ago one at least is heard of; or there were none. */
 static bool has_quorum(struct proxy_nodeapi *api, const struct disc_cp_figures *f)
 {
-    uint64_t now_ms = el_clock_mono_ms(api->conf.clock);
-
-    if (f->peers_known == 0 || now_ms > f->last_ok_ms + KNOWN_MS)
-        return true;
-    return api->conf.p2p != NULL && p2p_cluster_size(api->conf.p2p) > 1;
+    return !were_others(api, f) || (api->conf.p2p != NULL && p2p_cluster_size(api->conf.p2p) > 1);
 }
 
 bool proxy_cluster_is_ready(struct proxy_nodeapi *api)

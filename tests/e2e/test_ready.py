@@ -3,9 +3,10 @@
 import pytest
 
 from checks import is_exact
-from cluster import Cluster
+from cluster import Cluster, peers
 from content import MIB
 from controlplane import ControlPlane
+from ports import free_ports
 from tier import wait_for
 
 SIZE = 3 * MIB
@@ -44,6 +45,30 @@ def test_a_node_that_lost_all_that_it_knew_is_not_ready_and_serves(origin, plane
     is_exact(cluster.get(1, "/a"), origin.content("/a"))
     plane.start()
     wait_for(lambda: says(node) == 200, 60, why=lambda: node.status()["control_plane"])
+
+
+def test_one_that_knew_others_by_gossip_alone_is_not_ready_when_they_have_died(origin):
+    with Cluster(3, origin, control_plane__endpoint=f"127.0.0.1:{free_ports(1)[0]}") as c:
+        node = c.nodes[1]
+        wait_for(lambda: node.status()["control_plane"]["state"] == "gossip_only")
+        assert says(node) == 200
+        c.crash(0)
+        wait_for(lambda: len(peers(node)) == 1, 60)
+        assert says(node) == 200
+        c.stop(2)
+        wait_for(lambda: says(node) == 503, 60, why=node.log)
+        origin.add("/a", size=SIZE)
+        is_exact(c.get(1, "/a"), origin.content("/a"))
+        c.start(0)
+        assert says(node) == 200
+
+
+def test_one_that_others_have_left_in_order_stays_ready(origin):
+    with Cluster(2, origin, control_plane__endpoint=f"127.0.0.1:{free_ports(1)[0]}") as c:
+        wait_for(lambda: c.nodes[1].status()["control_plane"]["state"] == "gossip_only")
+        c.stop(0)
+        wait_for(lambda: len(peers(c.nodes[1])) == 0, 60)
+        assert says(c.nodes[1]) == 200
 
 
 def test_a_node_of_whose_chunks_too_little_is_known_is_not_ready_and_carries_out_nothing(origin, plane, cluster):
