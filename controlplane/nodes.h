@@ -19,7 +19,7 @@ enum cp_disk { CP_DISK_NORMAL, CP_DISK_DEGRADED, CP_DISK_DOWN, CP_DISK_NONE };
 
 #define CP_LABELS_MAX    4096u /* bytes of JSON text */
 #define CP_DOWNLOADS_MAX 8192u
-#define CP_RUNS_MAX      4096u
+#define CP_RUNS_MAX      5120u
 #define CP_HOTTEST_MAX   32u
 
 /* A node that downloads is asked to beat so often, while there are so many nodes at most. */

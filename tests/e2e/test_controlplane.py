@@ -342,6 +342,13 @@ def test_settings_of_a_policy_that_nodes_would_refuse_are_refused(shared, prefix
     assert shared.get("/api/v1/policies")["version"] == before
 
 
+def test_what_a_node_runs_is_shown_however_much_it_has_to_say(shared):
+    shared.register("talker")
+    told = {"version": 2**63 - 1, "error": '"' * 255, "pending": [f"cache.{n:058}" for n in range(48)], "policy_version": 2**63 - 1, "policy_error": "\\" * 255}
+    assert shared.beat("talker", config=told).status == 204
+    assert shared.get("/api/v1/nodes/talker")["config"] == told
+
+
 def test_versions_before_are_kept_and_pushed_again(plane):
     for seconds in range(1, 24):
         plane.put("/api/v1/config", {"settings": {"cache.freshness_s": seconds}})
