@@ -2,6 +2,7 @@
 /* conf_policy: see conf_policy.h. The keys are those of conf_policy_list.h. */
 #include "common/conf_policy.h"
 
+#include "common/prefix.h"
 #include "common/url.h"
 
 /* A key and the flag that says whether the section sets it. */
@@ -170,4 +171,42 @@ void el_conf_policy_print_all(const struct el_conf *c, FILE *out)
 {
     for (size_t i = 0; i < c->n_policies; i++)
         print(&c->policies[i], out);
+}
+
+/* ---- all of them together ---- */
+
+static enum el_err check_twins(const struct el_conf *c, const struct el_prefix *v,
+                               struct el_error *err)
+{
+    for (size_t i = 0; i < c->n_policies; i++) {
+        for (size_t k = i + 1; k < c->n_policies; k++) {
+            const struct el_conf_policy *a = &c->policies[i], *b = &c->policies[k];
+
+            if (a->is_pushed == b->is_pushed && el_prefix_is_same(&v[i], &v[k]))
+                return el_fail(err, EL_ECONF, 0, "policy %s and policy %s are about the same",
+                               a->prefix, b->prefix);
+        }
+    }
+    return EL_OK;
+}
+
+enum el_err el_conf_policy_check(const struct el_conf *c, struct el_error *err)
+{
+    struct el_prefix *v = (struct el_prefix *)el_alloc((c->n_policies + 1) * sizeof(*v));
+    enum el_err rc = EL_OK;
+
+    for (size_t i = 0; rc == EL_OK && i < c->n_policies; i++) {
+        const struct el_conf_policy *p = &c->policies[i];
+
+        rc = el_prefix_parse(p->prefix, &v[i], err);
+        if (rc == EL_OK && p->immutable && p->has_ttl)
+            rc = el_fail(err, EL_ECONF, 0, "policy %s: immutable and ttl exclude each other",
+                         p->prefix);
+    }
+    if (rc == EL_OK)
+        rc = check_twins(c, v, err);
+    for (size_t i = 0; i < c->n_policies; i++)
+        el_prefix_deinit(&v[i]);
+    free(v);
+    return rc;
 }

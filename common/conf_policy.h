@@ -17,6 +17,9 @@ enum el_err el_conf_policy_begin(struct el_conf *c, struct el_str prefix, bool i
 /* Into the section that was begun last. Who may do what is not pushed. */
 enum el_err el_conf_policy_set(struct el_conf *c, struct el_str name, struct el_str value,
                                const char *where, struct el_error *err);
+/* What each section alone does not show. EL_ECONF: two of the file, or two that were pushed, are
+ * about the same in other words; a prefix is ambiguous; keys exclude each other. */
+enum el_err el_conf_policy_check(const struct el_conf *c, struct el_error *err);
 /* `c` gets copies in place of its own. */
 void el_conf_policy_copy_all(struct el_conf *c, const struct el_conf *from);
 void el_conf_policy_free_all(struct el_conf *c);

@@ -2,6 +2,8 @@
 /* conf_push: see conf_push.h. */
 #include "common/conf_push.h"
 
+#include "common/conf_policy.h"
+
 static bool is_one_line(const char *text, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -105,8 +107,10 @@ enum el_err el_conf_push_check(struct el_str lines, struct el_error *err)
     struct el_conf *conf = NULL;
     enum el_err rc = el_conf_load_pushed(EL_CONF_ELIONODE, 0, none, none, lines, &conf, &args, err);
 
-    if (rc == EL_OK)
+    if (rc == EL_OK) {
         el_conf_args_deinit(&args);
+        rc = el_conf_policy_check(conf, err);
+    }
     el_conf_free(conf);
     return rc;
 }

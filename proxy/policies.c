@@ -3,15 +3,15 @@
  * behind the others, so the first that fits decides. */
 #include "proxy/policies.h"
 
-#include "common/url.h"
+#include "common/conf_policy.h"
+#include "common/prefix.h"
 
 /* As long as a lifetime may be (RFC 9111 section 1.2.2). */
 #define FOREVER_MS ((int64_t)1 << 31) * 1000
 
 struct section {
     struct proxy_policy policy;
-    struct el_buf origin; /* "http://host:port" */
-    struct el_buf path;   /* decoded, without "/" at its end; empty: everything of the origin */
+    struct el_prefix prefix;
     bool is_pushed;
 };
 
@@ -23,60 +23,6 @@ struct proxy_policies {
 };
 
 /* ---- paths ---- */
-
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static void add_decoded(struct el_buf *out, struct el_str s)
-{
-    el_buf_reserve(out, s.n + 1);
-    for (size_t i = 0; i < s.n; i++) {
-        bool has_two = s.p[i] == '%' && i + 2 < s.n;
-        int high = has_two ? hex_value(s.p[i + 1]) : -1;
-        int low = has_two ? hex_value(s.p[i + 2]) : -1;
-
-        if (high >= 0 && low >= 0) {
-            el_buf_add_byte(out, (char)(high * 16 + low));
-            i += 2;
-        } else {
-            el_buf_add_byte(out, s.p[i]);
-        }
-    }
-}
-
-/* "http://host" and "/path" of a key; the query belongs to neither. */
-static void split_key(struct el_str url, struct el_str *ret_origin, struct el_str *ret_path)
-{
-    size_t authority = el_str_find(url, ':') + 3;
-    size_t slash = authority + el_str_find(el_str_from(url, authority), '/');
-    struct el_str path = el_str_from(url, slash);
-
-    *ret_origin = el_str_first(url, slash);
-    *ret_path = el_str_first(path, el_str_find(path, '?'));
-}
-
-static bool is_dots(struct el_str segment)
-{
-    return el_str_eq(segment, EL_STR(".")) || el_str_eq(segment, EL_STR(".."));
-}
-
-/* Whether somebody could take the path for another one. An empty segment at the end is none. */
-static bool is_ambiguous(struct el_str path)
-{
-    struct el_str rest = el_str_from(path, 1), segment;
-
-    while (el_str_split(&rest, '/', &segment)) {
-        if (is_dots(segment) || (segment.n == 0 && rest.n > 0))
-            return true;
-    }
-    return false;
-}
 
 static void drop_last_segment(struct el_buf *path)
 {
@@ -94,7 +40,7 @@ static void add_collapsed(struct el_buf *out, struct el_str path)
     while (el_str_split(&rest, '/', &segment)) {
         if (el_str_eq(segment, EL_STR("..")))
             drop_last_segment(out);
-        if (segment.n == 0 || is_dots(segment))
+        if (segment.n == 0 || el_prefix_is_dots(segment))
             continue;
         el_buf_add_byte(out, '/');
         el_buf_add_str(out, segment);
@@ -126,30 +72,10 @@ static struct proxy_policy policy_of(const struct el_conf *conf, const struct el
 static enum el_err fill_section(struct section *s, const struct el_conf *conf,
                                 const struct el_conf_policy *c, struct el_error *err)
 {
-    struct el_str origin, path;
-    struct el_buf key = { 0 };
-    struct el_url url;
-    enum el_err rc = el_url_parse(el_str_of(c->prefix), &url, err);
-
-    if (rc != EL_OK)
-        return rc;
-    if (c->immutable && c->has_ttl)
-        return el_fail(err, EL_ECONF, 0, "policy %s: immutable and ttl exclude each other",
-                       c->prefix);
     s->is_pushed = c->is_pushed;
     s->policy = policy_of(conf, c);
     s->policy.prefix = el_strndup(c->prefix, strlen(c->prefix));
-    el_url_write_key(&key, url.is_https, url.host, url.port, url.target);
-    split_key(el_buf_str(&key), &origin, &path);
-    el_buf_add_str(&s->origin, origin);
-    add_decoded(&s->path, path);
-    while (s->path.n > 0 && s->path.p[s->path.n - 1] == '/')
-        s->path.n--;
-    el_buf_deinit(&key);
-    if (s->path.n > 0 && is_ambiguous(el_buf_str(&s->path)))
-        return el_fail(err, EL_ECONF, 0, "policy %s: a segment of the prefix is empty, . or ..",
-                       c->prefix);
-    return EL_OK;
+    return el_prefix_parse(c->prefix, &s->prefix, err);
 }
 
 static int by_rank(const void *a, const void *b)
@@ -158,23 +84,7 @@ static int by_rank(const void *a, const void *b)
 
     if (x->is_pushed != y->is_pushed)
         return x->is_pushed ? 1 : -1;
-    return x->path.n == y->path.n ? 0 : x->path.n > y->path.n ? -1 : 1;
-}
-
-static enum el_err check_twins(const struct proxy_policies *p, struct el_error *err)
-{
-    for (size_t i = 0; i < p->n; i++) {
-        for (size_t k = i + 1; k < p->n; k++) {
-            const struct section *a = &p->sections[i], *b = &p->sections[k];
-
-            if (a->is_pushed == b->is_pushed &&
-                el_str_eq(el_buf_str(&a->origin), el_buf_str(&b->origin)) &&
-                el_str_eq(el_buf_str(&a->path), el_buf_str(&b->path)))
-                return el_fail(err, EL_ECONF, 0, "policy %s and policy %s are about the same",
-                               a->policy.prefix, b->policy.prefix);
-        }
-    }
-    return EL_OK;
+    return x->prefix.path.n == y->prefix.path.n ? 0 : x->prefix.path.n > y->prefix.path.n ? -1 : 1;
 }
 
 enum el_err proxy_policies_new(const struct el_conf *conf, struct proxy_policies **ret_policies,
@@ -183,7 +93,7 @@ enum el_err proxy_policies_new(const struct el_conf *conf, struct proxy_policies
     char no_prefix[] = "";
     const struct el_conf_policy nothing = { .prefix = no_prefix };
     struct proxy_policies *p = el_new(struct proxy_policies);
-    enum el_err rc = EL_OK;
+    enum el_err rc = el_conf_policy_check(conf, err);
 
     p->everywhere = policy_of(conf, &nothing);
     p->everywhere.prefix = "";
@@ -195,8 +105,6 @@ enum el_err proxy_policies_new(const struct el_conf *conf, struct proxy_policies
         p->sections = el_alloc(conf->n_policies * sizeof(*p->sections));
     for (; rc == EL_OK && p->n < conf->n_policies; p->n++)
         rc = fill_section(&p->sections[p->n], conf, &conf->policies[p->n], err);
-    if (rc == EL_OK)
-        rc = check_twins(p, err);
     if (rc != EL_OK) {
         proxy_policies_free(p);
         return rc;
@@ -215,8 +123,7 @@ void proxy_policies_free(struct proxy_policies *p)
         struct section *s = &p->sections[i];
 
         free((char *)(uintptr_t)s->policy.prefix);
-        el_buf_deinit(&s->origin);
-        el_buf_deinit(&s->path);
+        el_prefix_deinit(&s->prefix);
     }
     free(p->sections);
     free(p);
@@ -224,19 +131,11 @@ void proxy_policies_free(struct proxy_policies *p)
 
 /* ---- finding ---- */
 
-static bool fits(const struct section *s, struct el_str origin, struct el_str path)
-{
-    struct el_str prefix = el_buf_str(&s->path);
-
-    return el_str_eq(el_buf_str(&s->origin), origin) && el_str_starts(path, prefix) &&
-           (path.n == prefix.n || path.p[prefix.n] == '/');
-}
-
 static const struct proxy_policy *find(const struct proxy_policies *p, struct el_str origin,
                                        struct el_str path)
 {
     for (size_t i = 0; i < p->n; i++) {
-        if (fits(&p->sections[i], origin, path))
+        if (el_prefix_fits(&p->sections[i].prefix, origin, path))
             return &p->sections[i].policy;
     }
     return &p->everywhere;
@@ -265,9 +164,9 @@ const struct proxy_policy *proxy_policies_find(const struct proxy_policies *p, s
 
     if (p->n == 0)
         return &p->everywhere;
-    split_key(url, &origin, &path);
-    add_decoded(&decoded, path);
-    policy = is_ambiguous(el_buf_str(&decoded))
+    el_prefix_split(url, &origin, &path);
+    el_prefix_add_decoded(&decoded, path);
+    policy = el_prefix_is_ambiguous(el_buf_str(&decoded))
                  ? find_in_both_readings(p, origin, el_buf_str(&decoded))
                  : find(p, origin, el_buf_str(&decoded));
     el_buf_deinit(&decoded);

@@ -334,12 +334,21 @@ def test_what_nodes_would_refuse_is_not_pushed(shared, settings, why):
 @pytest.mark.parametrize("prefix, settings, why", [
     ("http://s3/b", {"auth": "trust"}, "from afar"), ("http://s3/b", {"grant_ttl": 1}, "from afar"), ("http://s3/b", {"pin": True}, "no key"),
     ("http://s3/b", {"ttl": -1}, "ttl"), ("b/", {"ttl": 1}, "no URL"), ("http://s3/b?x", {"ttl": 1}, "no query"),
-    ("http://s3/b", {"ttl": "1\nbypass=yes"}, "one line")])
+    ("http://s3/b", {"ttl": "1\nbypass=yes"}, "one line"), ("http://s3/b", {"ttl": 1, "immutable": True}, "exclude each other"),
+    ("http://s3/b/../c", {"ttl": 1}, "a segment")])
 def test_settings_of_a_policy_that_nodes_would_refuse_are_refused(shared, prefix, settings, why):
     before = shared.get("/api/v1/policies")["version"]
     refused = shared.put("/api/v1/policies", {"prefix": prefix, "settings": settings})
     assert refused.status == 400 and why in refused["text"], refused
     assert shared.get("/api/v1/policies")["version"] == before
+
+
+def test_a_policy_is_not_said_again_in_other_words(plane):
+    assert plane.put("/api/v1/policies", {"prefix": "http://s3/b", "settings": {"ttl": 1}}).status == 200
+    for other in ("http://s3/b/", "http://s3:80/b", "http://s3/%62", "HTTP://S3/b"):
+        refused = plane.put("/api/v1/policies", {"prefix": other, "settings": {"ttl": 2}})
+        assert refused.status == 400 and "about the same" in refused["text"], other
+    assert plane.put("/api/v1/policies", {"prefix": "http://s3/b", "settings": {"ttl": 2}}).status == 200
 
 
 def test_what_a_node_runs_is_shown_however_much_it_has_to_say(shared):
