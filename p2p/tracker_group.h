@@ -189,5 +189,5 @@ bool p2p_runs_has_any(const struct p2p_tgroup *g, uint64_t node);
 
 /* ---- tracker_name.c ---- */
 
-void p2p_name_takers(struct p2p_tracker *t, const struct p2p_tgroup *g, uint64_t from,
+void p2p_name_takers(struct p2p_tracker *t, const struct p2p_tgroup *g, const struct p2p_holder *h,
                      const struct p2p_locate *l, struct p2p_located *ret);

@@ -74,7 +74,7 @@ static void answer(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now, st
     }
     p2p_runs_grant(t, g, now, h, l, ret);
     p2p_runs_coming(g, h->node, &ret->coming);
-    p2p_name_takers(t, g, h->node, l, ret);
+    p2p_name_takers(t, g, h, l, ret);
     ret->again_ms = again_ms(t, g, h);
 }
 

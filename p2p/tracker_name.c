@@ -71,15 +71,35 @@ static void shuffle(struct p2p_tracker *t, struct candidate *v, size_t n)
     }
 }
 
-void p2p_name_takers(struct p2p_tracker *t, const struct p2p_tgroup *g, uint64_t from,
+/*
+ * Who may not read itself loses nothing by asking those that gave others nothing: they may be
+ * wronged (overloaded, or out of reach for others), and by their own word it hears what they have.
+ */
+static void name_doubted(const struct p2p_tracker *t, const struct p2p_tgroup *g,
+                         const struct p2p_holder *h, const struct p2p_locate *l,
+                         struct p2p_located *ret)
+{
+    const struct p2p_flight *f = g->flight;
+    uint64_t zone;
+
+    if (h->taking->may_read)
+        return;
+    for (unsigned i = 0; i < f->n_doubted && ret->n_takers < l->peers; i++) {
+        if (f->doubted[i] != h->node && p2p_tracker_is_member(t, f->doubted[i], &zone))
+            ret->takers[ret->n_takers++] =
+                (struct p2p_taker){ .node = f->doubted[i], .is_taking = true };
+    }
+}
+
+void p2p_name_takers(struct p2p_tracker *t, const struct p2p_tgroup *g, const struct p2p_holder *h,
                      const struct p2p_locate *l, struct p2p_located *ret)
 {
-    struct asker a = { t, g, from, 0, 0, 0 };
+    struct asker a = { t, g, h->node, 0, 0, 0 };
     struct candidate v[SAMPLE];
     uint64_t whole, part;
     size_t n;
 
-    (void)p2p_tracker_is_member(t, from, &a.zone);
+    (void)p2p_tracker_is_member(t, h->node, &a.zone);
     p2p_blocks_chunks(&l->want, g->blocks, &whole, &part);
     a.chunks = whole | part;
     a.all = UINT64_MAX >> (P2P_GROUP_CHUNKS - (g->blocks + P2P_RUN_BLOCKS - 1) / P2P_RUN_BLOCKS);
@@ -93,4 +113,5 @@ void p2p_name_takers(struct p2p_tracker *t, const struct p2p_tgroup *g, uint64_t
                 ret->takers[ret->n_takers++] = v[i].taker;
         }
     }
+    name_doubted(t, g, h, l, ret);
 }
