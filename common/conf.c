@@ -817,8 +817,10 @@ void el_conf_help_of(enum el_conf_program program, FILE *out)
                   "  --version                 print the version and exit\n"
                   "  --help                    print this and exit\n"
                   "\n"
-                  "The command line wins over the environment, the environment over the file.\n",
-                  p->usage, p->env_prefix);
+                  "The command line wins over the environment, the environment over %sthe file.\n",
+                  p->usage, p->env_prefix,
+                  program == EL_CONF_ELIONODE ? "what a control plane has\npushed, and that over "
+                                              : "");
     for (size_t i = p->first; i < p->end; i++) {
         if (begins_section(p, i))
             (void)fprintf(out, "\n%s:\n", keys[i].section);

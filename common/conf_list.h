@@ -14,7 +14,7 @@ EL_CONF_STR(general, node_id, "", 0, "ELIOP2P_NODE_ID", "name of this node in lo
 EL_CONF_ENUM(general, log_level, 2, "error|warn|info|debug", 1, "ELIOP2P_LOG_LEVEL", "lines below this level are not written")
 EL_CONF_ENUM(general, log_format, 0, "text|json", 1, NULL, "form of a log line")
 EL_CONF_STR(general, bind_address, "127.0.0.1", 0, "ELIOP2P_BIND_ADDRESS", "address the listeners bind to unless they have their own; 0.0.0.0 serves other machines")
-EL_CONF_STR(general, state_dir, "/var/lib/eliop2p", 0, NULL, "where the node keeps what makes it itself: its key, and what it knows of the hashes of blocks; only used in a cluster")
+EL_CONF_STR(general, state_dir, "/var/lib/eliop2p", 0, NULL, "where the node keeps what makes it itself: its key, what it knows of the hashes of blocks, what a control plane has pushed; only used in a cluster")
 EL_CONF_STR(general, cluster, "", 0, NULL, "name of the cluster: nodes of another one are refused")
 EL_CONF_STR(general, zone, "", 0, NULL, "where this node is, a rack or a zone: peers of the same one are preferred")
 EL_CONF_BOOL(general, insecure, 0, 0, NULL, "without p2p.cluster_secret_file: serve other machines all the same, whoever they are")

@@ -113,10 +113,20 @@ def test_the_programs_are_installed_stripped(tmp_path):
 
 # ---- Kubernetes ----
 
-def containers():
+def pods():
     for doc in yaml.safe_load_all(text("kubernetes/eliop2p.yaml")):
         if doc["kind"] in ("DaemonSet", "StatefulSet"):
-            yield from doc["spec"]["template"]["spec"]["containers"]
+            yield doc["spec"]["template"]["spec"]
+
+
+def containers():
+    for pod in pods():
+        yield from pod["containers"]
+
+
+def test_variables_that_kubernetes_makes_of_services_do_not_reach_the_programs():
+    assert run(ELIOCP, "--check-config", env={"ELIOCP_PORT": "tcp://10.0.0.1:8081"}).returncode == 2
+    assert all(pod["enableServiceLinks"] is False for pod in pods()) and len(list(pods())) == 2
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
