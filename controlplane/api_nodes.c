@@ -162,6 +162,25 @@ static char *ask_runs(struct cp_ask *up)
     return text;
 }
 
+static void ask_prefetch(struct cp_ask *up, struct cp_beat *b)
+{
+    const json_t *prefetch = cp_ask_obj(up, "prefetch", CP_OPTIONAL);
+    struct el_str id = { NULL, 0 };
+    struct cp_ask a;
+
+    if (prefetch == NULL)
+        return;
+    cp_ask_init(&a, prefetch);
+    (void)snprintf(a.at, sizeof(a.at), "prefetch.");
+    cp_ask_str(&a, "operation_id", CP_NEEDED, &id);
+    if (id.p != NULL && !el_str_u64(id, UINT64_MAX - 1, &b->prefetch))
+        cp_ask_fault(&a, EL_EINVAL, "operation_id", "is no id of an operation");
+    cp_ask_u64(&a, "done", CP_OPTIONAL, INT32_MAX, &b->prefetch_done);
+    cp_ask_u64(&a, "failed", CP_OPTIONAL, INT32_MAX, &b->prefetch_failed);
+    cp_ask_bool(&a, "over", CP_OPTIONAL, &b->prefetch_is_over);
+    cp_ask_up(up, &a);
+}
+
 static void ask_disk(struct cp_ask *a, enum cp_disk *ret)
 {
     struct el_str s = { NULL, 0 };
@@ -194,6 +213,7 @@ static void ask_beat(struct cp_ask *a, struct cp_beat *b)
     b->is_origin_failing = !is_origin_ok;
     ask_bytes(a, b);
     ask_disk(a, &b->disk);
+    ask_prefetch(a, b);
 }
 
 static void say_beaten(struct el_http_reply *out, const struct cp_state *state,
@@ -209,6 +229,7 @@ static void say_beaten(struct el_http_reply *out, const struct cp_state *state,
     cp_reply_field(out, "X-Elio-State", cp_node_status(answer->node));
     cp_reply_field_u64(out, "X-Elio-Config", answer->config_version);
     cp_reply_field_u64(out, "X-Elio-Policies", answer->policy_version);
+    cp_reply_field_u64(out, "X-Elio-Prefetch", answer->prefetch);
     cp_reply_field_u64(out, "X-Elio-Interval-Ms", answer->beat_ms);
 }
 

@@ -79,6 +79,28 @@ static void ask_scope(struct cp_ask *a, const struct cp_state *state, const char
     }
 }
 
+static bool is_zone(const struct cp_state *state, const char *name)
+{
+    const struct cp_node *n;
+    uint32_t cursor = 0;
+
+    while ((n = cp_node_next(state, &cursor)) != NULL) {
+        if (strcmp(n->card.zone, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* "all", a node, a group or a zone. */
+static void ask_targets(struct cp_ask *a, const struct cp_state *state, struct cp_scope *ret)
+{
+    ask_scope(a, state, "targets", ret);
+    if (ret->kind == CP_SCOPE_PREFIX && is_zone(state, ret->name))
+        ret->kind = CP_SCOPE_ZONE;
+    if (ret->kind == CP_SCOPE_PREFIX)
+        cp_ask_fault(a, EL_ENOTFOUND, "targets", "is no node, group or zone");
+}
+
 static void add_id(json_t *root, const char *key, uint64_t id)
 {
     char text[24];
@@ -159,9 +181,7 @@ void cp_post_replay(void *arg, const struct el_http_call_in *in, struct el_http_
         return;
     state = cp_plane_lock(s->plane);
     ask_scope(&a, state, "entity_id", &replay.chunks);
-    ask_scope(&a, state, "targets", &replay.nodes);
-    if (replay.nodes.kind == CP_SCOPE_PREFIX)
-        cp_ask_fault(&a, EL_ENOTFOUND, "targets", "is neither a node nor a group");
+    ask_targets(&a, state, &replay.nodes);
     ask_snapshot(&a, &replay.snapshot);
     cp_ask_time(&a, "as_of", CP_OPTIONAL, &replay.as_of_wall_ms);
     cp_ask_u64(&a, "copies", CP_OPTIONAL, 1000, &copies);
@@ -176,6 +196,57 @@ void cp_post_replay(void *arg, const struct el_http_call_in *in, struct el_http_
     }
     cp_reply_durable(s, out);
     json_decref(root);
+}
+
+void cp_post_prefetch(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    struct cp_service *s = cp_service_of(arg);
+    struct cp_scope nodes = { .kind = CP_SCOPE_ALL };
+    struct el_error err = { 0 };
+    struct cp_state *state;
+    const json_t *urls;
+    struct cp_ask a;
+    json_t *root;
+    uint64_t id;
+
+    if (!cp_body(in, out, &a, &root))
+        return;
+    state = cp_plane_lock(s->plane);
+    urls = cp_ask_list(&a, "urls", CP_NEEDED, CP_PREFETCH_URLS_MAX);
+    ask_targets(&a, state, &nodes);
+    if (a.code != EL_OK) {
+        cp_reply_fault(out, &a);
+    } else if (cp_operation_prefetch(state, &nodes, urls, &id, &err) != EL_OK) {
+        cp_reply_error(out, &err);
+    } else {
+        say_operation(state, id, 202, out);
+        cp_audit(s, state, out, "operation.prefetch", nodes.name);
+    }
+    cp_reply_durable(s, out);
+    json_decref(root);
+}
+
+/* As a node's POST /api/v1/cache/warm takes it. */
+void cp_get_urls(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    struct cp_service *s = cp_service_of(arg);
+    json_t *root, *list = NULL;
+    const char *urls;
+    uint64_t id;
+
+    if (!operation_id(in, out, &id))
+        return;
+    urls = cp_operation_urls(cp_plane_lock(s->plane), id);
+    if (urls != NULL)
+        list = json_loads(urls, 0, NULL);
+    (void)cp_plane_unlock(s->plane);
+    if (list == NULL) {
+        cp_reply_say(out, 404, EL_ENOTFOUND, "operation_id", "there is no such list");
+        return;
+    }
+    root = el_json_new();
+    EL_ASSERT(json_object_set_new(root, "urls", list) == 0);
+    cp_reply_json(out, 200, root);
 }
 
 /* Starts it and says which one it is; the plane is locked. */

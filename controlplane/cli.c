@@ -194,7 +194,8 @@ static const struct listing listings[] = {
     { "commands", "/api/v1/commands", "commands", command_columns, EL_COUNT(command_columns),
       "what nodes were told to do" },
     { "operations", "/api/v1/operations", "operations", operation_columns,
-      EL_COUNT(operation_columns), "snapshots, replays, drains, backups, and how far they are" },
+      EL_COUNT(operation_columns),
+      "snapshots, replays, prefetches, drains, backups, and how far they are" },
     { "alerts", "/api/v1/alerts", "alerts", alert_columns, EL_COUNT(alert_columns),
       "what somebody should look at" },
     { "groups", "/api/v1/groups", "groups", group_columns, EL_COUNT(group_columns),
@@ -404,18 +405,43 @@ static int run_snapshot(struct cli *c)
     return rc == EL_CLI_OK ? print_json(root) : rc;
 }
 
+#define PREFETCH_USAGE "prefetch all|NODE|GROUP|ZONE URL..."
+
 static int run_replay(struct cli *c)
 {
     json_t *body, *root = NULL;
     int rc;
 
     if (c->n < 1 || c->n > 2)
-        return usage(c, "replay SNAPSHOT [NODE|GROUP]");
+        return usage(c, "replay SNAPSHOT [NODE|GROUP|ZONE]");
     body = el_json_new();
     el_json_add_str(body, "snapshot_id", el_str_of(c->words[0]));
     if (c->n == 2)
         el_json_add_str(body, "targets", el_str_of(c->words[1]));
     rc = call(c, "POST", "/api/v1/operations/replay", body, &root);
+    return rc == EL_CLI_OK ? print_json(root) : rc;
+}
+
+static int run_prefetch(struct cli *c)
+{
+    json_t *body, *list, *root = NULL;
+    int rc;
+
+    if (c->n < 2)
+        return usage(c, PREFETCH_USAGE);
+    body = el_json_new();
+    el_json_add_str(body, "targets", el_str_of(c->words[0]));
+    list = el_json_child_list(body, "urls");
+    for (size_t i = 1; i < c->n; i++) {
+        json_t *url = json_string(c->words[i]);
+
+        if (url == NULL) {
+            json_decref(body);
+            return usage(c, PREFETCH_USAGE);
+        }
+        EL_ASSERT(json_array_append_new(list, url) == 0);
+    }
+    rc = call(c, "POST", "/api/v1/operations/prefetch", body, &root);
     return rc == EL_CLI_OK ? print_json(root) : rc;
 }
 
@@ -779,7 +805,8 @@ static const struct command commands[] = {
     { "node", run_node, "node NODE", "all that is known of one", false },
     { "snapshot", run_snapshot, "snapshot [NODE|GROUP|PREFIX]", "keep which chunks there are now",
       false },
-    { "replay", run_replay, "replay SNAPSHOT [NODE|GROUP]", "have nodes fetch them", false },
+    { "replay", run_replay, "replay SNAPSHOT [NODE|GROUP|ZONE]", "have nodes fetch them", false },
+    { "prefetch", run_prefetch, PREFETCH_USAGE, "have nodes load them", false },
     { "drain", run_drain, "drain NODE... [--max-unavailable=N]",
       "copy away what only they have, and give them no more", false },
     { "undrain", run_undrain, "undrain NODE", "it takes part again", false },

@@ -14,7 +14,7 @@
 #include "controlplane/state_in.h"
 
 #define NODE_FORMAT 2 /* 1: without a proof */
-#define BEAT_FORMAT 2 /* 1: without what it runs */
+#define BEAT_FORMAT 3 /* 2: without what it prefetches; 1: nor what it runs */
 #define MISSED      3 /* beats, after which a node is suspect */
 
 bool cp_name_is_valid(struct el_str name)
@@ -218,6 +218,10 @@ static void encode_beat(struct el_buf *b, const struct cp_beat *v)
     el_bytes_add_u64(b, v->origin_errors);
     cp_add_text(b, v->downloads);
     cp_add_text(b, v->runs);
+    el_bytes_add_u64(b, v->prefetch);
+    el_bytes_add_u64(b, v->prefetch_done);
+    el_bytes_add_u64(b, v->prefetch_failed);
+    el_bytes_add_u8(b, v->prefetch_is_over);
 }
 
 static bool decode_beat(struct el_str value, struct cp_beat *v)
@@ -244,7 +248,13 @@ static bool decode_beat(struct el_str value, struct cp_beat *v)
     v->origin_errors = el_bytes_u64(&b);
     v->downloads = cp_get_text(&b, CP_DOWNLOADS_MAX);
     v->runs = format == 1 ? (struct el_str){ "", 0 } : cp_get_text(&b, CP_RUNS_MAX);
-    return el_bytes_is_end(&b) && (format == 1 || format == BEAT_FORMAT);
+    if (format > 2) {
+        v->prefetch = el_bytes_u64(&b);
+        v->prefetch_done = el_bytes_u64(&b);
+        v->prefetch_failed = el_bytes_u64(&b);
+        v->prefetch_is_over = el_bytes_u8(&b) != 0;
+    }
+    return el_bytes_is_end(&b) && format >= 1 && format <= BEAT_FORMAT;
 }
 
 /* ---- life ---- */
@@ -594,6 +604,7 @@ static void answer_beat(const struct cp_state *s, const struct cp_member *m,
         .commands = m->commands_n,
         .config_version = cp_config_version(s),
         .policy_version = s->policy_version,
+        .prefetch = cp_prefetch_for(s, m),
         .report_epoch = m->node.report_epoch,
         .report_digest = m->node.digest,
         .beat_ms = next_beat_ms(s, beat),

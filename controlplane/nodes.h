@@ -65,7 +65,10 @@ struct cp_beat {
     const struct cp_hot *hottest; /* for the call only; in views NULL */
     size_t hottest_n;             /* at most CP_HOTTEST_MAX */
     struct el_str downloads;      /* JSON text, handed on as it is; the state keeps its own copy */
-    struct el_str runs;           /* the same: which configuration it runs, and what of it waits */
+    uint64_t prefetch;            /* operation whose list it loads, or has loaded; 0: none */
+    uint64_t prefetch_done, prefetch_failed; /* URLs of it */
+    bool prefetch_is_over;
+    struct el_str runs; /* the same: which configuration it runs, and what of it waits */
 };
 
 /* What it should know then. */
@@ -73,6 +76,7 @@ struct cp_beat_answer {
     bool is_full_report_wanted;
     uint32_t commands;                       /* that wait for it */
     uint64_t config_version, policy_version; /* 0: there is none */
+    uint64_t prefetch;                       /* the same; an operation */
     uint64_t report_epoch, report_digest;    /* of what is known of its chunks; 0: nothing */
     const struct cp_node *node;
     uint32_t beat_ms; /* until the next one */

@@ -9,7 +9,9 @@
 #define OPERATIONS_MAX 1000u
 #define OVER_MS        86400000 /* for which those that are over are kept */
 
-static const char *const kinds[] = { "snapshot", "replay", "drain", "backup", "restore" };
+static const char *const kinds[] = {
+    "snapshot", "replay", "drain", "backup", "restore", "prefetch"
+};
 static const char *const states[] = { "running", "done", "failed", "cancelled" };
 
 const char *cp_operation_kind_name(enum cp_operation_kind k)
@@ -61,6 +63,7 @@ void cp_op_drop(struct cp_state *s, struct cp_op *op)
     s->ops--;
     memmove(s->op + at, s->op + at + 1, (s->ops - at) * sizeof(struct cp_op *));
     free(op->piece);
+    free(op->urls);
     free(op->drained);
     free(op);
 }
@@ -218,6 +221,8 @@ void cp_operations_tick(struct cp_state *s, bool has_duty)
             cp_op_replay(s, op);
         else if (has_duty && op->op.state == CP_RUNNING && op->op.kind == CP_DRAIN)
             cp_op_drain(s, op);
+        else if (has_duty && op->op.state == CP_RUNNING && op->op.kind == CP_PREFETCH)
+            cp_op_prefetch(s, op);
         if (op->is_dirty)
             cp_op_emit(s, op, CP_SOFT);
         if (has_duty && op->op.state != CP_RUNNING && op->op.kind != CP_SNAPSHOT &&

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * operations_in: what operations.c, replay.c, drain.c and operations_record.c share. Pure.
+ * operations_in: what operations.c, replay.c, drain.c, prefetch.c and operations_record.c share.
+ * Pure.
  */
 #pragma once
 
@@ -23,10 +24,12 @@ struct cp_drained {
 
 struct cp_op {
     struct cp_operation op; /* first: views are operations */
-    struct cp_scope nodes;  /* of a replay */
+    struct cp_scope nodes;  /* of a replay, a prefetch */
     uint32_t copies;        /* of a replay: on so many of the nodes; 0: on all */
     struct cp_piece *piece; /* of a snapshot */
     size_t pieces, pieces_cap;
+    char *urls; /* of a prefetch: JSON text; NULL: none */
+    uint32_t urls_n;
     struct cp_drained *drained;
     size_t drained_n, drained_cap;
     /* Where the duty has come to. */
@@ -53,9 +56,17 @@ void cp_op_tell(struct cp_state *s, const struct cp_op *op);
 void cp_op_end(struct cp_state *s, struct cp_op *op, enum cp_operation_state state,
                const char *text);
 
+/* ---- scopes (replay.c) ---- */
+
+enum el_err cp_op_check_scope(const struct cp_state *s, const struct cp_scope *scope,
+                              struct el_error *err);
+bool cp_op_is_node_in(const struct cp_state *s, const struct cp_scope *scope,
+                      const struct cp_member *m);
+
 /* ---- those that take a while: a second's part of the work ---- */
 
 void cp_op_replay(struct cp_state *s, struct cp_op *op);
+void cp_op_prefetch(struct cp_state *s, struct cp_op *op);
 void cp_op_drain(struct cp_state *s, struct cp_op *op);
 void cp_op_undrain(struct cp_state *s, const struct cp_op *op); /* those that are not done */
 
@@ -63,4 +74,6 @@ void cp_op_undrain(struct cp_state *s, const struct cp_op *op); /* those that ar
 
 void cp_op_emit(struct cp_state *s, struct cp_op *op, enum cp_hardness hardness);
 void cp_op_emit_pieces(struct cp_state *s, const struct cp_op *op);
+void cp_op_emit_no_urls(struct cp_state *s, const struct cp_op *op);
+bool cp_op_parse_id(struct el_str text, uint64_t *ret); /* of a key */
 void cp_op_emit_removal(struct cp_state *s, const struct cp_op *op);

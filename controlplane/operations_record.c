@@ -108,6 +108,7 @@ void cp_op_emit_removal(struct cp_state *s, const struct cp_op *op)
 
     for (size_t part = 0; part < parts_of(op); part++)
         cp_emit_removal(s, CP_HARD, part_key(&k, op->op.id, part));
+    cp_op_emit_no_urls(s, op);
     cp_emit_removal(s, CP_HARD, op_key(&k, op->op.id));
 }
 
@@ -118,8 +119,8 @@ static bool decode_scope(struct el_bytes *b, struct cp_scope *scope)
     uint8_t kind = el_bytes_u8(b);
 
     cp_get_chars(b, scope->name, sizeof(scope->name) - 1);
-    scope->kind = (enum cp_scope_kind)(kind > CP_SCOPE_PREFIX ? CP_SCOPE_ALL : kind);
-    return kind <= CP_SCOPE_PREFIX;
+    scope->kind = (enum cp_scope_kind)(kind > CP_SCOPE_ZONE ? CP_SCOPE_ALL : kind);
+    return kind <= CP_SCOPE_ZONE;
 }
 
 static void decode_drained(struct el_bytes *b, struct cp_op *op)
@@ -162,11 +163,11 @@ static bool decode_op(struct el_str value, struct cp_op *op)
     decode_drained(&b, op);
     o->kind = (enum cp_operation_kind)kind;
     o->state = (enum cp_operation_state)state;
-    return is_good && el_bytes_is_end(&b) && format == OPERATION_FORMAT && kind <= CP_RESTORE &&
+    return is_good && el_bytes_is_end(&b) && format == OPERATION_FORMAT && kind <= CP_PREFETCH &&
            state <= CP_CANCELLED && (kind != CP_DRAIN || op->drained_n > 0);
 }
 
-static bool parse_id(struct el_str text, uint64_t *ret)
+bool cp_op_parse_id(struct el_str text, uint64_t *ret)
 {
     uint64_t v = 0;
 
@@ -204,7 +205,7 @@ static enum el_err apply_operation(struct cp_state *s, struct el_str name, struc
     uint64_t id;
     bool is_news;
 
-    if (!parse_id(name, &id))
+    if (!cp_op_parse_id(name, &id))
         return cp_bad_record(err, "operation");
     op = cp_op_get(s, id);
     if (is_removal) {
@@ -282,8 +283,8 @@ static enum el_err apply_snapshot(struct cp_state *s, struct el_str name, struct
     if (is_removal)
         return EL_OK; /* its operation goes too */
     if (!el_str_split(&name, '/', &id_hex) || !el_str_split(&name, '/', &part_hex) ||
-        !parse_id(id_hex, &id) ||
-        (!parse_id(part_hex, &part) && !el_str_eq(part_hex, EL_STR("0000000000000000"))))
+        !cp_op_parse_id(id_hex, &id) ||
+        (!cp_op_parse_id(part_hex, &part) && !el_str_eq(part_hex, EL_STR("0000000000000000"))))
         return cp_bad_record(err, "snapshot");
     if (el_bytes_u8(&b) != SNAPSHOT_FORMAT || b.rest.n % PIECE_BYTES != 0 ||
         part >= CP_PIECES_MAX / PIECES_PER_PART)

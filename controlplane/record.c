@@ -15,7 +15,7 @@
 static const struct cp_kind *const kinds[] = {
     &cp_kind_node,    &cp_kind_beat,  &cp_kind_chunks,    &cp_kind_report,   &cp_kind_object,
     &cp_kind_token,   &cp_kind_group, &cp_kind_member,    &cp_kind_policy,   &cp_kind_config,
-    &cp_kind_command, &cp_kind_audit, &cp_kind_operation, &cp_kind_snapshot,
+    &cp_kind_command, &cp_kind_audit, &cp_kind_operation, &cp_kind_snapshot, &cp_kind_prefetch,
 };
 
 struct el_str cp_record_key(const struct cp_record *r)

@@ -12,8 +12,8 @@
 
 /* ---- scopes ---- */
 
-static enum el_err check_scope(const struct cp_state *s, const struct cp_scope *scope,
-                               struct el_error *err)
+enum el_err cp_op_check_scope(const struct cp_state *s, const struct cp_scope *scope,
+                              struct el_error *err)
 {
     struct el_str name = el_str_of(scope->name);
 
@@ -26,14 +26,16 @@ static enum el_err check_scope(const struct cp_state *s, const struct cp_scope *
     return EL_OK;
 }
 
-static bool is_node_in(const struct cp_state *s, const struct cp_scope *scope,
-                       const struct cp_member *m)
+bool cp_op_is_node_in(const struct cp_state *s, const struct cp_scope *scope,
+                      const struct cp_member *m)
 {
     uint32_t cursor = 0;
     const struct cp_node *n;
 
     if (scope->kind == CP_SCOPE_NODE)
         return el_str_eq(m->entry.key, el_str_of(scope->name));
+    if (scope->kind == CP_SCOPE_ZONE)
+        return strcmp(m->node.card.zone, scope->name) == 0;
     if (scope->kind != CP_SCOPE_GROUP)
         return true;
     while ((n = cp_group_member_next(s, el_str_of(scope->name), &cursor)) != NULL) {
@@ -84,7 +86,7 @@ static size_t nodes_in(const struct cp_state *s, const struct cp_scope *scope,
     size_t n = 0;
 
     while ((m = cp_member_next(s, &cursor)) != NULL) {
-        if (cp_node_is_alive(&m->node) && !m->node.is_draining && is_node_in(s, scope, m))
+        if (cp_node_is_alive(&m->node) && !m->node.is_draining && cp_op_is_node_in(s, scope, m))
             nodes[n++] = m;
     }
     *ret = nodes;
@@ -138,7 +140,7 @@ static size_t count_snapshots(const struct cp_state *s)
 enum el_err cp_operation_snapshot(struct cp_state *s, const struct cp_scope *scope,
                                   uint64_t *ret_id, struct el_error *err)
 {
-    enum el_err rc = check_scope(s, scope, err);
+    enum el_err rc = cp_op_check_scope(s, scope, err);
     struct cp_op *op;
 
     if (rc == EL_OK)
@@ -192,12 +194,12 @@ static enum el_err find_snapshot(struct cp_state *s, const struct cp_replay *rep
 enum el_err cp_operation_replay(struct cp_state *s, const struct cp_replay *replay,
                                 uint64_t *ret_id, struct el_error *err)
 {
-    enum el_err rc = check_scope(s, &replay->nodes, err);
+    enum el_err rc = cp_op_check_scope(s, &replay->nodes, err);
     uint64_t snapshot = 0;
     struct cp_op *op;
 
     if (rc == EL_OK && replay->nodes.kind == CP_SCOPE_PREFIX)
-        rc = el_fail(err, EL_EINVAL, 0, "nodes: all, a node or a group");
+        rc = el_fail(err, EL_EINVAL, 0, "nodes: all, a node, a group or a zone");
     if (rc == EL_OK)
         rc = cp_op_check_room(s, err);
     if (rc == EL_OK)

@@ -363,6 +363,8 @@ static const char *scope_name(enum cp_scope_kind k)
         return "node";
     case CP_SCOPE_GROUP:
         return "group";
+    case CP_SCOPE_ZONE:
+        return "zone";
     case CP_SCOPE_PREFIX:
         return "prefix";
     }

@@ -70,6 +70,8 @@ CP_ROUTE("DELETE", "/api/v1/commands/{}",                 CP_NEED_OPERATOR, cp_d
 CP_ROUTE("GET",    "/api/v1/operations",                  CP_NEED_READER,   cp_get_operations)
 CP_ROUTE("POST",   "/api/v1/operations/snapshot",         CP_NEED_OPERATOR, cp_post_snapshot)
 CP_ROUTE("POST",   "/api/v1/operations/replay",           CP_NEED_OPERATOR, cp_post_replay)
+CP_ROUTE("POST",   "/api/v1/operations/prefetch",         CP_NEED_OPERATOR, cp_post_prefetch)
+CP_ROUTE("GET",    "/api/v1/operations/{}/urls",          CP_NEED_NODE,     cp_get_urls)
 CP_ROUTE("POST",   "/api/v1/operations/drain",            CP_NEED_OPERATOR, cp_post_drains)
 CP_ROUTE("POST",   "/api/v1/operations/backup",           CP_NEED_OPERATOR, cp_post_backup)
 CP_ROUTE("GET",    "/api/v1/operations/{}",               CP_NEED_READER,   cp_get_operation)

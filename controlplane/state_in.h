@@ -175,7 +175,7 @@ struct cp_kind {
 };
 extern const struct cp_kind cp_kind_node, cp_kind_beat, cp_kind_chunks, cp_kind_report,
     cp_kind_object, cp_kind_token, cp_kind_group, cp_kind_member, cp_kind_policy, cp_kind_config,
-    cp_kind_command, cp_kind_operation, cp_kind_snapshot, cp_kind_audit;
+    cp_kind_command, cp_kind_operation, cp_kind_snapshot, cp_kind_prefetch, cp_kind_audit;
 
 /* Refuses a value that does not hold together. */
 enum el_err cp_bad_record(struct el_error *err, const char *kind);
@@ -224,6 +224,8 @@ void cp_tokens_tick(struct cp_state *s);
 void cp_token_drop_of(struct cp_state *s, struct el_str node_id);
 
 void cp_groups_deinit(struct cp_state *s);
+/* prefetch.c: the operation whose list is this node's now; 0: none. */
+uint64_t cp_prefetch_for(const struct cp_state *s, const struct cp_member *m);
 void cp_policies_deinit(struct cp_state *s);
 void cp_config_deinit(struct cp_state *s);
 void cp_groups_drop_node(struct cp_state *s, struct el_str node_id);

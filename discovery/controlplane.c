@@ -18,7 +18,8 @@
 /* The fields of an answer that mean something. */
 static const char *const heard_fields[] = { "X-Elio-Epoch",    "X-Elio-Interval-Ms",
                                             "X-Elio-Commands", "X-Elio-Config",
-                                            "X-Elio-Policies", "X-Elio-Report" };
+                                            "X-Elio-Policies", "X-Elio-Report",
+                                            "X-Elio-Prefetch" };
 
 struct note {
     struct el_chunk_id chunk;
@@ -400,6 +401,7 @@ static void pump(struct disc_cp *cp)
     const struct disc_cp_command *command;
     struct disc_cp_call call;
     const struct disc_cp_settings *settings;
+    const struct disc_cp_prefetch *prefetch;
     struct disc_cp_holders holders;
 
     disc_cp_core_tick(cp->core, now);
@@ -407,6 +409,9 @@ static void pump(struct disc_cp *cp)
         start(cp, &call);
     while ((command = disc_cp_core_next_command(cp->core)) != NULL)
         cp->node.command(cp->node.command_arg, command);
+    prefetch = disc_cp_core_next_prefetch(cp->core);
+    if (prefetch != NULL && cp->node.prefetch != NULL)
+        cp->node.prefetch(cp->node.prefetch_arg, prefetch);
     while (disc_cp_core_next_holders(cp->core, &holders))
         cp->node.holders(cp->node.holders_arg, &holders);
     while ((settings = disc_cp_core_next_settings(cp->core)) != NULL) {

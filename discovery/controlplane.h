@@ -52,6 +52,9 @@ struct disc_cp_node {
     /* To be carried out; one outcome follows. The command is borrowed for the call. */
     void (*command)(void *arg, const struct disc_cp_command *command);
     void *command_arg;
+    /* As disc_cp_core_next_prefetch(). */
+    void (*prefetch)(void *arg, const struct disc_cp_prefetch *prefetch);
+    void *prefetch_arg;
     /* An answer to disc_cp_ask_holders(), borrowed for the call. */
     void (*holders)(void *arg, const struct disc_cp_holders *holders);
     void *holders_arg;

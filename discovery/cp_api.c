@@ -99,6 +99,21 @@ static void add_ran(json_t *root, const struct disc_cp_ran *ran)
     el_json_add_str(config, "policy_error", el_str_of(ran->policy_error));
 }
 
+static void add_prefetch(json_t *root, const struct disc_cp_beat *b)
+{
+    json_t *o;
+    char id[24];
+
+    if (b->prefetch == 0)
+        return;
+    (void)snprintf(id, sizeof(id), "%llu", (unsigned long long)b->prefetch);
+    o = el_json_child(root, "prefetch");
+    el_json_add_str(o, "operation_id", el_str_of(id));
+    el_json_add_u64(o, "done", b->prefetch_done);
+    el_json_add_u64(o, "failed", b->prefetch_failed);
+    el_json_add_bool(o, "over", b->prefetch_is_over);
+}
+
 void disc_cp_put_beat(struct el_buf *out, const struct disc_cp_beat_of *of,
                       const struct disc_cp_beat *b)
 {
@@ -130,6 +145,7 @@ void disc_cp_put_beat(struct el_buf *out, const struct disc_cp_beat_of *of,
     add_hottest(el_json_child_list(root, "hottest"), b->hottest, b->n_hottest);
     add_downloads(el_json_child_list(root, "downloads"), b->downloads, b->n_downloads);
     add_ran(root, of->ran);
+    add_prefetch(root, b);
     put(out, root);
 }
 
@@ -354,6 +370,7 @@ void disc_cp_heard(struct el_fieldv fields, struct disc_cp_heard *ret)
         .commands = number_of(fields, EL_STR("X-Elio-Commands"), INT64_MAX),
         .config_version = number_of(fields, EL_STR("X-Elio-Config"), INT64_MAX),
         .policy_version = number_of(fields, EL_STR("X-Elio-Policies"), INT64_MAX),
+        .prefetch = number_of(fields, EL_STR("X-Elio-Prefetch"), INT64_MAX),
     };
     ret->wants_full = el_fieldv_get(fields, EL_STR("X-Elio-Report"), &report) &&
                       el_str_eq(report, EL_STR("full"));

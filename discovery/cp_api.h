@@ -74,6 +74,9 @@ struct disc_cp_beat {
     uint64_t connections, origin_errors;
     uint64_t memory_bytes, disk_bytes, peer_bytes, origin_bytes;
     const char *disk_state; /* static */
+    uint64_t prefetch;      /* operation whose list it loads, or has loaded; 0: none */
+    uint64_t prefetch_done, prefetch_failed;
+    bool prefetch_is_over;
 };
 
 /* What stands in every heartbeat besides. */
@@ -113,6 +116,7 @@ enum el_err disc_cp_registered(struct el_str body, struct disc_cp_registered *re
 struct disc_cp_heard {
     uint64_t epoch, interval_ms, commands;
     uint64_t config_version, policy_version;
+    uint64_t prefetch; /* operation whose list is this node's */
     bool wants_full;
 };
 void disc_cp_heard(struct el_fieldv fields, struct disc_cp_heard *ret);

@@ -31,7 +31,8 @@ const char *disc_cp_kind_name(enum disc_cp_kind k)
         [DISC_CP_REPORT] = "report",     [DISC_CP_PEERS] = "peers",
         [DISC_CP_COMMANDS] = "commands", [DISC_CP_CONFIG] = "config",
         [DISC_CP_POLICIES] = "policies", [DISC_CP_LOCATE] = "locations",
-        [DISC_CP_ACK] = "ack",           [DISC_CP_HOLDERS] = "holders"
+        [DISC_CP_ACK] = "ack",           [DISC_CP_HOLDERS] = "holders",
+        [DISC_CP_PREFETCH] = "prefetch"
     };
 
     return names[k];
@@ -69,6 +70,7 @@ void disc_cp_core_free(struct disc_cp_core *c)
     disc_cp_members_deinit(&c->members);
     for (size_t i = 0; i < DISC_CP_PARTS; i++)
         el_buf_deinit(&c->settings[i].lines);
+    el_buf_deinit(&c->prefetch.list);
     explicit_bzero(c->token, sizeof(c->token));
     free(c);
 }
@@ -228,6 +230,9 @@ static bool is_wanted(const struct disc_cp_core *c, enum disc_cp_kind k)
         return c->is_hydrated && disc_cp_orders_want(c, k);
     case DISC_CP_HOLDERS:
         return c->is_hydrated && disc_cp_holders_want(c);
+    case DISC_CP_PREFETCH:
+        return c->is_hydrated && c->prefetch_wanted != 0 &&
+               c->prefetch_wanted != c->prefetch.operation;
     case DISC_CP_PEERS:
         return c->is_hydrated && c->members_epoch != c->epoch;
     case DISC_CP_COMMANDS:
@@ -334,6 +339,11 @@ static void write_call(struct disc_cp_core *c, int64_t wall_ms, struct disc_cp_c
         call->method = "POST";
         el_buf_add_str(&call->target, EL_STR("/api/v1/chunks/locations"));
         disc_cp_holders_ask(c, &call->body);
+        break;
+    case DISC_CP_PREFETCH:
+        c->prefetch_asked = c->prefetch_wanted;
+        el_buf_addf(&call->target, "/api/v1/operations/%llu/urls",
+                    (unsigned long long)c->prefetch_asked);
         break;
     case DISC_CP_KINDS:
         break;
@@ -510,6 +520,26 @@ static bool take_hydration(struct disc_cp_core *c, uint64_t now_ms, struct el_st
     return true;
 }
 
+/* Its list is fetched before it is begun; that there is none is known at once. */
+static void heed_prefetch(struct disc_cp_core *c, uint64_t operation)
+{
+    c->prefetch_wanted = operation;
+    if (operation != 0 || c->prefetch.operation == 0)
+        return;
+    c->prefetch.operation = 0;
+    el_buf_clear(&c->prefetch.list);
+    c->is_prefetch_new = true;
+}
+
+/* Whether it is a list is for who loads it to say. */
+static void take_prefetch(struct disc_cp_core *c, struct el_str body)
+{
+    c->prefetch.operation = c->prefetch_asked;
+    el_buf_clear(&c->prefetch.list);
+    el_buf_add_str(&c->prefetch.list, body);
+    c->is_prefetch_new = true;
+}
+
 static void take_beat(struct disc_cp_core *c, uint64_t now_ms, struct el_fieldv fields)
 {
     struct disc_cp_heard h;
@@ -519,6 +549,7 @@ static void take_beat(struct disc_cp_core *c, uint64_t now_ms, struct el_fieldv 
     c->epoch = h.epoch > 0 ? h.epoch : c->epoch;
     c->config_version = h.config_version > 0 ? h.config_version : c->config_version;
     c->policy_version = h.policy_version > 0 ? h.policy_version : c->policy_version;
+    heed_prefetch(c, h.prefetch);
     c->relapses = 0;
     c->was_heard = true;
     if (h.commands > 0)
@@ -609,6 +640,9 @@ static bool take(struct disc_cp_core *c, uint64_t now_ms, enum disc_cp_kind kind
         return true;
     case DISC_CP_HOLDERS:
         return disc_cp_holders_located(c, a->body, err);
+    case DISC_CP_PREFETCH:
+        take_prefetch(c, a->body);
+        return true;
     case DISC_CP_PROBE:
     case DISC_CP_KINDS:
         break;
@@ -797,6 +831,14 @@ const struct disc_cp_settings *disc_cp_core_next_settings(struct disc_cp_core *c
             return &c->settings[i];
     }
     return NULL;
+}
+
+const struct disc_cp_prefetch *disc_cp_core_next_prefetch(struct disc_cp_core *c)
+{
+    bool is_new = c->is_prefetch_new;
+
+    c->is_prefetch_new = false;
+    return is_new ? &c->prefetch : NULL;
 }
 
 void disc_cp_core_ran(struct disc_cp_core *c, uint64_t now_ms, const struct disc_cp_ran *ran)

@@ -68,6 +68,7 @@ enum disc_cp_kind {
     DISC_CP_LOCATE,
     DISC_CP_ACK,
     DISC_CP_HOLDERS,
+    DISC_CP_PREFETCH,
     DISC_CP_KINDS
 };
 const char *disc_cp_kind_name(enum disc_cp_kind k); /* for metrics */
@@ -116,6 +117,14 @@ void disc_cp_core_outcome(struct disc_cp_core *c, const char *command_id, enum d
 const struct disc_cp_settings *disc_cp_core_next_settings(struct disc_cp_core *c);
 /* What became of it; told with the next heartbeat. */
 void disc_cp_core_ran(struct disc_cp_core *c, uint64_t now_ms, const struct disc_cp_ran *ran);
+
+struct disc_cp_prefetch {
+    uint64_t operation; /* 0: none, any more */
+    struct el_buf list; /* JSON, {"urls": [...]} */
+};
+/* Which list the node is to load now, or that there is none any more, once. Borrowed until the next
+ * call. NULL: it is as it was. How far it is stands in heartbeats. */
+const struct disc_cp_prefetch *disc_cp_core_next_prefetch(struct disc_cp_core *c);
 
 #define DISC_CP_MAX_QUESTIONS 256u
 /*

@@ -53,6 +53,11 @@ struct disc_cp_core {
     struct el_list orders; /* cp_orders.c: commands, the oldest first */
     size_t n_orders;
 
+    uint64_t prefetch_wanted; /* as the last heartbeat was told; 0: none */
+    uint64_t prefetch_asked;  /* whose list was asked for last */
+    struct disc_cp_prefetch prefetch;
+    bool is_prefetch_new;
+
     struct el_list questions; /* cp_holders.c: who has a chunk, the oldest first */
     size_t n_questions;
 

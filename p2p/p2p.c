@@ -341,6 +341,8 @@ static enum el_err start_control_plane(struct p2p *p, void *measure_arg, struct 
         .measure_arg = measure_arg,
         .command = p2p_orders_take,
         .command_arg = p,
+        .prefetch = p->conf.prefetch,
+        .prefetch_arg = measure_arg,
         .holders = p2p_second_take,
         .holders_arg = p,
     };

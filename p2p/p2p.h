@@ -21,6 +21,7 @@
 struct p2p;
 struct disc_cp;
 struct disc_cp_beat;
+struct disc_cp_prefetch;
 
 /*
  * What a node asks the origin for before it knows the version: it reads that alone. Little enough
@@ -45,6 +46,8 @@ struct p2p_conf {
     struct disc_cp *control_plane; /* NULL: none; runs with this; borrowed until p2p_free() */
     /* What heartbeats say of the node; on another thread. */
     void (*measure)(void *arg, struct disc_cp_beat *ret);
+    /* On the same thread, with the same arg: disc_cp_node of discovery.h. NULL: nobody loads it. */
+    void (*prefetch)(void *arg, const struct disc_cp_prefetch *prefetch);
     unsigned max_peers, k;
     uint64_t upload_bps, download_bps; /* bytes a second; 0: no limit */
     size_t max_chunks;                 /* of so many the hashes are kept */

@@ -208,6 +208,7 @@ void proxy_nodeapi_measure(void *arg, struct disc_cp_beat *ret)
     measure_cache(api, ret);
     measure_proxy(api, ret);
     measure_traffic(api, ret);
+    proxy_prefetch_measure(api, ret);
     if (api->conf.p2p != NULL)
         p2p_tell_objects(api->conf.p2p, ret);
 }

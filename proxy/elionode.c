@@ -326,6 +326,7 @@ static enum el_err make_p2p(struct node *n, struct el_error *err)
         .upload_bps = c->p2p_upload_limit_mbps * BYTES_OF_MBIT,
         .download_bps = c->p2p_download_limit_mbps * BYTES_OF_MBIT,
         .measure = proxy_nodeapi_measure,
+        .prefetch = proxy_nodeapi_prefetch,
         .max_chunks = 65536,
         .origin = storage_source(n->storage),
         .clock = n->clock,

@@ -503,6 +503,7 @@ static void free_api(struct proxy_nodeapi *api)
     proxy_worker_free(api->worker);
     proxy_tokens_free(api->tokens);
     (void)pthread_mutex_destroy(&api->mtx);
+    proxy_prefetch_deinit(&api->prefetch);
     free(api->node_id);
     free(api);
 }

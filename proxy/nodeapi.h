@@ -50,5 +50,7 @@ uint16_t proxy_nodeapi_port(const struct proxy_nodeapi *api);
 void proxy_nodeapi_set_proxy(struct proxy_nodeapi *api, struct proxy *proxy);
 /* What the node says of itself to its control plane: for p2p_conf, arg is the API. */
 void proxy_nodeapi_measure(void *arg, struct disc_cp_beat *ret);
+/* What the control plane has the node load; the same. */
+void proxy_nodeapi_prefetch(void *arg, const struct disc_cp_prefetch *prefetch);
 void proxy_nodeapi_set_ready(struct proxy_nodeapi *api, bool is_ready);
 void proxy_nodeapi_stop(struct proxy_nodeapi *api); /* NULL is fine */

@@ -12,6 +12,7 @@
 
 #include "common/http_server.h"
 #include "proxy/nodeapi.h"
+#include "proxy/prefetch.h"
 #include "proxy/worker.h"
 
 struct proxy_nodeapi {
@@ -34,6 +35,8 @@ struct proxy_nodeapi {
         uint64_t at_ms, in, out, exchanges, errors;
     } beat; /* the last heartbeat's; the control plane client's thread */
 
+    struct proxy_prefetch prefetch; /* the same */
+
     uint64_t refused_ms; /* the handlers' thread's: when the last refusal was logged */
 };
 
@@ -48,6 +51,11 @@ void proxy_served_answer(void *arg, const struct el_http_call_in *in, struct el_
 el_http_handler proxy_page_get;
 el_http_handler proxy_page_get_css;
 el_http_handler proxy_page_get_js;
+
+/* ---- prefetch.c ---- */
+
+/* What a heartbeat says of it. */
+void proxy_prefetch_measure(struct proxy_nodeapi *api, struct disc_cp_beat *ret);
 
 /* ---- operate.c ---- */
 

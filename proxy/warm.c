@@ -49,6 +49,7 @@ struct operation {
     /* Under mtx. */
     size_t next, finished, failed;
     unsigned n_alive; /* workers */
+    unsigned n_shown; /* whose results are being read: it stays */
     bool is_cancelled;
     uint64_t ended_ms;
     struct result *results;
@@ -235,7 +236,7 @@ static void make_room_locked(struct proxy_warm *w)
         struct operation *op = EL_ENTRY(it, struct operation, link);
 
         it = it->prev;
-        if (op->n_alive > 0)
+        if (op->n_alive > 0 || op->n_shown > 0)
             continue;
         free_operation(op);
         w->n--;
@@ -408,6 +409,7 @@ json_t *proxy_warm_show(struct proxy_warm *w, struct el_str id)
         add_summary_locked(op, o);
         copy = el_alloc(op->n * sizeof(*copy)); /* at most PROXY_WARM_MAX_URLS */
         memcpy(copy, op->results, op->n * sizeof(*copy));
+        op->n_shown++;
     }
     unlock(w);
     if (op == NULL)
@@ -418,7 +420,22 @@ json_t *proxy_warm_show(struct proxy_warm *w, struct el_str id)
             add_result(results, &copy[i]);
     }
     free(copy);
+    lock(w);
+    op->n_shown--;
+    unlock(w);
     return o;
+}
+
+bool proxy_warm_progress(struct proxy_warm *w, struct el_str id, struct proxy_warm_progress *ret)
+{
+    const struct operation *op;
+
+    lock(w);
+    op = find_locked(w, id);
+    if (op != NULL)
+        *ret = (struct proxy_warm_progress){ op->n, op->finished, op->failed, op->n_alive == 0 };
+    unlock(w);
+    return op != NULL;
 }
 
 void proxy_warm_list_all(struct proxy_warm *w, json_t *list)

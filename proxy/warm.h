@@ -10,8 +10,8 @@
  *
  * Some are remembered when they are over, the last ones.
  *
- * Thread: new, stop and free belong to the main thread; start, show, list and cancel to one other,
- * while neither new nor free runs.
+ * Thread: new, stop and free belong to the main thread; all else to any, while neither new nor free
+ * runs.
  */
 #pragma once
 
@@ -35,6 +35,12 @@ enum el_err proxy_warm_start(struct proxy_warm *w, struct proxy_warm_list *take_
                              char ret_id[PROXY_WARM_ID_BYTES], struct el_error *err);
 /* What has become of it, and of each URL. NULL: there is no such operation. */
 json_t *proxy_warm_show(struct proxy_warm *w, struct el_str id);
+struct proxy_warm_progress {
+    size_t total, finished, failed; /* the failed are among the finished */
+    bool is_over;
+};
+/* False: there is no such operation. */
+bool proxy_warm_progress(struct proxy_warm *w, struct el_str id, struct proxy_warm_progress *ret);
 /* Adds an object without results to the list for each that is remembered, the newest first. */
 void proxy_warm_list_all(struct proxy_warm *w, json_t *list);
 /* False: there is no such operation. One that is over stays as it is. */

@@ -76,7 +76,7 @@ def wrong_values(schema):
 def valid_body(operation):
     """The needed keys, so that what is wrong is the only thing that is."""
     known = {"node_id": "n-1", "address": "10.0.0.1", "p2p_port": 1, "http_port": 1, "chunk_ids": [chunk(1)], "status": "done", "prefix": "http://b/",
-             "settings": {}, "group_id": "new", "object": "0" * 31 + "1", "name": "x", "role": "node", "node_ids": ["n-1"], "chunk_id": chunk(1),
+             "settings": {}, "urls": ["http://h/a"], "group_id": "new", "object": "0" * 31 + "1", "name": "x", "role": "node", "node_ids": ["n-1"], "chunk_id": chunk(1),
              "action": "evict", "target_node_id": "n-1"}
     return {k: known[k] for k in DOC.body_schema(operation).get("required", [])}
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Nodes and the real eliocp: they find each other through it alone, it knows what they have, and they do what it says."""
 import hashlib
+import json
 import pathlib
 from urllib.parse import quote
 
@@ -337,3 +338,67 @@ def test_a_node_starts_with_the_policies_that_it_had(origin, planes, cluster):
     node = c.start(0, wait=False)
     assert node.status()["control_plane"]["policy_running"] == version
     assert asked_twice(node, origin, "/through/x") == 2
+
+
+# ---- lists to load ----
+
+def prefetch(plane, urls, **more):
+    put = plane.post("/api/v1/operations/prefetch", {"urls": urls, **more})
+    assert put.status == 202, put
+    return put["operation_id"]
+
+
+def operation(plane, i):
+    o = plane.get(f"/api/v1/operations/{i}")
+    return o["state"], o["total"], o["done"], o["failed"]
+
+
+def operations_of(node):
+    return json.loads(node.admin("/api/v1/operations").body)["operations"]
+
+
+def hits(node, origin, paths):
+    return [node.get(origin.url + p).get("X-Cache") == "HIT" for p in paths]
+
+
+def test_a_list_is_loaded_by_all_nodes_and_read_once(origin, planes, cluster):
+    plane = planes()
+    c = cluster(plane)
+    wait_for(lambda: len(chunks(plane)) == NODES)
+    paths = [f"/list/{i}" for i in range(5)]
+    for p in paths:
+        origin.add(p, size=3 * MIB)
+    i = prefetch(plane, [origin.url + p for p in paths])
+    wait_for(lambda: operation(plane, i) == ("done", 5 * NODES, 5 * NODES, 0), why=lambda: plane.get(f"/api/v1/operations/{i}"))
+    for p in paths:
+        c.assert_read_once(p, 3 * MIB)
+    assert all(all(hits(n, origin, paths)) for n in c.nodes)
+
+
+def test_a_list_goes_to_those_nodes_that_are_named_and_tells_what_failed(origin, planes, cluster):
+    plane = planes()
+    c = cluster(plane, 2)
+    wait_for(lambda: len(chunks(plane)) == 2)
+    origin.add("/there", size=1000)
+    i = prefetch(plane, [origin.url + "/there", origin.url + "/absent"], targets=ids(plane)["node-1"])
+    wait_for(lambda: operation(plane, i) == ("failed", 2, 1, 1), why=lambda: plane.get(f"/api/v1/operations/{i}"))
+    assert operations_of(c.nodes[0]) == []
+    assert operations_of(c.nodes[1])[0]["failed"] == 1
+
+
+def test_a_list_that_is_cancelled_ends_on_all_nodes_and_the_next_one_begins(origin, planes, cluster):
+    plane = planes()
+    c = cluster(plane, 2)
+    wait_for(lambda: len(chunks(plane)) == 2)
+    origin.add("/hangs", size=MIB, hang_head=True)
+    origin.add("/well", size=1000)
+    first = prefetch(plane, [origin.url + "/hangs"])
+    second = prefetch(plane, [origin.url + "/well"], targets="all")
+    of_nodes = lambda: [operations_of(n) for n in c.nodes]
+    wait_for(lambda: all([o["state"] for o in them] == ["running"] for them in of_nodes()), why=of_nodes)
+    assert operation(plane, second)[0] == "running"
+    assert plane.post(f"/api/v1/operations/{first}/cancel", {}).status == 204
+    wait_for(lambda: operation(plane, second) == ("done", 2, 2, 0), why=of_nodes)
+    wait_for(lambda: all([o["state"] for o in them] == ["done", "cancelled"] for them in of_nodes()), why=of_nodes)
+    assert operation(plane, first)[0] == "cancelled"
+    origin.release()

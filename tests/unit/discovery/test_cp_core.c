@@ -33,6 +33,7 @@ struct service {
     char acks[200];
     char token[64];       /* of the last call that was no probe */
     const char *settings; /* JSON; NULL: an empty object */
+    const char *prefetch; /* the operation that heartbeats are told of; NULL: none */
     const char *policies; /* JSON of a list; NULL: none */
     char ran[300];        /* what the last heartbeat said of it */
 };
@@ -223,6 +224,9 @@ static int reply(struct world *w, struct service *s, const struct disc_cp_call *
         el_buf_addf(out, "{\"version\":4,\"policies\":[%s]}",
                     s->policies != NULL ? s->policies : "");
         return 200;
+    case DISC_CP_PREFETCH:
+        el_buf_addf(out, "{\"urls\":[\"%s\"]}", last);
+        return 200;
     case DISC_CP_LOCATE:
     case DISC_CP_HOLDERS:
         el_buf_addf(out,
@@ -249,6 +253,8 @@ static void answer(struct world *w, size_t i)
     struct el_field fields[] = { { EL_STR("x-elio-epoch"), { epoch, 0 } },
                                  { EL_STR("X-Elio-Interval-Ms"), EL_STR("5000") },
                                  { EL_STR("X-Elio-Commands"), { commands, 0 } },
+                                 { EL_STR("X-Elio-Prefetch"),
+                                   el_str_of(s->prefetch != NULL ? s->prefetch : "0") },
                                  { EL_STR("X-Elio-Report"), EL_STR("full") } };
     struct disc_cp_answer a = { .code = EL_OK, .took_us = 1000 };
 
@@ -258,7 +264,7 @@ static void answer(struct world *w, size_t i)
     fields[0].value.n =
         (size_t)snprintf(epoch, sizeof(epoch), "%llu", (unsigned long long)s->epoch);
     fields[2].value.n = (size_t)snprintf(commands, sizeof(commands), "%d", s->commands[0] != '\0');
-    a.fields = (struct el_fieldv){ fields, s->wants_full ? 4 : 3 };
+    a.fields = (struct el_fieldv){ fields, s->wants_full ? 5 : 4 };
     if (s->mode == GONE || s->mode == HANGS) {
         a.code = s->mode == GONE ? EL_ECONNECT : EL_ETIMEOUT;
         a.why = "no answer";
@@ -822,6 +828,31 @@ static void who_has_a_chunk_is_not_asked_of_one_that_is_away_and_not_asked_again
     world_end(&w);
 }
 
+static void a_list_is_fetched_once_and_that_there_is_none_any_more_is_told(void **state)
+{
+    const struct disc_cp_prefetch *prefetch;
+    struct world w;
+
+    (void)state;
+    world_init(&w, "a");
+    run_until(&w, 10 * SECOND);
+    assert_null(disc_cp_core_next_prefetch(w.core));
+    w.s[0].prefetch = "77";
+    run_until(&w, 40 * SECOND);
+    prefetch = disc_cp_core_next_prefetch(w.core);
+    assert_non_null(prefetch);
+    assert_int_equal(prefetch->operation, 77);
+    assert_string_equal(prefetch->list.p, "{\"urls\":[\"/api/v1/operations/77/urls\"]}");
+    assert_null(disc_cp_core_next_prefetch(w.core));
+    assert_int_equal(w.s[0].asked[DISC_CP_PREFETCH], 1);
+    w.s[0].prefetch = NULL;
+    run_until(&w, 60 * SECOND);
+    prefetch = disc_cp_core_next_prefetch(w.core);
+    assert_non_null(prefetch);
+    assert_int_equal(prefetch->operation, 0);
+    world_end(&w);
+}
+
 static void who_leaves_says_so_and_asks_nothing_more(void **state)
 {
     struct world w;
@@ -903,6 +934,7 @@ int main(void)
         cmocka_unit_test(who_has_a_chunk_is_asked_at_once_and_answered_once),
         cmocka_unit_test(many_chunks_are_one_call_and_no_more_than_so_many_wait),
         cmocka_unit_test(who_has_a_chunk_is_not_asked_of_one_that_is_away_and_not_asked_again),
+        cmocka_unit_test(a_list_is_fetched_once_and_that_there_is_none_any_more_is_told),
         cmocka_unit_test(who_leaves_says_so_and_asks_nothing_more),
         cmocka_unit_test(after_any_trouble_everything_is_well_again),
     };

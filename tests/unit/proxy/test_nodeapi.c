@@ -268,6 +268,14 @@ void proxy_warm_list_all(struct proxy_warm *w, json_t *list)
     el_json_add_str(el_json_append_child(list), "id", EL_STR("a1"));
 }
 
+bool proxy_warm_progress(struct proxy_warm *w, struct el_str id, struct proxy_warm_progress *ret)
+{
+    (void)w;
+    (void)id;
+    (void)ret;
+    return false;
+}
+
 bool proxy_warm_cancel(struct proxy_warm *w, struct el_str id)
 {
     (void)w;
