@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What the kernel sees of a node in a cluster: its ports and its threads."""
+import contextlib
 import os
 import pathlib
 import re
@@ -25,8 +26,12 @@ def node(origin):
 
 def sockets(node):
     """Inodes of its sockets."""
-    links = (os.readlink(entry) for entry in pathlib.Path(f"/proc/{node.pid}/fd").iterdir())
-    return {m[1] for link in links if (m := re.fullmatch(r"socket:\[(\d+)\]", link))}
+    them = set()
+    for entry in pathlib.Path(f"/proc/{node.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            if m := re.fullmatch(r"socket:\[(\d+)\]", os.readlink(entry)):
+                them.add(m[1])
+    return them
 
 
 def rows(node, table):
