@@ -13,6 +13,13 @@
 #define MAX_BACKOFF 5000u
 #define LARGE       1000u /* beyond so many members only seeds are asked for */
 
+/* After a hydration members are asked for after 1 s, again 4 s and 16 s later, then every
+ * DISC_CP_PEERS_MS: who comes in the same moment, maybe by another endpoint, is in no hydration of
+ * ours, nor are we in theirs, so that neither would begin to talk to the other. The first time
+ * whatever the epoch is, since heartbeats, which tell it, may be far apart. */
+#define PEERS_FIRST_MS 1000u
+#define PEERS_GROWTH   4u
+
 const char *disc_cp_state_name(enum disc_cp_state s)
 {
     static const char *const names[] = { [DISC_CP_HYDRATING] = "hydrating",
@@ -48,6 +55,7 @@ struct disc_cp_core *disc_cp_core_new(const struct disc_cp_core_conf *conf)
     c->shown = DISC_NO_ENDPOINT;
     c->started_ms = conf->now_ms;
     c->interval_ms = BEAT_MS;
+    c->peers_wait_ms = PEERS_FIRST_MS;
     c->report = disc_report_new((uint64_t)conf->wall_ms);
     c->report_step_ms = conf->now_ms + REPORT_MS;
     el_list_init(&c->orders);
@@ -92,6 +100,12 @@ static uint64_t pause_ms(struct disc_cp_core *c, unsigned failures)
 static void soon(struct disc_cp_core *c, enum disc_cp_kind kind, uint64_t due_ms)
 {
     c->jobs[kind].due_ms = due_ms;
+}
+
+static void peers_later(struct disc_cp_core *c, uint64_t now_ms)
+{
+    soon(c, DISC_CP_PEERS, now_ms + jitter(c, c->peers_wait_ms, 10));
+    c->peers_wait_ms = el_min_u64(c->peers_wait_ms * PEERS_GROWTH, DISC_CP_PEERS_MS);
 }
 
 /* ---- the state ---- */
@@ -173,6 +187,14 @@ static void abandon(struct disc_cp_core *c, enum disc_cp_kind kind, uint64_t now
     not_heard(c, kind);
 }
 
+/* Each counts epochs of its own: what another one has said is compared with nothing. Not all nodes
+ * that have lost the same endpoint ask the next one for its members at once. */
+static void forget_epochs(struct disc_cp_core *c, uint64_t now_ms)
+{
+    c->epoch = c->members_epoch = 0;
+    soon(c, DISC_CP_PEERS, now_ms + el_rng_below(&c->rng, c->peers_wait_ms));
+}
+
 /* What is out to another one than the best is of no interest any more. */
 static void follow_best(struct disc_cp_core *c, uint64_t now_ms)
 {
@@ -188,7 +210,10 @@ static void follow_best(struct disc_cp_core *c, uint64_t now_ms)
     c->is_live = c->is_plain = false;
     if (best == DISC_NO_ENDPOINT)
         return;
-    c->n.switches += c->shown != DISC_NO_ENDPOINT && c->shown != best;
+    if (c->shown != DISC_NO_ENDPOINT && c->shown != best) {
+        c->n.switches++;
+        forget_epochs(c, now_ms);
+    }
     c->shown = best;
     soon(c, DISC_CP_BEAT, now_ms); /* does it know this node? */
     soon(c, DISC_CP_HYDRATE, now_ms);
@@ -234,7 +259,7 @@ static bool is_wanted(const struct disc_cp_core *c, enum disc_cp_kind k)
         return c->is_hydrated && c->prefetch_wanted != 0 &&
                c->prefetch_wanted != c->prefetch.operation;
     case DISC_CP_PEERS:
-        return c->is_hydrated && c->members_epoch != c->epoch;
+        return c->is_hydrated && (!c->has_looked || c->members_epoch != c->epoch);
     case DISC_CP_COMMANDS:
         return c->is_hydrated;
     case DISC_CP_CONFIG:
@@ -474,8 +499,10 @@ static void take_members(struct disc_cp_core *c, struct disc_cp_members *members
 static void hydrated(struct disc_cp_core *c, uint64_t now_ms)
 {
     c->is_hydrated = true;
+    c->has_looked = false;
+    c->peers_wait_ms = PEERS_FIRST_MS;
     soon(c, DISC_CP_REPORT, now_ms);
-    soon(c, DISC_CP_PEERS, now_ms + jitter(c, DISC_CP_PEERS_MS, 10));
+    peers_later(c, now_ms);
     soon(c, DISC_CP_COMMANDS, now_ms + jitter(c, COMMANDS_MS, 10));
 }
 
@@ -575,7 +602,8 @@ static bool take_peers(struct disc_cp_core *c, uint64_t now_ms, struct el_str bo
     if (c->peers_are_seeds)
         m.total = el_max_u64(m.total, total);
     take_members(c, &m, c->asked_epoch);
-    soon(c, DISC_CP_PEERS, now_ms + jitter(c, DISC_CP_PEERS_MS, 10));
+    c->has_looked = true;
+    peers_later(c, now_ms);
     return true;
 }
 

@@ -25,8 +25,8 @@
 #include "discovery/cp_api.h"
 #include "discovery/endpoint.h"
 
-#define DISC_CP_CALL_MS  3000u /* a call has so long */
-#define DISC_CP_PEERS_MS 30000u
+#define DISC_CP_CALL_MS  3000u  /* a call has so long */
+#define DISC_CP_PEERS_MS 30000u /* members are asked for so often, more often at first */
 
 enum disc_cp_state { DISC_CP_HYDRATING, DISC_CP_CONNECTED, DISC_CP_DEGRADED, DISC_CP_GOSSIP_ONLY };
 const char *disc_cp_state_name(enum disc_cp_state s);

@@ -36,14 +36,17 @@ struct disc_cp_core {
     bool is_leaving, has_left;
     char token[DISC_CP_MAX_TOKEN + 1];
     char cluster[DISC_CP_MAX_ID + 1]; /* "": none was named yet */
-    uint64_t interval_ms, epoch, config_version, policy_version;
+    uint64_t interval_ms, config_version, policy_version;
+    uint64_t epoch; /* as the endpoint that is asked now has said; 0: not yet */
 
     struct disc_report *report;
     uint64_t report_step_ms;
 
     struct disc_cp_members members;
-    bool peers_are_seeds; /* of the question that is out */
-    uint64_t asked_epoch; /* when it went out */
+    bool peers_are_seeds;   /* of the question that is out */
+    uint64_t asked_epoch;   /* when it went out */
+    uint64_t peers_wait_ms; /* from the next answer to the question after it */
+    bool has_looked;        /* it was answered since the last hydration */
     uint64_t members_epoch, members_version;
 
     struct disc_cp_ran ran;

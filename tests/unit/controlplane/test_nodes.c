@@ -334,6 +334,51 @@ static void the_longest_prefix_decides(void **state)
     cp_state_free(s);
 }
 
+static void apply_all(struct cp_state *s, const struct cp_record *all)
+{
+    for (const struct cp_record *r = all; r != NULL; r = r->next)
+        assert_int_equal(
+            cp_state_apply(s, cp_record_key(r), cp_record_value(r), r->is_removal, NULL), EL_OK);
+}
+
+/* Each at a state of its own; then records come to all. */
+static void register_at_once(size_t n)
+{
+    struct cp_state *s[100];
+    uint64_t heard[100];
+    char id[16];
+
+    for (size_t i = 0; i < n; i++) {
+        s[i] = control_state();
+        (void)snprintf(id, sizeof(id), "n%zu", i);
+        control_register(s[i], id, "");
+        control_beat(s[i], id);
+        heard[i] = cp_state_epoch(s[i]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct cp_record *all = cp_state_take(s[i]);
+
+        for (size_t k = 0; k < n; k++) {
+            if (k != i)
+                apply_all(s[k], all);
+        }
+        cp_record_free(all);
+    }
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(cp_node_count(s[i]), n);
+        assert_true(cp_state_epoch(s[i]) >= heard[i] + n - 1);
+        cp_state_free(s[i]);
+    }
+}
+
+static void nodes_that_register_at_once_at_several_raise_the_epoch_of_all(void **state)
+{
+    (void)state;
+    register_at_once(2);
+    register_at_once(10);
+    register_at_once(100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -351,6 +396,7 @@ int main(void)
         cmocka_unit_test(events_are_numbered_and_who_comes_too_late_is_told_of_the_gap),
         cmocka_unit_test(the_audit_log_keeps_order_and_forgets_the_oldest),
         cmocka_unit_test(the_longest_prefix_decides),
+        cmocka_unit_test(nodes_that_register_at_once_at_several_raise_the_epoch_of_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,6 +25,7 @@ enum mode {
 struct service {
     enum mode mode;
     bool knows;       /* the node */
+    bool hides;       /* all others: it has not heard of them */
     uint64_t came_ms; /* when it was started */
     uint64_t chunk_epoch, chunks, epoch;
     bool wants_full;
@@ -125,6 +126,11 @@ static void note_state(struct world *w)
     "{\"node_id\":\"n3\",\"address\":\"10.0.0.3\",\"p2p_port\":9000,\"http_port\":8082,"  \
     "\"state\":\"dead\",\"zone\":\"\"}]"
 
+static const char *members_of(const struct service *s)
+{
+    return s->hides ? "[]" : MEMBERS;
+}
+
 static const char *cluster_of(const struct service *s)
 {
     return s->mode == OTHER ? "theirs" : "ours";
@@ -139,10 +145,11 @@ static void hydrate(const struct service *s, struct el_buf *out)
 {
     el_buf_addf(out,
                 "{\"cluster_id\":\"%s\",\"epoch\":%llu,\"heartbeat_interval_ms\":5000,"
-                "\"members\":" MEMBERS ",\"policies\":[],\"policy_version\":4,"
+                "\"members\":%s,\"policies\":[],\"policy_version\":4,"
                 "\"config\":{\"version\":2,\"settings\":{},\"changed_at\":null},\"groups\":[],"
                 "\"report\":\"%s\",",
-                cluster_of(s), (unsigned long long)s->epoch, s->chunk_epoch == 0 ? "full" : "none");
+                cluster_of(s), (unsigned long long)s->epoch, members_of(s),
+                s->chunk_epoch == 0 ? "full" : "none");
     list_commands(s, out);
     el_buf_add_byte(out, '}');
 }
@@ -209,7 +216,7 @@ static int reply(struct world *w, struct service *s, const struct disc_cp_call *
                     (unsigned long long)s->chunk_epoch);
         return take_report(s, el_buf_str(&call->body));
     case DISC_CP_PEERS:
-        el_buf_addf(out, "{\"nodes\":" MEMBERS ",\"total\":3,\"active\":2}");
+        el_buf_addf(out, "{\"nodes\":%s,\"total\":3,\"active\":2}", members_of(s));
         return 200;
     case DISC_CP_COMMANDS:
         el_buf_add_byte(out, '{');
@@ -393,7 +400,7 @@ static void all_is_quiet_when_all_is_well(void **state)
     assert_int_equal(w.s[0].chunks, 100);
     assert_in_range(w.s[0].asked[DISC_CP_PROBE], 100, 140);
     assert_in_range(w.s[0].asked[DISC_CP_BEAT], 108, 135);
-    assert_int_equal(w.s[0].asked[DISC_CP_PEERS], 0); /* nothing has changed */
+    assert_int_equal(w.s[0].asked[DISC_CP_PEERS], 1); /* nothing has changed since */
     assert_in_range(w.s[0].asked[DISC_CP_COMMANDS], 15, 25);
     assert_int_equal(figures(&w).failures, 0);
     world_end(&w);
@@ -406,10 +413,67 @@ static void peers_are_asked_for_again_when_the_membership_has_changed(void **sta
     (void)state;
     world_init(&w, "a");
     run_until(&w, 100 * SECOND);
+    assert_int_equal(w.s[0].asked[DISC_CP_PEERS], 1);
     w.s[0].epoch++;
     run_until(&w, 140 * SECOND);
-    assert_int_equal(w.s[0].asked[DISC_CP_PEERS], 1);
-    assert_int_equal(figures(&w).members_version, 2);
+    assert_int_equal(w.s[0].asked[DISC_CP_PEERS], 2);
+    assert_int_equal(figures(&w).members_version, 3);
+    world_end(&w);
+}
+
+/* Neither was in the other's hydration. */
+static void who_comes_in_the_same_moment_is_known_within_two_seconds(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init(&w, "a");
+    w.s[0].hides = true;
+    run_until(&w, 500);
+    assert_int_equal(figures(&w).peers_known, 0);
+    w.s[0].hides = false;
+    run_until(&w, 2 * SECOND);
+    assert_int_equal(figures(&w).peers_known, 1);
+    world_end(&w);
+}
+
+/* The epoch grows with each chunk that is reported. */
+static void
+a_membership_that_never_rests_is_asked_for_three_times_then_every_30_seconds(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init(&w, "a");
+    for (unsigned i = 1; i <= 600; i++) {
+        w.s[0].epoch++;
+        run_until(&w, i * SECOND);
+        if (i == 35)
+            assert_int_equal(w.s[0].asked[DISC_CP_PEERS], 3);
+    }
+    assert_in_range(w.s[0].asked[DISC_CP_PEERS], 18, 25);
+    world_end(&w);
+}
+
+/* Both have counted to three, not to the same. */
+static void epochs_of_two_endpoints_are_not_compared(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init(&w, "a,b");
+    w.s[0].hides = true;
+    run_until(&w, 20 * SECOND);
+    assert_string_equal(figures(&w).best.host, "a");
+    assert_int_equal(figures(&w).peers_known, 0);
+    w.s[1].knows = true;
+    w.s[1].chunk_epoch = w.s[0].chunk_epoch;
+    w.s[0].mode = GONE;
+    run_until(&w, 60 * SECOND);
+    assert_int_equal(w.s[1].asked[DISC_CP_PEERS], 1);
+    assert_int_equal(w.s[1].asked[DISC_CP_HYDRATE], 0);
+    assert_int_equal(figures(&w).epoch, 3);
+    assert_int_equal(figures(&w).peers_known, 1);
     world_end(&w);
 }
 
@@ -913,6 +977,10 @@ int main(void)
         cmocka_unit_test(it_registers_and_is_hydrated_before_anything_else),
         cmocka_unit_test(all_is_quiet_when_all_is_well),
         cmocka_unit_test(peers_are_asked_for_again_when_the_membership_has_changed),
+        cmocka_unit_test(who_comes_in_the_same_moment_is_known_within_two_seconds),
+        cmocka_unit_test(
+            a_membership_that_never_rests_is_asked_for_three_times_then_every_30_seconds),
+        cmocka_unit_test(epochs_of_two_endpoints_are_not_compared),
         cmocka_unit_test(changes_are_reported_within_seconds),
         cmocka_unit_test(without_one_it_is_left_to_gossip_and_finds_one_later),
         cmocka_unit_test(what_is_no_answer_is_counted),
