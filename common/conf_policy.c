@@ -40,7 +40,8 @@ const struct el_conf_key *el_conf_policy_key(size_t i)
 
 /* ---- a section ---- */
 
-static enum el_err check_prefix(struct el_str prefix, const char *where, struct el_error *err)
+enum el_err el_conf_policy_check_prefix(struct el_str prefix, const char *where,
+                                        struct el_error *err)
 {
     struct el_error why = { 0 };
     struct el_url url;
@@ -58,7 +59,7 @@ static enum el_err check_prefix(struct el_str prefix, const char *where, struct 
 enum el_err el_conf_policy_begin(struct el_conf *c, struct el_str prefix, bool is_pushed,
                                  const char *where, struct el_error *err)
 {
-    enum el_err rc = check_prefix(prefix, where, err);
+    enum el_err rc = el_conf_policy_check_prefix(prefix, where, err);
     struct el_conf_policy *grown;
     size_t alike = 0;
 

@@ -10,6 +10,9 @@
 
 #define EL_CONF_MAX_POLICIES 1000
 
+/* EL_ECONF: it is no URL without a query. */
+enum el_err el_conf_policy_check_prefix(struct el_str prefix, const char *where,
+                                        struct el_error *err);
 /* A new section; the keys that follow are its. EL_ECONF: the prefix is no URL, or is there twice in
  * the file or in what was pushed. */
 enum el_err el_conf_policy_begin(struct el_conf *c, struct el_str prefix, bool is_pushed,

@@ -3,6 +3,7 @@
 #include "common/conf_push.h"
 
 #include "common/conf_policy.h"
+#include "common/prefix.h"
 
 static bool is_one_line(const char *text, size_t n)
 {
@@ -97,6 +98,18 @@ enum el_err el_conf_push_policies(const json_t *policies, struct el_buf *ret_lin
     if (rc == EL_OK)
         el_buf_add_str(ret_lines, el_buf_str(&lines));
     el_buf_deinit(&lines);
+    return rc;
+}
+
+enum el_err el_conf_push_check_prefix(const char *text, struct el_error *err)
+{
+    enum el_err rc = el_conf_policy_check_prefix(el_str_of(text), "settings", err);
+    struct el_prefix prefix;
+
+    if (rc == EL_OK)
+        rc = el_prefix_parse(text, &prefix, err);
+    if (rc == EL_OK)
+        el_prefix_deinit(&prefix);
     return rc;
 }
 

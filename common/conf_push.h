@@ -18,6 +18,8 @@ enum el_err el_conf_push_lines(const json_t *settings, struct el_buf *ret_lines,
 /* The policies that have settings; what else they say is not for nodes. */
 enum el_err el_conf_push_policies(const json_t *policies, struct el_buf *ret_lines,
                                   struct el_error *err);
+/* Whether a policy with settings can have that prefix. EL_ECONF says why not. */
+enum el_err el_conf_push_check_prefix(const char *text, struct el_error *err);
 /* Whether nodes of this version could take it, with defaults for all else. EL_ECONF says why not.
  */
 enum el_err el_conf_push_check(struct el_str lines, struct el_error *err);

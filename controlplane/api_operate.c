@@ -334,6 +334,8 @@ static enum el_err check_policies(struct cp_state *state, const struct cp_policy
 
     if (p->settings.n == 0)
         return EL_OK;
+    if (el_conf_push_check_prefix(p->prefix, &why) != EL_OK)
+        return el_fail(err, EL_EINVAL, 0, "prefix: %.160s", why.text);
     all = policies_with(state, p);
     if (el_conf_push_policies(all, &lines, &why) != EL_OK ||
         el_conf_push_check(el_buf_str(&lines), &why) != EL_OK)

@@ -340,6 +340,7 @@ def test_settings_of_a_policy_that_nodes_would_refuse_are_refused(shared, prefix
     before = shared.get("/api/v1/policies")["version"]
     refused = shared.put("/api/v1/policies", {"prefix": prefix, "settings": settings})
     assert refused.status == 400 and why in refused["text"], refused
+    assert refused["field"] == ("settings" if prefix == "http://s3/b" else "prefix"), refused
     assert shared.get("/api/v1/policies")["version"] == before
 
 

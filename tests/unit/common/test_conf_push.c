@@ -115,12 +115,26 @@ static void policies_that_a_node_would_refuse_are_refused(void **state)
         { "[{\"prefix\":\"http://h/a\",\"settings\":{\"ttl\":5}},"
           "{\"prefix\":\"http://h/a\",\"settings\":{\"ttl\":6}}]",
           "there already" },
+        { "[{\"prefix\":\"http://h/a\",\"settings\":{\"ttl\":5,\"immutable\":true}}]",
+          "exclude each other" },
+        { "[{\"prefix\":\"http://h/a/../b\",\"settings\":{\"ttl\":5}}]", "a segment" },
     };
 
     (void)state;
     for (size_t i = 0; i < EL_COUNT(refused); i++)
         assert_non_null(strstr(verdict_of_policies(refused[i].policies, &lines), refused[i].why));
     el_buf_deinit(&lines);
+}
+
+static void a_prefix_with_settings_is_one_place(void **state)
+{
+    static const char *const prefixes[] = { "b/", "http://h/b?x", "http://h/./b", "http://h/b/..",
+                                            "http://h/%2e%2e/b" };
+
+    (void)state;
+    for (size_t i = 0; i < EL_COUNT(prefixes); i++)
+        assert_int_equal(el_conf_push_check_prefix(prefixes[i], NULL), EL_ECONF);
+    assert_int_equal(el_conf_push_check_prefix("http://h/b..c/.d", NULL), EL_OK);
 }
 
 int main(void)
@@ -131,6 +145,7 @@ int main(void)
         cmocka_unit_test(what_a_node_is_and_who_may_do_what_is_not_said_from_afar),
         cmocka_unit_test(policies_are_lines_behind_their_prefix),
         cmocka_unit_test(policies_that_a_node_would_refuse_are_refused),
+        cmocka_unit_test(a_prefix_with_settings_is_one_place),
         cmocka_unit_test(a_value_cannot_bring_another_line),
     };
 
