@@ -52,21 +52,17 @@ static bool may_begin(const struct p2p_give *g)
     return (p2p_fetch_stopped(g->remote->p, &g->send.chunk) >> g->send.block & 1) == 0;
 }
 
-/* What the link has of it cannot be taken back. */
-static void fail(struct p2p_give *g, const struct el_error *err)
-{
-    if (g->is_with_link)
-        p2p_link_close(g->remote->link, err); /* and on_sent() follows */
-    else
-        p2p_give_up(g, EL_ENOTCACHED);
-}
-
-static void fail_as(struct p2p_give *g, const char *why)
+/* What the link has of it cannot be taken back. The peer is not to blame, whatever `why` is. */
+static void fail(struct p2p_give *g, const char *why)
 {
     struct el_error err;
 
-    el_fail(&err, EL_ENOTCACHED, 0, "%s", why);
-    fail(g, &err);
+    if (g->is_with_link) {
+        el_fail(&err, EL_ENOTCACHED, 0, "%s", why);
+        p2p_link_close(g->remote->link, &err); /* and on_sent() follows */
+    } else {
+        p2p_give_up(g, EL_ENOTCACHED);
+    }
 }
 
 /* False: it is over. */
@@ -82,7 +78,7 @@ static bool pass_on(struct p2p_give *g, const struct cache_span *span)
         cache_reader_keep(&g->reader);
         g->out.mem = span->mem;
     } else if (span->mem != (const uint8_t *)g->out.mem + g->got) {
-        fail_as(g, "a block that was being read has been dropped");
+        fail(g, "a block that was being read has been dropped");
         return false;
     }
     g->got = got;
@@ -115,7 +111,7 @@ static void end_if_signed(struct p2p_give *g)
                              &here))
         return;
     if (memcmp(&here, &g->out.hash, sizeof(here)) != 0 || !p2p_give_tell_hash(g)) {
-        fail_as(g, "a block that was read is not what was signed");
+        fail(g, "a block that was read is not what was signed");
         return;
     }
     el_list_remove(&g->in_streams);
@@ -146,7 +142,7 @@ static void go_on(struct p2p_give *g)
         cache_reader_advance(&g->reader, span.n);
     }
     if (rc == CACHE_READ_ERROR || rc == CACHE_READ_END)
-        fail(g, &g->reader.err);
+        fail(g, g->reader.err.text);
     else if (g->got == g->bytes)
         end_if_signed(g);
 }
@@ -182,7 +178,7 @@ void p2p_stream_tick(struct p2p *p)
         struct p2p_give *g = EL_ENTRY(it, struct p2p_give, in_streams);
 
         if (g->is_with_link && now - g->moved_ms > (g->got == g->bytes ? UNSIGNED_MS : STILL_MS))
-            fail_as(g, "a block that was being read does not come");
+            fail(g, "a block that was being read does not come");
     }
 }
 
