@@ -497,20 +497,34 @@ static void when_enough_blocks_come_the_rest_is_taken_back(void **state)
     end(f);
 }
 
-static void a_block_is_asked_for_again_on_a_link_only_after_the_ack(void **state)
+/* Block 0, of node 2, which has nothing else. */
+static struct fixture *start_with_one_asked(void)
 {
     struct fixture *f = start(16, P2P_REACH_NONE);
-    struct el_chunk_id id = chunk_of(0);
 
-    (void)state;
     drain(f);
     name(f, 1, 2, 1);
     tell(f, 2, 2, 0, 1);
     drain(f);
     assert_int_equal(count(f, P2P_MOVE_REQUEST), 1);
+    return f;
+}
+
+/* It does not come, and is taken back. */
+static void time_out(struct fixture *f)
+{
     p2p_swarm_tick(f->s, 5000);
     drain(f);
     assert_int_equal(count(f, P2P_MOVE_CANCEL), 1);
+}
+
+static void a_block_is_asked_for_again_on_a_link_only_after_the_ack(void **state)
+{
+    struct fixture *f = start_with_one_asked();
+    struct el_chunk_id id = chunk_of(0);
+
+    (void)state;
+    time_out(f);
     /* The Error was on its way when the Cancel went out. */
     p2p_swarm_on_refusal(f->s, 5001, 2, &id, (struct p2p_blocks){ 0, 1 }, EL_EOVERLOAD, 0);
     p2p_swarm_tick(f->s, 7000);
@@ -526,17 +540,11 @@ static void a_block_is_asked_for_again_on_a_link_only_after_the_ack(void **state
 
 static void a_block_that_begins_behind_its_cancel_is_owed_until_the_ack(void **state)
 {
-    struct fixture *f = start(16, P2P_REACH_NONE);
+    struct fixture *f = start_with_one_asked();
     struct el_chunk_id id = chunk_of(0);
 
     (void)state;
-    drain(f);
-    name(f, 1, 2, 1);
-    tell(f, 2, 2, 0, 1);
-    drain(f);
-    p2p_swarm_tick(f->s, 5000);
-    drain(f);
-    assert_int_equal(count(f, P2P_MOVE_CANCEL), 1);
+    time_out(f);
     p2p_swarm_on_begun(f->s, 5001, 2, &id);
     /* There was no room for it here. */
     p2p_swarm_on_dropped(f->s, 5002, 2, &id, 0);
@@ -553,15 +561,10 @@ static void a_block_that_begins_behind_its_cancel_is_owed_until_the_ack(void **s
 
 static void an_ack_says_nothing_of_what_was_asked_after_its_cancel(void **state)
 {
-    struct fixture *f = start(16, P2P_REACH_NONE);
+    struct fixture *f = start_with_one_asked();
     struct el_chunk_id id = chunk_of(0);
 
     (void)state;
-    drain(f);
-    name(f, 1, 2, 1);
-    tell(f, 2, 2, 0, 1);
-    drain(f);
-    assert_int_equal(count(f, P2P_MOVE_REQUEST), 1);
     /* Of the end of following, which named all of the chunk and came before. */
     p2p_swarm_on_cancelled(f->s, 3, 2, &id, (struct p2p_blocks){ 0, 0 });
     p2p_swarm_tick(f->s, 500);
