@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <netinet/tcp.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -25,6 +24,8 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "bench/yard.h"
 
 #define NS       UINT64_C(1000000000)
 #define BUFFER   (UINT64_C(16) << 20) /* the longest answer */
@@ -57,26 +58,6 @@ static struct conn *conns;
 static unsigned n_conns;
 static uint32_t latency[CLASSES][BUCKETS + 1];
 static uint64_t answered[CLASSES], failed;
-
-static void die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
-static void die(const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    (void)vfprintf(stderr, format, args);
-    va_end(args);
-    (void)fputc('\n', stderr);
-    exit(1);
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * NS + (uint64_t)t.tv_nsec;
-}
 
 /* ---- questions ---- */
 

@@ -18,6 +18,7 @@
 #include <poll.h>
 #include <sys/resource.h>
 
+#include "bench/yard.h"
 #include "cache/cache.h"
 #include "common/log.h"
 #include "common/rng.h"
@@ -65,20 +66,6 @@ struct mark {
     uint64_t ns;
     double cpu;
 };
-
-static _Noreturn void die(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-
-static _Noreturn void die(const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    fputs("elio_disk: ", stderr);
-    vfprintf(stderr, fmt, ap);
-    fputc('\n', stderr);
-    va_end(ap);
-    exit(1);
-}
 
 /* ---- what it takes ---- */
 

@@ -16,7 +16,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <netinet/tcp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -24,6 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/yard.h"
 #include "common/buf.h"
 #include "common/chunk_id.h"
 #include "common/rng.h"
@@ -73,26 +73,6 @@ static int ring;
 static struct el_rng rng;
 static uint32_t latency[KINDS][BUCKETS + 1];
 static uint64_t answered[KINDS], refused[KINDS], unanswered[KINDS], reconnects, most_ns[KINDS];
-
-static void die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
-static void die(const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    (void)vfprintf(stderr, format, args);
-    va_end(args);
-    (void)fputc('\n', stderr);
-    exit(1);
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 /* ---- requests ---- */
 
