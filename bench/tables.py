@@ -192,6 +192,26 @@ def links(hashes, rows, receives):
                               for hashed in (False, True))] for way in ways])
 
 
+def all_cpu_per_gigabyte(r):
+    return (r["reader_cpu"] + r["senders_cpu"]) / r["bytes"] * 1e9
+
+
+def warm(rows):
+    yield "### One node reads 1 GiB that five have in memory / iperf3 -P 5"
+    yield ""
+    names = ("nodes", "iperf3")
+    head = ["links", "GB/s", "ratio", "reader, CPU s/GB", "the five, CPU s/GB", "together", "first byte, ms", "from peers",
+            "origin sent"]
+    lines = [[way, both(row, gigabytes_per_second, "{:.2f}", names), ratio(row, gigabytes_per_second, *names),
+              both(row, reader_cpu_per_gigabyte, "{:.2f}", names), both(row, senders_cpu_per_gigabyte, "{:.2f}", names),
+              both(row, all_cpu_per_gigabyte, "{:.2f}", names), spread(list(map(first_byte_ms, row["nodes"])), "{:.0f}"),
+              both(row, lambda r: r["peers_gave"] / r["bytes"], "{:.2f}x", ("nodes",)),
+              both(row, lambda r: r["egress"], "{:.2f}x", ("nodes",))] for way, row in rows.items()]
+    yield from table(head, lines)
+    yield f"GB/s of each round: {'; '.join(way + ' ' + ', '.join(f'{gigabytes_per_second(r):.2f}' for r in row['nodes']) for way, row in rows.items())}."
+    yield ""
+
+
 def control(rows, bigger):
     ours, theirs = rows["eliocp"], rows["redis-server"]
     pair = ("eliocp", "redis-server")
