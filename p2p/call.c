@@ -88,7 +88,7 @@ static void end(struct p2p *p, struct p2p_call *c, struct el_str answer, enum el
     expect_no_more(p, c);
     if (code != EL_OK)
         el_counter_add(p->count.calls_failed, 1);
-    c->on_answer(p, c->arg, answer, code);
+    c->on_answer(p, c->arg, c->node, answer, code);
     el_buf_deinit(&c->body);
     el_buf_deinit(&c->answer);
     c->magic = 0;

@@ -279,10 +279,11 @@ void p2p_direct_tick(struct p2p *p);
 
 struct p2p_call;
 /*
- * `body` is the answer, empty with an error; borrowed. Exactly once for each call, never from
- * inside p2p_call_ask().
+ * `body` is the answer of that node, empty with an error; borrowed. Exactly once for each call,
+ * never from inside p2p_call_ask().
  */
-typedef void p2p_on_answer(struct p2p *p, void *arg, struct el_str body, enum el_err code);
+typedef void p2p_on_answer(struct p2p *p, void *arg, uint64_t node, struct el_str body,
+                           enum el_err code);
 /* Asks the tracker for the key: its owner (attempt 0), then its backups, each for at most ms. Takes
  * *body. */
 void p2p_call_ask(struct p2p *p, const uint8_t key[DISC_KEY_BYTES], unsigned attempt, uint32_t type,

@@ -791,15 +791,19 @@ struct question {
 };
 
 /* NULL: nobody answered. */
-static void tell_swarm(struct p2p_fetch *f, uint32_t group, const struct p2p_located *located)
+static void tell_swarm(struct p2p_fetch *f, uint32_t group, uint64_t node,
+                       const struct p2p_located *located)
 {
-    if (located != NULL)
-        p2p_swarm_on_located(f->download, p2p_now(f->p), group, located);
-    else
+    if (located == NULL) {
         p2p_swarm_on_locate_failed(f->download, p2p_now(f->p), group);
+        return;
+    }
+    p2p_swarm_on_located(f->download, p2p_now(f->p), group, located);
+    p2p_swarm_located_by(f->download, group, node);
 }
 
-static void on_located(struct p2p *p, void *arg, struct el_str body, enum el_err code)
+static void on_located(struct p2p *p, void *arg, uint64_t node, struct el_str body,
+                       enum el_err code)
 {
     struct question *q = arg;
     struct p2p_fetch *f = q->fetch;
@@ -811,7 +815,7 @@ static void on_located(struct p2p *p, void *arg, struct el_str body, enum el_err
         if (code == EL_OK)
             code = p2p_located_decode(body, q->blocks, &located, &err);
         if (!q->is_ours)
-            tell_swarm(f, q->group, code == EL_OK ? &located : NULL);
+            tell_swarm(f, q->group, node, code == EL_OK ? &located : NULL);
         if (!q->is_ours && code != EL_OK)
             p2p_second_ask(f, q->group, q->chunks);
         if (f->owes_record) {

@@ -253,13 +253,14 @@ static bool has_backup(struct p2p *p, const struct find *q)
     return q->attempt + 1 < DISC_OWNERS && p2p_owner(p, key, q->attempt + 1) != 0;
 }
 
-static void on_found(struct p2p *p, void *arg, struct el_str body, enum el_err code)
+static void on_found(struct p2p *p, void *arg, uint64_t node, struct el_str body, enum el_err code)
 {
     struct find *q = arg;
     struct el_str url = { q->url, q->url_n };
     struct p2p_found found;
     struct el_error err;
 
+    (void)node;
     if (code == EL_OK && p2p_found_decode(body, &found, &err) == EL_OK) {
         if (found.kind == P2P_FOUND_ASK && has_backup(p, q) && is_unsettled(p)) {
             q->attempt++;

@@ -407,6 +407,8 @@ static void heed(struct p2p *p, const struct disc_event *e)
         atomic_store(&p->lost_ms, p2p_now(p));
         close_links(p, e->card->hash);
     }
+    if (e->kind == DISC_EVENT_DEAD || e->kind == DISC_EVENT_LEFT)
+        p2p_swarm_tracker_lost(p->swarm, p2p_now(p), e->card->hash);
     if (e->kind == DISC_EVENT_DEAD || e->kind == DISC_EVENT_LEFT || e->kind == DISC_EVENT_MOVED)
         p2p_tracker_node_gone(p->tracker, p2p_now(p), e->card->hash);
     disc_card_unref(e->card);
@@ -515,13 +517,14 @@ void p2p_node_ask_over(struct p2p *p, struct p2p_node *n, struct p2p_remote *r)
 
 /*
  * What it was reading passes to others now, and not when its leases lapse. One that lives says with
- * its next question what it reads.
+ * its next question what it reads. What it was the tracker of passes to the next one.
  */
 static void note_broken(struct p2p *p, struct p2p_node *n)
 {
     n->is_cut = false;
     shun(p, n);
     p2p_tracker_node_gone(p->tracker, p2p_now(p), n->hash);
+    p2p_swarm_tracker_lost(p->swarm, p2p_now(p), n->hash);
 }
 
 /* Links carry no argument of two kinds: what an attempt was is over once the link is up. */

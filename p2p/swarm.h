@@ -131,6 +131,10 @@ void p2p_swarm_distrust_chunk(struct p2p_download *d, uint64_t now, uint32_t chu
 void p2p_swarm_on_located(struct p2p_download *d, uint64_t now, uint32_t group,
                           const struct p2p_located *located);
 void p2p_swarm_on_locate_failed(struct p2p_download *d, uint64_t now, uint32_t group);
+/* It was that node that answered. */
+void p2p_swarm_located_by(struct p2p_download *d, uint32_t group, uint64_t node);
+/* It is gone: the next one is to hear at once, of each of its groups, what is here and read. */
+void p2p_swarm_tracker_lost(struct p2p_swarm *s, uint64_t now, uint64_t node);
 /* Somebody else says that these have chunks of the group whole: heeded while no tracker answers. */
 void p2p_swarm_on_named(struct p2p_download *d, uint64_t now, uint32_t group,
                         const struct p2p_taker *takers, size_t n);

@@ -98,6 +98,9 @@ struct p2p_sw_group {
     bool asked_leases;  /* by the question that is out */
     uint64_t alone_at;  /* without a tracker the origin is not asked before */
     uint64_t located_at;
+    uint64_t tracker, tracker_before; /* who answered last, and the last other one; 0: nobody */
+    unsigned taking;                  /* others that take, as an answer said, but for those lost */
+    bool asks_anew;                   /* as soon as the answer is there */
 };
 
 struct p2p_download {

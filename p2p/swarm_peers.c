@@ -190,8 +190,10 @@ void p2p_swarm_peer_down(struct p2p_swarm *s, uint64_t now, uint64_t node)
             struct p2p_sw_group *group = EL_ENTRY(g, struct p2p_sw_group, in_download);
             struct p2p_sw_neighbour *nb = p2p_sw_neighbour_of(group, node);
 
-            if (nb != NULL)
-                p2p_sw_neighbour_drop(group, nb);
+            if (nb == NULL)
+                continue;
+            group->taking -= nb->is_taking && group->taking > 0;
+            p2p_sw_neighbour_drop(group, nb);
         }
     }
     EL_ASSERT(p->awaited == 0);

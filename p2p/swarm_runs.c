@@ -5,6 +5,8 @@
 /* Runs of a group that this node reads at a time, and those of which the tracker has to hear. */
 #define MAX_RUNS    16u
 #define SHARED_RUNS 8u /* divided by how many others take part */
+/* No more others than that: all ask the next tracker at once when theirs is lost. */
+#define FEW 24u
 /* Who has less than half of what most have reads nothing for them. */
 #define BEHIND_TIMES  2u
 #define BEHIND_BLOCKS 8u
@@ -301,6 +303,21 @@ static unsigned most_runs(const struct p2p_sw_group *g)
     return others < SHARED_RUNS ? SHARED_RUNS / others : 1;
 }
 
+/* Who take part besides and lack something: neighbours, or as many as the tracker knew of. */
+static unsigned others_that_lack(const struct p2p_sw_group *g)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < P2P_SW_NEIGHBOURS; i++)
+        n += g->nb[i].peer != NULL && g->nb[i].is_taking && g->nb[i].n_has < g->blocks;
+    return n > g->taking ? n : g->taking;
+}
+
+static bool are_few(const struct p2p_sw_group *g)
+{
+    return others_that_lack(g) <= FEW;
+}
+
 static unsigned runs_that_last(const struct p2p_sw_group *g)
 {
     unsigned n = 0;
@@ -409,6 +426,7 @@ void p2p_sw_locate_fill(struct p2p_sw_group *g, struct p2p_locate *ret)
     ret->leases = runs_wanted(g);
     g->asked_leases = ret->leases > 0;
     ret->peers = (uint8_t)el_min_u64(p2p_sw_places(g) * 2, P2P_MAX_NAMED);
+    ret->others = (uint8_t)(are_few(g) ? others_that_lack(g) : 0);
     fill_want(g, ret);
 }
 
@@ -513,8 +531,11 @@ void p2p_swarm_on_located(struct p2p_download *d, uint64_t now, uint32_t group,
     g->n_reported = 0;
     g->located_at = now;
     g->coming = located->coming;
+    if (located->taking > 0)
+        g->taking = located->taking - 1u;
     note_dry(g, located);
-    g->locate_at = g->n_ended > 0 ? now : now + located->again_ms;
+    g->locate_at = g->n_ended > 0 || g->asks_anew ? now : now + located->again_ms;
+    g->asks_anew = false;
     for (size_t i = 0; i < located->n_cuts && i < P2P_MAX_RUNS; i++)
         cut(g, &located->cuts[i]);
     for (size_t i = 0; i < located->n_leases && i < P2P_MAX_RUNS; i++)
@@ -537,6 +558,43 @@ void p2p_swarm_on_locate_failed(struct p2p_download *d, uint64_t now, uint32_t g
     if (++g->failed == NO_TRACKER)
         g->alone_at = now + ALONE_MS + el_rng_below(&d->s->rng, 2 * ALONE_MS);
     p2p_sw_dirty(g);
+}
+
+void p2p_swarm_located_by(struct p2p_download *d, uint32_t group, uint64_t node)
+{
+    struct p2p_sw_group *g = group < d->n_groups ? d->groups[group] : NULL;
+
+    if (g == NULL || g->tracker == node)
+        return;
+    g->tracker_before = g->tracker;
+    g->tracker = node;
+}
+
+/* Many that read nothing would overrun the next one: they ask it when they would have asked. */
+static void ask_next(struct p2p_sw_group *g)
+{
+    if (g->n_runs == 0 && !are_few(g))
+        return;
+    g->asks_anew = g->is_locating; /* that question may speak of the one that is gone */
+    g->locate_at = g->d->s->now;
+    p2p_sw_dirty(g);
+}
+
+void p2p_swarm_tracker_lost(struct p2p_swarm *s, uint64_t now, uint64_t node)
+{
+    struct el_list *d, *it;
+
+    s->now = now;
+    for (d = s->downloads.next; d != &s->downloads; d = d->next) {
+        struct el_list *active = &EL_ENTRY(d, struct p2p_download, in_swarm)->active;
+
+        for (it = active->next; it != active; it = it->next) {
+            struct p2p_sw_group *g = EL_ENTRY(it, struct p2p_sw_group, in_download);
+
+            if (g->tracker == node || g->tracker_before == node)
+                ask_next(g);
+        }
+    }
 }
 
 void p2p_swarm_on_named(struct p2p_download *d, uint64_t now, uint32_t group,

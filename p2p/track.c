@@ -63,7 +63,8 @@ bool p2p_locate_is_fine(const struct p2p_locate *l)
         if (!is_end(&l->ended[i], l->blocks))
             return false;
     }
-    if (l->leaves && (l->leases > 0 || l->exact || !p2p_blockset_is_empty(&l->want)))
+    if (l->leaves &&
+        (l->leases > 0 || l->others > 0 || l->exact || !p2p_blockset_is_empty(&l->want)))
         return false;
     return !l->exact || (l->leases <= 1 && is_row(&l->want));
 }

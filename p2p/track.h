@@ -126,6 +126,7 @@ struct p2p_locate {
     bool again;               /* the group was located before, maybe by another tracker */
     bool leaves;              /* takes nothing more (no leases, no want); what it has stays known */
     uint8_t peers;            /* how many may be named */
+    uint8_t others;           /* how many take besides; 0: it does not know, or they are many */
     struct p2p_lease_end ended[P2P_MAX_RUNS]; /* every run that is out, and those that ended since
                                                  the last answered question */
     size_t n_ended;
@@ -166,6 +167,8 @@ struct p2p_located {
     struct p2p_taker takers[P2P_MAX_NAMED];
     size_t n_takers;
     struct p2p_blockset coming; /* leased to somebody else */
+    uint16_t taking; /* how many take, the asker too, or 65535; 0: the tracker is new, and does not
+                        know */
     uint32_t again_ms; /* ask again then, and at once when a run ended, a cut-off one too, or
                           when nothing that is wanted is on its way */
 };

@@ -54,7 +54,9 @@ struct p2p_taking {
     struct p2p_blockset have, want;
     uint64_t asked;
     bool has_left;
-    bool may_read; /* asked for a lease the last time */
+    bool may_read;  /* asked for a lease the last time */
+    bool has_moved; /* another tracker has located it before */
+    uint8_t others; /* that take besides, as it says; 0: it does not know */
     /* After a run that failed or was too slow: others go first, for twice as long each time. */
     uint64_t barred_until;
     uint32_t bar_ms;

@@ -40,6 +40,39 @@ static void said(const struct p2p_locate *l, struct p2p_blockset *ret_have,
     }
 }
 
+/*
+ * Of those who were located elsewhere before as many as they say that there are, by the highest
+ * number. Who comes for the first time has nothing to say, and may be known to nobody yet.
+ */
+static bool are_all_heard(const struct p2p_tgroup *g)
+{
+    unsigned most = 0, heard = 0;
+
+    for (uint32_t i = 0; i < g->n; i++) {
+        const struct p2p_taking *k = g->v[i].taking;
+
+        if (k == NULL || k->has_left || !k->has_moved)
+            continue;
+        heard++;
+        most = k->others > most ? k->others : most;
+    }
+    return most > 0 && heard > most;
+}
+
+static void hear(struct p2p_tgroup *g, uint64_t now, struct p2p_holder *h,
+                 const struct p2p_locate *l, bool is_new)
+{
+    struct p2p_flight *f = g->flight;
+
+    h->taking->others = l->others;
+    if (is_new) {
+        h->taking->has_moved = true;
+        f->quiet_until = f->began + QUIET_MS;
+    }
+    if (now < f->quiet_until && are_all_heard(g))
+        f->quiet_until = now;
+}
+
 static uint32_t again_ms(struct p2p_tracker *t, const struct p2p_tgroup *g,
                          const struct p2p_holder *h)
 {
@@ -75,6 +108,8 @@ static void answer(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now, st
     p2p_runs_grant(t, g, now, h, l, ret);
     p2p_runs_coming(g, h->node, &ret->coming);
     p2p_name_takers(t, g, h, l, ret);
+    if (now >= g->flight->quiet_until)
+        ret->taking = (uint16_t)el_min_u64(g->flight->takers, UINT16_MAX);
     ret->again_ms = again_ms(t, g, h);
 }
 
@@ -97,8 +132,7 @@ enum el_err p2p_tracker_locate(struct p2p_tracker *t, uint64_t now, uint64_t fro
     is_new = is_from_another(g, from, locate);
     h = p2p_tgroup_taker(t, g, now, from);
     if (h != NULL) {
-        if (is_new)
-            g->flight->quiet_until = g->flight->began + QUIET_MS;
+        hear(g, now, h, locate, is_new);
         *ret = (struct p2p_located){ 0 };
         answer(t, g, now, h, locate, ret);
         rc = EL_OK;

@@ -58,6 +58,7 @@ void p2p_locate_put(struct el_buf *out, const struct p2p_locate *l)
                                    (l->again ? AGAIN : 0u)));
     el_bytes_add_u8(out, l->leases);
     el_bytes_add_u8(out, l->peers);
+    el_bytes_add_u8(out, l->others);
     put_blocks(out, l->blocks, &l->have);
     put_blocks(out, l->blocks, &l->want);
     el_bytes_add_u8(out, (uint8_t)l->n_ended);
@@ -105,6 +106,7 @@ enum el_err p2p_locate_decode(struct el_str body, struct p2p_locate *ret, struct
     ret->again = (flags & AGAIN) != 0;
     ret->leases = el_bytes_u8(&in);
     ret->peers = el_bytes_u8(&in);
+    ret->others = el_bytes_u8(&in);
     if (ret->blocks > P2P_GROUP_BLOCKS)
         return refuse("question", err);
     take_blocks(&in, ret->blocks, &ret->have);
@@ -148,6 +150,7 @@ void p2p_located_put(struct el_buf *out, uint32_t blocks, const struct p2p_locat
     for (size_t i = 0; i < l->n_takers; i++)
         put_taker(out, &l->takers[i]);
     put_blocks(out, blocks, &l->coming);
+    el_bytes_add_u16(out, l->taking);
     el_bytes_add_u32(out, l->again_ms);
 }
 
@@ -210,6 +213,7 @@ enum el_err p2p_located_decode(struct el_str body, uint32_t blocks, struct p2p_l
     if (!take_leases(&in, ret) || !take_cuts(&in, ret) || !take_takers(&in, ret))
         return refuse("answer", err);
     take_blocks(&in, blocks, &ret->coming);
+    ret->taking = el_bytes_u16(&in);
     ret->again_ms = el_bytes_u32(&in);
     if (!el_bytes_is_end(&in) || !p2p_located_is_fine(ret, blocks))
         return refuse("answer", err);

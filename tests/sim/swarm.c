@@ -98,7 +98,7 @@ static const struct scene scenes[] = {
     { "  starts half a second apart", 8, 256, 200, stagger, 1.42 },
     { "  one at a tenth (the others)", 8, 256, 200, slow_one, 1.07 },
     { "  one killed at half time", 8, 256, 200, kill_one, 1.07 },
-    { "  the tracker killed", 8, 256, 200, kill_tracker, 1.18 },
+    { "  the tracker killed", 8, 256, 200, kill_tracker, 1.07 },
     { "  one liar", 8, 256, 200, one_liar, 1.70 },
     { "  one that never answers", 8, 256, 200, one_mute, 1.70 },
     { "  one that drips", 8, 256, 200, one_drip, 1.90 },
@@ -106,7 +106,7 @@ static const struct scene scenes[] = {
     { "  starts half a second apart", 16, 128, 100, stagger, 1.80 },
     { "  one at a tenth (the others)", 16, 128, 100, slow_one, 1.12 },
     { "  one killed at half time", 16, 128, 100, kill_one, 1.12 },
-    { "  the tracker killed", 16, 128, 100, kill_tracker, 1.35 },
+    { "  the tracker killed", 16, 128, 100, kill_tracker, 1.13 },
 };
 
 static bool play(const struct scene *s, bool check)

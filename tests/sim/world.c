@@ -167,6 +167,20 @@ static void forget_lost(struct world *w)
     }
 }
 
+/* Behind all that it has said. */
+static void tell_of_death(struct world *w, uint32_t i)
+{
+    const struct node *x = &w->node[i];
+
+    for (size_t k = 0; k < x->links_size; k++) {
+        uint32_t peer = x->links[k].peer - 1;
+
+        if (x->links[k].peer != 0 && x->links[k].is_up)
+            sim_later(w, sim_delay(w, 2 * (size_t)i, 2 * (size_t)peer + 1),
+                      (struct event){ .kind = DOWN, .from = i, .to = peer });
+    }
+}
+
 void sim_kill(struct world *w, uint32_t i)
 {
     struct node *x = &w->node[i];
@@ -176,6 +190,7 @@ void sim_kill(struct world *w, uint32_t i)
     x->is_dead = true;
     if (!sim_has_all(x) && x->n_have < w->conf->blocks)
         w->to_do -= x->conf.manner == SIM_HONEST;
+    tell_of_death(w, i);
     for (size_t k = 0; k < x->links_size; k++) {
         uint32_t peer = x->links[k].peer - 1;
 
@@ -183,7 +198,6 @@ void sim_kill(struct world *w, uint32_t i)
             continue;
         sim_link_cut(w, i, peer);
         sim_link_cut(w, peer, i);
-        sim_later(w, w->conf->latency_us, (struct event){ .kind = DOWN, .from = i, .to = peer });
     }
     forget_lost(w);
     sim_end(w, x);

@@ -158,6 +158,10 @@ void sim_link_down(struct world *w, uint32_t a, uint32_t b)
     drop_followers(x, b, sim_chunks(w));
     p2p_upload_peer_down(x->upload, b + 1);
     p2p_swarm_peer_down(x->swarm, sim_ms(w), b + 1);
+    if (w->node[b].is_dead) {
+        x->dead_tracker = b + 1;
+        p2p_swarm_tracker_lost(x->swarm, sim_ms(w), b + 1);
+    }
 }
 
 /* All links between the sides break, and both ends hear of it. */

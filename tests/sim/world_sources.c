@@ -205,10 +205,18 @@ void sim_on_locate(struct world *w, const struct event *e)
         sim_later(w, sim_delay(w, 2 * (size_t)e->to, 2 * (size_t)e->from + 1), back);
 }
 
-/* Its tracker died while the question was on its way. */
+/* Its tracker died while the question was on its way: the link breaks, and the next one gets it. */
 void sim_unanswered(struct world *w, const struct event *e)
 {
-    if (e->bitmap == 0)
+    struct event again = *e;
+
+    w->node[e->from].dead_tracker = e->to + 1;
+    again.to = tracker_of(w, e->from, e->chunk);
+    if (!w->node[again.to].is_dead && !sim_is_cut(w, e->from, again.to)) {
+        again.more = el_new(struct p2p_locate);
+        *(struct p2p_locate *)again.more = *(const struct p2p_locate *)e->more;
+        sim_later(w, 2 * w->conf->latency_us, again);
+    } else if (e->bitmap == 0)
         sim_later(
             w, LOCATE_MS * 1000,
             (struct event){ .kind = LOCATED, .from = e->to, .to = e->from, .chunk = e->chunk });
@@ -220,8 +228,10 @@ void sim_on_located(struct world *w, const struct event *e)
 
     if (x->download == NULL)
         return;
-    if (e->more == NULL)
+    if (e->more == NULL) {
         p2p_swarm_on_locate_failed(x->download, sim_ms(w), e->chunk);
-    else
-        p2p_swarm_on_located(x->download, sim_ms(w), e->chunk, e->more);
+        return;
+    }
+    p2p_swarm_on_located(x->download, sim_ms(w), e->chunk, e->more);
+    p2p_swarm_located_by(x->download, e->chunk, e->from + 1);
 }

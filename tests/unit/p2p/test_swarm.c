@@ -157,6 +157,110 @@ static void a_lease_is_read_and_reported_until_it_is_over(void **state)
     end(f);
 }
 
+/* That node's answer: so many take, it too. */
+static void locate_by(struct fixture *f, uint64_t now, uint64_t node, uint16_t taking)
+{
+    p2p_swarm_on_located(f->d, now, 0, &(struct p2p_located){ .taking = taking, .again_ms = 1000 });
+    p2p_swarm_located_by(f->d, 0, node);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_LOCATE), 0);
+}
+
+static void when_its_tracker_is_gone_the_next_one_is_asked_at_once(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+
+    (void)state;
+    drain(f);
+    locate_by(f, 1, 50, 8);
+    p2p_swarm_tracker_lost(f->s, 2, 51);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_LOCATE), 0);
+    p2p_swarm_tracker_lost(f->s, 3, 50);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_LOCATE), 1);
+    assert_true(f->locate.again);
+    assert_int_equal(f->locate.others, 7);
+    end(f);
+}
+
+static void a_question_that_was_out_when_its_tracker_was_lost_is_asked_anew(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+    struct p2p_located l = { .again_ms = 1000 };
+
+    (void)state;
+    drain(f);
+    locate_by(f, 1, 50, 8);
+    p2p_swarm_tick(f->s, 2000);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_LOCATE), 1);
+    p2p_swarm_tracker_lost(f->s, 2001, 50);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_LOCATE), 0);
+    p2p_swarm_on_located(f->d, 2002, 0, &l);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_LOCATE), 1);
+    locate_by(f, 2003, 51, 8);
+    end(f);
+}
+
+/* The link was cut, another one has answered meanwhile, and now it is known that it is dead. */
+static void who_answered_before_may_be_known_as_gone_later(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+
+    (void)state;
+    drain(f);
+    locate_by(f, 1, 50, 8);
+    p2p_swarm_tick(f->s, 2000);
+    drain(f);
+    locate_by(f, 2001, 51, 0);
+    p2p_swarm_tracker_lost(f->s, 2002, 50);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_LOCATE), 1);
+    end(f);
+}
+
+static void of_many_only_who_reads_asks_the_next_tracker_at_once(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+
+    (void)state;
+    drain(f);
+    locate_by(f, 1, 50, 1000);
+    p2p_swarm_tracker_lost(f->s, 2, 50);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_LOCATE), 0);
+    p2p_swarm_tick(f->s, 2000);
+    drain(f);
+    assert_int_equal(f->locate.others, 0);
+    lease(f, 2001, 0, 4);
+    p2p_swarm_tracker_lost(f->s, 2002, 50);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_LOCATE), 1);
+    end(f);
+}
+
+static void a_taker_that_is_lost_is_no_longer_one_of_the_others(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+
+    (void)state;
+    drain(f);
+    name(f, 1, 2, 3);
+    p2p_swarm_tick(f->s, 1001);
+    drain(f);
+    assert_int_equal(f->locate.others, 3);
+    locate_by(f, 1002, 2, 4);
+    p2p_swarm_peer_down(f->s, 1003, 2);
+    p2p_swarm_tracker_lost(f->s, 1003, 2);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_LOCATE), 1);
+    assert_int_equal(f->locate.others, 2);
+    end(f);
+}
+
 static void who_may_not_ask_the_origin_asks_for_no_lease(void **state)
 {
     struct fixture *f = start(32, P2P_REACH_NONE);
@@ -829,6 +933,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_tracker_is_asked_first_and_nobody_else),
         cmocka_unit_test(a_lease_is_read_and_reported_until_it_is_over),
+        cmocka_unit_test(when_its_tracker_is_gone_the_next_one_is_asked_at_once),
+        cmocka_unit_test(a_question_that_was_out_when_its_tracker_was_lost_is_asked_anew),
+        cmocka_unit_test(who_answered_before_may_be_known_as_gone_later),
+        cmocka_unit_test(of_many_only_who_reads_asks_the_next_tracker_at_once),
+        cmocka_unit_test(a_taker_that_is_lost_is_no_longer_one_of_the_others),
         cmocka_unit_test(who_may_not_ask_the_origin_asks_for_no_lease),
         cmocka_unit_test(an_exact_range_is_asked_for_as_a_whole),
         cmocka_unit_test(takers_are_connected_to_and_followed),

@@ -547,6 +547,50 @@ static void a_new_tracker_listens_before_it_grants(void **state)
     assert_run(k->located.leases[0], 0, 1);
 }
 
+/* A question of who was located by another tracker, and knows of so many others. */
+static const struct p2p_located *ask_moved(struct tracker *k, uint64_t node, uint8_t others,
+                                           uint32_t blocks)
+{
+    struct p2p_locate l = question(blocks);
+
+    l.again = true;
+    l.others = others;
+    return ask(k, node, &l);
+}
+
+static void a_new_tracker_grants_as_soon_as_it_has_heard_all(void **state)
+{
+    struct tracker *k = *state;
+
+    assert_int_equal(ask_moved(k, 1, 2, 16)->n_leases, 0);
+    assert_int_equal(k->located.taking, 0); /* it does not know */
+    assert_int_equal(ask_moved(k, 2, 1, 16)->n_leases, 0);
+    assert_int_equal(ask_moved(k, 1, 2, 16)->n_leases, 0); /* the same one again */
+    assert_int_equal(ask_moved(k, 3, 2, 16)->n_leases, 1);
+    assert_int_equal(k->located.taking, 3);
+    assert_int_equal(ask_moved(k, 1, 2, 16)->n_leases, 1);
+}
+
+static void who_comes_for_the_first_time_is_not_one_of_those_to_be_heard(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate fresh = question(16);
+
+    ask_moved(k, 1, 1, 16);
+    assert_int_equal(ask(k, 2, &fresh)->n_leases, 0);
+    assert_int_equal(ask_moved(k, 3, 1, 16)->n_leases, 1);
+}
+
+/* A question that was on its way to the tracker that is gone counts that one. */
+static void what_a_taker_says_of_the_others_counts_as_it_says_it_last(void **state)
+{
+    struct tracker *k = *state;
+
+    ask_moved(k, 1, 2, 16);
+    assert_int_equal(ask_moved(k, 2, 1, 16)->n_leases, 0);
+    assert_int_equal(ask_moved(k, 1, 1, 16)->n_leases, 1);
+}
+
 static void a_tracker_that_knows_its_takers_does_not_wait(void **state)
 {
     struct tracker *k = *state;
@@ -662,6 +706,9 @@ int main(void)
         TEST(a_run_that_its_holder_does_not_speak_of_is_free_after_a_while),
         TEST(a_new_tracker_adopts_the_runs_that_it_is_told_of),
         TEST(a_new_tracker_listens_before_it_grants),
+        TEST(a_new_tracker_grants_as_soon_as_it_has_heard_all),
+        TEST(who_comes_for_the_first_time_is_not_one_of_those_to_be_heard),
+        TEST(what_a_taker_says_of_the_others_counts_as_it_says_it_last),
         TEST(a_tracker_that_knows_its_takers_does_not_wait),
         TEST(of_two_runs_over_the_same_blocks_the_later_told_is_cut),
         TEST(a_run_that_nobody_granted_keeps_others_from_its_blocks),

@@ -38,6 +38,7 @@ struct model {
     uint32_t blocks;
     bool has_faults;
     bool new_trackers; /* every now and then, and no other fault */
+    bool is_noticed;   /* by all at once */
     struct node nodes[NODES];
     unsigned n;
     unsigned read; /* blocks, from the origin */
@@ -127,12 +128,22 @@ static uint64_t block_time(struct model *m, const struct node *v)
     return v->block_ms / 2 + el_rng_below(&m->rng, v->block_ms);
 }
 
+static uint8_t others_of(const struct model *m, const struct node *v)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < m->n; i++)
+        n += &m->nodes[i] != v && m->nodes[i].is_alive;
+    return (uint8_t)n;
+}
+
 static void question_of(struct model *m, struct node *v, struct p2p_locate *l)
 {
     unsigned reading = 0;
 
     *l = question(m->blocks);
     l->again = v->is_located;
+    l->others = others_of(m, v);
     for (unsigned b = p2p_blockset_next(&v->have, 0); b < P2P_GROUP_BLOCKS;
          b = p2p_blockset_next(&v->have, b + 1))
         question_has(l, b, 1);
@@ -305,6 +316,9 @@ static void replace_tracker(struct model *m)
     p2p_tracker_free(m->k.t);
     el_rng_seed(&conf.rng, el_rng_u64(&m->rng));
     m->k.t = p2p_tracker_new(&conf, m->k.now);
+    if (m->is_noticed)
+        for (unsigned i = 0; i < m->n; i++)
+            m->nodes[i].ask_at = m->k.now;
 }
 
 /* Who asks for the first time could not tell a new tracker that it is one. */
@@ -384,6 +398,7 @@ static void run(uint64_t seed, bool has_faults, bool new_trackers)
     init(m, seed);
     m->has_faults = has_faults;
     m->new_trackers = new_trackers;
+    m->is_noticed = seed % 2 == 0;
     for (unsigned ms = 0; has_faults && ms < 60000; ms += STEP_MS)
         step(m);
     m->has_faults = false;

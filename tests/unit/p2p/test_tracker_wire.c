@@ -19,6 +19,7 @@ static struct p2p_locate a_question(void)
 
     l.leases = 3;
     l.peers = 24;
+    l.others = 7;
     l.again = true;
     question_run(&l, &(struct p2p_lease){ 7, 16, 16, 0 }, 5, true);
     question_run(&l, &(struct p2p_lease){ 8, 96, 4, 0 }, 0, false);
@@ -27,7 +28,9 @@ static struct p2p_locate a_question(void)
 
 static struct p2p_located an_answer(void)
 {
-    struct p2p_located l = { .n_leases = 2, .n_cuts = 1, .n_takers = 1, .again_ms = 250 };
+    struct p2p_located l = {
+        .n_leases = 2, .n_cuts = 1, .n_takers = 1, .taking = 300, .again_ms = 250
+    };
 
     l.leases[0] = (struct p2p_lease){ 1, 0, 16, 10000 };
     l.leases[1] = (struct p2p_lease){ 2, 40, 8, 20000 };
@@ -51,6 +54,7 @@ static void a_question_arrives_as_it_was_asked(void **state)
     assert_int_equal(back.blocks, 100);
     assert_int_equal(back.leases, 3);
     assert_int_equal(back.peers, 24);
+    assert_int_equal(back.others, 7);
     assert_false(back.exact);
     assert_false(back.leaves);
     assert_true(back.again);
@@ -85,6 +89,7 @@ static void an_answer_arrives_as_it_was_given(void **state)
     assert_int_equal(back.takers[0].part, 0x2);
     assert_true(back.takers[0].is_taking);
     assert_memory_equal(&back.coming, &l.coming, sizeof(l.coming));
+    assert_int_equal(back.taking, 300);
     assert_int_equal(back.again_ms, 250);
     el_buf_deinit(&out);
 }
@@ -114,8 +119,8 @@ static void questions_and_answers_cut_short_or_with_more_behind_them_are_refused
     el_buf_deinit(&answer_out);
 }
 
-/* The question with one byte changed. Offsets: blocks 20, flags 22, leases 23, peers 24, have 25,
- * want 41, runs 57, the first of them 58: id 4, first 2, count, done, ok. */
+/* The question with one byte changed. Offsets: blocks 20, flags 22, leases 23, peers 24, others
+ * 25, have 26, want 42, runs 58, the first of them 59: id 4, first 2, count, done, ok. */
 static enum el_err with_byte(size_t offset, uint8_t value)
 {
     struct p2p_locate l = a_question(), back;
@@ -137,22 +142,23 @@ static void questions_that_nobody_would_ask_are_refused(void **state)
     assert_int_equal(with_byte(23, 33), EL_EPROTO);
     assert_int_equal(with_byte(24, 64), EL_OK);
     assert_int_equal(with_byte(24, 65), EL_EPROTO);
+    assert_int_equal(with_byte(25, 255), EL_OK);
     assert_int_equal(with_byte(20, 0x80), EL_EPROTO); /* 32868 blocks */
     assert_int_equal(with_byte(21, 99), EL_EPROTO);   /* what is wanted lies outside */
     assert_int_equal(with_byte(22, 1), EL_EPROTO);    /* exact, and no row */
     assert_int_equal(with_byte(22, 2), EL_EPROTO);    /* leaves, and wants */
     assert_int_equal(with_byte(22, 4), EL_OK);
     assert_int_equal(with_byte(22, 8), EL_EPROTO);
-    assert_int_equal(with_byte(32, 1), EL_EPROTO); /* had and wanted */
-    assert_int_equal(with_byte(33, 1), EL_EPROTO); /* block 120 */
-    assert_int_equal(with_byte(57, 33), EL_EPROTO);
-    assert_int_equal(with_byte(63, 15), EL_EPROTO); /* into the next chunk */
-    assert_int_equal(with_byte(64, 0), EL_EPROTO);  /* 5 blocks of none were read */
-    assert_int_equal(with_byte(64, 17), EL_EPROTO);
-    assert_int_equal(with_byte(65, 16), EL_OK);
+    assert_int_equal(with_byte(33, 1), EL_EPROTO); /* had and wanted */
+    assert_int_equal(with_byte(34, 1), EL_EPROTO); /* block 120 */
+    assert_int_equal(with_byte(58, 33), EL_EPROTO);
+    assert_int_equal(with_byte(64, 15), EL_EPROTO); /* into the next chunk */
+    assert_int_equal(with_byte(65, 0), EL_EPROTO);  /* 5 blocks of none were read */
     assert_int_equal(with_byte(65, 17), EL_EPROTO);
-    assert_int_equal(with_byte(66, 2), EL_EPROTO);
-    assert_int_equal(with_byte(67 + 5, 100), EL_EPROTO); /* outside the group */
+    assert_int_equal(with_byte(66, 16), EL_OK);
+    assert_int_equal(with_byte(66, 17), EL_EPROTO);
+    assert_int_equal(with_byte(67, 2), EL_EPROTO);
+    assert_int_equal(with_byte(68 + 5, 100), EL_EPROTO); /* outside the group */
 }
 
 static bool is_read(const struct p2p_located *l)
@@ -162,8 +168,8 @@ static bool is_read(const struct p2p_located *l)
     bool rc;
 
     p2p_located_put(&out, 200, l); /* a larger group: more is allowed */
-    out.n -= 4 + 4 * 8;
-    el_buf_add(&out, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1", 20);
+    out.n -= 4 + 2 + 4 * 8;
+    el_buf_add(&out, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1", 22);
     rc = p2p_located_decode(el_buf_str(&out), 100, &back, NULL) == EL_OK;
     el_buf_deinit(&out);
     return rc;
