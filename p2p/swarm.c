@@ -451,7 +451,7 @@ void p2p_swarm_on_block(struct p2p_swarm *s, uint64_t now, uint64_t node,
         return;
     if (p2p_blockset_has(&g->here, b))
         s->stats.twice++;
-    nb->useful_at = now;
+    nb->useful_at = g->fed_at = now;
     if (g->dry_until == UINT64_MAX)
         g->d->hedges = 0;
     p2p_sw_peer_gave(s, nb->peer);
@@ -477,6 +477,8 @@ static void disbelieve(struct p2p_swarm *s, uint64_t node)
                 continue;
             p2p_sw_disbelieve(g, nb);
             p2p_sw_dry(g);
+            g->lied_at = g->locate_at = s->now;
+            p2p_sw_dirty(g);
         }
     }
 }

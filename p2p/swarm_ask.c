@@ -11,15 +11,14 @@
 /* Blocks that one link may owe: the sender has a choice, and its link no gap. */
 #define DEPTH 2u
 /*
- * Blocks that come at a time, and while a run is read from the origin: more of them would make each
- * one slower, and it can only be passed on when it is whole. One that takes far longer than blocks
- * take does not count, up to conf.k in all.
+ * Blocks that come at a time: more of them would make each one slower, and it can only be passed on
+ * when it is whole. One that takes far longer than blocks take does not count, up to conf.k in all.
  */
-#define AT_A_TIME         3u
-#define BESIDE_THE_ORIGIN 2u
+#define AT_A_TIME 3u
 /*
  * Where blocks take less than this, taking back and asking again takes longer than a block: what
- * was asked for stays where it waits, there is more of it, and more comes at a time.
+ * was asked for stays where it waits, there is more of it, and more comes at a time (less while a
+ * run is read from the origin).
  */
 #define FAST_MS                20.0
 #define FAST_WAIT_MS           100.0
@@ -40,6 +39,9 @@
 #define MAX_TIMEOUT_MS 20000u
 #define TIMEOUT_WAITS  4.0
 #define STREAM_WAITS   3.0
+/* A stream that began so long ago, and that its sender has whole: all others get it as well. */
+#define LATE_STREAM_MS 5000u
+#define LATE_ROUNDS    3u
 
 /* All blocks of the chunks that have one of these. */
 static uint64_t whole_chunks(uint64_t blocks)
@@ -228,16 +230,15 @@ static struct p2p_sw_group *next_group(const struct p2p_swarm *s, struct p2p_sw_
 
 static unsigned at_a_time(const struct p2p_swarm *s)
 {
-    bool reads = false;
+    bool is_fast = p2p_sw_is_fast(s);
 
-    for (struct p2p_sw_group *g = next_group(s, NULL); g != NULL; g = next_group(s, g))
-        reads = reads || g->n_runs > 0;
-    if (p2p_sw_is_fast(s))
-        return reads ? BESIDE_THE_ORIGIN_FAST : AT_A_TIME_FAST;
-    for (struct p2p_sw_group *g = next_group(s, NULL); g != NULL; g = next_group(s, g))
-        if (p2p_sw_is_behind(g, FAR_BEHIND))
+    for (struct p2p_sw_group *g = next_group(s, NULL); g != NULL; g = next_group(s, g)) {
+        if (is_fast && g->n_runs > 0)
+            return BESIDE_THE_ORIGIN_FAST;
+        if (!is_fast && p2p_sw_is_behind(g, FAR_BEHIND))
             return AT_A_TIME_BEHIND;
-    return reads ? BESIDE_THE_ORIGIN : AT_A_TIME;
+    }
+    return is_fast ? AT_A_TIME_FAST : AT_A_TIME;
 }
 
 /* As many blocks come as should at a time. */
@@ -385,6 +386,7 @@ void p2p_sw_begun(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned 
     g->d->s->n_begun += !is_stream(g, block);
     g->begun_by[block] = (uint8_t)i;
     g->begun_at[block] = (uint32_t)g->d->s->now;
+    g->fed_at = g->d->s->now;
     p2p_sw_dirty(g);
 }
 
@@ -397,21 +399,41 @@ static uint64_t timeout_of(const struct p2p_swarm *s)
     return ms < TIMEOUT_MS ? TIMEOUT_MS : el_min_u64(ms, MAX_TIMEOUT_MS);
 }
 
+/* Blocks that begin together on this node's link end together, and not before. */
+static uint64_t time_of_all(const struct p2p_sw_group *g)
+{
+    uint64_t n_here = p2p_blockset_count(&g->here), n_begun = p2p_blockset_count(&g->begun);
+
+    return LATE_ROUNDS * n_begun * (g->d->s->now - g->began_at) / (n_here + 1);
+}
+
+static uint64_t stream_patience(const struct p2p_swarm *s)
+{
+    return el_max_u64(timeout_of(s), (uint64_t)(STREAM_WAITS * s->stream_took));
+}
+
+/* With a stream that has begun, and that its sender has whole. */
+static uint64_t late_patience(const struct p2p_sw_group *g)
+{
+    return el_max_u64(el_max_u64(stream_patience(g->d->s), time_of_all(g)), LATE_STREAM_MS);
+}
+
 /* What else is asked of the link comes behind the streams that have begun and those that wait. */
 static uint64_t patience_with(const struct p2p_sw_group *g, const struct p2p_sw_neighbour *nb)
 {
     const struct p2p_swarm *s = g->d->s;
-    uint64_t streams = 0, begun = 0;
+    uint64_t streams = 0, begun = 0, read = 0;
 
     for (unsigned i = 0; i < EL_COUNT(g->streams.w); i++) {
         streams |= nb->owed.w[i] & g->streams.w[i];
         begun |= nb->owed.w[i] & g->streams.w[i] & g->begun.w[i];
+        read |= nb->owed.w[i] & g->streams.w[i] & g->begun.w[i] & ~nb->has.w[i];
     }
-    if (begun != 0)
+    if (read != 0)
         return MAX_TIMEOUT_MS; /* as long as its sender reads; arrive.c looks whether it moves */
-    if (streams != 0)
-        return el_max_u64(timeout_of(s), (uint64_t)(STREAM_WAITS * s->stream_took));
-    return timeout_of(s);
+    if (begun != 0)
+        return late_patience(g);
+    return streams != 0 ? stream_patience(s) : timeout_of(s);
 }
 
 static uint64_t patience_for(const struct p2p_sw_group *g, unsigned block)
@@ -423,13 +445,25 @@ static uint64_t patience_for(const struct p2p_sw_group *g, unsigned block)
     return ms;
 }
 
+/* Not as long as its sender reads; arrive.c looks whether it moves. */
+static bool is_late_stream(const struct p2p_sw_group *g, unsigned block)
+{
+    return p2p_blockset_has(&g->nb[g->begun_by[block]].has, block) &&
+           (uint32_t)g->d->s->now - g->begun_at[block] > late_patience(g);
+}
+
+static bool has_waited(const struct p2p_sw_group *g, unsigned block)
+{
+    if (is_stream(g, block) && p2p_blockset_has(&g->begun, block))
+        return is_late_stream(g, block);
+    return (uint32_t)g->d->s->now - g->asked_at[block] > patience_for(g, block);
+}
+
 static void check_late(struct p2p_sw_group *g, unsigned block)
 {
     struct p2p_swarm *s = g->d->s;
 
-    if (is_stream(g, block) && p2p_blockset_has(&g->begun, block))
-        return; /* as long as its sender reads; arrive.c looks whether it moves */
-    if ((uint32_t)s->now - g->asked_at[block] <= patience_for(g, block))
+    if (!has_waited(g, block))
         return;
     if (p2p_blockset_has(&g->begun, block))
         p2p_sw_peer_was_slow(s, g->nb[g->begun_by[block]].peer);

@@ -94,6 +94,9 @@ struct p2p_sw_group {
     bool is_quiet;                            /* told that we leave */
     unsigned failed;                          /* questions in a row without an answer */
     uint64_t locate_at;                       /* not before */
+    uint64_t began_at;                        /* first located */
+    uint64_t lied_at;                         /* when a bad block of it came; 0: none did */
+    uint64_t fed_at;    /* when a block last came, or began to, or this node began to read */
     uint64_t dry_until; /* the tracker has no lease, and nobody else has one: wait so long */
     bool asked_leases;  /* by the question that is out */
     uint64_t alone_at;  /* without a tracker the origin is not asked before */

@@ -30,10 +30,17 @@
 #define MAX_SLOW_MS      60000u
 #define BUSY_PATIENCE_MS 15000u
 /* At first longer than a tracker that is new grants nothing. */
-#define DRY_MS        2000u
-#define DRY_AGAIN_MS  150u
-#define FAILED_MS     500u
-#define MAX_FAILED_MS 30000u
+#define DRY_MS       2000u
+#define DRY_AGAIN_MS 150u
+#define FAILED_MS    500u
+/* Whom nothing reaches for so long (so long for each block that has begun, which share its link),
+ * and for so many times what blocks take, tells the tracker. */
+#define STARVE_MS       600u
+#define STARVE_BEGUN_MS 1500u
+#define STARVE_AGAIN_MS 250u
+#define STARVE_TIMES    4.0
+#define LIED_MS         5000u /* who was given a bad block says so for so long */
+#define MAX_FAILED_MS   30000u
 
 const char *p2p_reason_name(enum p2p_reason reason)
 {
@@ -89,7 +96,7 @@ static struct p2p_sw_run *new_run(struct p2p_sw_group *g, unsigned first, unsign
     r->id = P2P_LEASE_OWN | r->number;
     r->first = (uint16_t)first;
     r->count = r->granted = (uint8_t)count;
-    r->moved_at = s->now;
+    r->moved_at = g->fed_at = s->now;
     el_list_append(&g->runs, &r->in_group);
     g->n_runs++;
     for (unsigned b = first; b < first + count; b++) {
@@ -371,6 +378,24 @@ static void give_back(struct p2p_sw_group *g)
     }
 }
 
+/* Nothing of it comes from anywhere, and has not for a while. */
+static bool starves(const struct p2p_sw_group *g)
+{
+    const struct p2p_swarm *s = g->d->s;
+    uint64_t patience = el_max_u64(STARVE_MS, STARVE_BEGUN_MS * p2p_blockset_count(&g->begun));
+
+    patience = el_max_u64(patience, (uint64_t)(STARVE_TIMES * s->took));
+    return g->is_located && g->n_runs == 0 && s->now - g->fed_at > patience && lacks(g);
+}
+
+/* Of those that are said to have what it lacks. */
+static bool complains(const struct p2p_sw_group *g)
+{
+    bool was_lied_to = g->lied_at != 0 && g->d->s->now - g->lied_at < LIED_MS;
+
+    return was_lied_to || starves(g);
+}
+
 static uint8_t runs_wanted(const struct p2p_sw_group *g)
 {
     const struct p2p_download *d = g->d;
@@ -424,6 +449,7 @@ void p2p_sw_locate_fill(struct p2p_sw_group *g, struct p2p_locate *ret)
     if (ret->leaves)
         return;
     ret->leases = runs_wanted(g);
+    ret->complains = complains(g);
     g->asked_leases = ret->leases > 0;
     ret->peers = (uint8_t)el_min_u64(p2p_sw_places(g) * 2, P2P_MAX_NAMED);
     ret->others = (uint8_t)(are_few(g) ? others_that_lack(g) : 0);
@@ -524,6 +550,8 @@ void p2p_swarm_on_located(struct p2p_download *d, uint64_t now, uint32_t group,
     if (g == NULL || !g->is_locating)
         return;
     g->is_locating = false;
+    if (!g->is_located)
+        g->began_at = g->fed_at = now;
     g->is_located = true;
     g->failed = 0;
     g->n_ended -= g->n_reported;
@@ -702,6 +730,8 @@ void p2p_sw_runs(struct p2p_sw_group *g)
         g->is_quiet = false;
     else if (!g->is_located || g->is_quiet)
         return;
+    if (g->n_runs == 0 && complains(g) && now - g->located_at >= STARVE_AGAIN_MS)
+        g->locate_at = now;
     if (!g->is_locating && (now >= g->locate_at || !wants)) {
         g->is_quiet = !wants;
         locate(g);

@@ -124,6 +124,7 @@ struct p2p_locate {
     uint8_t leases;           /* runs that may be granted now; 0: none */
     bool exact;               /* one run, exactly `want' (in a row, in one chunk), or none */
     bool again;               /* the group was located before, maybe by another tracker */
+    bool complains;           /* for a while nothing has come to it; or it was given wrong bytes */
     bool leaves;              /* takes nothing more (no leases, no want); what it has stays known */
     uint8_t peers;            /* how many may be named */
     uint8_t others;           /* how many take besides; 0: it does not know, or they are many */

@@ -278,6 +278,18 @@ struct p2p_holder *p2p_tgroup_taker(struct p2p_tracker *t, struct p2p_tgroup *g,
     return h;
 }
 
+/* Of one that is doubted: what others have as well. */
+static void believe(const struct p2p_tgroup *g, const struct p2p_holder *h,
+                    const struct p2p_blockset *before, struct p2p_blockset *have)
+{
+    if (!p2p_tgroup_doubts(g, h->node))
+        return;
+    for (unsigned b = p2p_blockset_next(have, 0); b < P2P_GROUP_BLOCKS;
+         b = p2p_blockset_next(have, b + 1))
+        if (g->flight->had[b] <= p2p_blockset_has(before, b))
+            p2p_blockset_remove(have, b);
+}
+
 void p2p_tgroup_said(struct p2p_tgroup *g, struct p2p_holder *h, const struct p2p_blockset *have,
                      const struct p2p_blockset *want)
 {
@@ -287,9 +299,10 @@ void p2p_tgroup_said(struct p2p_tgroup *g, struct p2p_holder *h, const struct p2
     uint64_t whole, part;
 
     held_by(g, h, &before);
-    p2p_blocks_chunks(have, g->blocks, &whole, &part);
-    h->chunks &= whole; /* the newer word counts */
     h->taking->have = *have;
+    believe(g, h, &before, &h->taking->have);
+    p2p_blocks_chunks(&h->taking->have, g->blocks, &whole, &part);
+    h->chunks &= whole; /* the newer word counts */
     h->taking->want = *want;
     count_holder(g, &before, h);
     if (wants && !wanted)

@@ -54,6 +54,8 @@ struct p2p_taking {
     struct p2p_blockset have, want;
     uint64_t asked;
     bool has_left;
+    bool complains; /* the last time it asked */
+    bool keeps;     /* p2p_runs_keeps, the last time it asked */
     bool may_read;  /* asked for a lease the last time */
     bool has_moved; /* another tracker has located it before */
     uint8_t others; /* that take besides, as it says; 0: it does not know */
@@ -90,7 +92,8 @@ struct p2p_flight {
     struct p2p_pace pace;
     struct p2p_blockset brought; /* takers have had or read it */
     uint64_t given;              /* when a taker last had what no other had or read; 0: never */
-    uint64_t accuser;            /* who had to read what holders should have given; 0: nobody */
+    uint64_t accused_at;
+    uint64_t accuser; /* who had to read what holders should have given; 0: nobody */
     uint64_t doubted[P2P_DOUBTED];
     unsigned n_doubted;
     struct p2p_time times[P2P_TIMES]; /* a ring */
@@ -187,6 +190,8 @@ void p2p_runs_grant(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now, s
 void p2p_runs_coming(const struct p2p_tgroup *g, uint64_t node, struct p2p_blockset *ret);
 /* The node's runs are over; returns how many were live. */
 unsigned p2p_runs_end(struct p2p_tgroup *g, uint64_t node);
+/* It has several blocks that others want and none has got; where few take part. */
+bool p2p_runs_keeps(const struct p2p_tgroup *g, uint64_t now, const struct p2p_holder *h);
 bool p2p_runs_has_any(const struct p2p_tgroup *g, uint64_t node);
 
 /* ---- tracker_name.c ---- */

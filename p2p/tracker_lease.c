@@ -22,6 +22,7 @@
 #define FEW           24u /* who take part */
 #define AHEAD         2u  /* blocks more than most of them have been given */
 #define LEAST_FEW     3u
+#define KEPT          8u  /* blocks that one has, others want, and none gets */
 #define MUCH_SLOWER   10u /* times as long at a block */
 #define SLOW_BLOCK_MS 3000u
 /* Where a block takes less than this, a run has at least so many. */
@@ -575,6 +576,27 @@ static bool is_ahead(const struct p2p_tgroup *g, uint64_t now, const struct p2p_
     return h->taking->given > given[n / 2] + AHEAD && !are_others_slow(g->flight, h->node);
 }
 
+bool p2p_runs_keeps(const struct p2p_tgroup *g, uint64_t now, const struct p2p_holder *h)
+{
+    const struct p2p_blockset *have = &h->taking->have;
+    struct p2p_blockset others;
+    unsigned n = 0;
+
+    if (!are_few(g->flight))
+        return false;
+    wanted_by_others(g, now, h->node, &others);
+    for (unsigned b = p2p_blockset_next(have, 0); b < P2P_GROUP_BLOCKS;
+         b = p2p_blockset_next(have, b + 1))
+        n += g->flight->had[b] == 1 && p2p_blockset_has(&others, b);
+    return n >= KEPT;
+}
+
+/* What it reads others do not get. Never when nobody else reads. */
+static bool is_unfit(const struct p2p_tgroup *g, const struct p2p_holder *h)
+{
+    return g->flight->out > 0 && (h->taking->keeps || p2p_tgroup_doubts(g, h->node));
+}
+
 static unsigned may_have(const struct p2p_flight *f, uint64_t node, const struct p2p_locate *l)
 {
     unsigned has = runs_of(f, node);
@@ -589,7 +611,7 @@ static void grant_any(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now,
     unsigned n = may_have(f, h->node, l), first = 0, count;
     struct p2p_blockset s;
 
-    if (is_ahead(g, now, h))
+    if (is_ahead(g, now, h) || is_unfit(g, h))
         return;
     grantable(g, now, h, &s);
     for (unsigned left = p2p_blockset_count(&s); n > 0 && left > 0; n--, left -= count) {
@@ -636,6 +658,7 @@ void p2p_runs_grant(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now, s
 {
     h->taking->may_read = l->leases > 0 || p2p_runs_has_any(g, h->node);
     h->taking->is_exact = l->exact;
+    h->taking->keeps = p2p_runs_keeps(g, now, h);
     if (now < g->flight->quiet_until)
         return;
     if (l->exact)

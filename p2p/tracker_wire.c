@@ -7,6 +7,7 @@
 #define EXACT        0x01u
 #define LEAVES       0x02u
 #define AGAIN        0x04u
+#define COMPLAINS    0x08u
 #define IS_OK        0x01u
 #define IS_TAKING    0x01u
 #define MAX_AGE_MS   ((uint64_t)1 << 52)
@@ -55,7 +56,7 @@ void p2p_locate_put(struct el_buf *out, const struct p2p_locate *l)
     el_bytes_add_u32(out, l->group.number);
     el_bytes_add_u16(out, (uint16_t)l->blocks);
     el_bytes_add_u8(out, (uint8_t)((l->exact ? EXACT : 0u) | (l->leaves ? LEAVES : 0u) |
-                                   (l->again ? AGAIN : 0u)));
+                                   (l->again ? AGAIN : 0u) | (l->complains ? COMPLAINS : 0u)));
     el_bytes_add_u8(out, l->leases);
     el_bytes_add_u8(out, l->peers);
     el_bytes_add_u8(out, l->others);
@@ -104,6 +105,7 @@ enum el_err p2p_locate_decode(struct el_str body, struct p2p_locate *ret, struct
     ret->exact = (flags & EXACT) != 0;
     ret->leaves = (flags & LEAVES) != 0;
     ret->again = (flags & AGAIN) != 0;
+    ret->complains = (flags & COMPLAINS) != 0;
     ret->leases = el_bytes_u8(&in);
     ret->peers = el_bytes_u8(&in);
     ret->others = el_bytes_u8(&in);
@@ -111,8 +113,8 @@ enum el_err p2p_locate_decode(struct el_str body, struct p2p_locate *ret, struct
         return refuse("question", err);
     take_blocks(&in, ret->blocks, &ret->have);
     take_blocks(&in, ret->blocks, &ret->want);
-    if (!take_ends(&in, ret) || !el_bytes_is_end(&in) || (flags & ~(EXACT | LEAVES | AGAIN)) != 0 ||
-        !p2p_locate_is_fine(ret))
+    if (!take_ends(&in, ret) || !el_bytes_is_end(&in) ||
+        (flags & ~(EXACT | LEAVES | AGAIN | COMPLAINS)) != 0 || !p2p_locate_is_fine(ret))
         return refuse("question", err);
     return EL_OK;
 }

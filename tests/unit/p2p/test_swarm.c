@@ -574,6 +574,70 @@ static void a_stream_that_does_not_come_is_asked_of_others_when_it_is_refused(vo
     end(f);
 }
 
+static void a_stream_whose_sender_has_it_whole_is_not_waited_for_without_end(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+    struct el_chunk_id id = chunk_of(0);
+
+    (void)state;
+    drain(f);
+    name(f, 1, 2, 2);
+    tell_coming(f, 2, 2, 0, 0x001);
+    p2p_swarm_on_begun(f->s, 3, 2, &id);
+    for (unsigned b = 16; b < 32; b++)
+        p2p_swarm_have(f->d, 4, b); /* its own link is not the slow one */
+    drain(f);
+    p2p_swarm_tick(f->s, 6000);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_CANCEL), 0); /* it is still being read */
+    tell_coming(f, 6001, 2, 0x001, 0);
+    tell_coming(f, 6001, 3, 0x001, 0);
+    p2p_swarm_tick(f->s, 6002);
+    drain(f);
+    assert_int_equal(first(f, P2P_MOVE_CANCEL)->node, 2);
+    end(f);
+}
+
+static void whom_nothing_reaches_tells_the_tracker(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+
+    (void)state;
+    drain(f);
+    name(f, 1, 2, 1);
+    tell(f, 2, 2, 0, 0xffff);
+    drain(f);
+    p2p_swarm_tick(f->s, 500);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_LOCATE), 0);
+    p2p_swarm_tick(f->s, 700);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_LOCATE), 1);
+    assert_true(f->locate.complains);
+    end(f);
+}
+
+static void whom_something_reaches_has_nothing_to_complain_of(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+    struct el_chunk_id id = chunk_of(0);
+
+    (void)state;
+    drain(f);
+    name(f, 1, 2, 1);
+    tell(f, 2, 2, 0, 0xffff);
+    drain(f);
+    p2p_swarm_on_begun(f->s, 400, 2, &id);
+    drain(f);
+    p2p_swarm_tick(f->s, 900);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_LOCATE), 0);
+    p2p_swarm_tick(f->s, 1100);
+    drain(f);
+    assert_false(f->locate.complains);
+    end(f);
+}
+
 static void when_enough_blocks_come_the_rest_is_taken_back(void **state)
 {
     struct fixture *f = start(1024, P2P_REACH_ANY);
@@ -691,6 +755,7 @@ static void who_sends_a_bad_block_is_blamed_and_asked_no_more(void **state)
     p2p_swarm_on_bad(f->s, 3, 2, &m.chunk, m.blocks.first);
     drain(f);
     assert_int_equal(first(f, P2P_MOVE_BLAME)->node, 2);
+    assert_true(f->locate.complains); /* and the tracker is told */
     assert_true(p2p_swarm_is_quarantined(f->s, 4, 2));
     assert_int_equal(count(f, P2P_MOVE_REQUEST), 0);
     tell(f, 4, 2, 1, 0xffff);
@@ -953,6 +1018,9 @@ int main(void)
         cmocka_unit_test(where_blocks_take_no_time_they_are_not_asked_for_before_they_are_there),
         cmocka_unit_test(who_lacks_what_others_have_asks_for_that),
         cmocka_unit_test(a_stream_that_does_not_come_is_asked_of_others_when_it_is_refused),
+        cmocka_unit_test(a_stream_whose_sender_has_it_whole_is_not_waited_for_without_end),
+        cmocka_unit_test(whom_nothing_reaches_tells_the_tracker),
+        cmocka_unit_test(whom_something_reaches_has_nothing_to_complain_of),
         cmocka_unit_test(when_enough_blocks_come_the_rest_is_taken_back),
         cmocka_unit_test(a_block_is_asked_for_again_on_a_link_only_after_the_ack),
         cmocka_unit_test(a_block_that_begins_behind_its_cancel_is_owed_until_the_ack),
