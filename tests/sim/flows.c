@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/sim/flows.h"
 
+#include "common/rng.h"
+
 #define TOLERANCE 0.005
 #define MAX_ROUND 256u /* ports that are looked at again after one change */
 /* The same of coarse ones. */
 #define COARSE_TOLERANCE 0.05
 #define COARSE_ROUND     16u
+#define LUCK_US          UINT64_C(3000000)
 
 /* A flow, and the port at its other end: where there are many, looking at each flow takes long. */
 struct end {
     struct flow *flow;
     uint32_t other;
+    float weight;
     bool has_cap;
 };
 
@@ -26,7 +30,7 @@ struct flow {
     size_t from, to;       /* ports */
     size_t at_from, at_to; /* places in their lists */
     size_t at_heap;
-    double left, rate, cap;
+    double left, rate, cap, weight;
     uint64_t since; /* when `left` was so much */
     double ends;    /* us */
     void *arg;
@@ -34,9 +38,10 @@ struct flow {
 
 struct flows {
     double tolerance;
+    bool is_uneven;
     size_t max_round;
     struct port *ports;
-    double *level; /* of each port: what a flow that wants more gets */
+    double *level; /* of each port: what a flow of weight 1 that wants more gets */
     size_t n_ports;
     struct flow **heap;
     size_t n, size;
@@ -66,6 +71,11 @@ void flows_free(struct flows *f)
     free(f->level);
     free(f->heap);
     free(f);
+}
+
+void flows_set_uneven(struct flows *f)
+{
+    f->is_uneven = true;
 }
 
 void flows_set_port(struct flows *f, size_t port, double capacity)
@@ -135,7 +145,7 @@ static void port_add(struct port *p, struct flow *x, size_t other, size_t *ret_a
         EL_ASSERT(p->v != NULL);
     }
     *ret_at = p->n;
-    p->v[p->n++] = (struct end){ x, (uint32_t)other, x->cap > 0 };
+    p->v[p->n++] = (struct end){ x, (uint32_t)other, (float)x->weight, x->cap > 0 };
 }
 
 static void port_remove(struct flows *f, size_t port, size_t at)
@@ -150,36 +160,45 @@ static void port_remove(struct flows *f, size_t port, size_t at)
 /* What the flow could have if this port had no limit. */
 static double limit_of(const struct flows *f, const struct end *e)
 {
-    double other = f->level[e->other];
+    double other = f->level[e->other] * (double)e->weight;
 
     return e->has_cap && e->flow->cap < other ? e->flow->cap : other;
+}
+
+static double weights_at(const struct port *p)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < p->n; i++)
+        sum += (double)p->v[i].weight;
+    return sum;
 }
 
 /* The level at which those that are not limited elsewhere share what the others leave. */
 static double level_of(const struct flows *f, size_t port)
 {
     const struct port *p = &f->ports[port];
-    double level = p->n == 0 ? p->capacity : p->capacity / (double)p->n, most = 0, sum = 0;
+    double level = p->n == 0 ? p->capacity : p->capacity / weights_at(p), most = 0, sum = 0;
 
     for (;;) {
-        size_t n = 0;
+        double weights = 0;
 
         sum = most = 0;
         for (size_t i = 0; i < p->n; i++) {
-            double limit = limit_of(f, &p->v[i]);
+            double limit = limit_of(f, &p->v[i]), weight = (double)p->v[i].weight;
 
-            if (limit > level) {
-                n++;
+            if (limit > level * weight) {
+                weights += weight;
                 continue;
             }
             sum += limit;
-            most = limit > most ? limit : most;
+            most = limit > most * weight ? limit / weight : most;
         }
-        if (n == 0)
+        if (weights == 0)
             return most + p->capacity - sum; /* no bottleneck here */
-        if ((p->capacity - sum) / (double)n <= level * 1.0001)
+        if ((p->capacity - sum) / weights <= level * 1.0001)
             return level;
-        level = (p->capacity - sum) / (double)n;
+        level = (p->capacity - sum) / weights;
     }
 }
 
@@ -201,7 +220,7 @@ static void advance(struct flows *f, struct flow *x, uint64_t now)
 
 static void set_rate(struct flows *f, struct flow *x, uint64_t now)
 {
-    double a = f->level[x->from], b = f->level[x->to], rate = a < b ? a : b;
+    double a = f->level[x->from], b = f->level[x->to], rate = x->weight * (a < b ? a : b);
 
     rate = x->cap > 0 && x->cap < rate ? x->cap : rate;
     if (!differs(f, rate, x->rate))
@@ -250,6 +269,17 @@ static void changed_at(struct flows *f, size_t from, size_t to, uint64_t now)
     settle(f, now);
 }
 
+/* Between half and twice an even share, for as long as the same link has luck. */
+static double weight_of(const struct flows *f, uint64_t now_us, size_t from, size_t to)
+{
+    struct el_rng rng;
+
+    if (!f->is_uneven)
+        return 1;
+    el_rng_seed(&rng, (uint64_t)from << 40 ^ (uint64_t)to << 20 ^ now_us / LUCK_US);
+    return (double)(el_rng_below(&rng, 16) + 5) / 10;
+}
+
 struct flow *flows_start(struct flows *f, uint64_t now_us, size_t from, size_t to, uint64_t bytes,
                          double cap, void *arg)
 {
@@ -259,6 +289,7 @@ struct flow *flows_start(struct flows *f, uint64_t now_us, size_t from, size_t t
     x->to = to;
     x->left = (double)bytes;
     x->cap = cap;
+    x->weight = weight_of(f, now_us, from, to);
     x->since = now_us;
     x->ends = 1e18;
     x->arg = arg;

@@ -15,6 +15,8 @@ struct flow;
 
 struct flows *flows_new(size_t ports, bool is_coarse);
 void flows_free(struct flows *f);
+/* Flows get between half and twice their share, each pair of ports its own, for some seconds. */
+void flows_set_uneven(struct flows *f);
 /* Bytes per second. */
 void flows_set_port(struct flows *f, size_t port, double capacity);
 

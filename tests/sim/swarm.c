@@ -67,6 +67,13 @@ static void slow_one(struct sim_conf *c)
     c->node[c->nodes - 1].is_slow = true;
 }
 
+static void uneven(struct sim_conf *c)
+{
+    c->is_uneven = true;
+    for (size_t i = 0; i < c->nodes; i++)
+        c->node[i].start_us = i * 40000;
+}
+
 static void kill_one(struct sim_conf *c)
 {
     c->node[c->nodes / 2].kill_us = 6 * SECOND;
@@ -93,18 +100,51 @@ static void one_drip(struct sim_conf *c)
     c->node[1].manner = SIM_DRIP;
 }
 
+/* Besides those who take: it says that it has all of it. */
+static void seed_that(struct sim_conf *c, enum sim_manner manner)
+{
+    c->node[c->nodes - 1].manner = manner;
+    c->node[c->nodes - 1].is_seed = true;
+}
+
+static void honest_seed(struct sim_conf *c)
+{
+    seed_that(c, SIM_HONEST);
+}
+
+static void lying_seed(struct sim_conf *c)
+{
+    seed_that(c, SIM_LIAR);
+}
+
+static void mute_seed(struct sim_conf *c)
+{
+    seed_that(c, SIM_MUTE);
+}
+
+static void dripping_seed(struct sim_conf *c)
+{
+    seed_that(c, SIM_DRIP);
+}
+
 static const struct scene scenes[] = {
     { "8 x 200 Mbit/s, 256 MiB", 8, 256, 200, NULL, 1.06 },
     { "  starts half a second apart", 8, 256, 200, stagger, 1.42 },
     { "  one at a tenth (the others)", 8, 256, 200, slow_one, 1.07 },
+    { "  some connections get more", 8, 256, 200, uneven, 1.12 },
     { "  one killed at half time", 8, 256, 200, kill_one, 1.07 },
     { "  the tracker killed", 8, 256, 200, kill_tracker, 1.07 },
-    { "  one liar", 8, 256, 200, one_liar, 1.70 },
-    { "  one that never answers", 8, 256, 200, one_mute, 1.70 },
-    { "  one that drips", 8, 256, 200, one_drip, 1.90 },
+    { "  one liar", 8, 256, 200, one_liar, 1.25 },
+    { "  one that never answers", 8, 256, 200, one_mute, 1.40 },
+    { "  one that drips", 8, 256, 200, one_drip, 1.45 },
+    { "6 x 200 Mbit/s, one has all", 6, 256, 200, honest_seed, 1.20 },
+    { "  and lies", 6, 256, 200, lying_seed, 1.25 },
+    { "  and never answers", 6, 256, 200, mute_seed, 1.25 },
+    { "  and drips", 6, 256, 200, dripping_seed, 1.35 },
     { "16 x 100 Mbit/s, 128 MiB", 16, 128, 100, NULL, 1.06 },
     { "  starts half a second apart", 16, 128, 100, stagger, 1.80 },
     { "  one at a tenth (the others)", 16, 128, 100, slow_one, 1.12 },
+    { "  some connections get more", 16, 128, 100, uneven, 1.25 },
     { "  one killed at half time", 16, 128, 100, kill_one, 1.12 },
     { "  the tracker killed", 16, 128, 100, kill_tracker, 1.13 },
 };

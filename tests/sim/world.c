@@ -219,6 +219,8 @@ static struct world *build(const struct sim_conf *conf)
     w->node = el_alloc(conf->nodes * sizeof(struct node));
     w->known = el_alloc(conf->blocks);
     w->flows = flows_new(2 * conf->nodes + 1, conf->is_coarse);
+    if (conf->is_uneven)
+        flows_set_uneven(w->flows);
     flows_set_port(w->flows, 2 * conf->nodes, conf->origin);
     if (conf->heal_us > 0)
         sim_add(w, (struct event){ .at = conf->part_us, .kind = PART });

@@ -44,6 +44,7 @@ struct sim_conf {
     bool overtake;                /* short frames overtake blocks: two connections per pair */
     bool all_up;                  /* from the beginning; start_us is when they want the object */
     bool is_coarse;               /* coarse flows */
+    bool is_uneven;               /* some connections get more than others */
     uint64_t member_us;           /* until all know that a node is dead */
     uint64_t part_us, heal_us;    /* a partition; 0: none */
     uint64_t deaf_us, hear_us;    /* no tracker answers in between */
