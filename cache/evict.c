@@ -325,13 +325,15 @@ static bool is_too_full(struct cache *c)
     return st.resident > st.budget || atomic_load(&c->is_evicting);
 }
 
+/* What is free goes before what is used. */
 void cache_evict_step(struct cache *c)
 {
+    cache_arena_trim(c->arena);
     for (unsigned i = 0; i < STEP_CHUNKS && is_too_full(c); i++) {
         if (!evict_one(c, false))
             break;
+        cache_arena_trim(c->arena);
     }
-    cache_arena_trim(c->arena);
 }
 
 bool cache_evict_chunk(struct cache_object *o, uint64_t index)

@@ -297,6 +297,26 @@ static void a_slab_comes_back_although_its_objects_were_used_in_any_order(void *
     world_close(&w);
 }
 
+static void free_memory_goes_before_what_is_cached(void **state)
+{
+    struct cache_slot big[4];
+    struct world w;
+
+    (void)state;
+    world_open(&w, 8 * MB);
+    w.cache->conf.evict_above = 1.0;
+    for (size_t i = 0; i < EL_COUNT(big); i++)
+        assert_true(cache_arena_take_pair(w.cache->arena, 0, &big[i]));
+    for (size_t i = 0; i < EL_COUNT(big); i++)
+        cache_arena_free(w.cache->arena, &big[i]);
+    fetch(&w, "http://o/kept", 4096, 1);
+    cache_arena_charge(w.cache->arena, 3 * MB);
+    fetch(&w, "http://o/next", 4096, 2);
+    assert_true(is_cached(&w, "http://o/kept"));
+    cache_arena_charge(w.cache->arena, -(int64_t)(3 * MB));
+    world_close(&w);
+}
+
 static void a_short_tail_does_not_take_half_a_slab(void **state)
 {
     struct cache_arena_stats st;
@@ -464,6 +484,7 @@ int main(void)
         cmocka_unit_test(a_hundred_thousand_short_objects_stay_within_the_bound),
         cmocka_unit_test(long_and_short_objects_take_memory_from_each_other),
         cmocka_unit_test(a_slab_comes_back_although_its_objects_were_used_in_any_order),
+        cmocka_unit_test(free_memory_goes_before_what_is_cached),
         cmocka_unit_test(a_short_tail_does_not_take_half_a_slab),
         cmocka_unit_test(what_an_object_costs_counts_and_changes_with_its_meta),
         cmocka_unit_test(what_a_client_was_promised_survives_eviction_and_refill),
