@@ -35,8 +35,8 @@
 #define FAILED_MS    500u
 /* Whom nothing reaches for so long (so long for each block that has begun, which share its link),
  * and for so many times what blocks take, tells the tracker. */
-#define STARVE_MS       600u
-#define STARVE_BEGUN_MS 1500u
+#define STARVE_MS       500u
+#define STARVE_BEGUN_MS 1000u
 #define STARVE_AGAIN_MS 250u
 #define STARVE_TIMES    4.0
 #define LIED_MS         5000u /* who was given a bad block says so for so long */
