@@ -5,8 +5,6 @@
 /* Runs of a group that this node reads at a time, and those of which the tracker has to hear. */
 #define MAX_RUNS    16u
 #define SHARED_RUNS 8u /* divided by how many others take part */
-/* No more others than that: all ask the next tracker at once when theirs is lost. */
-#define FEW 24u
 /* Who has less than half of what most have reads nothing for them. */
 #define BEHIND_TIMES  2u
 #define BEHIND_BLOCKS 8u
@@ -32,14 +30,15 @@
 /* At first longer than a tracker that is new grants nothing. */
 #define DRY_MS       2000u
 #define DRY_AGAIN_MS 150u
-#define FAILED_MS    500u
 /* Whom nothing reaches for so long (so long for each block that has begun, which share its link),
  * and for so many times what blocks take, tells the tracker. */
 #define STARVE_MS       500u
 #define STARVE_BEGUN_MS 1000u
 #define STARVE_AGAIN_MS 250u
+#define MS_A_TAKER      2u /* so that a tracker has no more questions than it asks for itself */
 #define STARVE_TIMES    4.0
 #define LIED_MS         5000u /* who was given a bad block says so for so long */
+#define FAILED_MS       500u
 #define MAX_FAILED_MS   30000u
 
 const char *p2p_reason_name(enum p2p_reason reason)
@@ -322,7 +321,7 @@ static unsigned others_that_lack(const struct p2p_sw_group *g)
 
 static bool are_few(const struct p2p_sw_group *g)
 {
-    return others_that_lack(g) <= FEW;
+    return others_that_lack(g) <= P2P_FEW;
 }
 
 static unsigned runs_that_last(const struct p2p_sw_group *g)
@@ -394,6 +393,14 @@ static bool complains(const struct p2p_sw_group *g)
     bool was_lied_to = g->lied_at != 0 && g->d->s->now - g->lied_at < LIED_MS;
 
     return was_lied_to || starves(g);
+}
+
+/* The more take, the rarer: its tracker has 500 questions a second of the group, not more. */
+static bool may_complain(const struct p2p_sw_group *g)
+{
+    uint64_t since = g->d->s->now - g->located_at;
+
+    return g->n_runs == 0 && since >= el_max_u64(STARVE_AGAIN_MS, MS_A_TAKER * g->taking);
 }
 
 static uint8_t runs_wanted(const struct p2p_sw_group *g)
@@ -730,7 +737,7 @@ void p2p_sw_runs(struct p2p_sw_group *g)
         g->is_quiet = false;
     else if (!g->is_located || g->is_quiet)
         return;
-    if (g->n_runs == 0 && complains(g) && now - g->located_at >= STARVE_AGAIN_MS)
+    if (may_complain(g) && complains(g))
         g->locate_at = now;
     if (!g->is_locating && (now >= g->locate_at || !wants)) {
         g->is_quiet = !wants;

@@ -175,6 +175,8 @@ struct p2p_located {
 };
 
 #define P2P_MAX_AGAIN_MS 60000u
+/* Takers up to here count one by one: all know all, and share out what is read. */
+#define P2P_FEW 24u
 
 /* To a question about a group of so many blocks: the same, and no block is in two leases. */
 bool p2p_located_is_fine(const struct p2p_located *l, uint32_t blocks);

@@ -19,8 +19,7 @@
 #define SLOW_TIMES    4u
 #define SLOW_LEAST    2000u
 #define SLOW_SAMPLES  3u
-#define FEW           24u /* who take part */
-#define AHEAD         2u  /* blocks more than most of them have been given */
+#define AHEAD         2u /* blocks more than most of them have been given */
 #define LEAST_FEW     3u
 #define KEPT          8u  /* blocks that one has, others want, and none gets */
 #define MUCH_SLOWER   10u /* times as long at a block */
@@ -426,7 +425,7 @@ static void grant(struct p2p_tracker *t, struct p2p_flight *f, uint64_t now, uin
 /* All know all, and each passes on what it reads. */
 static bool are_few(const struct p2p_flight *f)
 {
-    return f->wanting >= LEAST_FEW && f->wanting <= FEW && !are_quick(f);
+    return f->wanting >= LEAST_FEW && f->wanting <= P2P_FEW && !are_quick(f);
 }
 
 /*
@@ -514,7 +513,7 @@ static unsigned room(const struct p2p_flight *f, uint64_t node)
 
     if (f->out < limit)
         return limit - f->out;
-    return f->wanting <= FEW && runs_of(f, node) == 0 && !are_blocks_slow(f);
+    return f->wanting <= P2P_FEW && runs_of(f, node) == 0 && !are_blocks_slow(f);
 }
 
 /* Takes its share of what is read: not one that left, or that may only read its own range. */
@@ -528,11 +527,11 @@ static bool is_sharing(const struct p2p_holder *h, uint64_t now)
 
 /* What those who share were given, in order; of others than this one. */
 static uint32_t given_to_others(const struct p2p_tgroup *g, uint64_t now,
-                                const struct p2p_holder *h, uint32_t given[FEW])
+                                const struct p2p_holder *h, uint32_t given[P2P_FEW])
 {
     uint32_t n = 0;
 
-    for (uint32_t i = 0; i < g->n && n < FEW; i++)
+    for (uint32_t i = 0; i < g->n && n < P2P_FEW; i++)
         if (&g->v[i] != h && is_sharing(&g->v[i], now))
             given[n++] = g->v[i].taking->given;
     qsort(given, n, sizeof(given[0]), compare);
@@ -564,7 +563,7 @@ static bool are_others_slow(const struct p2p_flight *f, uint64_t node)
  */
 static bool is_ahead(const struct p2p_tgroup *g, uint64_t now, const struct p2p_holder *h)
 {
-    uint32_t given[FEW], n;
+    uint32_t given[P2P_FEW], n;
 
     if (!are_few(g->flight) || g->flight->out == 0)
         return false;

@@ -617,6 +617,25 @@ static void whom_nothing_reaches_tells_the_tracker(void **state)
     end(f);
 }
 
+static void of_many_nobody_complains_more_often_than_the_tracker_can_hear(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+    struct p2p_located l = { .taking = 501, .again_ms = 10000 };
+
+    (void)state;
+    drain(f);
+    p2p_swarm_on_located(f->d, 1, 0, &l);
+    drain(f);
+    p2p_swarm_tick(f->s, 900);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_LOCATE), 0);
+    p2p_swarm_tick(f->s, 1100);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_LOCATE), 1);
+    assert_true(f->locate.complains);
+    end(f);
+}
+
 static void whom_something_reaches_has_nothing_to_complain_of(void **state)
 {
     struct fixture *f = start(32, P2P_REACH_ANY);
@@ -1020,6 +1039,7 @@ int main(void)
         cmocka_unit_test(a_stream_that_does_not_come_is_asked_of_others_when_it_is_refused),
         cmocka_unit_test(a_stream_whose_sender_has_it_whole_is_not_waited_for_without_end),
         cmocka_unit_test(whom_nothing_reaches_tells_the_tracker),
+        cmocka_unit_test(of_many_nobody_complains_more_often_than_the_tracker_can_hear),
         cmocka_unit_test(whom_something_reaches_has_nothing_to_complain_of),
         cmocka_unit_test(when_enough_blocks_come_the_rest_is_taken_back),
         cmocka_unit_test(a_block_is_asked_for_again_on_a_link_only_after_the_ack),
