@@ -292,15 +292,15 @@ class Cluster(Alone):
     cases = ("cold", "staggered", "slow", "killed", "tracker", "small")
 
     def options_of(self, i):
-        secret = self.run.directory / "secret"
-        secret.write_text("a secret of this run only, longer than any dictionary\n")
-        secret.chmod(0o600)
         seeds = ",".join(f"{h.address}:{PEERS}" for h in self.net.nodes[:3])
-        return ["--p2p.enable=true", f"--p2p.listen_port={PEERS}", f"--p2p.cluster_secret_file={secret}",
+        return ["--p2p.enable=true", f"--p2p.listen_port={PEERS}", f"--p2p.cluster_secret_file={self.secret}",
                 f"--discovery.seeds={seeds}", "--general.bind_address=0.0.0.0",
                 f"--general.state_dir={self.run.directory / f'state-{i}'}"]
 
     def prepare(self):
+        self.secret = self.run.directory / "secret"  # once: a node may be reading it while the next one starts
+        self.secret.write_text("a secret of this run only, longer than any dictionary\n")
+        self.secret.chmod(0o600)
         super().prepare()
         for i in range(len(self.net.nodes)):
             wait_for(lambda i=i: self.knows_all(i), f"node {i} does not find the others", 60)
