@@ -43,7 +43,8 @@ def test_an_orderly_restart_keeps_everything_and_asks_nobody(tier, origin, io):
     paths = objects(BIG)
     node = tier.start(cache__disk_io=io)
     tier.keep(node, *paths)
-    wait_for(lambda: store(node)["objects"] == len(paths))
+    # The numbers of the status are read one after the other while a chunk lands: all of it has landed when the bytes have.
+    wait_for(lambda: store(node)["used_bytes"] == sum(on_disk(size) for size in BIG))
     before = store(node)
     node.stop()
     origin.forget()
