@@ -56,7 +56,8 @@ struct p2p_tracker_limits {
     size_t urls;         /* 65536 */
     size_t record_bytes; /* of all URLs together: 64 MiB */
     size_t waiters;      /* of all URLs together: 65536 */
-    unsigned first_run;  /* blocks of the first run of a taker: 4 */
+    unsigned first_run;  /* blocks of a taker's first run, and of all where few take part: 4 */
+    unsigned shares;     /* of what is left: the first run is at most one of so many: 16 */
 };
 
 struct p2p_tracker_conf {

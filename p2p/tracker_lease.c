@@ -19,7 +19,6 @@
 #define SLOW_TIMES    4u
 #define SLOW_LEAST    2000u
 #define SLOW_SAMPLES  3u
-#define AHEAD         2u /* blocks more than most of them have been given */
 #define LEAST_FEW     3u
 #define KEPT          8u  /* blocks that one has, others want, and none gets */
 #define MUCH_SLOWER   10u /* times as long at a block */
@@ -192,6 +191,14 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static bool is_among(const uint64_t *nodes, unsigned n, uint64_t node)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (nodes[i] == node)
+            return true;
+    return false;
+}
+
 /* The median of the others' last blocks; UINT64_MAX: too few of them are known. */
 static uint64_t others_time(const struct p2p_flight *f, uint64_t node)
 {
@@ -219,7 +226,53 @@ static bool are_quick(const struct p2p_flight *f)
     return n > 0 && sum < (uint64_t)n * QUICK_MS;
 }
 
-static bool is_slow(const struct p2p_flight *f, const struct p2p_run *r)
+/* Somebody else's, as far as it can be told by now. */
+static bool is_at_a_block_for(const struct p2p_run *r, uint64_t now, uint64_t ms)
+{
+    return !r->is_lost && now - r->progressed >= ms;
+}
+
+/* Other nodes that have read their last block in less, and are not at one for as long. */
+static unsigned count_faster(const struct p2p_flight *f, uint64_t now, uint64_t node, uint64_t ms)
+{
+    unsigned n = f->n_times < P2P_TIMES ? f->n_times : P2P_TIMES, faster = 0, seen = 0;
+    uint64_t nodes[P2P_TIMES];
+    const struct el_list *it;
+    bool counts;
+
+    for (unsigned i = 1; i <= n; i++) {
+        const struct p2p_time *time = &f->times[(f->n_times - i) % P2P_TIMES];
+
+        counts = time->node != node && !is_among(nodes, seen, time->node);
+        nodes[seen++] = time->node;
+        for (it = f->runs.next; counts && it != &f->runs; it = it->next) {
+            const struct p2p_run *r = EL_ENTRY(it, const struct p2p_run, link);
+
+            counts = r->node != time->node || !is_at_a_block_for(r, now, ms);
+        }
+        faster += counts && time->ms < ms;
+    }
+    return faster;
+}
+
+/*
+ * Where all share a slow origin those who came first are faster, and have most of the samples: the
+ * others are slow only if they are fewer.
+ */
+static bool are_as_many_slow(const struct p2p_flight *f, uint64_t now, uint64_t node, uint64_t ms)
+{
+    const struct el_list *it;
+    unsigned n = 0;
+
+    for (it = f->runs.next; it != &f->runs; it = it->next) {
+        const struct p2p_run *r = EL_ENTRY(it, const struct p2p_run, link);
+
+        n += r->node != node && is_at_a_block_for(r, now, ms);
+    }
+    return n >= count_faster(f, now, node, ms);
+}
+
+static bool is_slow(const struct p2p_flight *f, uint64_t now, const struct p2p_run *r)
 {
     /* By its holder's word: while he is silent it is not known what was read since then. */
     uint64_t ms = r->reported - r->progressed, others;
@@ -227,7 +280,8 @@ static bool is_slow(const struct p2p_flight *f, const struct p2p_run *r)
     if (ms <= SLOW_LEAST)
         return false;
     others = others_time(f, r->node);
-    return others != UINT64_MAX && ms > SLOW_TIMES * others;
+    return others != UINT64_MAX && ms > SLOW_TIMES * others &&
+           !are_as_many_slow(f, now, r->node, ms / SLOW_TIMES);
 }
 
 static void lose(struct p2p_flight *f, struct p2p_run *r, bool was_slow)
@@ -247,7 +301,7 @@ void p2p_runs_lapse(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now)
         struct p2p_run *r = run_of(it);
         bool has_lapsed = now - r->progressed >= r->ttl_ms;
 
-        if (r->is_lost || (!has_lapsed && !is_slow(f, r)))
+        if (r->is_lost || (!has_lapsed && !is_slow(f, now, r)))
             continue;
         lose(f, r, !has_lapsed);
         *(has_lapsed ? &t->stats.lapsed : &t->stats.slow) += 1;
@@ -326,13 +380,14 @@ static void progress(struct p2p_flight *f, uint64_t now, struct p2p_run *r, unsi
     r->progressed = now;
 }
 
-static void on_running(struct p2p_tracker *t, struct p2p_flight *f, uint64_t now, uint64_t node,
-                       const struct p2p_lease_end *e, struct p2p_located *ret)
+static void on_running(struct p2p_tracker *t, struct p2p_flight *f, uint64_t now,
+                       struct p2p_holder *h, const struct p2p_lease_end *e, struct p2p_located *ret)
 {
-    struct p2p_run *r = find(f, node, e->id);
+    struct p2p_run *r = find(f, h->node, e->id);
 
     if (r == NULL || r->first != e->first) {
-        adopt(t, f, now, node, e, ret);
+        h->taking->given += e->count; /* it will have read as much, whoever gave it */
+        adopt(t, f, now, h->node, e, ret);
         return;
     }
     if (r->is_lost) {
@@ -401,7 +456,7 @@ void p2p_runs_report(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now,
     }
     for (size_t i = 0; i < l->n_ended; i++) {
         if (l->ended[i].ok && l->ended[i].done < l->ended[i].count)
-            on_running(t, f, now, h->node, &l->ended[i], ret);
+            on_running(t, f, now, h, &l->ended[i], ret);
     }
 }
 
@@ -428,19 +483,27 @@ static bool are_few(const struct p2p_flight *f)
     return f->wanting >= LEAST_FEW && f->wanting <= P2P_FEW && !are_quick(f);
 }
 
+/* It is not known yet who else will come: of a small object there shall be something for each. */
+static unsigned first_run(const struct p2p_tracker *t, unsigned left)
+{
+    unsigned n = left / t->conf.limits.shares, most = t->conf.limits.first_run;
+
+    return n < 1 ? 1 : n > most ? most : n;
+}
+
 /*
  * Guided self-scheduling: half of what is left, shared by all who want something: runs are long
- * while there is much to do, short when who has one to the end would keep all others waiting. The
- * first one of each is short as well, since it is not known who else will come; and all of them
- * where few take part, so that they can be shared out evenly (is_ahead).
+ * while there is much to do, short when who has one to the end would keep all others waiting. Where
+ * few take part all of them are short, so that they can be shared out evenly (is_ahead).
  */
 static unsigned run_length(const struct p2p_tracker *t, const struct p2p_flight *f,
                            const struct p2p_taking *k, unsigned left)
 {
     unsigned n = f->wanting <= 1 ? P2P_RUN_BLOCKS : left / (2 * f->wanting);
-    unsigned most = k->given == 0 || are_few(f) ? t->conf.limits.first_run : P2P_RUN_BLOCKS;
-    unsigned least = are_quick(f) ? QUICK_RUN : 1;
+    unsigned least = are_quick(f) ? QUICK_RUN : 1, most = are_few(f) ? t->conf.limits.first_run : P2P_RUN_BLOCKS;
 
+    if (k->given == 0)
+        most = first_run(t, left);
     n = n < least ? least : n;
     return n > most ? most : n;
 }
@@ -572,7 +635,7 @@ static bool is_ahead(const struct p2p_tgroup *g, uint64_t now, const struct p2p_
         return false;
     if (h->taking->given == 0 && given[0] > P2P_RUN_BLOCKS)
         h->taking->given = given[0] - P2P_RUN_BLOCKS;
-    return h->taking->given > given[n / 2] + AHEAD && !are_others_slow(g->flight, h->node);
+    return h->taking->given > given[n / 2] && !are_others_slow(g->flight, h->node);
 }
 
 bool p2p_runs_keeps(const struct p2p_tgroup *g, uint64_t now, const struct p2p_holder *h)

@@ -3,7 +3,8 @@
  * elio_swarm: how fast, and how often from the origin, nodes get an object; and that nothing
  * breaks.
  *
- *   elio_swarm                      the table of docs/peers.md
+ *   elio_swarm                      the table of docs/peers.md: of six seeds the mean of each figure,
+ *                                   and the longest time
  *   elio_swarm --check              the same, and exit code 1 if a figure is worse than it was
  *   elio_swarm --faults FIRST N     N runs full of faults, from that seed on; a seed that breaks a
  *                                   promise is printed
@@ -25,6 +26,8 @@
 #define QUEUE_US 20000u
 #define NEVER    UINT64_MAX
 #define TIMEOUT  (36000 * SECOND)
+/* Of each scene of the table: one alone may be better or worse by luck. */
+#define SEEDS 6u
 /* What the origin may send where nothing fails, in objects. */
 #define MOST_EGRESS 1.02
 
@@ -141,6 +144,8 @@ static const struct scene scenes[] = {
     { "  and lies", 6, 256, 200, lying_seed, 1.25 },
     { "  and never answers", 6, 256, 200, mute_seed, 1.25 },
     { "  and drips", 6, 256, 200, dripping_seed, 1.35 },
+    { "16 x 50 Mbit/s, 32 MiB", 16, 32, 50, NULL, 1.06 },
+    { "  some connections get more", 16, 32, 50, uneven, 1.12 },
     { "16 x 100 Mbit/s, 128 MiB", 16, 128, 100, NULL, 1.06 },
     { "  starts half a second apart", 16, 128, 100, stagger, 1.80 },
     { "  one at a tenth (the others)", 16, 128, 100, slow_one, 1.12 },
@@ -149,38 +154,63 @@ static const struct scene scenes[] = {
     { "  the tracker killed", 16, 128, 100, kill_tracker, 1.13 },
 };
 
-static bool play(const struct scene *s, bool check)
+/* Of several seeds: the mean of each, and the last of all. */
+struct figures {
+    double last, most, mean, all, egress, hedges, no_tracker, twice, frames, locates;
+};
+
+static void add(struct figures *f, const struct sim_result *r, double bound, unsigned seeds)
+{
+    double last = r->last_s / bound;
+
+    f->last += last / seeds;
+    f->most = last > f->most ? last : f->most;
+    f->mean += r->mean_s / bound / seeds;
+    f->all += r->first_start_to_last_s / bound / seeds;
+    f->egress += r->egress / seeds;
+    f->hedges += r->hedge_blocks / seeds;
+    f->no_tracker += r->no_tracker_blocks / seeds;
+    f->twice += (double)r->twice / seeds;
+    f->frames += (double)r->short_frames / seeds;
+    f->locates += (double)r->locates / seeds;
+}
+
+static bool play(const struct scene *s, unsigned seeds, bool check)
 {
     double bound = (double)s->blocks * (double)P2P_MAX_BLOCK / (s->mbit * MBIT);
-    struct sim_conf c;
-    struct sim_result r;
-    bool fine;
+    struct figures f = { 0 };
+    bool fine = true;
 
-    init_conf(&c, s->nodes, s->blocks, s->mbit);
-    c.queue_us = QUEUE_US;
-    if (s->change != NULL)
-        s->change(&c);
-    r = sim_run(&c);
-    printf("%-32s %6.3f %6.3f %6.3f  %6.3f  %5.0f %5.0f %5llu %7llu %6llu\n", s->name,
-           r.last_s / bound, r.mean_s / bound, r.first_start_to_last_s / bound, r.egress,
-           r.hedge_blocks, r.no_tracker_blocks, (unsigned long long)r.twice,
-           (unsigned long long)r.short_frames, (unsigned long long)r.locates);
-    free(c.node);
-    fine = r.all_done && r.broken == 0 && r.first_start_to_last_s <= s->most * bound;
+    for (unsigned seed = 1; seed <= seeds; seed++) {
+        struct sim_conf c;
+        struct sim_result r;
+
+        init_conf(&c, s->nodes, s->blocks, s->mbit);
+        c.queue_us = QUEUE_US;
+        c.seed = seed;
+        if (s->change != NULL)
+            s->change(&c);
+        r = sim_run(&c);
+        add(&f, &r, bound, seeds);
+        fine = fine && r.all_done && r.broken == 0;
+        free(c.node);
+    }
+    printf("%-32s %6.3f %6.3f %6.3f %6.3f  %6.3f  %5.1f %5.1f %5.1f %7.0f %6.0f\n", s->name, f.last,
+           f.most, f.mean, f.all, f.egress, f.hedges, f.no_tracker, f.twice, f.frames, f.locates);
+    fine = fine && f.all <= s->most;
     if (!fine)
         printf("  ^ worse than it was, or not done\n");
     return fine || !check;
 }
 
-static bool table(bool check)
+static bool table(unsigned seeds, bool check)
 {
     bool fine = true;
 
-    printf(
-        "times / bound F/B                  last   mean    all  egress  hedge nolea twice  frames "
-        "locate\n");
+    printf("times / bound F/B                  last   most   mean    all  egress  hedge nolea twice  "
+           "frames locate\n");
     for (size_t i = 0; i < EL_COUNT(scenes); i++)
-        fine = play(&scenes[i], check) && fine;
+        fine = play(&scenes[i], seeds, check) && fine;
     return fine;
 }
 
@@ -334,9 +364,9 @@ static bool scale(size_t nodes, uint64_t mib, double mbit, const char *how)
 int main(int argc, char **argv)
 {
     if (argc == 1)
-        return !table(false);
+        return !table(SEEDS, false);
     if (argc == 2 && strcmp(argv[1], "--check") == 0)
-        return !table(true);
+        return !table(SEEDS, true);
     if (argc == 4 && strcmp(argv[1], "--faults") == 0)
         return !faults(strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10));
     if ((argc == 5 || argc == 6) && strcmp(argv[1], "--scale") == 0)

@@ -51,6 +51,21 @@ static void the_first_run_of_a_taker_is_short(void **state)
     tracker_deinit(&k);
 }
 
+/* Who else will come is not known yet: there shall be something for them to read. */
+static void the_first_run_is_a_small_part_of_a_small_object(void **state)
+{
+    const struct p2p_tracker_conf conf = { .limits = { .first_run = 4, .shares = 16 } };
+    struct p2p_locate small = question(40), tiny = question(15);
+    struct tracker k;
+
+    (void)state;
+    tracker_init(&k, &conf);
+    assert_run(ask_run(&k, 1, &small), 0, 2);
+    tiny.group = tracker_group(1);
+    assert_run(ask_run(&k, 1, &tiny), 0, 1);
+    tracker_deinit(&k);
+}
+
 /* Also when the pace has room for no more: it passes on what it reads. */
 static void each_of_few_takers_may_read(void **state)
 {
@@ -79,6 +94,28 @@ static void who_was_given_more_than_most_waits_for_them(void **state)
     run = ask_run(&k, 1, &l); /* 8 blocks, and the others 4 */
     l.n_ended = 0;
     question_run(&l, &run, run.count, true);
+    k.now += 1000;
+    assert_int_equal(ask(&k, 1, &l)->n_leases, 0);
+    tracker_deinit(&k);
+}
+
+/* It was the first to ask: the tracker heard of its run only from it. */
+static void who_reads_what_nobody_granted_waits_for_the_others_as_well(void **state)
+{
+    const struct p2p_tracker_conf conf = { .limits = { .first_run = 4 } };
+    struct p2p_locate l = question(256), own = question(256);
+    const struct p2p_lease run = { P2P_LEASE_OWN | 1, 0, 8, 0 };
+    struct tracker k;
+
+    (void)state;
+    tracker_init(&k, &conf);
+    own.leases = 0;
+    question_run(&own, &run, 1, true);
+    ask(&k, 1, &own);
+    for (uint64_t node = 2; node <= 4; node++)
+        (void)ask_run(&k, node, &l);
+    l = question(256);
+    question_run(&l, &run, 8, true);
     k.now += 1000;
     assert_int_equal(ask(&k, 1, &l)->n_leases, 0);
     tracker_deinit(&k);
@@ -421,9 +458,12 @@ static void a_run_far_slower_than_others_loses_what_it_has_not_read(void **state
     }
     question_run(&slow, &mine, 1, true);
     ask(k, 1, &slow);
+    fast = question(64);
+    question_run(&fast, &run, run.count, true);
+    fast.leases = 0;
+    ask(k, 2, &fast);
     k->now += 2000;
     ask(k, 1, &slow);
-    fast.leases = 0;
     ask(k, 2, &fast);
     assert_int_equal(tracker_stats(k).slow, 0);
     k->now += 1;
@@ -435,6 +475,43 @@ static void a_run_far_slower_than_others_loses_what_it_has_not_read(void **state
     ask(k, 1, &slow);
     assert_int_equal(k->located.n_cuts, 1);
     assert_int_equal(k->located.cuts[0].count, 1);
+}
+
+/* Whoever came first has most of what a slow origin gives, and it is the others that are many. */
+static void who_is_as_slow_as_most_others_keeps_what_it_reads(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate l = question(256);
+    struct p2p_lease first = ask_run(k, 1, &l), runs[4];
+
+    for (uint64_t node = 2; node <= 5; node++)
+        runs[node - 2] = ask_run(k, node, &l);
+    for (unsigned done = 1; done <= 5; done++) {
+        k->now += 1000;
+        l = question(256);
+        question_run(&l, &first, done, true);
+        ask(k, 1, &l);
+        for (uint64_t node = 2; node <= 5; node++) {
+            l = question(256);
+            l.leases = 0;
+            question_run(&l, &runs[node - 2], 0, true);
+            assert_int_equal(ask(k, node, &l)->n_cuts, 0);
+        }
+    }
+    assert_int_equal(tracker_stats(k).slow, 0);
+    /* As soon as they are fewer, they are slow. */
+    for (uint64_t node = 2; node <= 3; node++) {
+        assert_int_equal(tracker_stats(k).slow, 0);
+        l = question(256);
+        l.leases = 0;
+        question_run(&l, &runs[node - 2], runs[node - 2].count, true);
+        ask(k, node, &l);
+    }
+    l = question(256);
+    l.leases = 0;
+    question_run(&l, &runs[3], 0, true);
+    assert_int_equal(ask(k, 5, &l)->n_cuts, 1);
+    assert_int_equal(tracker_stats(k).slow, 2);
 }
 
 static void who_is_silent_is_not_held_to_be_slow(void **state)
@@ -678,6 +755,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         cmocka_unit_test(the_first_run_of_a_taker_is_short),
+        cmocka_unit_test(the_first_run_is_a_small_part_of_a_small_object),
+        cmocka_unit_test(who_reads_what_nobody_granted_waits_for_the_others_as_well),
         cmocka_unit_test(who_was_given_more_than_most_waits_for_them),
         TEST(each_of_few_takers_may_read),
         TEST(a_lone_taker_is_given_whole_chunks),
@@ -700,6 +779,7 @@ int main(void)
         TEST(who_lost_a_run_is_told_where_it_ends),
         TEST(a_lapsed_run_that_went_on_is_its_holders_again),
         TEST(a_run_far_slower_than_others_loses_what_it_has_not_read),
+        TEST(who_is_as_slow_as_most_others_keeps_what_it_reads),
         TEST(who_is_silent_is_not_held_to_be_slow),
         TEST(the_runs_of_a_node_that_is_gone_pass_on_at_once),
         TEST(who_leaves_gives_its_runs_back),
