@@ -122,11 +122,15 @@ static enum el_err locate(struct p2p *p, uint64_t from, struct el_str body, stru
 {
     struct p2p_locate l;
     struct p2p_located located;
+    uint8_t key[DISC_KEY_BYTES];
+    uint64_t owner;
     enum el_err rc = p2p_locate_decode(body, &l, err);
 
     if (rc != EL_OK)
         return rc;
-    if (p2p_tracker_locate(p->tracker, p2p_now(p), from, &l, &located) != EL_OK)
+    p2p_group_key(&l.group, key);
+    owner = p2p_owner(p, key, 0);
+    if (p2p_tracker_locate(p->tracker, p2p_now(p), from, owner != p->self, &l, &located) != EL_OK)
         return EL_EFULL;
     p2p_located_put(ret, l.blocks, &located);
     return EL_OK;

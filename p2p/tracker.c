@@ -21,6 +21,7 @@ static void set_limits(struct p2p_tracker_limits *l)
     l->record_bytes = or (l->record_bytes, 64 * EL_MIB);
     l->waiters = or (l->waiters, 65536);
     l->first_run = (unsigned) or (l->first_run, 4);
+    l->first_runs = (unsigned) or (l->first_runs, 1);
     l->shares = (unsigned) or (l->shares, 16);
 }
 

@@ -57,6 +57,7 @@ struct p2p_tracker_limits {
     size_t record_bytes; /* of all URLs together: 64 MiB */
     size_t waiters;      /* of all URLs together: 65536 */
     unsigned first_run;  /* blocks of a taker's first run, and of all where few take part: 4 */
+    unsigned first_runs; /* of a taker, before it has read a block: 1 */
     unsigned shares;     /* of what is left: the first run is at most one of so many: 16 */
 };
 
@@ -79,11 +80,13 @@ void p2p_tracker_free(struct p2p_tracker *t); /* NULL is fine */
 /* ---- groups ---- */
 
 /*
- * The question of a node, and its answer. EL_EFULL: no room; the node does as if there were no
+ * The question of a node, and its answer. `stands_in`: another node lives, as far as is known here,
+ * and is the tracker of the group: it may have granted what is not known here. EL_EFULL: no room; the node does as if there were no
  * tracker. *ret is untouched then.
  */
 enum el_err p2p_tracker_locate(struct p2p_tracker *t, uint64_t now, uint64_t from,
-                               const struct p2p_locate *locate, struct p2p_located *ret);
+                               bool stands_in, const struct p2p_locate *locate,
+                               struct p2p_located *ret);
 /* ChunkAnnounce and ChunkRemove: whole chunks that a node keeps, taker or not. */
 void p2p_tracker_announce(struct p2p_tracker *t, uint64_t now, uint64_t from,
                           const struct disc_chunks *v, size_t n);

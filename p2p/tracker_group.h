@@ -57,6 +57,7 @@ struct p2p_taking {
     bool complains; /* the last time it asked */
     bool keeps;     /* p2p_runs_keeps, the last time it asked */
     bool may_read;  /* asked for a lease the last time */
+    bool has_read;  /* a block, since it takes this group */
     bool has_moved; /* another tracker has located it before */
     uint8_t others; /* that take besides, as it says; 0: it does not know */
     /* After a run that failed or was too slow: others go first, for twice as long each time. */

@@ -451,6 +451,7 @@ void p2p_runs_report(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now,
 
     drop_unreported(t, f, now, h->node, l);
     for (size_t i = 0; i < l->n_ended; i++) {
+        h->taking->has_read = h->taking->has_read || l->ended[i].done > 0;
         if (!l->ended[i].ok || l->ended[i].done == l->ended[i].count)
             on_over(t, f, now, h, &l->ended[i]);
     }
@@ -659,18 +660,21 @@ static bool is_unfit(const struct p2p_tgroup *g, const struct p2p_holder *h)
     return g->flight->out > 0 && (h->taking->keeps || p2p_tgroup_doubts(g, h->node));
 }
 
-static unsigned may_have(const struct p2p_flight *f, uint64_t node, const struct p2p_locate *l)
+/* Whoever comes first is to leave something for those who come a moment later. */
+static unsigned may_have(const struct p2p_tracker *t, const struct p2p_flight *f,
+                         const struct p2p_holder *h, const struct p2p_locate *l)
 {
-    unsigned has = runs_of(f, node);
+    unsigned has = runs_of(f, h->node);
+    unsigned most = h->taking->has_read ? P2P_MAX_RUNS : t->conf.limits.first_runs;
 
-    return has >= P2P_MAX_RUNS ? 0 : (unsigned)el_min_size(l->leases, P2P_MAX_RUNS - has);
+    return has >= most ? 0 : (unsigned)el_min_size(l->leases, most - has);
 }
 
 static void grant_any(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now,
                       struct p2p_holder *h, const struct p2p_locate *l, struct p2p_located *ret)
 {
     struct p2p_flight *f = g->flight;
-    unsigned n = may_have(f, h->node, l), first = 0, count;
+    unsigned n = may_have(t, f, h, l), first = 0, count;
     struct p2p_blockset s;
 
     if (is_ahead(g, now, h) || is_unfit(g, h))
@@ -701,7 +705,7 @@ static void grant_exact(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t no
     unsigned first = p2p_blockset_next(&h->taking->want, 0), count;
     struct p2p_blockset s;
 
-    if (first == P2P_GROUP_BLOCKS || may_have(f, h->node, l) == 0)
+    if (first == P2P_GROUP_BLOCKS || may_have(t, f, h, l) == 0)
         return;
     grantable(g, now, h, &s);
     count = row_length(&h->taking->want, first);

@@ -13,8 +13,8 @@
 #define WITH_RUNS   (P2P_LEASE_TTL_MS / 4)
 
 /*
- * In which those who take a group are all heard, when this has just become its tracker: then what
- * is granted before is what somebody reads already, or has.
+ * In which those who take a group are all heard, when this has just become its tracker, or is asked
+ * in place of one that lives: then what is granted before is what somebody reads already, or has.
  */
 #define QUIET_MS 1500u
 
@@ -60,15 +60,14 @@ static bool are_all_heard(const struct p2p_tgroup *g)
 }
 
 static void hear(struct p2p_tgroup *g, uint64_t now, struct p2p_holder *h,
-                 const struct p2p_locate *l, bool is_new)
+                 const struct p2p_locate *l, bool is_new, bool stands_in)
 {
     struct p2p_flight *f = g->flight;
 
     h->taking->others = l->others;
-    if (is_new) {
-        h->taking->has_moved = true;
+    h->taking->has_moved = h->taking->has_moved || is_new;
+    if (is_new || (stands_in && now == f->began))
         f->quiet_until = f->began + QUIET_MS;
-    }
     if (now < f->quiet_until && are_all_heard(g))
         f->quiet_until = now;
 }
@@ -114,7 +113,8 @@ static void answer(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now, st
 }
 
 enum el_err p2p_tracker_locate(struct p2p_tracker *t, uint64_t now, uint64_t from,
-                               const struct p2p_locate *locate, struct p2p_located *ret)
+                               bool stands_in, const struct p2p_locate *locate,
+                               struct p2p_located *ret)
 {
     struct p2p_tgroup *g;
     struct p2p_holder *h;
@@ -132,7 +132,7 @@ enum el_err p2p_tracker_locate(struct p2p_tracker *t, uint64_t now, uint64_t fro
     is_new = is_from_another(g, from, locate);
     h = p2p_tgroup_taker(t, g, now, from);
     if (h != NULL) {
-        hear(g, now, h, locate, is_new);
+        hear(g, now, h, locate, is_new, stands_in);
         *ret = (struct p2p_located){ 0 };
         answer(t, g, now, h, locate, ret);
         rc = EL_OK;

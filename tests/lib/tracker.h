@@ -21,6 +21,8 @@ static inline void tracker_init(struct tracker *k, const struct p2p_tracker_conf
         c = *conf;
     if (c.limits.first_run == 0)
         c.limits.first_run = P2P_RUN_BLOCKS; /* so that runs are as long as they can be */
+    if (c.limits.first_runs == 0)
+        c.limits.first_runs = P2P_MAX_RUNS;
     if (c.limits.shares == 0)
         c.limits.shares = 1;
     el_rng_seed(&c.rng, 7);
@@ -84,7 +86,7 @@ static inline void question_run(struct p2p_locate *l, const struct p2p_lease *ru
 static inline const struct p2p_located *ask(struct tracker *k, uint64_t node,
                                             const struct p2p_locate *l)
 {
-    assert_int_equal(p2p_tracker_locate(k->t, k->now, node, l, &k->located), EL_OK);
+    assert_int_equal(p2p_tracker_locate(k->t, k->now, node, false, l, &k->located), EL_OK);
     return &k->located;
 }
 

@@ -51,6 +51,45 @@ static void the_first_run_of_a_taker_is_short(void **state)
     tracker_deinit(&k);
 }
 
+/* Those who come a moment later shall find something as well. */
+static void who_has_read_nothing_yet_has_one_run(void **state)
+{
+    const struct p2p_tracker_conf conf = { .limits = { .first_run = 4, .first_runs = 1 } };
+    struct p2p_locate l = question(64);
+    struct p2p_lease run;
+    struct tracker k;
+
+    (void)state;
+    tracker_init(&k, &conf);
+    l.leases = 3;
+    run = ask_run(&k, 1, &l);
+    l = question(64);
+    l.leases = 2;
+    question_run(&l, &run, 0, true);
+    assert_int_equal(ask(&k, 1, &l)->n_leases, 0);
+    l = question(64);
+    l.leases = 2;
+    question_run(&l, &run, 1, true);
+    assert_int_equal(ask(&k, 1, &l)->n_leases, 2);
+    tracker_deinit(&k);
+}
+
+/* The one that it stands in for may have granted what is not known here. */
+static void who_stands_in_for_a_tracker_that_lives_listens_before_it_grants(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate l = question(64);
+
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(p2p_tracker_locate(k->t, k->now, 1, true, &l, &k->located), EL_OK);
+        assert_int_equal(k->located.n_leases, 0);
+        k->now += 1499;
+    }
+    k->now -= 1498;
+    assert_int_equal(p2p_tracker_locate(k->t, k->now, 1, true, &l, &k->located), EL_OK);
+    assert_int_equal(k->located.n_leases, 1);
+}
+
 /* Who else will come is not known yet: there shall be something for them to read. */
 static void the_first_run_is_a_small_part_of_a_small_object(void **state)
 {
@@ -756,6 +795,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         cmocka_unit_test(the_first_run_of_a_taker_is_short),
         cmocka_unit_test(the_first_run_is_a_small_part_of_a_small_object),
+        cmocka_unit_test(who_has_read_nothing_yet_has_one_run),
+        TEST(who_stands_in_for_a_tracker_that_lives_listens_before_it_grants),
         cmocka_unit_test(who_reads_what_nobody_granted_waits_for_the_others_as_well),
         cmocka_unit_test(who_was_given_more_than_most_waits_for_them),
         TEST(each_of_few_takers_may_read),
