@@ -117,20 +117,31 @@ static struct p2p_call *find(struct p2p *p, uint64_t node, uint32_t sequence)
 
 /* ---- the tracker's side ---- */
 
+/* Somebody comes before this node, and is there as far as it is known here. */
+static bool stands_in(struct p2p *p, const uint8_t key[DISC_KEY_BYTES])
+{
+    uint64_t owners[DISC_OWNERS];
+    size_t n = p2p_owners(p, key, owners);
+
+    for (size_t i = 0; i < n && owners[i] != p->self; i++) {
+        if (!p2p_is_shunned(p, owners[i]))
+            return true;
+    }
+    return false;
+}
+
 static enum el_err locate(struct p2p *p, uint64_t from, struct el_str body, struct el_buf *ret,
                           struct el_error *err)
 {
     struct p2p_locate l;
     struct p2p_located located;
     uint8_t key[DISC_KEY_BYTES];
-    uint64_t owner;
     enum el_err rc = p2p_locate_decode(body, &l, err);
 
     if (rc != EL_OK)
         return rc;
     p2p_group_key(&l.group, key);
-    owner = p2p_owner(p, key, 0);
-    if (p2p_tracker_locate(p->tracker, p2p_now(p), from, owner != p->self, &l, &located) != EL_OK)
+    if (p2p_tracker_locate(p->tracker, p2p_now(p), from, stands_in(p, key), &l, &located) != EL_OK)
         return EL_EFULL;
     p2p_located_put(ret, l.blocks, &located);
     return EL_OK;
