@@ -329,8 +329,9 @@ static unsigned free_from(const struct p2p_flight *f, unsigned first, unsigned n
     return i;
 }
 
-static void adopt(struct p2p_tracker *t, struct p2p_flight *f, uint64_t now, uint64_t node,
-                  const struct p2p_lease_end *e, struct p2p_located *ret)
+/* How long the run is here; 0: there is nothing left of it for this node. */
+static unsigned adopt(struct p2p_tracker *t, struct p2p_flight *f, uint64_t now, uint64_t node,
+                      const struct p2p_lease_end *e, struct p2p_located *ret)
 {
     unsigned n = free_from(f, e->first + e->done, (unsigned)(e->count - e->done));
     struct p2p_run *r;
@@ -338,7 +339,7 @@ static void adopt(struct p2p_tracker *t, struct p2p_flight *f, uint64_t now, uin
     if (n < (unsigned)(e->count - e->done))
         cut(ret, e->id, e->done + n);
     if (n == 0)
-        return;
+        return 0;
     r = new_run(f, now, node);
     r->id = e->id;
     r->first = e->first;
@@ -346,6 +347,7 @@ static void adopt(struct p2p_tracker *t, struct p2p_flight *f, uint64_t now, uin
     r->count = e->done + n;
     lease_blocks(f, r->first + r->done, r->first + r->count);
     t->stats.adopted++;
+    return r->count;
 }
 
 /* It was taken back, and its holder went on. */
@@ -362,7 +364,7 @@ static void take_up(struct p2p_tracker *t, struct p2p_flight *f, uint64_t now, s
     }
     /* It was not dead: no block comes in that time here. */
     f->ttl_ms = (uint32_t)el_min_u64(2 * f->ttl_ms, MOST_TTL_MS);
-    adopt(t, f, now, node, e, ret);
+    (void)adopt(t, f, now, node, e, ret); /* it was granted before */
 }
 
 static void progress(struct p2p_flight *f, uint64_t now, struct p2p_run *r, unsigned done)
@@ -386,8 +388,7 @@ static void on_running(struct p2p_tracker *t, struct p2p_flight *f, uint64_t now
     struct p2p_run *r = find(f, h->node, e->id);
 
     if (r == NULL || r->first != e->first) {
-        h->taking->given += e->count; /* it will have read as much, whoever gave it */
-        adopt(t, f, now, h->node, e, ret);
+        h->taking->given += adopt(t, f, now, h->node, e, ret);
         return;
     }
     if (r->is_lost) {
@@ -501,7 +502,8 @@ static unsigned run_length(const struct p2p_tracker *t, const struct p2p_flight 
                            const struct p2p_taking *k, unsigned left)
 {
     unsigned n = f->wanting <= 1 ? P2P_RUN_BLOCKS : left / (2 * f->wanting);
-    unsigned least = are_quick(f) ? QUICK_RUN : 1, most = are_few(f) ? t->conf.limits.first_run : P2P_RUN_BLOCKS;
+    unsigned least = are_quick(f) ? QUICK_RUN : 1,
+             most = are_few(f) ? t->conf.limits.first_run : P2P_RUN_BLOCKS;
 
     if (k->given == 0)
         most = first_run(t, left);

@@ -112,9 +112,8 @@ static void answer(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now, st
     ret->again_ms = again_ms(t, g, h);
 }
 
-enum el_err p2p_tracker_locate(struct p2p_tracker *t, uint64_t now, uint64_t from,
-                               bool stands_in, const struct p2p_locate *locate,
-                               struct p2p_located *ret)
+enum el_err p2p_tracker_locate(struct p2p_tracker *t, uint64_t now, uint64_t from, bool stands_in,
+                               const struct p2p_locate *locate, struct p2p_located *ret)
 {
     struct p2p_tgroup *g;
     struct p2p_holder *h;

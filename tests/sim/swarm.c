@@ -3,18 +3,14 @@
  * elio_swarm: how fast, and how often from the origin, nodes get an object; and that nothing
  * breaks.
  *
- *   elio_swarm                      the table of docs/peers.md: of six seeds the mean of each figure,
- *                                   and the longest time
- *   elio_swarm --check              the same, and exit code 1 if a figure is worse than it was
- *   elio_swarm --faults FIRST N     N runs full of faults, from that seed on; a seed that breaks a
- *                                   promise is printed
- *   elio_swarm --scale NODES MIB MBIT [exact | MOST]
- *                                   one cold run of many nodes, with coarse flows or exact ones: a
- *                                   line of the table in docs/peers.md: nodes, links, object; last
- *                                   and mean time / bound; egress; short frames and questions per
- *                                   node and second; KB per node; what the run took. Exit code 1 if
- *                                   the last takes more than MOST times the bound, or the origin is
- *                                   asked for more than 1.02 objects. On stderr: how far it is
+ *   elio_swarm                      the table of docs/peers.md: of six seeds the mean of each
+ * figure, and the longest time elio_swarm --check              the same, and exit code 1 if a
+ * figure is worse than it was elio_swarm --faults FIRST N     N runs full of faults, from that seed
+ * on; a seed that breaks a promise is printed elio_swarm --scale NODES MIB MBIT [exact | MOST] one
+ * cold run of many nodes, with coarse flows or exact ones: a line of the table in docs/peers.md:
+ * nodes, links, object; last and mean time / bound; egress; short frames and questions per node and
+ * second; KB per node; what the run took. Exit code 1 if the last takes more than MOST times the
+ * bound, or the origin is asked for more than 1.02 objects. On stderr: how far it is
  */
 #include "tests/sim/world.h"
 
@@ -207,8 +203,9 @@ static bool table(unsigned seeds, bool check)
 {
     bool fine = true;
 
-    printf("times / bound F/B                  last   most   mean    all  egress  hedge nolea twice  "
-           "frames locate\n");
+    printf(
+        "times / bound F/B                  last   most   mean    all  egress  hedge nolea twice  "
+        "frames locate\n");
     for (size_t i = 0; i < EL_COUNT(scenes); i++)
         fine = play(&scenes[i], seeds, check) && fine;
     return fine;

@@ -138,6 +138,28 @@ static void who_was_given_more_than_most_waits_for_them(void **state)
     tracker_deinit(&k);
 }
 
+/* A run that was cut to nothing, or a hedge: others read it. It is spoken of again and again. */
+static void what_is_not_adopted_is_not_held_against_its_holder(void **state)
+{
+    const struct p2p_tracker_conf conf = { .limits = { .first_run = 4 } };
+    const struct p2p_lease own = { P2P_LEASE_OWN | 1, 0, 4, 0 };
+    struct p2p_locate l = question(256);
+    struct tracker k;
+
+    (void)state;
+    tracker_init(&k, &conf);
+    for (uint64_t node = 2; node <= 4; node++)
+        (void)ask_run(&k, node, &l); /* 0 to 11 */
+    l = question(256);
+    l.leases = 0;
+    question_run(&l, &own, 0, true);
+    for (int i = 0; i < 5; i++)
+        ask(&k, 1, &l);
+    l.leases = 1;
+    assert_int_equal(ask(&k, 1, &l)->n_leases, 1);
+    tracker_deinit(&k);
+}
+
 /* It was the first to ask: the tracker heard of its run only from it. */
 static void who_reads_what_nobody_granted_waits_for_the_others_as_well(void **state)
 {
@@ -798,6 +820,7 @@ int main(void)
         cmocka_unit_test(who_has_read_nothing_yet_has_one_run),
         TEST(who_stands_in_for_a_tracker_that_lives_listens_before_it_grants),
         cmocka_unit_test(who_reads_what_nobody_granted_waits_for_the_others_as_well),
+        cmocka_unit_test(what_is_not_adopted_is_not_held_against_its_holder),
         cmocka_unit_test(who_was_given_more_than_most_waits_for_them),
         TEST(each_of_few_takers_may_read),
         TEST(a_lone_taker_is_given_whole_chunks),
