@@ -97,6 +97,7 @@ struct p2p_sw_group {
     uint64_t began_at;                        /* first located */
     uint64_t lied_at;                         /* when a bad block of it came; 0: none did */
     uint64_t fed_at;    /* when a block last came, or began to, or this node began to read */
+    uint64_t linked_at; /* when the link to a neighbour was last made */
     uint64_t dry_until; /* the tracker has no lease, and nobody else has one: wait so long */
     bool asked_leases;  /* by the question that is out */
     uint64_t alone_at;  /* without a tracker the origin is not asked before */

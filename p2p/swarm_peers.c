@@ -162,6 +162,8 @@ void p2p_swarm_peer_up(struct p2p_swarm *s, uint64_t now, uint64_t node, bool sa
         for (g = d->active.next; g != &d->active; g = g->next) {
             struct p2p_sw_group *group = EL_ENTRY(g, struct p2p_sw_group, in_download);
 
+            if (p2p_sw_neighbour_of(group, node) != NULL)
+                group->linked_at = now;
             group->must_follow = true;
             p2p_sw_wake(group);
         }

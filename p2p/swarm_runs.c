@@ -33,6 +33,7 @@
 /* Whom nothing reaches for so long (so long for each block that has begun, which share its link),
  * and for so many times what blocks take, tells the tracker. */
 #define STARVE_MS       500u
+#define STARVE_LINK_MS  2000u /* while a link to somebody is made, which may take a second */
 #define STARVE_BEGUN_MS 1000u
 #define STARVE_AGAIN_MS 250u
 #define MS_A_TAKER      2u /* so that a tracker has no more questions than it asks for itself */
@@ -377,6 +378,15 @@ static void give_back(struct p2p_sw_group *g)
     }
 }
 
+/* A link to somebody who may have it is being made, or has just been: ports may be shut. */
+static bool waits_for_link(const struct p2p_sw_group *g)
+{
+    for (unsigned i = 0; i < P2P_SW_NEIGHBOURS; i++)
+        if (g->nb[i].peer != NULL && g->nb[i].peer->is_connecting)
+            return true;
+    return g->d->s->now - g->linked_at < STARVE_MS;
+}
+
 /* Nothing of it comes from anywhere, and has not for a while. */
 static bool starves(const struct p2p_sw_group *g)
 {
@@ -384,6 +394,8 @@ static bool starves(const struct p2p_sw_group *g)
     uint64_t patience = el_max_u64(STARVE_MS, STARVE_BEGUN_MS * p2p_blockset_count(&g->begun));
 
     patience = el_max_u64(patience, (uint64_t)(STARVE_TIMES * s->took));
+    if (waits_for_link(g))
+        patience = el_max_u64(patience, STARVE_LINK_MS);
     return g->is_located && g->n_runs == 0 && s->now - g->fed_at > patience && lacks(g);
 }
 

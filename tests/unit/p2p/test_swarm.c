@@ -617,6 +617,49 @@ static void whom_nothing_reaches_tells_the_tracker(void **state)
     end(f);
 }
 
+/* Where ports are shut it takes a second until there is a link to the one who has it. */
+static void while_a_link_is_made_nobody_complains_too_soon(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+    struct p2p_located l = { .n_takers = 1, .again_ms = 10000 };
+
+    (void)state;
+    drain(f);
+    l.takers[0] = (struct p2p_taker){ .node = 2, .is_taking = true };
+    p2p_swarm_on_located(f->d, 1, 0, &l);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_CONNECT), 1);
+    p2p_swarm_tick(f->s, 1100);
+    p2p_swarm_peer_up(f->s, 1101, 2, false);
+    drain(f);
+    p2p_swarm_tick(f->s, 1500);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_LOCATE), 0);
+    p2p_swarm_tick(f->s, 1700);
+    drain(f);
+    assert_true(f->locate.complains);
+    end(f);
+}
+
+static void a_link_that_is_never_made_is_something_to_complain_of(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_NONE);
+    struct p2p_located l = { .n_takers = 1, .again_ms = 10000 };
+
+    (void)state;
+    drain(f);
+    l.takers[0] = (struct p2p_taker){ .node = 2, .is_taking = true };
+    p2p_swarm_on_located(f->d, 1, 0, &l);
+    drain(f);
+    p2p_swarm_tick(f->s, 1900);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_LOCATE), 0);
+    p2p_swarm_tick(f->s, 2100);
+    drain(f);
+    assert_true(f->locate.complains);
+    end(f);
+}
+
 static void of_many_nobody_complains_more_often_than_the_tracker_can_hear(void **state)
 {
     struct fixture *f = start(32, P2P_REACH_ANY);
@@ -1039,6 +1082,8 @@ int main(void)
         cmocka_unit_test(a_stream_that_does_not_come_is_asked_of_others_when_it_is_refused),
         cmocka_unit_test(a_stream_whose_sender_has_it_whole_is_not_waited_for_without_end),
         cmocka_unit_test(whom_nothing_reaches_tells_the_tracker),
+        cmocka_unit_test(while_a_link_is_made_nobody_complains_too_soon),
+        cmocka_unit_test(a_link_that_is_never_made_is_something_to_complain_of),
         cmocka_unit_test(of_many_nobody_complains_more_often_than_the_tracker_can_hear),
         cmocka_unit_test(whom_something_reaches_has_nothing_to_complain_of),
         cmocka_unit_test(when_enough_blocks_come_the_rest_is_taken_back),
