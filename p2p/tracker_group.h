@@ -90,6 +90,7 @@ struct p2p_flight {
     uint32_t ttl_ms;
     uint64_t began;
     uint64_t quiet_until; /* nothing is granted: others have still to say what they read */
+    bool stands_in;       /* and that is because another node is its tracker */
     struct p2p_pace pace;
     struct p2p_blockset brought; /* takers have had or read it */
     uint64_t given;              /* when a taker last had what no other had or read; 0: never */

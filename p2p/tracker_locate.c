@@ -59,6 +59,14 @@ static bool are_all_heard(const struct p2p_tgroup *g)
     return most > 0 && heard > most;
 }
 
+static bool has_moved(const struct p2p_tgroup *g)
+{
+    for (uint32_t i = 0; i < g->n; i++)
+        if (g->v[i].taking != NULL && g->v[i].taking->has_moved)
+            return true;
+    return false;
+}
+
 static void hear(struct p2p_tgroup *g, uint64_t now, struct p2p_holder *h,
                  const struct p2p_locate *l, bool is_new, bool stands_in)
 {
@@ -66,9 +74,14 @@ static void hear(struct p2p_tgroup *g, uint64_t now, struct p2p_holder *h,
 
     h->taking->others = l->others;
     h->taking->has_moved = h->taking->has_moved || is_new;
+    if (stands_in && now == f->began)
+        f->stands_in = true;
     if (is_new || (stands_in && now == f->began))
         f->quiet_until = f->began + QUIET_MS;
     if (now < f->quiet_until && are_all_heard(g))
+        f->quiet_until = now;
+    /* It is gone, and nobody has said that it had granted anything. */
+    if (now < f->quiet_until && f->stands_in && !stands_in && !has_moved(g))
         f->quiet_until = now;
 }
 

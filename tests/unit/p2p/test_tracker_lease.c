@@ -90,6 +90,34 @@ static void who_stands_in_for_a_tracker_that_lives_listens_before_it_grants(void
     assert_int_equal(k->located.n_leases, 1);
 }
 
+static void who_stood_in_for_a_tracker_that_is_gone_grants_at_once(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate l = question(64);
+
+    assert_int_equal(p2p_tracker_locate(k->t, k->now, 1, true, &l, &k->located), EL_OK);
+    assert_int_equal(k->located.n_leases, 0);
+    k->now += 250;
+    assert_int_equal(p2p_tracker_locate(k->t, k->now, 2, false, &l, &k->located), EL_OK);
+    assert_int_equal(k->located.n_leases, 1);
+}
+
+/* It may have granted what others read. */
+static void not_if_somebody_comes_from_there(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate l = question(64), moved = question(64);
+
+    moved.again = true;
+    moved.others = 5;
+    assert_int_equal(p2p_tracker_locate(k->t, k->now, 1, true, &l, &k->located), EL_OK);
+    k->now += 250;
+    assert_int_equal(p2p_tracker_locate(k->t, k->now, 2, false, &moved, &k->located), EL_OK);
+    assert_int_equal(k->located.n_leases, 0);
+    assert_int_equal(p2p_tracker_locate(k->t, k->now, 1, false, &l, &k->located), EL_OK);
+    assert_int_equal(k->located.n_leases, 0);
+}
+
 /* Who else will come is not known yet: there shall be something for them to read. */
 static void the_first_run_is_a_small_part_of_a_small_object(void **state)
 {
@@ -819,6 +847,8 @@ int main(void)
         cmocka_unit_test(the_first_run_is_a_small_part_of_a_small_object),
         cmocka_unit_test(who_has_read_nothing_yet_has_one_run),
         TEST(who_stands_in_for_a_tracker_that_lives_listens_before_it_grants),
+        TEST(who_stood_in_for_a_tracker_that_is_gone_grants_at_once),
+        TEST(not_if_somebody_comes_from_there),
         cmocka_unit_test(who_reads_what_nobody_granted_waits_for_the_others_as_well),
         cmocka_unit_test(what_is_not_adopted_is_not_held_against_its_holder),
         cmocka_unit_test(who_was_given_more_than_most_waits_for_them),
