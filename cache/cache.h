@@ -79,7 +79,8 @@ struct cache_listener {
 
 /*
  * Somebody else who may know a url, or which of many has to ask the origin: other nodes. Asked by
- * cache_load() once for all who want a url that neither memory nor disk has.
+ * cache_load() once for all who want a url that neither memory nor disk has, and by cache_confirm()
+ * for one that is here and stale.
  */
 struct cache_finder {
     const struct cache_finder_ops *ops;
@@ -87,10 +88,11 @@ struct cache_finder {
 
 struct cache_finder_ops {
     /*
-     * False: there is nothing to wait for. True: cache_found() is called for certain, from any
-     * thread, perhaps before this returns. Thread: any; no lock held.
+     * What the origin said less than max_age_ms ago; UINT64_MAX: ever. False: there is nothing to
+     * wait for. True: cache_found() is called for certain, from any thread, perhaps before this
+     * returns. Thread: any; no lock held.
      */
-    bool (*find)(struct cache_finder *f, struct el_str url);
+    bool (*find)(struct cache_finder *f, struct el_str url, uint64_t max_age_ms);
     /*
      * A flight has landed: whoever leads for others too knows how it ended. Also of flights that
      * nobody was asked about. NULL: of no interest. Thread: any; no lock held.
@@ -251,7 +253,7 @@ struct cache_waiter {
     struct el_str url; /* borrowed while waiting */
     bool stored;       /* in the message: look up again; otherwise ask the origin yourself */
 
-    bool is_asked; /* by cache_load(): it waits for the finder, which may take its time */
+    bool is_asked; /* it waits for the finder, which may take its time */
 
     bool by_id; /* the cache's: it waits for a version, not for a url */
     struct cache_object_id id;
@@ -264,6 +266,11 @@ struct cache_waiter {
  * not be what it wanted.
  */
 bool cache_load(struct cache *c, struct el_str url, struct cache_waiter *w);
+/*
+ * The url is here, and stale: the finder is asked whether the origin was asked less than max_age_ms
+ * ago, elsewhere. The waiter is told as by cache_load().
+ */
+bool cache_confirm(struct cache *c, struct el_str url, uint64_t max_age_ms, struct cache_waiter *w);
 /* The finder's answer: what is to be known of the url was published, or it is for this node to ask
  * the origin. Whether anybody was still waiting for it. */
 bool cache_found(struct cache *c, struct el_str url);

@@ -318,8 +318,9 @@ static bool is_solo_locked(struct cache *c, struct cache_shard *s, uint64_t hash
 
 /* ---- what others may know: the disk, the finder ---- */
 
-/* Whether it is the finder's turn: nothing is known of the url, and it may be shared. */
-static bool may_ask(struct cache *c, struct el_str url)
+/* Whether it is the finder's turn: the url may be shared, and nothing, or (stale) something, is
+ * known of it. */
+static bool may_ask(struct cache *c, struct el_str url, bool is_stale)
 {
     uint64_t hash = el_str_hash(url);
     struct cache_shard *s = shard_of(c, hash);
@@ -330,14 +331,14 @@ static bool may_ask(struct cache *c, struct el_str url)
         return false;
     cache_shard_lock(s);
     e = entry_find_locked(s, hash, url);
-    may = !is_solo_locked(c, s, hash) && (e == NULL || el_list_empty(&e->objects));
+    may = !is_solo_locked(c, s, hash) && (is_stale || e == NULL || el_list_empty(&e->objects));
     cache_shard_unlock(s);
     return may;
 }
 
-static bool ask_finder(struct cache *c, struct el_str url)
+static bool ask_finder(struct cache *c, struct el_str url, uint64_t max_age_ms)
 {
-    return c->conf.finder->ops->find(c->conf.finder, url);
+    return c->conf.finder->ops->find(c->conf.finder, url, max_age_ms);
 }
 
 /* False: the origin's answer is on its way; it is waited for elsewhere. */
@@ -393,29 +394,44 @@ static bool end_load(struct cache *c, struct el_str url, struct cache_waiter *bu
     return was_waited_for;
 }
 
-bool cache_load(struct cache *c, struct el_str url, struct cache_waiter *w)
+/* Whether the finder is waited for by this one who has begun. */
+static bool begin_asking(struct cache *c, struct el_str url, uint64_t max_age_ms,
+                         struct cache_waiter *w)
 {
-    bool is_on_disk = c->l2 != NULL && cache_l2_knows(c->l2, url), begins;
-
-    if ((!is_on_disk && !may_ask(c, url)) || !join_load(c, url, is_on_disk, w, &begins))
-        return false;
-    if (!begins)
-        return true;
-    if (is_on_disk) {
-        cache_l2_load(c->l2, url);
-        return true;
-    }
-    if (ask_finder(c, url))
+    if (ask_finder(c, url, max_age_ms))
         return true;
     (void)end_load(c, url, w); /* the others look again, and find what we do */
     w->url.n = 0;
     return false;
 }
 
+bool cache_load(struct cache *c, struct el_str url, struct cache_waiter *w)
+{
+    bool is_on_disk = c->l2 != NULL && cache_l2_knows(c->l2, url), begins;
+
+    if ((!is_on_disk && !may_ask(c, url, false)) || !join_load(c, url, is_on_disk, w, &begins))
+        return false;
+    if (!begins)
+        return true;
+    if (!is_on_disk)
+        return begin_asking(c, url, UINT64_MAX, w);
+    cache_l2_load(c->l2, url);
+    return true;
+}
+
+bool cache_confirm(struct cache *c, struct el_str url, uint64_t max_age_ms, struct cache_waiter *w)
+{
+    bool begins;
+
+    if (!may_ask(c, url, true) || !join_load(c, url, false, w, &begins))
+        return false;
+    return !begins || begin_asking(c, url, max_age_ms, w);
+}
+
 void cache_loaded(struct cache *c, struct el_str url)
 {
     /* Who waits for the load goes on waiting for the finder. */
-    if (!may_ask(c, url) || !ask_finder(c, url))
+    if (!may_ask(c, url, false) || !ask_finder(c, url, UINT64_MAX))
         (void)end_load(c, url, NULL);
 }
 

@@ -6,6 +6,7 @@
  *   cache lacks a url --> FIND to its tracker --> KNOWN: published here, without a byte
  *                                             \-> ASK: this node asks the origin for all (a lead);
  *                                                 its record, or a release, ends that
+ *   has it, but stale --> the same; what is known counts if it is younger, and makes it fresh again
  *
  * The cache tells from any thread; what it tells is queued (heard) and dealt with by the engine.
  */
@@ -44,6 +45,7 @@ struct heard {
     bool stored;
     char *url; /* owned; or NULL */
     size_t url_n;
+    uint64_t max_age_ms; /* find */
 };
 
 struct lead {
@@ -136,19 +138,70 @@ void p2p_find_say(struct p2p *p, uint64_t node, struct cache_object *o)
     cache_meta_unref(m.meta);
 }
 
-/* As if it had been answered now to this node, and been that old. */
+/* As if it had been answered to this node, that long ago. */
 static void date_here(struct p2p *p, struct cache_meta *m, uint64_t age_ms)
 {
     int64_t now = el_clock_wall_ms(p->clock), said = now - m->response_ms + m->corrected_age_ms;
 
-    m->corrected_age_ms = said > (int64_t)age_ms ? said : (int64_t)age_ms;
-    m->response_ms = now;
+    m->response_ms = now - (said > (int64_t)age_ms ? said : (int64_t)age_ms);
+    m->corrected_age_ms = 0;
 }
 
-static void publish(struct p2p *p, struct el_str url, const struct p2p_record *r)
+/* The version of the URL, in the same variant, that is here: a reference, or NULL. */
+static struct cache_object *version_here(struct p2p *p, const struct p2p_manifest *m)
+{
+    struct cache_object *here[CACHE_MAX_VARIANTS], *same = NULL;
+    size_t n = cache_lookup(p->cache, m->url, here);
+
+    for (size_t i = 0; i < n; i++) {
+        struct cache_meta *meta = cache_object_meta(here[i]);
+
+        if (same == NULL &&
+            el_str_eq(el_buf_str(&meta->vary_bytes), el_buf_str(&m->meta->vary_bytes)))
+            same = here[i];
+        else
+            cache_object_unref(here[i]);
+        cache_meta_unref(meta);
+    }
+    return same;
+}
+
+/* False: what is here was confirmed later. */
+static bool is_news(struct p2p *p, struct cache_object *here, const struct cache_meta *said)
+{
+    struct cache_meta *meta = cache_object_meta(here);
+    bool is = age_of(p, meta) > age_of(p, said);
+
+    cache_meta_unref(meta);
+    return is;
+}
+
+static bool is_same(const struct cache_object *a, const struct cache_object *b)
+{
+    const struct cache_object_id *x = cache_object_id(a), *y = cache_object_id(b);
+
+    return x != NULL && y != NULL && memcmp(x, y, sizeof(*x)) == 0;
+}
+
+/* In place of an older version; what is here of the same one stays, and is as fresh as that. */
+static void publish(struct p2p *p, const struct p2p_manifest *m)
+{
+    struct cache_object *here = version_here(p, m),
+                        *o = cache_object_new(p->cache, m->url, m->meta, m->length);
+
+    p->is_echo = true;
+    if (here == NULL || (is_news(p, here, m->meta) && !is_same(here, o)))
+        (void)cache_object_publish(o);
+    else if (is_news(p, here, m->meta))
+        cache_object_freshen(here, m->meta);
+    p->is_echo = false;
+    cache_object_unref(here);
+    cache_object_unref(o);
+}
+
+static void heed_record(struct p2p *p, struct el_str url, const struct p2p_record *r)
 {
     struct p2p_manifest m;
-    struct cache_object *o;
     struct el_error err;
 
     if (p2p_object_decode(r->bytes, &m, &err) != EL_OK) {
@@ -157,30 +210,9 @@ static void publish(struct p2p *p, struct el_str url, const struct p2p_record *r
     }
     if (el_str_eq(m.url, url) && m.meta->has_strong_validator) {
         date_here(p, m.meta, r->age_ms);
-        o = cache_object_new(p->cache, url, m.meta, m.length);
-        p->is_echo = true;
-        (void)cache_object_publish(o);
-        p->is_echo = false;
-        cache_object_unref(o);
+        publish(p, &m);
     }
     p2p_manifest_deinit(&m);
-}
-
-/* Some other version of the URL, in the same variant. */
-static bool has_other_version(struct p2p *p, const struct p2p_manifest *m)
-{
-    struct cache_object *others[CACHE_MAX_VARIANTS];
-    size_t n = cache_lookup(p->cache, m->url, others);
-    bool has = false;
-
-    for (size_t i = 0; i < n; i++) {
-        struct cache_meta *meta = cache_object_meta(others[i]);
-
-        has |= el_str_eq(el_buf_str(&meta->vary_bytes), el_buf_str(&m->meta->vary_bytes));
-        cache_meta_unref(meta);
-        cache_object_unref(others[i]);
-    }
-    return has;
 }
 
 struct cache_object *p2p_find_adopt(struct p2p *p, const struct p2p_manifest *m, uint64_t age_ms)
@@ -188,8 +220,13 @@ struct cache_object *p2p_find_adopt(struct p2p *p, const struct p2p_manifest *m,
     struct cache_object *o;
     bool is_there;
 
-    if (!m->meta->has_strong_validator || has_other_version(p, m))
+    if (!m->meta->has_strong_validator)
         return NULL;
+    o = version_here(p, m);
+    if (o != NULL) {
+        cache_object_unref(o);
+        return NULL;
+    }
     date_here(p, m->meta, age_ms);
     o = cache_object_new(p->cache, m->url, m->meta, m->length);
     p->is_echo = true;
@@ -208,6 +245,7 @@ struct cache_object *p2p_find_adopt(struct p2p *p, const struct p2p_manifest *m,
 
 struct find {
     unsigned attempt;
+    uint64_t max_age_ms;
     size_t url_n;
     char url[];
 };
@@ -262,7 +300,8 @@ static void on_found(struct p2p *p, void *arg, uint64_t node, struct el_str body
 
     (void)node;
     if (code == EL_OK && p2p_found_decode(body, &found, &err) == EL_OK) {
-        if (found.kind == P2P_FOUND_ASK && has_backup(p, q) && is_unsettled(p)) {
+        if (found.kind == P2P_FOUND_ASK && q->max_age_ms == UINT64_MAX && has_backup(p, q) &&
+            is_unsettled(p)) {
             q->attempt++;
             find_at(p, q);
             return;
@@ -270,7 +309,7 @@ static void on_found(struct p2p *p, void *arg, uint64_t node, struct el_str body
         if (found.kind == P2P_FOUND_ASK)
             lead(p, url);
         for (size_t i = found.n; i > 0; i--) /* the newest last, so that it is found first */
-            publish(p, url, &found.records[i - 1]);
+            heed_record(p, url, &found.records[i - 1]);
         el_counter_add(found.kind == P2P_FOUND_ASK ? p->count.finds_asked : p->count.finds_known,
                        1);
     } else if (q->attempt > 0) {
@@ -288,14 +327,15 @@ static void find_at(struct p2p *p, struct find *q)
 
     p2p_url_key(url, key);
     el_buf_init(&body);
-    p2p_find_put(&body, url, UINT64_MAX);
+    p2p_find_put(&body, url, q->max_age_ms);
     p2p_call_ask(p, key, q->attempt, P2P_FIND, &body, FIND_MS, on_found, q);
 }
 
-static void find_url(struct p2p *p, struct el_str url)
+static void find_url(struct p2p *p, struct el_str url, uint64_t max_age_ms)
 {
     struct find *q = el_alloc(sizeof(*q) + url.n);
 
+    q->max_age_ms = max_age_ms;
     q->url_n = url.n;
     memcpy(q->url, url.p, url.n);
     find_at(p, q);
@@ -458,7 +498,7 @@ static void heed(struct p2p *p, const struct heard *h)
         killed(p, h->object);
         break;
     case HEARD_FIND:
-        find_url(p, url);
+        find_url(p, url, h->max_age_ms);
         break;
     case HEARD_LANDED:
         landed(p, url, h->stored);
@@ -592,12 +632,16 @@ static struct p2p *of_finder(struct cache_finder *f)
     return EL_ENTRY(f, struct p2p, finder);
 }
 
-static bool may_know(struct cache_finder *finder, struct el_str url)
+static bool may_know(struct cache_finder *finder, struct el_str url, uint64_t max_age_ms)
 {
     struct p2p *p = of_finder(finder);
+    struct heard *h;
 
-    return atomic_load(&p->n_live) > 1 && url.n <= P2P_MAX_URL &&
-           tell(p, heard_of_url(HEARD_FIND, url));
+    if (atomic_load(&p->n_live) <= 1 || url.n > P2P_MAX_URL)
+        return false;
+    h = heard_of_url(HEARD_FIND, url);
+    h->max_age_ms = max_age_ms;
+    return tell(p, h);
 }
 
 static void told_landed(struct cache_finder *finder, struct el_str url, bool stored)

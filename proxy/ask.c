@@ -300,20 +300,30 @@ static bool is_same_version(struct cache_object *o, const struct cache_meta *fre
     return same;
 }
 
-/* The object that the answer is (part of): the one we have, or a new one in its place. */
-static void settle_object(struct proxy_req *r, struct cache_meta *meta, uint64_t total)
+/* The object that the answer is (part of): the one we have, or a new one in its place. That one is
+ * returned, with its reference. */
+static struct cache_object *settle_object(struct proxy_req *r, struct cache_meta *meta,
+                                          uint64_t total)
 {
-    if (r->object != NULL && is_same_version(r->object, meta, total)) {
+    struct cache_object *old = r->object;
+
+    if (old != NULL && is_same_version(old, meta, total)) {
         if (proxy_invalidate_epoch(r) == r->epoch)
-            cache_object_freshen(r->object, meta);
-        return;
-    }
-    if (r->object != NULL) {
-        cache_object_kill(r->object);
-        cache_object_unref(r->object);
+            cache_object_freshen(old, meta);
+        return NULL;
     }
     r->object = cache_object_new(r->proxy->cache, el_buf_str(&r->route.url), meta, total);
     r->is_new_object = true;
+    return old;
+}
+
+/* Only now: while nothing was there in its place, other nodes would be told that the url is gone,
+ * and somebody would be sent to the origin for what is coming. */
+static void end_old(struct cache_object *old)
+{
+    if (old != NULL)
+        cache_object_kill(old);
+    cache_object_unref(old);
 }
 
 /* The body becomes a fill of the object; nothing of it is needed when other fills have it in hand.
@@ -330,9 +340,9 @@ static void store(struct proxy_req *r, struct cache_meta *meta, uint64_t first, 
                   uint64_t total)
 {
     bool shareable = meta->has_strong_validator && total != CACHE_UNKNOWN_LENGTH;
+    struct cache_object *old = settle_object(r, meta, total);
     struct cache_fill *fill;
 
-    settle_object(r, meta, total);
     r->from_origin = true;
     if (r->stream != NULL)
         proxy_deliver_open(r);
@@ -341,6 +351,7 @@ static void store(struct proxy_req *r, struct cache_meta *meta, uint64_t first, 
      * only. */
     if (r->is_new_object && proxy_invalidate_epoch(r) == r->epoch)
         r->was_stored = cache_object_publish(r->object);
+    end_old(old);
     /* Not before: of an object that is not published nothing goes to disk. */
     feed(r, fill);
     proxy_req_land(r, r->was_stored && shareable, 0);

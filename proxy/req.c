@@ -44,6 +44,8 @@
 #define WAIT_MS 10000u
 #define LOAD_WAIT_MS \
     500u /* for the disk, which has its own deadlines: a stalled one holds nobody up */
+#define CONFIRM_WAIT_MS \
+    1000u /* for other nodes, about a stale copy; it would take the origin no longer */
 
 /* Finished requests that a thread keeps for the next ones. */
 #define MAX_SPARES 256
@@ -498,6 +500,39 @@ static bool load(struct proxy_req *r)
     return true;
 }
 
+/* The client is content with what the cache takes for fresh. */
+static bool leaves_it_to_cache(const struct proxy_fresh_request *f)
+{
+    return !f->no_cache && f->max_age_s < 0 && f->min_fresh_s < 0;
+}
+
+/*
+ * Whether another node has asked the origin, or does, about a copy that is stale here: one question
+ * for all of them. Not where this caller's own question is what lets him have it.
+ */
+static bool confirm(struct proxy_req *r)
+{
+    struct cache_meta *meta;
+    int64_t lifetime;
+    bool may;
+
+    if (r->object == NULL || r->was_confirmed || r->collapsed || r->is_alone || r->is_head ||
+        r->range.kind == PROXY_RANGE_MULTI || r->has_conditions || !leaves_it_to_cache(&r->fresh) ||
+        !may_deliver(r, true))
+        return false;
+    meta = cache_object_meta(r->object);
+    lifetime = proxy_fresh_lifetime_ms(meta, &r->fresh);
+    may = meta->has_strong_validator && !meta->always_revalidate && lifetime > 0 &&
+          !proxy_invalidate_doubts(r, meta->response_ms);
+    cache_meta_unref(meta);
+    if (!may ||
+        !cache_confirm(r->proxy->cache, el_buf_str(&r->route.url), (uint64_t)lifetime, &r->waiter))
+        return false;
+    r->was_confirmed = r->is_loading = true;
+    proxy_req_step(r, PROXY_STEP_WAIT);
+    return true;
+}
+
 static bool is_about(const struct proxy_route *route)
 {
     struct el_str target = route->to.target;
@@ -539,6 +574,8 @@ static void lookup(struct proxy_req *r)
         proxy_req_step(r, PROXY_STEP_DELIVER);
         return;
     }
+    if (confirm(r))
+        return;
     if (r->fresh.only_if_cached)
         proxy_req_fail(r, EL_ENOTCACHED, "only-if-cached was asked for");
     else if (r->is_head || r->range.kind == PROXY_RANGE_MULTI)
@@ -580,9 +617,12 @@ static void on_waited(struct proxy_timer *tm)
 
 static void wait_for_leader(struct proxy_req *r)
 {
-    bool is_for_disk = r->is_loading && !r->waiter.is_asked;
+    uint32_t ms = !r->is_loading        ? WAIT_MS
+                  : !r->waiter.is_asked ? LOAD_WAIT_MS
+                  : r->was_confirmed    ? CONFIRM_WAIT_MS
+                                        : WAIT_MS;
 
-    proxy_timer_start(r->thread, &r->wait_timer, is_for_disk ? LOAD_WAIT_MS : WAIT_MS, on_waited);
+    proxy_timer_start(r->thread, &r->wait_timer, ms, on_waited);
 }
 
 /* ---- TUNNEL ---- */

@@ -125,9 +125,9 @@ struct proxy_req {
     struct proxy_timer wait_timer;
     bool leads;    /* a flight is ours to land */
     bool is_alone; /* waited in vain, or the answer is known not to be shareable: no more flights */
-    bool collapsed; /* waited for another's answer */
-    bool is_loading,
-        was_loaded;     /* waits for the disk, or other nodes, to say what they have; once */
+    bool collapsed;              /* waited for another's answer */
+    bool is_loading, was_loaded, /* waits for the disk, or other nodes, to say what they have; */
+        was_confirmed;  /* waits for these to say whether a stale copy is fresh; each once */
     bool is_to_refresh; /* stale, and served while the origin is asked about it */
 
     /* ASK */

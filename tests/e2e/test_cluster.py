@@ -214,6 +214,48 @@ def test_a_stale_copy_is_not_what_others_are_given(origin, cluster):
     is_exact(c.get(0, "/a"), origin.content("/a"))
 
 
+def stale_in_all(origin, cluster, size=MIB):
+    """A cluster whose nodes all have /a, which was fresh until now."""
+    c = cluster(3)
+    k = origin.add("/a", size=size, cache_control="max-age=3")
+    for r in c.get_all("/a"):
+        is_exact(r, origin.content("/a"))
+    time.sleep(3.1)
+    origin.forget()
+    return c, k
+
+
+def test_a_stale_copy_is_confirmed_once_for_all(origin, cluster):
+    c, _ = stale_in_all(origin, cluster)
+    for r in c.get_all("/a"):
+        is_exact(r, origin.content("/a"))
+    assert [s.status for s in origin.requests("/a")] == [304]
+    is_exact(c.get(1, "/a"), origin.content("/a"))
+    assert len(origin.requests("/a")) == 1
+
+
+def test_who_comes_after_one_has_asked_need_not_ask(origin, cluster):
+    c, _ = stale_in_all(origin, cluster)
+    for i in range(3):
+        is_exact(c.get(i, "/a"), origin.content("/a"))
+    assert [s.status for s in origin.requests("/a")] == [304]
+
+
+def test_what_is_stale_and_has_changed_is_new_for_all_and_read_once(origin, cluster):
+    c, k = stale_in_all(origin, cluster, SIZE)
+    k.version = 2
+    for r in c.get_all("/a"):
+        is_exact(r, origin.content("/a"))
+    c.assert_read_once("/a", SIZE)
+
+
+def test_who_wants_the_origins_word_gets_it(origin, cluster):
+    c, _ = stale_in_all(origin, cluster)
+    for i in range(3):
+        is_exact(c.get(i, "/a", [("Cache-Control", "no-cache")]), origin.content("/a"))
+    assert [s.status for s in origin.requests("/a")] == [304, 304, 304]
+
+
 def test_what_one_node_writes_the_others_do_not_serve_as_it_was(origin, cluster):
     c = cluster(3)
     origin.add("/a", size=SIZE)

@@ -15,16 +15,18 @@ struct seer {
     bool has_something;
     struct cache *says_at_once; /* that it was found; NULL: the test does */
     _Atomic unsigned asked;
+    uint64_t max_age_ms; /* of the last question */
     unsigned landed;
     bool stored;
 };
 
-static bool find_url(struct cache_finder *f, struct el_str what)
+static bool find_url(struct cache_finder *f, struct el_str what, uint64_t max_age_ms)
 {
     struct seer *s = EL_ENTRY(f, struct seer, finder);
 
     assert_true(el_str_eq(what, url));
     atomic_fetch_add(&s->asked, 1);
+    s->max_age_ms = max_age_ms;
     if (s->says_at_once != NULL)
         (void)cache_found(s->says_at_once, what);
     return s->has_something;
@@ -231,6 +233,52 @@ static void what_the_disk_was_wrongly_said_to_have_is_asked_about_then(void **st
     disk_end(&d);
 }
 
+static bool confirm(struct world *w, struct guest *g)
+{
+    prepare(w, g);
+    return cache_confirm(w->cache, url, 5000, &g->w);
+}
+
+static void what_is_here_and_stale_is_asked_about_once_with_its_age(void **state)
+{
+    struct guest a, b;
+    struct disk d;
+
+    (void)state;
+    disk_init(&d, EL_RING_AUTO, 64 * MB);
+    UNTIL(strcmp(stats(&d).state, "loading") != 0);
+    fetch(&d, URL, "\"1\"", 1, 3 * MB);
+    assert_true(confirm(&d.w, &a));
+    assert_true(confirm(&d.w, &b));
+    assert_true(a.w.is_asked && b.w.is_asked);
+    assert_int_equal(seer.asked, 1);
+    assert_int_equal(seer.max_age_ms, 5000);
+    assert_true(cache_found(d.w.cache, url));
+    el_msgq_dispatch(d.w.queue);
+    assert_int_equal(a.told + b.told, 2);
+    disk_end(&d);
+}
+
+static void nobody_confirms_what_is_being_asked_about_or_cannot_be_shared(void **state)
+{
+    struct guest leader, a;
+    struct world w;
+
+    (void)state;
+    world_open(&w, 64 * MB);
+    prepare(&w, &leader);
+    assert_int_equal(cache_flight_join(w.cache, url, &leader.w), CACHE_FLIGHT_LEAD);
+    assert_false(confirm(&w, &a));
+    cache_flight_land(w.cache, url, false, 1000);
+    assert_false(confirm(&w, &a));
+    assert_int_equal(seer.asked, 0);
+    w.now_ms += 1000;
+    seer.has_something = false;
+    assert_false(confirm(&w, &a));
+    assert_int_equal(seer.asked, 1);
+    world_close(&w);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, begin)
@@ -243,6 +291,8 @@ int main(void)
         TEST(what_cannot_be_shared_is_nobody_elses),
         TEST(what_memory_or_disk_has_is_not_asked_about),
         TEST(what_the_disk_was_wrongly_said_to_have_is_asked_about_then),
+        TEST(what_is_here_and_stale_is_asked_about_once_with_its_age),
+        TEST(nobody_confirms_what_is_being_asked_about_or_cannot_be_shared),
     };
 #undef TEST
 
