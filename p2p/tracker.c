@@ -22,7 +22,6 @@ static void set_limits(struct p2p_tracker_limits *l)
     l->waiters = or (l->waiters, 65536);
     l->first_run = (unsigned) or (l->first_run, 4);
     l->first_runs = (unsigned) or (l->first_runs, 1);
-    l->shares = (unsigned) or (l->shares, 16);
 }
 
 struct p2p_tracker *p2p_tracker_new(const struct p2p_tracker_conf *conf, uint64_t now)

@@ -58,7 +58,6 @@ struct p2p_tracker_limits {
     size_t waiters;      /* of all URLs together: 65536 */
     unsigned first_run;  /* blocks of a taker's first run, and of all where few take part: 4 */
     unsigned first_runs; /* of a taker, before it has read a block: 1 */
-    unsigned shares;     /* of what is left: the first run is at most one of so many: 16 */
 };
 
 struct p2p_tracker_conf {

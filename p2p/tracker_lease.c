@@ -485,28 +485,19 @@ static bool are_few(const struct p2p_flight *f)
     return f->wanting >= LEAST_FEW && f->wanting <= P2P_FEW && !are_quick(f);
 }
 
-/* It is not known yet who else will come: of a small object there shall be something for each. */
-static unsigned first_run(const struct p2p_tracker *t, unsigned left)
-{
-    unsigned n = left / t->conf.limits.shares, most = t->conf.limits.first_run;
-
-    return n < 1 ? 1 : n > most ? most : n;
-}
-
 /*
  * Guided self-scheduling: half of what is left, shared by all who want something: runs are long
- * while there is much to do, short when who has one to the end would keep all others waiting. Where
- * few take part all of them are short, so that they can be shared out evenly (is_ahead).
+ * while there is much to do, short when who has one to the end would keep all others waiting. The
+ * first one of each is short as well, since it is not known who else will come; and all of them
+ * where few take part, so that they can be shared out evenly (is_ahead).
  */
 static unsigned run_length(const struct p2p_tracker *t, const struct p2p_flight *f,
                            const struct p2p_taking *k, unsigned left)
 {
     unsigned n = f->wanting <= 1 ? P2P_RUN_BLOCKS : left / (2 * f->wanting);
-    unsigned least = are_quick(f) ? QUICK_RUN : 1,
-             most = are_few(f) ? t->conf.limits.first_run : P2P_RUN_BLOCKS;
+    unsigned most = k->given == 0 || are_few(f) ? t->conf.limits.first_run : P2P_RUN_BLOCKS;
+    unsigned least = are_quick(f) ? QUICK_RUN : 1;
 
-    if (k->given == 0)
-        most = first_run(t, left);
     n = n < least ? least : n;
     return n > most ? most : n;
 }

@@ -23,8 +23,6 @@ static inline void tracker_init(struct tracker *k, const struct p2p_tracker_conf
         c.limits.first_run = P2P_RUN_BLOCKS; /* so that runs are as long as they can be */
     if (c.limits.first_runs == 0)
         c.limits.first_runs = P2P_MAX_RUNS;
-    if (c.limits.shares == 0)
-        c.limits.shares = 1;
     el_rng_seed(&c.rng, 7);
     *k = (struct tracker){ .now = 1000000 };
     k->t = p2p_tracker_new(&c, k->now);

@@ -118,21 +118,6 @@ static void not_if_somebody_comes_from_there(void **state)
     assert_int_equal(k->located.n_leases, 0);
 }
 
-/* Who else will come is not known yet: there shall be something for them to read. */
-static void the_first_run_is_a_small_part_of_a_small_object(void **state)
-{
-    const struct p2p_tracker_conf conf = { .limits = { .first_run = 4, .shares = 16 } };
-    struct p2p_locate small = question(40), tiny = question(15);
-    struct tracker k;
-
-    (void)state;
-    tracker_init(&k, &conf);
-    assert_run(ask_run(&k, 1, &small), 0, 2);
-    tiny.group = tracker_group(1);
-    assert_run(ask_run(&k, 1, &tiny), 0, 1);
-    tracker_deinit(&k);
-}
-
 /* Also when the pace has room for no more: it passes on what it reads. */
 static void each_of_few_takers_may_read(void **state)
 {
@@ -844,7 +829,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         cmocka_unit_test(the_first_run_of_a_taker_is_short),
-        cmocka_unit_test(the_first_run_is_a_small_part_of_a_small_object),
         cmocka_unit_test(who_has_read_nothing_yet_has_one_run),
         TEST(who_stands_in_for_a_tracker_that_lives_listens_before_it_grants),
         TEST(who_stood_in_for_a_tracker_that_is_gone_grants_at_once),
