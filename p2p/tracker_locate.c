@@ -71,17 +71,16 @@ static void hear(struct p2p_tgroup *g, uint64_t now, struct p2p_holder *h,
                  const struct p2p_locate *l, bool is_new, bool stands_in)
 {
     struct p2p_flight *f = g->flight;
+    bool begins = stands_in && now == f->began, is_over;
 
     h->taking->others = l->others;
     h->taking->has_moved = h->taking->has_moved || is_new;
-    if (stands_in && now == f->began)
-        f->stands_in = true;
-    if (is_new || (stands_in && now == f->began))
+    f->stands_in = f->stands_in || begins;
+    if (is_new || begins)
         f->quiet_until = f->began + QUIET_MS;
-    if (now < f->quiet_until && are_all_heard(g))
-        f->quiet_until = now;
-    /* It is gone, and nobody has said that it had granted anything. */
-    if (now < f->quiet_until && f->stands_in && !stands_in && !has_moved(g))
+    /* The other is gone, and nobody has said that it had granted anything. */
+    is_over = f->stands_in && !stands_in && !has_moved(g);
+    if (now < f->quiet_until && (is_over || are_all_heard(g)))
         f->quiet_until = now;
 }
 

@@ -44,8 +44,7 @@
 #define WAIT_MS 10000u
 #define LOAD_WAIT_MS \
     500u /* for the disk, which has its own deadlines: a stalled one holds nobody up */
-#define CONFIRM_WAIT_MS \
-    1000u /* for other nodes, about a stale copy; it would take the origin no longer */
+#define CONFIRM_WAIT_MS 1000u /* for other nodes, about a stale copy: then it asks the origin */
 
 /* Finished requests that a thread keeps for the next ones. */
 #define MAX_SPARES 256
@@ -615,14 +614,16 @@ static void on_waited(struct proxy_timer *tm)
     stop_waiting(r);
 }
 
+static uint32_t patience_ms(const struct proxy_req *r)
+{
+    if (r->is_loading && !r->waiter.is_asked)
+        return LOAD_WAIT_MS;
+    return r->is_loading && r->was_confirmed ? CONFIRM_WAIT_MS : WAIT_MS;
+}
+
 static void wait_for_leader(struct proxy_req *r)
 {
-    uint32_t ms = !r->is_loading        ? WAIT_MS
-                  : !r->waiter.is_asked ? LOAD_WAIT_MS
-                  : r->was_confirmed    ? CONFIRM_WAIT_MS
-                                        : WAIT_MS;
-
-    proxy_timer_start(r->thread, &r->wait_timer, ms, on_waited);
+    proxy_timer_start(r->thread, &r->wait_timer, patience_ms(r), on_waited);
 }
 
 /* ---- TUNNEL ---- */
