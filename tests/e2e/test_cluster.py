@@ -241,6 +241,20 @@ def test_who_comes_after_one_has_asked_need_not_ask(origin, cluster):
     assert [s.status for s in origin.requests("/a")] == [304]
 
 
+def test_what_is_stale_and_for_some_only_is_asked_about_by_each(origin, cluster):
+    c = cluster(2)
+    mine = [("Authorization", "Basic bWU6bWU=")]
+    origin.add("/a", size=MIB, authorized=("Basic bWU6bWU=",), cache_control="max-age=2")
+    for i in range(2):
+        is_exact(c.get(i, "/a", mine), origin.content("/a"))
+    time.sleep(2.1)
+    origin.forget()
+    for i in range(2):
+        is_exact(c.get(i, "/a", mine), origin.content("/a"))
+        assert c.get(i, "/a").status in (401, 403)
+    assert sum(s.status in (200, 304) for s in origin.requests("/a")) == 2
+
+
 def test_what_is_stale_and_has_changed_is_new_for_all_and_read_once(origin, cluster):
     c, k = stale_in_all(origin, cluster, SIZE)
     k.version = 2
