@@ -346,7 +346,7 @@ static void register_at_once(size_t n)
 {
     struct cp_state *s[100];
     uint64_t heard[100];
-    char id[16];
+    char id[24];
 
     for (size_t i = 0; i < n; i++) {
         s[i] = control_state();
