@@ -89,28 +89,6 @@ static struct p2p_manifest object_part(struct cache_object *o)
                                   .meta = cache_object_meta(o) };
 }
 
-void p2p_find_tell(struct p2p *p, struct cache_object *o)
-{
-    struct p2p_manifest m = object_part(o);
-    struct p2p_record record = { 0 };
-    uint8_t key[DISC_KEY_BYTES];
-    struct el_buf bytes, body;
-    struct el_error err;
-
-    el_buf_init(&bytes);
-    el_buf_init(&body);
-    if (p2p_object_add(&bytes, &m, &err) == EL_OK) {
-        record.bytes = el_buf_str(&bytes);
-        record.age_ms = (uint64_t)(m.meta->corrected_age_ms);
-        p2p_record_put(&body, &record);
-        p2p_url_key(m.url, key);
-        p2p_call_tell(p, key, P2P_RECORD, &body);
-    }
-    el_buf_deinit(&bytes);
-    el_buf_deinit(&body);
-    cache_meta_unref(m.meta);
-}
-
 static uint64_t age_of(struct p2p *p, const struct cache_meta *m)
 {
     int64_t age = el_clock_wall_ms(p->clock) - m->response_ms + m->corrected_age_ms;
@@ -118,32 +96,57 @@ static uint64_t age_of(struct p2p *p, const struct cache_meta *m)
     return age > 0 ? (uint64_t)age : 0;
 }
 
-void p2p_find_say(struct p2p *p, uint64_t node, struct cache_object *o)
+/* False: it has none. */
+static bool put_record(struct p2p *p, struct cache_object *o, struct el_buf *ret)
 {
     struct p2p_manifest m = object_part(o);
     struct p2p_record record = { 0 };
-    struct el_buf bytes, body;
+    struct el_buf bytes;
     struct el_error err;
+    bool has;
 
     el_buf_init(&bytes);
-    el_buf_init(&body);
-    if (p2p_object_add(&bytes, &m, &err) == EL_OK) {
+    has = p2p_object_add(&bytes, &m, &err) == EL_OK;
+    if (has) {
         record.bytes = el_buf_str(&bytes);
         record.age_ms = age_of(p, m.meta);
-        p2p_record_put(&body, &record);
-        p2p_call_say(p, node, P2P_RECORD, el_buf_str(&body));
+        p2p_record_put(ret, &record);
     }
     el_buf_deinit(&bytes);
-    el_buf_deinit(&body);
     cache_meta_unref(m.meta);
+    return has;
+}
+
+void p2p_find_tell(struct p2p *p, struct cache_object *o)
+{
+    uint8_t key[DISC_KEY_BYTES];
+    struct el_buf body;
+
+    el_buf_init(&body);
+    if (put_record(p, o, &body)) {
+        p2p_url_key(cache_object_url(o), key);
+        p2p_call_tell(p, key, P2P_RECORD, &body);
+    }
+    el_buf_deinit(&body);
+}
+
+void p2p_find_say(struct p2p *p, uint64_t node, struct cache_object *o)
+{
+    struct el_buf body;
+
+    el_buf_init(&body);
+    if (put_record(p, o, &body))
+        p2p_call_say(p, node, P2P_RECORD, el_buf_str(&body));
+    el_buf_deinit(&body);
 }
 
 /* As if it had been answered to this node, that long ago. */
 static void date_here(struct p2p *p, struct cache_meta *m, uint64_t age_ms)
 {
-    int64_t now = el_clock_wall_ms(p->clock), said = now - m->response_ms + m->corrected_age_ms;
+    int64_t now = el_clock_wall_ms(p->clock), age = now - m->response_ms + m->corrected_age_ms;
 
-    m->response_ms = now - (said > (int64_t)age_ms ? said : (int64_t)age_ms);
+    age = age > (int64_t)age_ms ? age : (int64_t)age_ms;
+    m->response_ms = age < now ? now - age : 0;
     m->corrected_age_ms = 0;
 }
 
@@ -250,15 +253,6 @@ struct find {
     char url[];
 };
 
-static void lead(struct p2p *p, struct el_str url)
-{
-    struct lead *l = el_alloc(sizeof(*l) + url.n);
-
-    l->url_n = url.n;
-    memcpy(l->url, url.p, url.n);
-    el_list_append(&p->leads, &l->link);
-}
-
 /* True: this node has asked about it for all. */
 static bool lead_ends(struct p2p *p, struct el_str url)
 {
@@ -274,6 +268,30 @@ static bool lead_ends(struct p2p *p, struct el_str url)
         }
     }
     return false;
+}
+
+static void lead(struct p2p *p, struct el_str url)
+{
+    struct lead *l = el_alloc(sizeof(*l) + url.n);
+
+    (void)lead_ends(p, url); /* one is enough */
+    l->url_n = url.n;
+    memcpy(l->url, url.p, url.n);
+    el_list_append(&p->leads, &l->link);
+}
+
+/* What this node asked about for all. */
+static void release(struct p2p *p, struct el_str url, enum p2p_release why)
+{
+    uint8_t key[DISC_KEY_BYTES];
+    struct el_buf body;
+
+    if (!lead_ends(p, url))
+        return;
+    p2p_url_key(url, key);
+    el_buf_init(&body);
+    p2p_release_put(&body, url, why);
+    p2p_call_tell(p, key, P2P_RELEASE, &body);
 }
 
 static void find_at(struct p2p *p, struct find *q);
@@ -315,7 +333,8 @@ static void on_found(struct p2p *p, void *arg, uint64_t node, struct el_str body
     } else if (q->attempt > 0) {
         lead(p, url); /* as the one before said */
     }
-    (void)cache_found(p->cache, url);
+    if (!cache_found(p->cache, url))
+        release(p, url, P2P_RELEASE_FAILED); /* nobody waits for it any more */
     free(q);
 }
 
@@ -343,15 +362,10 @@ static void find_url(struct p2p *p, struct el_str url, uint64_t max_age_ms)
 
 static void landed(struct p2p *p, struct el_str url, bool stored)
 {
-    uint8_t key[DISC_KEY_BYTES];
-    struct el_buf body;
-
-    if (!lead_ends(p, url) || stored)
-        return;
-    p2p_url_key(url, key);
-    el_buf_init(&body);
-    p2p_release_put(&body, url, P2P_RELEASE_ALONE);
-    p2p_call_tell(p, key, P2P_RELEASE, &body);
+    if (stored)
+        (void)lead_ends(p, url); /* by its record */
+    else
+        release(p, url, P2P_RELEASE_ALONE);
 }
 
 static bool is_whole(struct cache_object *o, uint64_t chunk)
@@ -378,20 +392,24 @@ static void forget_chunks(struct p2p *p, struct cache_object *o)
     cache_object_unref(same);
 }
 
-/* Nobody is to believe what was known of the URL, unless another version has taken its place. */
+/* Nobody is to believe what was known of the URL, unless another version has taken its place of
+ * which they are told. */
 static void killed(struct p2p *p, struct cache_object *o)
 {
     struct cache_object *others[CACHE_MAX_VARIANTS];
     size_t n = cache_lookup(p->cache, cache_object_url(o), others);
     uint8_t key[DISC_KEY_BYTES];
+    bool is_replaced = false;
     struct el_buf body;
 
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        is_replaced = is_replaced || p2p_is_shareable(others[i]);
         cache_object_unref(others[i]);
+    }
     if (!p2p_is_shareable(o))
         return;
     forget_chunks(p, o);
-    if (n > 0)
+    if (is_replaced)
         return;
     p2p_url_key(cache_object_url(o), key);
     el_buf_init(&body);
@@ -493,6 +511,8 @@ static void heed(struct p2p *p, const struct heard *h)
     case HEARD_PUBLISHED:
         if (p2p_is_shareable(h->object))
             p2p_fetch_adopt(p, h->object);
+        else
+            release(p, cache_object_url(h->object), P2P_RELEASE_ALONE);
         break;
     case HEARD_KILLED:
         killed(p, h->object);

@@ -339,7 +339,7 @@ static void feed(struct proxy_req *r, struct cache_fill *fill)
 static void store(struct proxy_req *r, struct cache_meta *meta, uint64_t first, uint64_t end,
                   uint64_t total)
 {
-    bool shareable = meta->has_strong_validator && total != CACHE_UNKNOWN_LENGTH;
+    bool shareable = meta->has_strong_validator && total != CACHE_UNKNOWN_LENGTH, is_there;
     struct cache_object *old = settle_object(r, meta, total);
     struct cache_fill *fill;
 
@@ -352,9 +352,10 @@ static void store(struct proxy_req *r, struct cache_meta *meta, uint64_t first, 
     if (r->is_new_object && proxy_invalidate_epoch(r) == r->epoch)
         r->was_stored = cache_object_publish(r->object);
     end_old(old);
+    is_there = r->was_stored || (!r->is_new_object && proxy_invalidate_epoch(r) == r->epoch);
     /* Not before: of an object that is not published nothing goes to disk. */
     feed(r, fill);
-    proxy_req_land(r, r->was_stored && shareable, 0);
+    proxy_req_land(r, is_there && shareable, 0);
     proxy_req_step(r, r->stream != NULL ? PROXY_STEP_DELIVER : PROXY_STEP_DONE);
 }
 

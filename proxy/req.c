@@ -516,18 +516,20 @@ static bool confirm(struct proxy_req *r)
     bool may;
 
     if (r->object == NULL || r->was_confirmed || r->collapsed || r->is_alone || r->is_head ||
-        r->range.kind == PROXY_RANGE_MULTI || r->has_conditions || !leaves_it_to_cache(&r->fresh) ||
-        !may_deliver(r, true))
+        r->range.kind == PROXY_RANGE_MULTI || r->has_conditions || r->fresh.only_if_cached ||
+        !leaves_it_to_cache(&r->fresh) || !may_deliver(r, true))
         return false;
     meta = cache_object_meta(r->object);
     lifetime = proxy_fresh_lifetime_ms(meta, &r->fresh);
-    may = meta->has_strong_validator && !meta->always_revalidate && lifetime > 0 &&
-          !proxy_invalidate_doubts(r, meta->response_ms);
+    /* What the key of this node opened others know as private. */
+    may = meta->has_strong_validator && !meta->by_node && !meta->always_revalidate &&
+          lifetime > 0 && !proxy_invalidate_doubts(r, meta->response_ms);
     cache_meta_unref(meta);
     if (!may ||
         !cache_confirm(r->proxy->cache, el_buf_str(&r->route.url), (uint64_t)lifetime, &r->waiter))
         return false;
     r->was_confirmed = r->is_loading = true;
+    r->was_loaded = false; /* memory may have lost it by then, and the disk has it */
     proxy_req_step(r, PROXY_STEP_WAIT);
     return true;
 }

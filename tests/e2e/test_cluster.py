@@ -225,6 +225,11 @@ def stale_in_all(origin, cluster, size=MIB):
     return c, k
 
 
+def asked_others(c):
+    """How often trackers were asked about a URL."""
+    return sum(n.metrics()[f"eliop2p_p2p_finds_{how}_total"] for n in c.nodes for how in ("known", "asked"))
+
+
 def test_a_stale_copy_is_confirmed_once_for_all(origin, cluster):
     c, _ = stale_in_all(origin, cluster)
     for r in c.get_all("/a"):
@@ -249,10 +254,25 @@ def test_what_is_stale_and_for_some_only_is_asked_about_by_each(origin, cluster)
         is_exact(c.get(i, "/a", mine), origin.content("/a"))
     time.sleep(2.1)
     origin.forget()
+    before = asked_others(c)
     for i in range(2):
         is_exact(c.get(i, "/a", mine), origin.content("/a"))
         assert c.get(i, "/a").status in (401, 403)
     assert sum(s.status in (200, 304) for s in origin.requests("/a")) == 2
+    assert asked_others(c) == before
+
+
+@pytest.mark.parametrize("knobs", [{"size": 0}, {"size": MIB, "fields": [("Vary", "Cookie")]}], ids=str)
+def test_what_is_stale_and_cannot_be_shared_is_asked_about_by_each(origin, cluster, knobs):
+    c = cluster(3)
+    origin.add("/a", cache_control="max-age=3", **knobs)
+    for i in range(3):
+        is_exact(c.get(i, "/a"), origin.content("/a"))
+    time.sleep(3.1)
+    origin.forget()
+    for r in c.get_all("/a"):
+        is_exact(r, origin.content("/a"))
+    assert [s.status for s in origin.requests("/a")] == [304, 304, 304]
 
 
 def test_what_is_stale_and_has_changed_is_new_for_all_and_read_once(origin, cluster):
