@@ -20,7 +20,8 @@ EL_EVENT(EV_WARM_DONE, "warm.done", "a list of URLs was fetched into the cache; 
 EL_EVENT(EV_TOKENS_READABLE, "admin.tokens_readable",
          "others than its owner may read or change admin.tokens_file")
 EL_EVENT(EV_CONF_RELOAD, "conf.reload", "SIGHUP: the configuration was read again")
-EL_EVENT(EV_CONF_PUSHED, "conf.pushed", "the control plane has pushed a configuration: its version, and what became of it")
+EL_EVENT(EV_CONF_PUSHED, "conf.pushed",
+         "the control plane has pushed a configuration: its version, and what became of it")
 EL_EVENT(EV_CONF_IGNORED, "conf.ignored", "a changed key that only a restart can apply")
 EL_EVENT(EV_CACHE_OPEN, "cache.open", "the memory tier is ready; its size and kind of pages")
 EL_EVENT(EV_CACHE_FULL, "cache.full", "no memory could be freed for a block: everything is in use")
