@@ -392,8 +392,19 @@ static void forget_chunks(struct p2p *p, struct cache_object *o)
     cache_object_unref(same);
 }
 
-/* Nobody is to believe what was known of the URL, unless another version has taken its place of
- * which they are told. */
+/* Others are told of it; and it is not the same again, by what somebody else said a moment ago. */
+static bool takes_its_place(struct cache_object *o, struct cache_object *old)
+{
+    struct cache_meta *meta = cache_object_meta(o), *old_meta = cache_object_meta(old);
+    bool does =
+        p2p_is_shareable(o) && (!is_same(o, old) || meta->response_ms > old_meta->response_ms);
+
+    cache_meta_unref(meta);
+    cache_meta_unref(old_meta);
+    return does;
+}
+
+/* Nobody is to believe what was known of the URL, unless another version has taken its place. */
 static void killed(struct p2p *p, struct cache_object *o)
 {
     struct cache_object *others[CACHE_MAX_VARIANTS];
@@ -403,7 +414,7 @@ static void killed(struct p2p *p, struct cache_object *o)
     struct el_buf body;
 
     for (size_t i = 0; i < n; i++) {
-        is_replaced = is_replaced || p2p_is_shareable(others[i]);
+        is_replaced = is_replaced || takes_its_place(others[i], o);
         cache_object_unref(others[i]);
     }
     if (!p2p_is_shareable(o))
