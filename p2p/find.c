@@ -191,12 +191,13 @@ static void publish(struct p2p *p, const struct p2p_manifest *m)
 {
     struct cache_object *here = version_here(p, m),
                         *o = cache_object_new(p->cache, m->url, m->meta, m->length);
+    bool counts = here == NULL || is_news(p, here, m->meta);
 
     p->is_echo = true;
-    if (here == NULL || (is_news(p, here, m->meta) && !is_same(here, o)))
-        (void)cache_object_publish(o);
-    else if (is_news(p, here, m->meta))
+    if (counts && here != NULL && is_same(here, o))
         cache_object_freshen(here, m->meta);
+    else if (counts)
+        (void)cache_object_publish(o);
     p->is_echo = false;
     cache_object_unref(here);
     cache_object_unref(o);

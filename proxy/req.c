@@ -620,7 +620,8 @@ static uint32_t patience_ms(const struct proxy_req *r)
 {
     if (r->is_loading && !r->waiter.is_asked)
         return LOAD_WAIT_MS;
-    return r->is_loading && r->was_confirmed ? CONFIRM_WAIT_MS : WAIT_MS;
+    /* What is loaded is not here yet; what is confirmed is. */
+    return r->is_loading && r->object != NULL ? CONFIRM_WAIT_MS : WAIT_MS;
 }
 
 static void wait_for_leader(struct proxy_req *r)

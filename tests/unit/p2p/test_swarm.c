@@ -617,18 +617,26 @@ static void whom_nothing_reaches_tells_the_tracker(void **state)
     end(f);
 }
 
-/* Where ports are shut it takes a second until there is a link to the one who has it. */
-static void while_a_link_is_made_nobody_complains_too_soon(void **state)
+/* The tracker names one who takes part, and there is no link to it yet. */
+static struct fixture *start_without_link(enum p2p_reach reach)
 {
-    struct fixture *f = start(32, P2P_REACH_ANY);
     struct p2p_located l = { .n_takers = 1, .again_ms = 10000 };
+    struct fixture *f = start(32, reach);
 
-    (void)state;
     drain(f);
     l.takers[0] = (struct p2p_taker){ .node = 2, .is_taking = true };
     p2p_swarm_on_located(f->d, 1, 0, &l);
     drain(f);
     assert_int_equal(count(f, P2P_MOVE_CONNECT), 1);
+    return f;
+}
+
+/* Where ports are shut it takes a second until there is a link to the one who has it. */
+static void while_a_link_is_made_nobody_complains_too_soon(void **state)
+{
+    struct fixture *f = start_without_link(P2P_REACH_ANY);
+
+    (void)state;
     p2p_swarm_tick(f->s, 1100);
     p2p_swarm_peer_up(f->s, 1101, 2, false);
     drain(f);
@@ -643,14 +651,9 @@ static void while_a_link_is_made_nobody_complains_too_soon(void **state)
 
 static void a_link_that_is_never_made_is_something_to_complain_of(void **state)
 {
-    struct fixture *f = start(32, P2P_REACH_NONE);
-    struct p2p_located l = { .n_takers = 1, .again_ms = 10000 };
+    struct fixture *f = start_without_link(P2P_REACH_NONE);
 
     (void)state;
-    drain(f);
-    l.takers[0] = (struct p2p_taker){ .node = 2, .is_taking = true };
-    p2p_swarm_on_located(f->d, 1, 0, &l);
-    drain(f);
     p2p_swarm_tick(f->s, 1900);
     drain(f);
     assert_int_equal(count(f, P2P_MOVE_LOCATE), 0);
