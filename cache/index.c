@@ -362,6 +362,7 @@ static bool join_load(struct cache *c, struct el_str url, bool is_on_disk, struc
         w->by_id = false;
         w->stored = true;
         w->is_asked = e->is_asked;
+        w->is_first = *ret_begins;
         el_list_append(&e->load_waiters, &w->link);
     }
     cache_shard_unlock(s);

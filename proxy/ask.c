@@ -125,12 +125,11 @@ static bool is_range_covered(const struct proxy_req *r)
 
 /*
  * Whether the whole object, which the client wants, may be asked for from its beginning on. Not
- * where the answer is known to be good for this client only: nobody would share the rest. Nor
- * without a client: a question that has to be repeated needs its words.
+ * where the answer is known to be good for this client only: nobody would share the rest.
  */
 static bool may_ask_beginning(const struct proxy_req *r)
 {
-    return r->stream != NULL && !r->is_alone && !r->has_conditions && !r->fresh.is_about &&
+    return !r->is_alone && !r->has_conditions && !r->fresh.is_about &&
            !el_fieldv_has(r->fresh.fields, EL_STR("Range")) &&
            !el_fieldv_has(r->fresh.fields, EL_STR("If-Range")) && !is_range_covered(r) &&
            !is_known_empty(r);
@@ -273,7 +272,7 @@ static bool ask_whole(struct proxy_req *r)
     if (!r->asked_beginning)
         return false;
     r->asked_beginning = r->has_asked_range = false;
-    if (r->stream == NULL) { /* and its words are gone */
+    if (r->stream == NULL && r->kept_route == NULL) { /* and its words are gone */
         proxy_req_land(r, false, 0);
         proxy_req_step(r, PROXY_STEP_DONE);
         return true;

@@ -4,7 +4,8 @@
  * (RFC 9111 sections 4.2.4 and 4.3.5, RFC 5861):
  *
  *   stale-while-revalidate   the client gets the stale copy at once; a request of our own, which
- *                            has no client and outlives the one that caused it, asks the origin
+ *                            has no client and outlives the one that caused it, asks other nodes
+ *                            whether somebody has asked, and else the origin
  *   the origin failed        a stale copy stands in, where the origin or the operator allows it
  *   HEAD                     its answer freshens the stored GET, or ends it
  *
@@ -24,6 +25,26 @@ void proxy_refresh_keep_fields(struct proxy_req *r)
     for (size_t i = 0; i < fields.n; i++)
         el_fields_add(&r->kept, fields.v[i].name, fields.v[i].value);
     r->fresh.fields = el_fields_view(&r->kept);
+}
+
+/* Likewise what it is asked for: the origin may be asked later, and once more. */
+static void keep_route(struct proxy_req *b)
+{
+    struct proxy_route *route = &b->route;
+    struct el_str *const all[] = { &route->to.scheme, &route->to.host,    &route->to.target,
+                                   &route->to.bucket, &route->host_field, &route->signed_fields };
+    size_t n = 0;
+    char *at;
+
+    for (size_t i = 0; i < EL_COUNT(all); i++)
+        n += all[i]->n;
+    at = b->kept_route = el_alloc(n + 1);
+    for (size_t i = 0; i < EL_COUNT(all); i++) {
+        if (all[i]->n > 0)
+            memcpy(at, all[i]->p, all[i]->n);
+        all[i]->p = at;
+        at += all[i]->n;
+    }
 }
 
 /* Whether the cache has every byte of the answer: one that would break off, or mix versions when
@@ -46,8 +67,8 @@ bool proxy_refresh_may_follow(const struct proxy_req *r)
     return r->is_get && !r->route.has_credentials && is_here(r);
 }
 
-/* Asks as `served` would have: the same url, fields and policy. */
-static void ask(struct proxy_req *b, const struct proxy_req *served)
+/* It will ask as `served` would have: the same url, fields and policy. */
+static void be_like(struct proxy_req *b, const struct proxy_req *served)
 {
     struct el_buf url = b->route.url;
 
@@ -61,25 +82,27 @@ static void ask(struct proxy_req *b, const struct proxy_req *served)
     b->fresh = served->fresh;
     b->object = cache_object_ref(served->object);
     proxy_refresh_keep_fields(b);
-    proxy_ask_start(b);
-    /* The rest of the route lies in the memory of a client who may leave. */
-    b->route.to = (struct store_target){ 0 };
-    b->route.host_field = b->route.signed_fields = (struct el_str){ 0 };
+    keep_route(b);
+}
+
+void proxy_refresh_ask(struct proxy_req *b)
+{
+    struct el_str url = el_buf_str(&b->route.url);
+    enum cache_flight flight = cache_flight_join(b->proxy->cache, url, &b->waiter);
+
+    b->leads = flight == CACHE_FLIGHT_LEAD;
+    proxy_req_step(b, flight == CACHE_FLIGHT_WAIT ? PROXY_STEP_DONE : PROXY_STEP_ASK);
 }
 
 void proxy_refresh_start(struct proxy_req *r)
 {
-    struct el_str url = el_buf_str(&r->route.url);
-    enum cache_flight flight = cache_flight_join(r->proxy->cache, url, &r->waiter);
-    struct proxy_req *b;
+    struct proxy_req *b = proxy_req_new(r->proxy, r->thread, PROXY_STEP_LOOKUP);
 
-    if (flight == CACHE_FLIGHT_WAIT) {
-        cache_flight_leave(r->proxy->cache, &r->waiter);
-        return;
-    }
-    b = proxy_req_new(r->proxy, r->thread, PROXY_STEP_ASK);
-    b->leads = flight == CACHE_FLIGHT_LEAD;
-    ask(b, r);
+    be_like(b, r);
+    if (!proxy_req_asks_others(b))
+        proxy_refresh_ask(b);
+    else
+        proxy_req_step(b, b->waiter.is_first ? PROXY_STEP_WAIT : PROXY_STEP_DONE);
 }
 
 /* ---- standing in ---- */

@@ -410,7 +410,7 @@ static struct cache_object *find(struct proxy_req *r)
     for (size_t i = 0; i < n; i++) {
         struct cache_meta *meta = cache_object_meta(found[i]);
 
-        if (match == NULL && proxy_vary_matches(meta, r->stream->head.fields, r->route.by_host))
+        if (match == NULL && proxy_vary_matches(meta, r->fresh.fields, r->route.by_host))
             match = found[i];
         else
             cache_object_unref(found[i]);
@@ -505,19 +505,13 @@ static bool leaves_it_to_cache(const struct proxy_fresh_request *f)
     return !f->no_cache && f->max_age_s < 0 && f->min_fresh_s < 0;
 }
 
-/*
- * Whether another node has asked the origin, or does, about a copy that is stale here: one question
- * for all of them. Not where this caller's own question is what lets him have it.
- */
-static bool confirm(struct proxy_req *r)
+bool proxy_req_asks_others(struct proxy_req *r)
 {
     struct cache_meta *meta;
     int64_t lifetime;
     bool may;
 
-    if (r->object == NULL || r->was_confirmed || r->collapsed || r->is_alone || r->is_head ||
-        r->range.kind == PROXY_RANGE_MULTI || r->has_conditions || r->fresh.only_if_cached ||
-        !leaves_it_to_cache(&r->fresh) || !may_deliver(r, true))
+    if (!leaves_it_to_cache(&r->fresh))
         return false;
     meta = cache_object_meta(r->object);
     lifetime = proxy_fresh_lifetime_ms(meta, &r->fresh);
@@ -530,6 +524,16 @@ static bool confirm(struct proxy_req *r)
         return false;
     r->was_confirmed = r->is_loading = true;
     r->was_loaded = false; /* memory may have lost it by then, and the disk has it */
+    return true;
+}
+
+/* Not where this caller's own question is what lets him have it. */
+static bool confirm(struct proxy_req *r)
+{
+    if (r->object == NULL || r->was_confirmed || r->collapsed || r->is_alone || r->is_head ||
+        r->range.kind == PROXY_RANGE_MULTI || r->has_conditions || r->fresh.only_if_cached ||
+        !may_deliver(r, true) || !proxy_req_asks_others(r))
+        return false;
     proxy_req_step(r, PROXY_STEP_WAIT);
     return true;
 }
@@ -560,8 +564,31 @@ bool proxy_req_prepare(struct proxy_req *r)
     return wants_cache(r);
 }
 
+/* Without a client: other nodes have said what they know of the copy, or nothing in time. */
+static void look_again(struct proxy_req *r)
+{
+    struct cache_meta *meta;
+    bool is_fresh = true; /* what is gone needs no question */
+
+    r->object = find(r);
+    if (r->object != NULL) {
+        meta = cache_object_meta(r->object);
+        is_fresh = proxy_fresh_use(meta, &r->fresh, proxy_req_now(r)) == PROXY_FRESH &&
+                   !proxy_invalidate_doubts(r, meta->response_ms);
+        cache_meta_unref(meta);
+    }
+    if (is_fresh)
+        proxy_req_step(r, PROXY_STEP_DONE);
+    else
+        proxy_refresh_ask(r);
+}
+
 static void lookup(struct proxy_req *r)
 {
+    if (r->stream == NULL) {
+        look_again(r);
+        return;
+    }
     if (!proxy_req_prepare(r)) {
         proxy_req_step(r, PROXY_STEP_PASS);
         return;
@@ -829,6 +856,7 @@ static void release(struct proxy_req *r)
     cache_ticket_unref(r->ticket);
     el_fields_deinit(&r->cookies);
     el_fields_deinit(&r->kept);
+    free(r->kept_route);
     el_buf_deinit(&r->named);
     free(r->tunnel_client);
     free(r->tunnel_target);

@@ -148,6 +148,7 @@ struct proxy_req {
     bool stands_in;           /* the origin failed: what is delivered is stale */
     struct el_fields cookies; /* that came with the 304: for this client, not for the copy */
     struct el_fields kept;    /* of a request without a client: what fresh.fields shows */
+    char *kept_route;         /* of one that never had any: the texts of `route`; owned */
 
     /* DELIVER */
     struct cache_reader reader;
@@ -213,6 +214,11 @@ void proxy_req_origin_failed(struct proxy_req *r, enum el_err code, const char *
 /* The client is gone. */
 void proxy_req_gone(struct proxy_req *r);
 
+/*
+ * Whether another node has asked the origin, or does, about r->object, which is stale: one question
+ * for all of them. True: r->waiter is told; for a second at most it waits. Once for a request.
+ */
+bool proxy_req_asks_others(struct proxy_req *r);
 /* Sends the question; events come to the step that the request is in. */
 void proxy_req_exchange(struct proxy_req *r, const struct el_fields *fields, int64_t body_length,
                         enum store_reason reason);
@@ -262,6 +268,8 @@ void proxy_refresh_keep_fields(struct proxy_req *r);
 bool proxy_refresh_may_follow(const struct proxy_req *r);
 /* Asks the origin about r->object in the background, unless somebody does. */
 void proxy_refresh_start(struct proxy_req *r);
+/* The same for that request without a client, when no other node has asked. */
+void proxy_refresh_ask(struct proxy_req *b);
 /*
  * The origin failed: gave no answer (is_unreachable), or one of the failures below. True: what is
  * stored stands in for it, and the request has gone on.

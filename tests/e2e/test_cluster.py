@@ -214,10 +214,10 @@ def test_a_stale_copy_is_not_what_others_are_given(origin, cluster):
     is_exact(c.get(0, "/a"), origin.content("/a"))
 
 
-def stale_in_all(origin, cluster, size=MIB):
+def stale_in_all(origin, cluster, size=MIB, more=""):
     """A cluster whose nodes all have /a, which was fresh until now."""
     c = cluster(3)
-    k = origin.add("/a", size=size, cache_control="max-age=3")
+    k = origin.add("/a", size=size, cache_control="max-age=3" + more)
     for r in c.get_all("/a"):
         is_exact(r, origin.content("/a"))
     time.sleep(3.1)
@@ -281,6 +281,25 @@ def test_what_is_stale_and_has_changed_is_new_for_all_and_read_once(origin, clus
     for r in c.get_all("/a"):
         is_exact(r, origin.content("/a"))
     c.assert_read_once("/a", SIZE)
+
+
+def are_fresh(c, content):
+    answers = [c.get(i, "/a") for i in range(3)]
+    return all("ttl=-" not in r.get("Cache-Status") and r.body == content.bytes() for r in answers)
+
+
+@pytest.mark.parametrize("has_changed", [False, True], ids=["the same", "another version"])
+def test_what_is_served_stale_meanwhile_is_asked_about_once_for_all(origin, cluster, has_changed):
+    c, k = stale_in_all(origin, cluster, SIZE, ", stale-while-revalidate=60")
+    old = origin.content("/a")
+    k.version, k.cache_control = 2 if has_changed else 1, "max-age=60"
+    for r in c.get_all("/a"):
+        is_exact(r, old)
+    wait_for(lambda: are_fresh(c, origin.content("/a")))
+    if has_changed:
+        c.assert_read_once("/a", SIZE)
+    else:
+        assert [s.status for s in origin.requests("/a")] == [304]
 
 
 def test_who_wants_the_origins_word_gets_it(origin, cluster):
