@@ -254,7 +254,7 @@ struct cache_waiter {
     bool stored;       /* in the message: look up again; otherwise ask the origin yourself */
 
     bool is_asked; /* it waits for the finder, which may take its time */
-    bool is_first; /* what it waits for began with it */
+    bool is_first; /* of cache_load() and cache_confirm(): what it waits for began with it */
 
     bool by_id; /* the cache's: it waits for a version, not for a url */
     struct cache_object_id id;

@@ -15,6 +15,7 @@
 #include "p2p/tracker_wire.h"
 
 #define FIND_MS (P2P_FIND_WAIT_MS + 500u)
+#define LEAD_MS 60000u
 #define WALK_MS 50u /* after a change of the members */
 #define WALK_MORE \
     5000u             /* once more: after a start the hashes of what is here are still being read */
@@ -50,6 +51,7 @@ struct heard {
 
 struct lead {
     struct el_list link;
+    uint64_t since_ms;
     size_t url_n;
     char url[];
 };
@@ -271,11 +273,28 @@ static bool lead_ends(struct p2p *p, struct el_str url)
     return false;
 }
 
+/* What nobody asked about in the end: the copy went, or what was said of it made it fresh. */
+static void forget_leads(struct p2p *p)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &p->leads) {
+        struct lead *l = EL_ENTRY(it, struct lead, link);
+
+        if (p2p_now(p) - l->since_ms < LEAD_MS)
+            return;
+        el_list_remove(&l->link);
+        free(l);
+    }
+}
+
 static void lead(struct p2p *p, struct el_str url)
 {
     struct lead *l = el_alloc(sizeof(*l) + url.n);
 
     (void)lead_ends(p, url); /* one is enough */
+    forget_leads(p);
+    l->since_ms = p2p_now(p);
     l->url_n = url.n;
     memcpy(l->url, url.p, url.n);
     el_list_append(&p->leads, &l->link);

@@ -125,14 +125,14 @@ static bool is_range_covered(const struct proxy_req *r)
 
 /*
  * Whether the whole object, which the client wants, may be asked for from its beginning on. Not
- * where the answer is known to be good for this client only: nobody would share the rest.
+ * where the answer is known to be good for this client only: nobody would share the rest. `fields`
+ * are the question's.
  */
-static bool may_ask_beginning(const struct proxy_req *r)
+static bool may_ask_beginning(const struct proxy_req *r, struct el_fieldv fields)
 {
     return !r->is_alone && !r->has_conditions && !r->fresh.is_about &&
-           !el_fieldv_has(r->fresh.fields, EL_STR("Range")) &&
-           !el_fieldv_has(r->fresh.fields, EL_STR("If-Range")) && !is_range_covered(r) &&
-           !is_known_empty(r);
+           !el_fieldv_has(fields, EL_STR("Range")) && !el_fieldv_has(fields, EL_STR("If-Range")) &&
+           !is_range_covered(r) && !is_known_empty(r);
 }
 
 static void add_beginning(struct proxy_req *r, struct el_fields *fields)
@@ -140,7 +140,7 @@ static void add_beginning(struct proxy_req *r, struct el_fields *fields)
     uint64_t n = atomic_load(&r->proxy->first_bytes);
     struct el_buf value = { 0 };
 
-    if (n == 0 || r->asks_whole || !may_ask_beginning(r))
+    if (n == 0 || r->asks_whole || !may_ask_beginning(r, el_fields_view(fields)))
         return;
     r->asked_beginning = r->has_asked_range = true;
     r->asked_range = (struct proxy_range){ .kind = PROXY_RANGE_BYTES, .end = n };

@@ -67,7 +67,10 @@ bool proxy_refresh_may_follow(const struct proxy_req *r)
     return r->is_get && !r->route.has_credentials && is_here(r);
 }
 
-/* It will ask as `served` would have: the same url, fields and policy. */
+/*
+ * It will ask as `served` would have: the same url, fields and policy. What these say lies in the
+ * client's memory until it is kept.
+ */
 static void be_like(struct proxy_req *b, const struct proxy_req *served)
 {
     struct el_buf url = b->route.url;
@@ -80,7 +83,14 @@ static void be_like(struct proxy_req *b, const struct proxy_req *served)
     b->settings = served->settings;
     b->policy = served->policy;
     b->fresh = served->fresh;
+    b->fresh.no_store = false; /* of that client's own answer */
     b->object = cache_object_ref(served->object);
+}
+
+static void keep_words(struct proxy_req *b)
+{
+    if (b->kept_route != NULL)
+        return;
     proxy_refresh_keep_fields(b);
     keep_route(b);
 }
@@ -90,8 +100,14 @@ void proxy_refresh_ask(struct proxy_req *b)
     struct el_str url = el_buf_str(&b->route.url);
     enum cache_flight flight = cache_flight_join(b->proxy->cache, url, &b->waiter);
 
+    if (flight == CACHE_FLIGHT_WAIT) {
+        proxy_req_step(b, PROXY_STEP_DONE);
+        return;
+    }
+    keep_words(b);
     b->leads = flight == CACHE_FLIGHT_LEAD;
-    proxy_req_step(b, flight == CACHE_FLIGHT_WAIT ? PROXY_STEP_DONE : PROXY_STEP_ASK);
+    b->is_alone = flight == CACHE_FLIGHT_SOLO;
+    proxy_req_step(b, PROXY_STEP_ASK);
 }
 
 void proxy_refresh_start(struct proxy_req *r)
@@ -99,10 +115,14 @@ void proxy_refresh_start(struct proxy_req *r)
     struct proxy_req *b = proxy_req_new(r->proxy, r->thread, PROXY_STEP_LOOKUP);
 
     be_like(b, r);
-    if (!proxy_req_asks_others(b))
+    if (!proxy_req_asks_others(b)) {
         proxy_refresh_ask(b);
-    else
-        proxy_req_step(b, b->waiter.is_first ? PROXY_STEP_WAIT : PROXY_STEP_DONE);
+    } else if (!b->waiter.is_first) {
+        proxy_req_step(b, PROXY_STEP_DONE);
+    } else {
+        keep_words(b);
+        proxy_req_step(b, PROXY_STEP_WAIT);
+    }
 }
 
 /* ---- standing in ---- */

@@ -9,8 +9,8 @@
  *     LOOKUP -----------------------> DELIVER   fresh, and for this caller
  *       |  ^ \
  *       |  |  v
- *       |  +-- WAIT                             another request is asking the origin the same
- *       v     /
+ *       |  +-- WAIT                             another request is asking the origin the same; or
+ *       v     /                                 the disk or other nodes are asked
  *      ASK <-+----------------------> DELIVER   our copy is good, or this is the new copy
  *       ^ \-------------------------> PASS      not to be stored
  *       |
@@ -645,6 +645,8 @@ static void on_waited(struct proxy_timer *tm)
 
 static uint32_t patience_ms(const struct proxy_req *r)
 {
+    if (r->stream == NULL)
+        return WAIT_MS; /* nobody waits for it */
     if (r->is_loading && !r->waiter.is_asked)
         return LOAD_WAIT_MS;
     /* What is loaded is not here yet; what is confirmed is. */

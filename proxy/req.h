@@ -105,7 +105,7 @@ struct proxy_req {
     struct proxy *proxy;
     struct proxy_settings *settings;
     struct proxy_thread *thread;
-    struct proxy_stream *stream; /* NULL once the client is gone */
+    struct proxy_stream *stream; /* NULL once the client is gone, or there never was one */
     int64_t started_wall_ms;
 
     /* ROUTE: who asks, and what for */
@@ -216,7 +216,8 @@ void proxy_req_gone(struct proxy_req *r);
 
 /*
  * Whether another node has asked the origin, or does, about r->object, which is stale: one question
- * for all of them. True: r->waiter is told; for a second at most it waits. Once for a request.
+ * for all of them. True: r->waiter is told; where a client waits for it, a second is enough. The
+ * caller sees to it that this comes once for a request.
  */
 bool proxy_req_asks_others(struct proxy_req *r);
 /* Sends the question; events come to the step that the request is in. */

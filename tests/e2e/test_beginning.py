@@ -5,6 +5,7 @@ beginning, although the client wants the whole. Whatever the origin makes of tha
 it would have got without us.
 """
 import os
+import time
 
 import pytest
 
@@ -253,6 +254,20 @@ def test_a_leader_that_leaves_before_an_answer_of_no_use_leaves_the_others_to_th
             wait_for(lambda: origin.requests("/a"))
             follower.send_request("GET", origin.url + "/a")
         is_exact(follower.read_response(), origin.content("/a"))
+
+
+def test_what_may_not_be_stored_any_more_is_asked_for_once_each_time_a_stale_copy_is_served(origin, node):
+    k = origin.add("/a", size=MIB, cache_control="max-age=1, stale-while-revalidate=60")
+    old = origin.content("/a")
+    is_exact(node.get(origin.url + "/a"), old)
+    time.sleep(1.1)
+    origin.forget()
+    k.version, k.cache_control = 2, "no-store"
+    for n in (1, 2, 3):
+        is_exact(node.get(origin.url + "/a"), old)
+        wait_for(lambda n=n: len(origin.requests("/a")) >= n)
+        time.sleep(0.2)
+    assert asked(origin, "/a") == [(BEGINNING, None, 206), (None, None, 200), (None, None, 200)]
 
 
 def test_without_memory_the_parts_stream_through(origin, start):

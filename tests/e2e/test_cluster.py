@@ -302,6 +302,15 @@ def test_what_is_served_stale_meanwhile_is_asked_about_once_for_all(origin, clus
         assert [s.status for s in origin.requests("/a")] == [304]
 
 
+def test_what_is_asked_about_in_the_background_has_time(origin, cluster):
+    c, k = stale_in_all(origin, cluster, MIB, ", stale-while-revalidate=60")
+    k.delay_head, k.cache_control = 1.2, "max-age=60"
+    for r in c.get_all("/a"):
+        is_exact(r, origin.content("/a"))
+    wait_for(lambda: are_fresh(c, origin.content("/a")))
+    assert len(origin.requests("/a")) < 3
+
+
 def test_who_wants_the_origins_word_gets_it(origin, cluster):
     c, _ = stale_in_all(origin, cluster)
     for i in range(3):

@@ -67,6 +67,15 @@ def test_a_question_of_our_own_carries_no_range_and_no_condition_of_the_client(o
     assert seen.get("Range") is None and seen.get("If-Range") is None
 
 
+def test_a_client_that_wants_nothing_stored_does_not_keep_a_copy_from_being_put_right(origin, node):
+    k = origin.add("/a", size=100, cache_control=f"{STALE}, stale-while-revalidate=60")
+    node.get(origin.url + "/a")
+    k.version, k.cache_control = 2, "max-age=60"
+    node.get(origin.url + "/a", [("Cache-Control", "no-store")])
+    until(lambda: node.get(origin.url + "/a").get("ETag") == origin.content("/a").etag)
+    asked(origin, "/a", 2)
+
+
 def test_what_is_here_in_part_only_is_asked_about_first(origin, node):
     k = origin.add("/a", size=4 << 20, cache_control=f"{STALE}, stale-while-revalidate=60")
     node.get(origin.url + "/a", [("Range", "bytes=0-99")])
