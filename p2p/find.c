@@ -15,8 +15,8 @@
 #include "p2p/tracker_wire.h"
 
 #define FIND_MS (P2P_FIND_WAIT_MS + 500u)
-#define LEAD_MS 60000u
-#define WALK_MS 50u /* after a change of the members */
+#define LEAD_MS 60000u /* the origin has answered by then, or nobody asks it */
+#define WALK_MS 50u    /* after a change of the members */
 #define WALK_MORE \
     5000u             /* once more: after a start the hashes of what is here are still being read */
 #define WALK_ON 1000u /* where there was no room for more */

@@ -440,6 +440,14 @@ static enum proxy_rule authorise(struct proxy_req *r, const struct cache_meta *m
     return proxy_authorise(&in, &r->who, meta, is_fresh);
 }
 
+/* A change that may have come since makes it stale. */
+static enum proxy_fresh_use use_of(struct proxy_req *r, const struct cache_meta *meta)
+{
+    return proxy_invalidate_doubts(r, meta->response_ms)
+               ? PROXY_STALE
+               : proxy_fresh_use(meta, &r->fresh, proxy_req_now(r));
+}
+
 /* Whether the copy may be delivered without asking anybody, if that is all it takes to be fresh. */
 static bool may_deliver(struct proxy_req *r, bool is_fresh_anyway)
 {
@@ -448,14 +456,13 @@ static bool may_deliver(struct proxy_req *r, bool is_fresh_anyway)
     enum proxy_fresh_use use;
 
     if (meta != NULL && !is_fresh) {
-        bool is_doubted = proxy_invalidate_doubts(r, meta->response_ms);
-
-        use = is_doubted ? PROXY_STALE : proxy_fresh_use(meta, &r->fresh, proxy_req_now(r));
+        use = use_of(r, meta);
         r->is_to_refresh =
             use == PROXY_STALE_WHILE_ASKING && meta->is_public && proxy_refresh_may_follow(r);
         is_fresh = use == PROXY_FRESH || r->is_to_refresh ||
                    /* Confirmed after this request came, by the one it waited for. */
-                   (r->collapsed && !is_doubted && meta->response_ms >= r->started_wall_ms);
+                   (r->collapsed && meta->response_ms >= r->started_wall_ms &&
+                    !proxy_invalidate_doubts(r, meta->response_ms));
     }
     r->rule = authorise(r, meta, is_fresh);
     cache_meta_unref(meta);
@@ -573,8 +580,7 @@ static void look_again(struct proxy_req *r)
     r->object = find(r);
     if (r->object != NULL) {
         meta = cache_object_meta(r->object);
-        is_fresh = proxy_fresh_use(meta, &r->fresh, proxy_req_now(r)) == PROXY_FRESH &&
-                   !proxy_invalidate_doubts(r, meta->response_ms);
+        is_fresh = use_of(r, meta) == PROXY_FRESH;
         cache_meta_unref(meta);
     }
     if (is_fresh)

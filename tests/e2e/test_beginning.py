@@ -263,11 +263,13 @@ def test_what_may_not_be_stored_any_more_is_asked_for_once_each_time_a_stale_cop
     time.sleep(1.1)
     origin.forget()
     k.version, k.cache_control = 2, "no-store"
-    for n in (1, 2, 3):
+    served = 0
+    while len(origin.requests("/a")) < 3:  # one that is served while it is asked about asks nothing
         is_exact(node.get(origin.url + "/a"), old)
-        wait_for(lambda n=n: len(origin.requests("/a")) >= n)
+        served += 1
         time.sleep(0.2)
-    assert asked(origin, "/a") == [(BEGINNING, None, 206), (None, None, 200), (None, None, 200)]
+    first, *rest = asked(origin, "/a")
+    assert first == (BEGINNING, None, 206) and set(rest) == {(None, None, 200)} and 1 + len(rest) <= served
 
 
 def test_without_memory_the_parts_stream_through(origin, start):
