@@ -295,7 +295,7 @@ void p2p_sw_ask_fresh(struct p2p_swarm *s)
     struct p2p_sw_neighbour *nb = s->fresh;
 
     s->fresh = NULL;
-    if (nb->peer == NULL || (s->hears_begun && has_enough(s)))
+    if (nb->peer == NULL || !has_room(s, nb) || (s->hears_begun && has_enough(s)))
         return;
     while (has_room(s, nb) && ask_one(s->fresh_in, nb))
         ;
@@ -454,9 +454,12 @@ static bool is_late_stream(const struct p2p_sw_group *g, unsigned block)
 
 static bool has_waited(const struct p2p_sw_group *g, unsigned block)
 {
+    uint32_t waited; /* no patience is shorter than TIMEOUT_MS */
+
     if (is_stream(g, block) && p2p_blockset_has(&g->begun, block))
         return is_late_stream(g, block);
-    return (uint32_t)g->d->s->now - g->asked_at[block] > patience_for(g, block);
+    waited = (uint32_t)g->d->s->now - g->asked_at[block];
+    return waited > TIMEOUT_MS && waited > patience_for(g, block);
 }
 
 static void check_late(struct p2p_sw_group *g, unsigned block)

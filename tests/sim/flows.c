@@ -36,6 +36,12 @@ struct flow {
     void *arg;
 };
 
+/* Of the heap: when a flow ends; looking at the flow itself takes longer. */
+struct due {
+    double ends;
+    struct flow *flow;
+};
+
 struct flows {
     double tolerance;
     bool is_uneven;
@@ -43,7 +49,7 @@ struct flows {
     struct port *ports;
     double *level; /* of each port: what a flow of weight 1 that wants more gets */
     size_t n_ports;
-    struct flow **heap;
+    struct due *heap;
     size_t n, size;
     size_t queue[MAX_ROUND];
     size_t queue_first, queue_n, seen;
@@ -64,7 +70,7 @@ struct flows *flows_new(size_t ports, bool is_coarse)
 void flows_free(struct flows *f)
 {
     for (size_t i = 0; i < f->n; i++)
-        free(f->heap[i]);
+        free(f->heap[i].flow);
     for (size_t i = 0; i < f->n_ports; i++)
         free(f->ports[i].v);
     free(f->ports);
@@ -86,26 +92,27 @@ void flows_set_port(struct flows *f, size_t port, double capacity)
 
 /* ---- the heap of ends ---- */
 
-static void put(struct flows *f, size_t at, struct flow *x)
+static void put(struct flows *f, size_t at, struct due x)
 {
     f->heap[at] = x;
-    x->at_heap = at;
+    x.flow->at_heap = at;
 }
 
-static void sift(struct flows *f, size_t at)
+/* To its place, after `ends' has changed. */
+static void sift(struct flows *f, size_t at, struct flow *flow)
 {
-    struct flow *x = f->heap[at];
+    struct due x = { flow->ends, flow };
 
-    while (at > 0 && x->ends < f->heap[(at - 1) / 2]->ends) {
+    while (at > 0 && x.ends < f->heap[(at - 1) / 2].ends) {
         put(f, at, f->heap[(at - 1) / 2]);
         at = (at - 1) / 2;
     }
     for (;;) {
         size_t child = at * 2 + 1;
 
-        if (child + 1 < f->n && f->heap[child + 1]->ends < f->heap[child]->ends)
+        if (child + 1 < f->n && f->heap[child + 1].ends < f->heap[child].ends)
             child++;
-        if (child >= f->n || f->heap[child]->ends >= x->ends)
+        if (child >= f->n || f->heap[child].ends >= x.ends)
             break;
         put(f, at, f->heap[child]);
         at = child;
@@ -117,22 +124,19 @@ static void heap_add(struct flows *f, struct flow *x)
 {
     if (f->n == f->size) {
         f->size = f->size == 0 ? 64 : f->size * 2;
-        f->heap = realloc(f->heap, f->size * sizeof(struct flow *));
+        f->heap = realloc(f->heap, f->size * sizeof(struct due));
         EL_ASSERT(f->heap != NULL);
     }
-    put(f, f->n++, x);
-    sift(f, x->at_heap);
+    f->n++;
+    sift(f, f->n - 1, x);
 }
 
 static void heap_remove(struct flows *f, struct flow *x)
 {
-    size_t at = x->at_heap;
-    struct flow *last = f->heap[--f->n];
+    struct flow *last = f->heap[--f->n].flow;
 
-    if (last == x)
-        return;
-    put(f, at, last);
-    sift(f, at);
+    if (last != x)
+        sift(f, x->at_heap, last);
 }
 
 /* ---- ports ---- */
@@ -228,7 +232,7 @@ static void set_rate(struct flows *f, struct flow *x, uint64_t now)
     advance(f, x, now);
     x->rate = rate;
     x->ends = (double)now + x->left / rate * 1e6;
-    sift(f, x->at_heap);
+    sift(f, x->at_heap, x);
 }
 
 static void look_again(struct flows *f, size_t port)
@@ -315,14 +319,14 @@ void flows_cancel(struct flows *f, uint64_t now_us, struct flow *x)
 
 uint64_t flows_due_us(const struct flows *f)
 {
-    return f->n == 0 || f->heap[0]->ends >= 1e18 ? UINT64_MAX : (uint64_t)f->heap[0]->ends + 1;
+    return f->n == 0 || f->heap[0].ends >= 1e18 ? UINT64_MAX : (uint64_t)f->heap[0].ends + 1;
 }
 
 void *flows_finish(struct flows *f, uint64_t now_us)
 {
-    void *arg = f->heap[0]->arg;
+    void *arg = f->heap[0].flow->arg;
 
-    flows_cancel(f, now_us, f->heap[0]);
+    flows_cancel(f, now_us, f->heap[0].flow);
     return arg;
 }
 
