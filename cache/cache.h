@@ -253,6 +253,7 @@ struct cache_waiter {
     struct el_str url; /* borrowed while waiting */
     bool stored;       /* in the message: look up again; otherwise ask the origin yourself */
 
+    bool leads;    /* set before cache_load(): what is not found it asks the origin, for all */
     bool is_asked; /* it waits for the finder, which may take its time */
     bool is_first; /* of cache_load() and cache_confirm(): what it waits for began with it */
 
@@ -273,7 +274,7 @@ bool cache_load(struct cache *c, struct el_str url, struct cache_waiter *w);
  */
 bool cache_confirm(struct cache *c, struct el_str url, uint64_t max_age_ms, struct cache_waiter *w);
 /* The finder's answer: what is to be known of the url was published, or it is for this node to ask
- * the origin. Whether anybody was still waiting for it. */
+ * the origin. Whether anybody was still waiting for it who will do that. */
 bool cache_found(struct cache *c, struct el_str url);
 /* As cache_load(), of a version that memory lacks; then cache_find_version() again. The finder is
  * not asked. */

@@ -369,14 +369,14 @@ static bool join_load(struct cache *c, struct el_str url, bool is_on_disk, struc
     return waits;
 }
 
-/* Tells all who wait, but for one that knows; whether there was another one. */
+/* Tells all who wait, but for one that knows; whether another one leads. */
 static bool end_load(struct cache *c, struct el_str url, struct cache_waiter *but)
 {
     uint64_t hash = el_str_hash(url);
     struct cache_shard *s = shard_of(c, hash);
     struct cache_entry *e;
     struct el_list *l;
-    bool was_waited_for = false;
+    bool is_led = false;
 
     cache_shard_lock(s);
     e = entry_find_locked(s, hash, url);
@@ -387,12 +387,12 @@ static bool end_load(struct cache *c, struct el_str url, struct cache_waiter *bu
 
         if (w == but)
             continue;
-        was_waited_for = true;
+        is_led = is_led || w->leads; /* the post gives it away */
         el_msgq_post(w->queue, &w->msg);
     }
     entry_put_locked(s, e);
     cache_shard_unlock(s);
-    return was_waited_for;
+    return is_led;
 }
 
 /* Whether the finder is waited for by this one who has begun. */

@@ -354,7 +354,7 @@ static void on_found(struct p2p *p, void *arg, uint64_t node, struct el_str body
         lead(p, url); /* as the one before said */
     }
     if (!cache_found(p->cache, url))
-        release(p, url, P2P_RELEASE_FAILED); /* nobody waits for it any more */
+        release(p, url, P2P_RELEASE_FAILED); /* nobody here asks for all */
     free(q);
 }
 

@@ -496,9 +496,17 @@ static void ask_or_wait(struct proxy_req *r)
     }
 }
 
+/* What the origin answers to it serves others as well. */
+static bool asks_for_all(const struct proxy_req *r)
+{
+    return !r->is_head && r->range.kind != PROXY_RANGE_MULTI && !r->has_conditions &&
+           !r->fresh.only_if_cached;
+}
+
 /* Whether the disk may have it; then the lookup is repeated once that has been seen to. */
 static bool load(struct proxy_req *r)
 {
+    r->waiter.leads = asks_for_all(r);
     if (r->was_loaded || !cache_load(r->proxy->cache, el_buf_str(&r->route.url), &r->waiter))
         return false;
     r->was_loaded = r->is_loading = true;
@@ -526,6 +534,7 @@ bool proxy_req_asks_others(struct proxy_req *r)
     may = meta->has_strong_validator && !meta->by_node && !meta->always_revalidate &&
           lifetime > 0 && !proxy_invalidate_doubts(r, meta->response_ms);
     cache_meta_unref(meta);
+    r->waiter.leads = true;
     if (!may ||
         !cache_confirm(r->proxy->cache, el_buf_str(&r->route.url), (uint64_t)lifetime, &r->waiter))
         return false;
@@ -537,8 +546,7 @@ bool proxy_req_asks_others(struct proxy_req *r)
 /* Not where this caller's own question is what lets him have it. */
 static bool confirm(struct proxy_req *r)
 {
-    if (r->object == NULL || r->was_confirmed || r->collapsed || r->is_alone || r->is_head ||
-        r->range.kind == PROXY_RANGE_MULTI || r->has_conditions || r->fresh.only_if_cached ||
+    if (r->object == NULL || r->was_confirmed || r->collapsed || r->is_alone || !asks_for_all(r) ||
         !may_deliver(r, true) || !proxy_req_asks_others(r))
         return false;
     proxy_req_step(r, PROXY_STEP_WAIT);

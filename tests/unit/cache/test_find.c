@@ -65,6 +65,7 @@ static void prepare(struct world *w, struct guest *g)
     el_list_init(&g->w.link);
     el_msg_init(&g->w.msg, on_told);
     g->w.queue = w->queue;
+    g->w.leads = true;
 }
 
 static bool load(struct world *w, struct guest *g)
@@ -140,6 +141,29 @@ static void an_answer_that_nobody_waits_for_any_more_is_known_to_be_one(void **s
     assert_true(load(&w, &a));
     cache_flight_leave(w.cache, &a.w);
     assert_false(cache_found(w.cache, url));
+    world_close(&w);
+}
+
+static void who_would_ask_for_himself_alone_does_not_lead(void **state)
+{
+    struct guest alone, leader;
+    struct world w;
+
+    (void)state;
+    world_open(&w, 64 * MB);
+    prepare(&w, &alone);
+    alone.w.leads = false;
+    assert_true(cache_load(w.cache, url, &alone.w));
+    assert_false(cache_found(w.cache, url));
+    el_msgq_dispatch(w.queue);
+    assert_int_equal(alone.told, 1);
+
+    prepare(&w, &alone);
+    alone.w.leads = false;
+    assert_true(cache_load(w.cache, url, &alone.w) && load(&w, &leader));
+    assert_true(cache_found(w.cache, url));
+    el_msgq_dispatch(w.queue);
+    assert_true(alone.told == 1 && leader.told == 1);
     world_close(&w);
 }
 
@@ -287,6 +311,7 @@ int main(void)
         TEST(a_finder_that_knows_nothing_holds_nobody_up),
         TEST(an_answer_may_come_before_the_question_returns),
         TEST(an_answer_that_nobody_waits_for_any_more_is_known_to_be_one),
+        TEST(who_would_ask_for_himself_alone_does_not_lead),
         TEST(while_somebody_asks_the_origin_nobody_asks_the_finder),
         TEST(what_cannot_be_shared_is_nobody_elses),
         TEST(what_memory_or_disk_has_is_not_asked_about),
