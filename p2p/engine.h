@@ -64,8 +64,9 @@ struct p2p_remote {
     struct p2p *p;
     struct p2p_node *node;
     struct p2p_link *link;
-    uint64_t up_ms;         /* since when */
-    struct el_list told;    /* give.c: what it was told of chunks */
+    uint64_t up_ms;      /* since when */
+    struct el_list told; /* give.c: what it was told of chunks, longest ago first */
+    size_t n_told;
     struct el_list gives;   /* give.c: blocks that are being sent to it */
     struct el_list loads;   /* give.c: what it asked for that is being loaded from disk */
     struct el_list cancels; /* fetch.c: Cancels without their Ack */
@@ -77,7 +78,7 @@ struct p2p_remote {
     struct el_list unsigned_blocks;  /* the engine's: arrived, and no manifest has their hash yet */
 };
 
-/* An attempt to reach somebody: arg of its link until it is up. */
+/* An attempt to reach somebody, until its link is up. */
 struct p2p_attempt {
     struct p2p *p;
     struct p2p_node *node; /* NULL: only its address is known */
@@ -99,6 +100,8 @@ struct p2p_fetch {
     unsigned n_calls; /* LOCATEs without their answer */
     bool owes_record; /* its record goes out once the tracker knows what this node reads of it */
     struct el_error failure;
+    const struct cache_ticket *failed; /* whose that was; compared only */
+    bool is_exact;                     /* only one signed range can be read at a time */
     /* progress.c */
     uint64_t began_ms, had_bytes;    /* when it began, and what was here then */
     uint64_t came_bytes, seen_bytes; /* since then, in blocks; at the last look */

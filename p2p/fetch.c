@@ -44,6 +44,7 @@ struct run {
     uint64_t first;             /* block of the object */
     unsigned count, done, most; /* most: read no more than so many */
     struct cache_fill *fill; /* a reference; NULL: the answer to a client's own request brings it */
+    struct cache_ticket *ticket; /* it is read with; after that compared only */
     struct cache_fill_watch watch;
     struct el_msg msg;
     enum el_err code; /* set before msg is posted */
@@ -137,6 +138,8 @@ static void tell_coming(struct p2p_fetch *f, uint64_t block)
     p2p_give_block(f->p, f->object, &chunk);
 }
 
+static void set_reach(struct p2p_fetch *f);
+
 static void run_over(struct run *r)
 {
     struct p2p_fetch *f = r->fetch;
@@ -145,6 +148,7 @@ static void run_over(struct run *r)
     r->done = run_progress(r);
     if (!ok) {
         f->failure = r->err;
+        f->failed = r->ticket;
         el_log_error(EL_INFO, EV_RUN_FAILED, &r->err);
     }
     p2p_swarm_on_run_over(f->download, p2p_now(f->p), r->number, r->done, ok);
@@ -153,6 +157,7 @@ static void run_over(struct run *r)
     tell_coming(f, r->first);
     r->magic = 0;
     free(r);
+    set_reach(f);
     fetch_let_go(f);
 }
 
@@ -314,27 +319,45 @@ static void exact_blocks(struct cache_object *o, const struct cache_ticket *t, u
     *end = t->end >= length ? blocks_of(length) : t->end / CACHE_BLOCK_BYTES;
 }
 
-/* NULL: none of them may ask the origin. */
+/* Or on its way; whether its client has taken it yet is of no matter. */
+static bool is_all_here(struct cache_object *o, const struct cache_ticket *t)
+{
+    uint64_t first, end, bits[1] = { 0 };
+
+    exact_blocks(o, t, &first, &end);
+    cache_object_map(o, first, (size_t)(end - first), bits);
+    bits[0] |= cache_object_coming(o, first, (size_t)(end - first));
+    return bits[0] == ((uint64_t)1 << (end - first)) - 1;
+}
+
+/* Of those that may ask for one range the first of which nothing brings some; or one; or NULL. */
 static struct p2p_feed *any_asker(struct p2p_fetch *f)
 {
+    struct p2p_feed *any = NULL;
     struct el_list *it, *tmp;
 
     EL_LIST_EACH (it, tmp, &f->feeds) {
-        if (asker(EL_ENTRY(it, struct p2p_feed, link)) != NULL)
-            return EL_ENTRY(it, struct p2p_feed, link);
+        struct p2p_feed *feed = EL_ENTRY(it, struct p2p_feed, link);
+
+        if (asker(feed) == NULL)
+            continue;
+        if (!is_all_here(f->object, asker(feed)))
+            return feed;
+        any = any != NULL ? any : feed;
     }
-    return NULL;
+    return any;
 }
 
 static void set_reach(struct p2p_fetch *f)
 {
-    struct p2p_feed *feed = speaker(f, 0, 0);
+    struct p2p_feed *feed = speaker(f, 0, UINT64_MAX); /* one for any part */
     const struct cache_ticket *t;
     uint64_t first, end;
 
     if (feed == NULL)
         feed = any_asker(f);
     t = feed != NULL ? asker(feed) : NULL;
+    f->is_exact = t != NULL && t->exact;
     if (t == NULL) {
         p2p_swarm_set_reach(f->download, p2p_now(f->p), P2P_REACH_NONE, 0, 0);
     } else if (!t->exact) {
@@ -434,17 +457,20 @@ static void hand_over(struct p2p_feed *feed)
 }
 
 /*
- * A signed range can be read for all when it is whole blocks of one chunk. Other ones are the
- * caller's own affair.
+ * A signed range can be read for all when it is whole blocks of one chunk of which none is here.
+ * Other ones are the caller's own affair.
  */
 static bool is_leasable(struct cache_object *o, const struct cache_ticket *t)
 {
-    uint64_t first, end;
+    uint64_t first, end, here[1] = { 0 };
 
     if (t == NULL || !t->exact)
         return true;
     exact_blocks(o, t, &first, &end);
-    return first < end && first / CACHE_CHUNK_BLOCKS == (end - 1) / CACHE_CHUNK_BLOCKS;
+    if (first >= end || first / CACHE_CHUNK_BLOCKS != (end - 1) / CACHE_CHUNK_BLOCKS)
+        return false;
+    cache_object_map(o, first, (size_t)(end - first), here);
+    return here[0] == 0;
 }
 
 static void feed_begin(struct p2p_feed *feed)
@@ -554,12 +580,15 @@ static void read_run(struct p2p *p, const struct p2p_move *m)
         end_at_once(r, EL_EFORBIDDEN, "no request of this node may ask for these bytes");
         return;
     }
-    r->fill = cache_fill_open(f->object, p->origin, cache_fill_ticket(feed->fill),
-                              m->first * CACHE_BLOCK_BYTES, run_end(r), &r->watch);
+    r->ticket = cache_fill_ticket(feed->fill);
+    r->fill = cache_fill_open(f->object, p->origin, r->ticket, m->first * CACHE_BLOCK_BYTES,
+                              run_end(r), &r->watch);
     if (r->fill == NULL)
         end_at_once(r, EL_OK, NULL);
     else
         tell_coming(f, r->first);
+    if (f->is_exact) /* the next range may be read beside it */
+        set_reach(f);
 }
 
 static struct run *run_find(struct p2p_fetch *f, uint32_t number)
@@ -622,6 +651,8 @@ void p2p_fetch_block(struct p2p *p, const struct el_chunk_id *chunk, uint64_t nu
     p2p_swarm_have(f->download, p2p_now(p), number);
     EL_LIST_EACH (it, tmp, &f->runs)
         run_block(EL_ENTRY(it, struct run, link), number);
+    if (f->is_exact)
+        set_reach(f);
 }
 
 uint32_t p2p_fetch_stopped(struct p2p *p, const struct el_chunk_id *chunk)
@@ -680,7 +711,7 @@ static void look_at_adopted(struct p2p_fetch *f)
 
         if (r->fill == NULL && r->done < r->count &&
             cache_object_coming(f->object, r->first + r->done, r->count - r->done) == 0)
-            end_at_once(r, EL_ERESET, "the answer that brought it has ended");
+            end_at_once(r, EL_ECANCELED, "the answer that brought it has ended");
     }
 }
 
@@ -739,6 +770,11 @@ static void withdraw(struct p2p *p, const struct p2p_move *m, struct p2p_blocks 
     p2p_remote_send(n->asking, &frames);
 }
 
+static bool is_for(const struct p2p_feed *feed, uint64_t block)
+{
+    return feed->first <= block && block < feed->end;
+}
+
 static struct p2p_feed *feed_for(struct p2p_fetch *f, uint64_t block)
 {
     struct el_list *it, *tmp;
@@ -746,7 +782,7 @@ static struct p2p_feed *feed_for(struct p2p_fetch *f, uint64_t block)
     EL_LIST_EACH (it, tmp, &f->feeds) {
         struct p2p_feed *feed = EL_ENTRY(it, struct p2p_feed, link);
 
-        if (feed->first <= block && block < feed->end)
+        if (is_for(feed, block))
             return feed;
     }
     return NULL;
@@ -887,18 +923,26 @@ static void blame(struct p2p *p, const struct p2p_move *m)
            (unsigned long long)(m->until - el_min_u64(m->until, p2p_now(p))));
 }
 
-/* The origin does not give it, and nobody else has it: who waits for it hears why. */
+/*
+ * The origin does not give it, and nobody else has it: who waits for it hears why. When it has
+ * refused one caller that concerns no other one.
+ */
 static void fail_feeds(const struct p2p_move *m)
 {
     struct p2p_fetch *f = p2p_download_arg(m->download);
+    bool is_one = m->code == EL_EORIGIN && f->failure.code == EL_EFORBIDDEN;
     struct el_error err = f->failure;
-    struct p2p_feed *feed;
+    struct el_list *it, *tmp;
 
     if (err.code == EL_OK)
         el_fail(&err, m->code, 0, "neither a peer nor the origin gave the block");
     f->n_calls++; /* it stays while its parts go */
-    while ((feed = feed_for(f, m->first)) != NULL)
-        feed_end(feed, err.code, &err);
+    EL_LIST_EACH (it, tmp, &f->feeds) {
+        struct p2p_feed *feed = EL_ENTRY(it, struct p2p_feed, link);
+
+        if (is_for(feed, m->first) && (!is_one || asker(feed) == f->failed))
+            feed_end(feed, err.code, &err);
+    }
     f->n_calls--;
     fetch_let_go(f);
 }

@@ -329,6 +329,20 @@ static bool has_backup(struct p2p *p, const struct find *q)
     return q->attempt + 1 < DISC_OWNERS && p2p_owner(p, key, q->attempt + 1) != 0;
 }
 
+/* A backup knew it: its owner, who named this node to ask, hears what it is. */
+static void pass_on_records(struct p2p *p, struct el_str url, const struct p2p_found *found)
+{
+    uint8_t key[DISC_KEY_BYTES];
+    struct el_buf body;
+
+    p2p_url_key(url, key);
+    for (size_t i = found->n; i > 0; i--) { /* the newest last, so that it is the first there */
+        el_buf_init(&body);
+        p2p_record_put(&body, &found->records[i - 1]);
+        p2p_call_tell(p, key, P2P_RECORD, &body);
+    }
+}
+
 static void on_found(struct p2p *p, void *arg, uint64_t node, struct el_str body, enum el_err code)
 {
     struct find *q = arg;
@@ -346,6 +360,8 @@ static void on_found(struct p2p *p, void *arg, uint64_t node, struct el_str body
         }
         if (found.kind == P2P_FOUND_ASK)
             lead(p, url);
+        else if (q->attempt > 0)
+            pass_on_records(p, url, &found);
         for (size_t i = found.n; i > 0; i--) /* the newest last, so that it is found first */
             heed_record(p, url, &found.records[i - 1]);
         el_counter_add(found.kind == P2P_FOUND_ASK ? p->count.finds_asked : p->count.finds_known,
@@ -440,7 +456,7 @@ static void killed(struct p2p *p, struct cache_object *o)
     if (!p2p_is_shareable(o))
         return;
     forget_chunks(p, o);
-    if (is_replaced)
+    if (is_replaced || !p2p_url_is_fine(cache_object_url(o))) /* nobody was told of such a one */
         return;
     p2p_url_key(cache_object_url(o), key);
     el_buf_init(&body);
@@ -688,7 +704,7 @@ static bool may_know(struct cache_finder *finder, struct el_str url, uint64_t ma
     struct p2p *p = of_finder(finder);
     struct heard *h;
 
-    if (atomic_load(&p->n_live) <= 1 || url.n > P2P_MAX_URL)
+    if (atomic_load(&p->n_live) <= 1 || !p2p_url_is_fine(url))
         return false;
     h = heard_of_url(HEARD_FIND, url);
     h->max_age_ms = max_age_ms;

@@ -11,6 +11,7 @@
 #include "common/log.h"
 
 #define LOAD_MAGIC 0x4c4f4144u
+#define MAX_TOLD   16384u /* chunks, of a link */
 
 /* What a link was told of a chunk. */
 struct p2p_told_of {
@@ -52,21 +53,6 @@ static struct p2p_told_of *told_find(struct p2p_remote *r, const struct el_chunk
     return t;
 }
 
-static struct p2p_told_of *told_get(struct p2p_remote *r, const struct el_chunk_id *id)
-{
-    struct p2p_told_of *t = told_find(r, id), **bucket = bucket_of(r->p, id);
-
-    if (t != NULL)
-        return t;
-    t = el_new(struct p2p_told_of);
-    t->remote = r;
-    t->chunk = *id;
-    t->next = *bucket;
-    *bucket = t;
-    el_list_append(&r->told, &t->link);
-    return t;
-}
-
 static void told_free(struct p2p_told_of *t)
 {
     struct p2p_told_of **at = bucket_of(t->remote->p, &t->chunk);
@@ -74,8 +60,30 @@ static void told_free(struct p2p_told_of *t)
     while (*at != t)
         at = &(*at)->next;
     *at = t->next;
+    t->remote->n_told--;
     el_list_remove(&t->link);
     free(t);
+}
+
+static struct p2p_told_of *told_get(struct p2p_remote *r, const struct el_chunk_id *id)
+{
+    struct p2p_told_of *t = told_find(r, id), **bucket = bucket_of(r->p, id);
+
+    if (t != NULL) {
+        el_list_remove(&t->link);
+        el_list_append(&r->told, &t->link);
+        return t;
+    }
+    if (r->n_told == MAX_TOLD) /* what it is told once more costs a manifest */
+        told_free(EL_ENTRY(r->told.next, struct p2p_told_of, link));
+    r->n_told++;
+    t = el_new(struct p2p_told_of);
+    t->remote = r;
+    t->chunk = *id;
+    t->next = *bucket;
+    *bucket = t;
+    el_list_append(&r->told, &t->link);
+    return t;
 }
 
 /* ---- what there is ---- */
@@ -212,7 +220,7 @@ void p2p_give_sent(struct p2p_out_block *b)
         cache_reader_advance(&g->reader, 0);
         p2p_upload_sent(p->upload, p2p_now(p), &g->send);
     }
-    if (g->again)
+    if (g->again && b->result == EL_OK && g->remote->node->served == g->remote)
         (void)p2p_upload_ask(p->upload, p2p_now(p), g->send.node, &g->send.chunk, g->send.block);
     p2p_give_over(g);
     p2p_pump(p);
@@ -588,7 +596,7 @@ void p2p_give_cancel(struct p2p_remote *r, const struct p2p_frame *f)
     p2p_upload_cancel(r->p->upload, r->node->hash, &f->chunk, blocks);
     recall(r, &f->chunk, blocks);
     if (blocks.count == 0 && t != NULL)
-        t->follows = false;
+        told_free(t);
     el_buf_init(&frames);
     p2p_ack_add(&frames, f);
     p2p_remote_send(r, &frames);

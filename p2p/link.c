@@ -83,6 +83,11 @@ void *p2p_link_arg(struct p2p_link *link)
     return atomic_load_explicit(&link->arg, memory_order_acquire);
 }
 
+void *p2p_link_attempt(const struct p2p_link *link)
+{
+    return link->attempt;
+}
+
 void p2p_link_set_arg(struct p2p_link *link, void *arg)
 {
     atomic_store_explicit(&link->arg, arg, memory_order_release);

@@ -81,6 +81,7 @@ struct p2p_link {
     uint16_t http_port; /* of an outbound one: where to go when nobody answers; 0: nowhere */
 
     _Atomic(void *) arg;
+    void *attempt; /* the engine's alone */
     _Atomic uint64_t in_bytes, out_bytes, queued_bytes;
     _Atomic uint32_t rtt_us;
     struct p2p_peer peer; /* the thread's until is_up */

@@ -312,14 +312,14 @@ void p2p_net_take(struct p2p_net *net, int fd)
         (void)close(fd); /* it has left */
 }
 
-enum el_err p2p_net_connect(struct p2p_net *net, const char *address, uint16_t port, void *arg,
+enum el_err p2p_net_connect(struct p2p_net *net, const char *address, uint16_t port, void *attempt,
                             struct p2p_link **ret_link, struct el_error *err)
 {
-    return p2p_net_reach(net, address, port, 0, arg, ret_link, err);
+    return p2p_net_reach(net, address, port, 0, attempt, ret_link, err);
 }
 
 enum el_err p2p_net_reach(struct p2p_net *net, const char *address, uint16_t port,
-                          uint16_t http_port, void *arg, struct p2p_link **ret_link,
+                          uint16_t http_port, void *attempt, struct p2p_link **ret_link,
                           struct el_error *err)
 {
     struct sockaddr_storage addr;
@@ -334,7 +334,7 @@ enum el_err p2p_net_reach(struct p2p_net *net, const char *address, uint16_t por
     l = p2p_link_new(net, p2p_net_next_thread(net));
     l->is_known = true;
     l->http_port = http_port;
-    p2p_link_set_arg(l, arg);
+    l->attempt = attempt;
     p2p_link_set_address(l, &addr, n);
     *ret_link = l; /* set before the thread knows the link: its down() may come at any time */
     el_msgq_post(l->thread->queue, &l->to_thread);

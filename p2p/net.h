@@ -119,11 +119,11 @@ void p2p_net_close(struct p2p_net *net);
 void p2p_net_free(struct p2p_net *net); /* after closed(); NULL is fine */
 
 /*
- * `address` is numeric, IPv4 or IPv6: nobody resolves names here. Then up() or down(); `arg` is
- * p2p_link_arg(). EL_EINVAL: it is no address. EL_EOVERLOAD: max_links.
+ * `address` is numeric, IPv4 or IPv6: nobody resolves names here. Then up() or down(); `attempt` is
+ * p2p_link_attempt(). EL_EINVAL: it is no address. EL_EOVERLOAD: max_links.
  * A link to this very node ends with EL_ELOOP.
  */
-enum el_err p2p_net_connect(struct p2p_net *net, const char *address, uint16_t port, void *arg,
+enum el_err p2p_net_connect(struct p2p_net *net, const char *address, uint16_t port, void *attempt,
                             struct p2p_link **ret_link, struct el_error *err);
 
 /*
@@ -131,7 +131,7 @@ enum el_err p2p_net_connect(struct p2p_net *net, const char *address, uint16_t p
  * is asked to hand the connection over (link_http.c). http_port 0: that is not tried.
  */
 enum el_err p2p_net_reach(struct p2p_net *net, const char *address, uint16_t port,
-                          uint16_t http_port, void *arg, struct p2p_link **ret_link,
+                          uint16_t http_port, void *attempt, struct p2p_link **ret_link,
                           struct el_error *err);
 
 /*
@@ -140,9 +140,12 @@ enum el_err p2p_net_reach(struct p2p_net *net, const char *address, uint16_t por
  */
 void p2p_net_take(struct p2p_net *net, int fd);
 
-/* The engine's own; NULL at up() of a link that the peer has opened. Thread: any, see rule 1. */
+/* The engine's own; NULL before up() has set it, when blocks may come already. Thread: any, see
+ * rule 1. */
 void *p2p_link_arg(struct p2p_link *link);
 void p2p_link_set_arg(struct p2p_link *link, void *arg);
+/* Of p2p_net_connect(); NULL: the peer has opened the link. Thread: the engine's. */
+void *p2p_link_attempt(const struct p2p_link *link);
 
 /* From up() on; immutable. Thread: any, see rule 1. */
 const struct p2p_peer *p2p_link_peer(const struct p2p_link *link);

@@ -527,12 +527,25 @@ static void note_broken(struct p2p *p, struct p2p_node *n)
     p2p_swarm_tracker_lost(p->swarm, p2p_now(p), n->hash);
 }
 
-/* Links carry no argument of two kinds: what an attempt was is over once the link is up. */
+/* What waits for it fails now. */
+static void note_unreached(struct p2p *p, struct p2p_node *n)
+{
+    if (n->is_cut)
+        note_broken(p, n);
+    else
+        shun(p, n);
+    el_buf_clear(&n->waiting);
+    p2p_swarm_peer_down(p->swarm, p2p_now(p), n->hash);
+    p2p_call_link_down(p, n->hash);
+    disc_members_unreachable(p->members, p2p_now(p), n->hash);
+    node_let_go(p, n);
+}
+
 static void up(void *arg, struct p2p_link *link)
 {
     struct p2p *p = arg;
     const struct p2p_peer *peer = p2p_link_peer(link);
-    struct p2p_attempt *a = p2p_link_arg(link);
+    struct p2p_attempt *a = p2p_link_attempt(link);
     uint64_t hash = p2p_hash_of(&peer->fingerprint);
     struct p2p_node *n = node_get(p, hash);
     struct p2p_remote *r = remote_new(p, n, link);
@@ -542,13 +555,8 @@ static void up(void *arg, struct p2p_link *link)
     p2p_swarm_peer_seen(p->swarm, p2p_now(p), hash);
     if (a != NULL && a->node != NULL) {
         a->node->connecting = NULL;
-        if (a->node != n) { /* somebody else has that address now */
-            if (a->node->is_cut)
-                note_broken(p, a->node);
-            p2p_swarm_peer_down(p->swarm, p2p_now(p), a->node->hash);
-            disc_members_unreachable(p->members, p2p_now(p), a->node->hash);
-            node_let_go(p, a->node);
-        }
+        if (a->node != n && a->node->asking == NULL) /* somebody else has that address now */
+            note_unreached(p, a->node);
     }
     if (n->asking == NULL && (a != NULL || peer->p2p_port == 0))
         p2p_node_ask_over(p, n, r);
@@ -607,15 +615,7 @@ static void failed(struct p2p *p, struct p2p_attempt *a, enum el_err why)
         connect_again(p, n);
         return;
     }
-    if (n->is_cut)
-        note_broken(p, n);
-    else
-        shun(p, n);
-    el_buf_clear(&n->waiting);
-    p2p_swarm_peer_down(p->swarm, p2p_now(p), n->hash);
-    p2p_call_link_down(p, n->hash);
-    disc_members_unreachable(p->members, p2p_now(p), n->hash);
-    node_let_go(p, n);
+    note_unreached(p, n);
 }
 
 /* EL_ENOTCACHED: this node has ended it, in the middle of a block that it cannot go on with. */
@@ -670,32 +670,21 @@ static void lost(struct p2p *p, struct p2p_remote *r, enum el_err why)
     node_let_go(p, n);
 }
 
-/* An argument that is an attempt belongs to a link that never was up. */
-static bool is_attempt(struct p2p *p, const void *arg)
-{
-    struct el_list *it, *tmp;
-
-    EL_LIST_EACH (it, tmp, &p->attempts) {
-        if (EL_ENTRY(it, struct p2p_attempt, link) == arg)
-            return true;
-    }
-    return false;
-}
-
 static void down(void *arg, struct p2p_link *link, const struct el_error *why)
 {
     struct p2p *p = arg;
-    void *of_link = p2p_link_arg(link);
+    struct p2p_remote *r = p2p_link_arg(link);
+    struct p2p_attempt *a = p2p_link_attempt(link);
 
-    if (of_link == NULL)
-        return;
-    if (is_attempt(p, of_link)) {
-        el_log_error(EL_DEBUG, EV_PEER_UNREACHABLE, why);
-        failed(p, of_link, why->code);
-    } else {
+    if (r != NULL) {
         if (why->code != EL_OK)
             el_log_error(EL_INFO, EV_PEER_LINK_LOST, why);
-        lost(p, of_link, why->code);
+        lost(p, r, why->code);
+    } else if (a != NULL) { /* what is up has none any more */
+        el_log_error(EL_DEBUG, EV_PEER_UNREACHABLE, why);
+        failed(p, a, why->code);
+    } else {
+        return;
     }
     p2p_pump(p);
 }

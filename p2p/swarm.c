@@ -288,7 +288,8 @@ void p2p_swarm_set_reach(struct p2p_download *d, uint64_t now, enum p2p_reach re
     d->s->now = now;
     EL_ASSERT(reach != P2P_REACH_EXACT ||
               (first < end && first / P2P_CHUNK_BLOCKS == (end - 1) / P2P_CHUNK_BLOCKS));
-    if (reach != P2P_REACH_NONE && d->reach != reach)
+    if (reach != P2P_REACH_NONE &&
+        (d->reach != reach || d->reach_first != first || d->reach_end != end))
         for (struct el_list *it = d->active.next; it != &d->active; it = it->next) {
             struct p2p_sw_group *g = EL_ENTRY(it, struct p2p_sw_group, in_download);
 

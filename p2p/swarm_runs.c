@@ -278,17 +278,26 @@ static bool lacks(const struct p2p_sw_group *g)
     return false;
 }
 
-static bool is_exact_here(const struct p2p_sw_group *g)
+/*
+ * How many blocks nobody brings of the one range that can be read; 0 if it does not lie in this
+ * group, or some of it is on its way.
+ */
+static unsigned exact_open(const struct p2p_sw_group *g)
 {
     const struct p2p_download *d = g->d;
     uint64_t base = (uint64_t)g->number * P2P_GROUP_BLOCKS;
+    unsigned n = 0;
 
     if (d->reach_first < base || d->reach_end > base + g->blocks)
-        return false;
-    for (uint64_t b = d->reach_first; b < d->reach_end; b++)
-        if ((p2p_sw_open_word(g, (unsigned)(b - base) / 64) >> (b - base) % 64 & 1) == 0)
-            return false;
-    return true;
+        return 0;
+    for (uint64_t b = d->reach_first - base; b < d->reach_end - base; b++) {
+        bool is_open = (p2p_sw_open_word(g, (unsigned)b / 64) >> b % 64 & 1) != 0;
+
+        if (!is_open && !p2p_blockset_has(&g->here, (unsigned)b))
+            return 0;
+        n += is_open;
+    }
+    return n;
 }
 
 static unsigned count_others(const struct p2p_sw_group *g)
@@ -426,7 +435,7 @@ static uint8_t runs_wanted(const struct p2p_sw_group *g)
     if (d->reach == P2P_REACH_NONE || d->s->now < d->origin_at || n >= most || is_behind(g))
         return 0;
     if (d->reach == P2P_REACH_EXACT)
-        return g->n_runs == 0 && is_exact_here(g);
+        return exact_open(g) == d->reach_end - d->reach_first; /* leased as a whole */
     return (uint8_t)(most - n);
 }
 
@@ -695,7 +704,7 @@ static bool read_unleased(struct p2p_sw_group *g, unsigned first, unsigned most,
     unsigned n;
 
     if (d->reach == P2P_REACH_EXACT) {
-        if (g->n_runs > 0 || !is_exact_here(g))
+        if (exact_open(g) == 0)
             return false;
         first = (unsigned)(d->reach_first % P2P_GROUP_BLOCKS);
         n = (unsigned)(d->reach_end - d->reach_first);

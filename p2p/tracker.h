@@ -44,7 +44,8 @@
 #define P2P_CHANGED_MS 10000u
 
 #define P2P_MAX_URL        8192u
-#define P2P_MAX_RECORD     64876u /* P2P_MAX_OBJECT */
+#define P2P_MAX_AGE_MS     ((uint64_t)1 << 52) /* of a record */
+#define P2P_MAX_RECORD     64876u              /* P2P_MAX_OBJECT */
 #define P2P_MAX_VARIANTS   8u
 #define P2P_MAX_INTERESTED 64u /* nodes of a URL that are told of a change by name */
 

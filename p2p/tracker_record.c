@@ -6,7 +6,6 @@
 #include "p2p/tracker_group.h"
 
 #define MOST_EVICTED 64u
-#define MAX_AGE_MS   ((uint64_t)1 << 52)
 
 static struct p2p_turl *url_at(struct el_list *by_use)
 {
@@ -215,7 +214,7 @@ static void pass_on(struct p2p_tracker *t, struct p2p_turl *u, uint64_t now)
 
 static uint64_t age_of(const struct p2p_variant *v, uint64_t now)
 {
-    return (uint64_t)((int64_t)now - v->confirmed);
+    return el_min_u64((uint64_t)((int64_t)now - v->confirmed), P2P_MAX_AGE_MS);
 }
 
 static void fill_in(const struct p2p_turl *u, uint64_t now, struct p2p_found *ret)
@@ -359,7 +358,7 @@ static bool is_from_before(const struct p2p_turl *u, uint64_t now, uint64_t from
 enum el_err p2p_tracker_record(struct p2p_tracker *t, uint64_t now, uint64_t from,
                                struct el_str bytes, uint64_t age_ms, struct el_error *err)
 {
-    int64_t confirmed = (int64_t)now - (int64_t)el_min_u64(age_ms, MAX_AGE_MS);
+    int64_t confirmed = (int64_t)now - (int64_t)el_min_u64(age_ms, P2P_MAX_AGE_MS);
     struct el_str url, key;
     struct p2p_turl *u;
     enum el_err rc = EL_OK;

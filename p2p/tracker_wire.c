@@ -10,7 +10,6 @@
 #define COMPLAINS    0x08u
 #define IS_OK        0x01u
 #define IS_TAKING    0x01u
-#define MAX_AGE_MS   ((uint64_t)1 << 52)
 #define RECORD_EXTRA 12u /* of Found, for each record */
 
 static enum el_err refuse(const char *what, struct el_error *err)
@@ -225,7 +224,7 @@ enum el_err p2p_located_decode(struct el_str body, uint32_t blocks, struct p2p_l
 /* ---- URLs ---- */
 
 /* It goes into logs. */
-static bool is_url(struct el_str url)
+bool p2p_url_is_fine(struct el_str url)
 {
     for (size_t i = 0; i < url.n; i++) {
         unsigned char c = (unsigned char)url.p[i];
@@ -238,7 +237,7 @@ static bool is_url(struct el_str url)
 
 static void put_url(struct el_buf *out, struct el_str url)
 {
-    EL_ASSERT(is_url(url));
+    EL_ASSERT(p2p_url_is_fine(url));
     el_bytes_add_u16(out, (uint16_t)url.n);
     el_buf_add_str(out, url);
 }
@@ -247,7 +246,7 @@ static void put_url(struct el_buf *out, struct el_str url)
 static bool take_url(struct el_bytes *in, struct el_str *ret)
 {
     *ret = el_bytes_str(in, el_bytes_u16(in));
-    return el_bytes_is_end(in) && is_url(*ret);
+    return el_bytes_is_end(in) && p2p_url_is_fine(*ret);
 }
 
 void p2p_find_put(struct el_buf *out, struct el_str url, uint64_t max_age_ms)
@@ -299,7 +298,7 @@ enum el_err p2p_forget_decode(struct el_str body, struct el_str *ret_url, struct
 
 static bool is_record(const struct p2p_record *r)
 {
-    return r->bytes.n > 0 && r->bytes.n <= P2P_MAX_RECORD && r->age_ms <= MAX_AGE_MS;
+    return r->bytes.n > 0 && r->bytes.n <= P2P_MAX_RECORD && r->age_ms <= P2P_MAX_AGE_MS;
 }
 
 void p2p_record_put(struct el_buf *out, const struct p2p_record *r)

@@ -36,6 +36,8 @@ void p2p_located_put(struct el_buf *out, uint32_t blocks, const struct p2p_locat
 enum el_err p2p_located_decode(struct el_str body, uint32_t blocks, struct p2p_located *ret,
                                struct el_error *err);
 
+/* What may be said of a URL to others; put functions take no other one. */
+bool p2p_url_is_fine(struct el_str url);
 void p2p_find_put(struct el_buf *out, struct el_str url, uint64_t max_age_ms);
 enum el_err p2p_find_decode(struct el_str body, struct el_str *ret_url, uint64_t *ret_max_age_ms,
                             struct el_error *err);

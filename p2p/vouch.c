@@ -10,7 +10,8 @@
 #include "common/bytes.h"
 #include "p2p/vouch_store.h"
 
-#define BUCKETS 16384u
+#define BUCKETS    16384u
+#define MAX_OF_ONE 4u /* parts of a chunk by the same signer */
 
 /* What one signer says of a chunk. */
 struct part {
@@ -158,15 +159,31 @@ static bool agrees(struct chunk *c, const struct p2p_manifest *m, struct el_erro
     return true;
 }
 
-/* The signer's older word is replaced by one that says more. */
-static struct part *keep(struct chunk *c, const struct p2p_manifest *m)
+static bool is_by(const struct part *p, const uint8_t *key)
+{
+    return memcmp(p->m.key, key, EL_KEY_BYTES) == 0;
+}
+
+/*
+ * The signer's word is replaced by one that says the same and more. Who has lost what it read
+ * signs anew, other blocks perhaps: that is kept beside it.
+ */
+static void keep(struct chunk *c, const struct p2p_manifest *m)
 {
     struct part *p = c->parts;
+    unsigned n = 0;
 
-    while (p != NULL && memcmp(p->m.key, m->key, EL_KEY_BYTES) != 0)
-        p = p->next;
-    if (p != NULL && (p->m.bitmap & ~m->bitmap) != 0)
-        return p;
+    for (; p != NULL; p = p->next) {
+        if (!is_by(p, m->key))
+            continue;
+        if ((m->bitmap & ~p->m.bitmap) == 0)
+            return;
+        if ((p->m.bitmap & ~m->bitmap) == 0)
+            break;
+        n++;
+    }
+    if (p == NULL && n == MAX_OF_ONE)
+        return;
     if (p == NULL) {
         p = el_new(struct part);
         p->next = c->parts;
@@ -177,7 +194,6 @@ static struct part *keep(struct chunk *c, const struct p2p_manifest *m)
     p->m.url = (struct el_str){ 0 };
     p->m.meta = NULL;
     c->known |= m->bitmap;
-    return p;
 }
 
 /* Frames, each behind its length. */
@@ -203,7 +219,7 @@ static enum el_err take_locked(struct chunk *c, const struct p2p_manifest *m, st
         c->is_contradicted = true;
         return EL_EHASH;
     }
-    (void)keep(c, m);
+    keep(c, m);
     return EL_OK;
 }
 
@@ -323,7 +339,7 @@ static enum el_err sign_locked(struct p2p_vouch *v, struct chunk *c,
     if (rc == EL_OK)
         rc = take_and_keep_locked(v, c, &m, err);
     for (struct part *p = c->parts; p != NULL && rc == EL_OK; p = p->next) {
-        if (memcmp(p->m.key, v->public_key, EL_KEY_BYTES) == 0)
+        if (is_by(p, v->public_key) && has(p->m.bitmap, block))
             c->own = p;
     }
     return rc;

@@ -3,6 +3,7 @@
 import contextlib
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -347,3 +348,50 @@ def test_a_node_of_another_cluster_is_nobody(origin, cluster):
     assert peers(one.nodes[0]) == [] == peers(other.nodes[0])
     origin.add("/a", size=SIZE)
     is_exact(other.get(0, "/a"), origin.content("/a"))
+
+
+# ---- ranges that a signature covers ----
+
+SIGNED = ("Authorization", "AWS4-HMAC-SHA256 Credential=K/20260901/r/s3/aws4_request, SignedHeaders=host;range;x-amz-date, "
+                           "Signature=00")
+
+
+def signed_part(c, i, path, first, end, **kw):
+    return c.get(i, path, [SIGNED, ("Range", f"bytes={first}-{end - 1}")], **kw)
+
+
+def test_a_signed_range_of_which_a_part_is_here_is_read(origin, cluster):
+    c = cluster(2)
+    origin.add("/a", size=SIZE)
+    is_part(signed_part(c, 0, "/a", 0, MIB), origin.content("/a"), 0, MIB)
+    is_part(signed_part(c, 0, "/a", 0, 8 * MIB), origin.content("/a"), 0, 8 * MIB)
+
+
+def test_a_signed_range_does_not_wait_for_the_client_of_another_one(origin, cluster):
+    c = cluster(2)
+    origin.add("/a", size=SIZE)
+    with c.nodes[0].connect() as slow:
+        slow.send_request("GET", origin.url + "/a", [SIGNED, ("Range", f"bytes={16 * MIB}-{24 * MIB - 1}")])
+        assert slow.rd.read(1) == b"H"  # and nothing more
+        is_part(signed_part(c, 0, "/a", 32 * MIB, 40 * MIB), origin.content("/a"), 32 * MIB, 40 * MIB)
+
+
+def test_signed_ranges_that_are_asked_for_at_once_are_each_read_once(origin, cluster):
+    c = cluster(3)
+    origin.add("/a", size=SIZE)
+    parts = [(i, first * MIB, (first + 8) * MIB) for i in range(3) for first in range(0, 40, 8)]
+    with ThreadPoolExecutor(len(parts)) as pool:
+        for (_, first, end), r in zip(parts, pool.map(lambda p: signed_part(c, p[0], "/a", *p[1:]), parts)):
+            is_part(r, origin.content("/a"), first, end)
+    c.assert_read_once("/a", 40 * MIB)
+
+
+# ---- names ----
+
+def test_a_url_that_is_too_long_to_be_told_to_others_can_be_changed(origin, cluster):
+    c = cluster(2)
+    path = "/" + 9000 * "a"
+    origin.add(path, size=4096)
+    is_exact(c.get(0, path), origin.content(path))
+    c.get(0, path, method="DELETE")
+    assert c.nodes[0].process.poll() is None

@@ -113,7 +113,8 @@ static void where_nobody_listens_there_is_no_link(void **state)
     port = p2p_net_port(b.net);
     node_close(&b);
     assert_int_equal(p2p_net_connect(a.net, "127.0.0.1", port, &a, &l, NULL), EL_OK);
-    assert_ptr_equal(p2p_link_arg(l), &a);
+    assert_ptr_equal(p2p_link_attempt(l), &a);
+    assert_null(p2p_link_arg(l)); /* nobody is to take the one for the other */
     NODES_WAIT(&a, NULL, a.downs == 1);
     assert_int_equal(a.why.code, EL_ECONNECT);
     assert_int_equal(p2p_net_connect(a.net, "localhost", port, NULL, &l, NULL), EL_EINVAL);

@@ -165,6 +165,11 @@ static void a_record_may_be_older_than_the_clock(void **state)
     assert_int_equal(tell(k, 1, "", 5, 1u << 31), EL_OK);
     assert_int_equal(find(k, 2, ANY), P2P_FOUND_KNOWN);
     assert_true(k->found.records[0].age_ms == 1u << 31);
+    assert_int_equal(tell(k, 1, "other", 5, P2P_MAX_AGE_MS), EL_OK);
+    pass(k, 1000);
+    assert_int_equal(find(k, 2, ANY), P2P_FOUND_KNOWN);
+    for (size_t i = 0; i < k->found.n; i++)
+        assert_true(k->found.records[i].age_ms <= P2P_MAX_AGE_MS);
 }
 
 static void a_record_that_is_too_old_is_asked_for_anew_once(void **state)

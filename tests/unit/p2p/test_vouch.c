@@ -156,6 +156,17 @@ static void an_older_word_of_a_signer_takes_nothing_back(void **state)
     close_world(&w);
 }
 
+static void who_has_lost_what_it_read_says_other_blocks_anew(void **state)
+{
+    struct world w = open_world(8);
+
+    (void)state;
+    assert_int_equal(take(&w, 7, 3), EL_OK);
+    assert_int_equal(take(&w, 7, 4), EL_OK);
+    assert_int_equal(p2p_vouch_known(w.vouch, &w.chunk), 7);
+    close_world(&w);
+}
+
 static void of_a_chunk_with_two_truths_nothing_is_believed(void **state)
 {
     struct world w = open_world(8);
@@ -194,6 +205,7 @@ int main(void)
         cmocka_unit_test(what_this_node_has_read_grows_into_one_manifest),
         cmocka_unit_test(parts_of_several_signers_are_united),
         cmocka_unit_test(an_older_word_of_a_signer_takes_nothing_back),
+        cmocka_unit_test(who_has_lost_what_it_read_says_other_blocks_anew),
         cmocka_unit_test(of_a_chunk_with_two_truths_nothing_is_believed),
         cmocka_unit_test(the_chunk_that_was_not_used_for_longest_makes_room),
     };
