@@ -280,24 +280,26 @@ static bool lacks(const struct p2p_sw_group *g)
 
 /*
  * How many blocks nobody brings of the one range that can be read; 0 if it does not lie in this
- * group, or some of it is on its way.
+ * group, or some of it is on its way, or none is wanted yet. What is wanted may end within it.
  */
 static unsigned exact_open(const struct p2p_sw_group *g)
 {
     const struct p2p_download *d = g->d;
     uint64_t base = (uint64_t)g->number * P2P_GROUP_BLOCKS;
+    bool any = false;
     unsigned n = 0;
 
     if (d->reach_first < base || d->reach_end > base + g->blocks)
         return 0;
-    for (uint64_t b = d->reach_first - base; b < d->reach_end - base; b++) {
-        bool is_open = (p2p_sw_open_word(g, (unsigned)b / 64) >> b % 64 & 1) != 0;
-
-        if (!is_open && !p2p_blockset_has(&g->here, (unsigned)b))
+    for (unsigned b = (unsigned)(d->reach_first - base); b < d->reach_end - base; b++) {
+        if (p2p_blockset_has(&g->asked, b) || p2p_blockset_has(&g->mine, b))
             return 0;
-        n += is_open;
+        if (p2p_blockset_has(&g->here, b))
+            continue;
+        any = any || p2p_blockset_has(&g->want, b);
+        n++;
     }
-    return n;
+    return any ? n : 0;
 }
 
 static unsigned count_others(const struct p2p_sw_group *g)

@@ -286,6 +286,22 @@ static void an_exact_range_is_asked_for_as_a_whole(void **state)
     end(f);
 }
 
+/* Where memory is short the window is shorter than the range. */
+static void an_exact_range_may_reach_beyond_what_is_wanted_yet(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+
+    (void)state;
+    p2p_swarm_want(f->d, 0, 0, 5, 0);
+    p2p_swarm_set_reach(f->d, 0, P2P_REACH_EXACT, 3, 7);
+    drain(f);
+    assert_int_equal(f->locate.leases, 1);
+    assert_int_equal(p2p_blockset_count(&f->locate.want), 4);
+    lease(f, 1, 3, 4);
+    assert_int_equal(first(f, P2P_MOVE_FETCH)->count, 4);
+    end(f);
+}
+
 static void takers_are_connected_to_and_followed(void **state)
 {
     struct fixture *f = start(32, P2P_REACH_ANY);
@@ -1070,6 +1086,7 @@ int main(void)
         cmocka_unit_test(a_taker_that_is_lost_is_no_longer_one_of_the_others),
         cmocka_unit_test(who_may_not_ask_the_origin_asks_for_no_lease),
         cmocka_unit_test(an_exact_range_is_asked_for_as_a_whole),
+        cmocka_unit_test(an_exact_range_may_reach_beyond_what_is_wanted_yet),
         cmocka_unit_test(takers_are_connected_to_and_followed),
         cmocka_unit_test(who_follows_is_followed_and_asked),
         cmocka_unit_test(half_of_the_places_are_for_those_who_follow),
