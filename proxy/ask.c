@@ -82,13 +82,14 @@ static void add_condition(struct proxy_req *r, struct el_fields *fields)
  * The client's range moved out to block borders, so that what comes is of use to others, but not
  * beyond the end of the version we know; a longer one gives its rest when it is asked again.
  * If-Range is ours to judge: real object stores ignore it and would answer 206 of another version.
+ * An answer that we could not judge is asked for once more, with both as they came.
  */
 static void widen_range(struct proxy_req *r, struct el_fields *fields)
 {
     uint64_t length = r->object != NULL ? cache_object_length(r->object) : CACHE_UNKNOWN_LENGTH;
     struct el_buf value = { 0 };
 
-    if (r->range.kind == PROXY_RANGE_NONE || r->route.range_is_signed)
+    if (r->range.kind == PROXY_RANGE_NONE || r->route.range_is_signed || r->asks_plainly)
         return;
     el_fields_remove(fields, EL_STR("Range"));
     el_fields_remove(fields, EL_STR("If-Range"));
@@ -140,7 +141,7 @@ static void add_beginning(struct proxy_req *r, struct el_fields *fields)
     uint64_t n = atomic_load(&r->proxy->first_bytes);
     struct el_buf value = { 0 };
 
-    if (n == 0 || r->asks_whole || !may_ask_beginning(r, el_fields_view(fields)))
+    if (n == 0 || r->asks_plainly || !may_ask_beginning(r, el_fields_view(fields)))
         return;
     r->asked_beginning = r->has_asked_range = true;
     r->asked_range = (struct proxy_range){ .kind = PROXY_RANGE_BYTES, .end = n };
@@ -263,26 +264,58 @@ static bool is_about_range(int status)
     return status == 400 || status == 406 || status == 412 || status == 416 || status == 501;
 }
 
+/* ---- once more, in the client's own words ---- */
+
 /*
- * The answer cannot be turned into the one that the client would have got without our Range: then
- * it is asked again in the client's own words. False: the Range was the client's.
+ * The answer cannot be turned into the one that the client would have got without our Range. It is
+ * the last question: what comes then is the client's, whatever it is.
  */
-static bool ask_whole(struct proxy_req *r)
+static void ask_plainly(struct proxy_req *r)
 {
-    if (!r->asked_beginning)
-        return false;
     r->asked_beginning = r->has_asked_range = false;
     if (r->stream == NULL && r->kept_route == NULL) { /* and its words are gone */
         proxy_req_land(r, false, 0);
         proxy_req_step(r, PROXY_STEP_DONE);
-        return true;
+        return;
     }
     store_exchange_close(r->ex);
     r->ex = NULL;
-    r->asks_whole = true;
+    r->asks_plainly = true;
     r->asked_condition = false;
     proxy_ask_start(r);
+}
+
+/* False: the Range was the client's. */
+static bool ask_whole(struct proxy_req *r)
+{
+    if (!r->asked_beginning)
+        return false;
+    ask_plainly(r);
     return true;
+}
+
+/*
+ * The client resumes another version than this part is of, or one that cannot be told from it (RFC
+ * 9110 section 13.1.5): with its If-Range, which was not sent, it would have got the whole.
+ */
+static bool is_against_if_range(const struct proxy_req *r)
+{
+    struct el_str wanted, have;
+
+    if ((r->ex->status != 206 && r->ex->status != 416) ||
+        !el_fieldv_get(r->fresh.fields, EL_STR("If-Range"), &wanted))
+        return false;
+    return !el_str_starts(wanted, EL_STR("\"")) ||
+           !el_fieldv_get(el_fields_view(&r->ex->fields), EL_STR("ETag"), &have) ||
+           !el_str_eq(wanted, have);
+}
+
+/* Of an answer that is not stored: whether as it is it would tell the client something wrong. */
+static bool misses_the_question(const struct proxy_req *r)
+{
+    if (r->asked_beginning)
+        return r->ex->status == 206;
+    return r->has_asked_range && is_against_if_range(r);
 }
 
 /* ---- the object ---- */
@@ -448,7 +481,9 @@ static void judge_answer(struct proxy_req *r)
     if (meta == NULL || !extent_of(r, &first, &end, &total) || is_too_long(r, total) ||
         (answer.status == 206 && !meta->has_strong_validator) || would_lose(r, answer.status)) {
         cache_meta_unref(meta);
-        if (answer.status != 206 || !ask_whole(r))
+        if (misses_the_question(r))
+            ask_plainly(r);
+        else
             pass(r, has_body);
         return;
     }

@@ -136,7 +136,7 @@ struct proxy_req {
     bool asked_condition; /* the question's condition is ours: a 304 means our copy is good */
     bool has_asked_range; /* and so is its range */
     bool asked_beginning; /* which is the beginning of the whole that the client wants */
-    bool asks_whole;      /* no longer: the answer to that was of no use */
+    bool asks_plainly;    /* no range of ours: the answer to that was of no use */
     struct proxy_range asked_range;
     int64_t asked_wall_ms;
     uint32_t epoch; /* of the url when the origin was asked: see invalidate.c */

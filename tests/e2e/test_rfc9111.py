@@ -306,6 +306,27 @@ def test_a_part_that_does_not_fit_reaches_the_client_as_it_came(origin, node):
     asked(origin, "/a", 2)
 
 
+@pytest.mark.parametrize("knobs", [
+    {"cache_control": "no-store"},
+    {"etag": 'W/"2"'},
+    {"etag": "", "last_modified": ""},
+    {"fields": [("Vary", "*")]},
+    {"fields": [("Set-Cookie", "a=b")]},
+], ids=["no-store", "weak", "no validator", "Vary", "Set-Cookie"])
+@pytest.mark.parametrize("first", [10, 2000], ids=["within", "beyond the end"])
+def test_who_resumes_another_version_gets_the_whole_of_what_is_not_stored(origin, node, knobs, first):
+    origin.add("/a", size=1000, **knobs)
+    r = node.get(origin.url + "/a", [("Range", f"bytes={first}-"), ("If-Range", '"1"')])
+    is_exact(r, origin.content("/a"))
+    assert origin.requests("/a")[-1].get("If-Range") == '"1"'
+
+
+def test_who_resumes_the_very_version_gets_the_rest_in_one_question(origin, node):
+    content = origin.add("/a", size=1000, cache_control="no-store") and origin.content("/a")
+    is_part(node.get(origin.url + "/a", [("Range", "bytes=10-"), ("If-Range", content.etag)]), content, 10, 1000)
+    asked(origin, "/a", 1)
+
+
 def test_a_content_range_that_says_nothing_is_not_sent_beside_one_that_does(origin, node):
     origin.add("/a", size=10, fields=[("Content-Range", "bytes 0-1/2")])
     assert node.get(origin.url + "/a").get("Content-Range") == "bytes 0-1/2"
