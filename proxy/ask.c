@@ -89,7 +89,9 @@ static void widen_range(struct proxy_req *r, struct el_fields *fields)
     uint64_t length = r->object != NULL ? cache_object_length(r->object) : CACHE_UNKNOWN_LENGTH;
     struct el_buf value = { 0 };
 
-    if (r->range.kind == PROXY_RANGE_NONE || r->route.range_is_signed || r->asks_plainly)
+    /* What is known to be for this client only is of no use to others. */
+    if (r->range.kind == PROXY_RANGE_NONE || r->route.range_is_signed || r->asks_plainly ||
+        r->is_alone)
         return;
     el_fields_remove(fields, EL_STR("Range"));
     el_fields_remove(fields, EL_STR("If-Range"));
@@ -285,15 +287,6 @@ static void ask_plainly(struct proxy_req *r)
     proxy_ask_start(r);
 }
 
-/* False: the Range was the client's. */
-static bool ask_whole(struct proxy_req *r)
-{
-    if (!r->asked_beginning)
-        return false;
-    ask_plainly(r);
-    return true;
-}
-
 /*
  * The client resumes another version than this part is of, or one that cannot be told from it (RFC
  * 9110 section 13.1.5): with its If-Range, which was not sent, it would have got the whole.
@@ -310,12 +303,21 @@ static bool is_against_if_range(const struct proxy_req *r)
            !el_str_eq(wanted, have);
 }
 
+/* The origin chose to send less of a widened range, and stopped before what the client wants. */
+static bool stops_short(const struct proxy_req *r)
+{
+    uint64_t first, end, total, wanted, wanted_end;
+
+    return r->ex->status == 206 && extent_of(r, &first, &end, &total) &&
+           proxy_range_resolve(&r->range, total, &wanted, &wanted_end) && wanted >= end;
+}
+
 /* Of an answer that is not stored: whether as it is it would tell the client something wrong. */
 static bool misses_the_question(const struct proxy_req *r)
 {
     if (r->asked_beginning)
         return r->ex->status == 206;
-    return r->has_asked_range && is_against_if_range(r);
+    return r->has_asked_range && (is_against_if_range(r) || stops_short(r));
 }
 
 /* ---- the object ---- */
@@ -471,10 +473,8 @@ static void judge_answer(struct proxy_req *r)
     if (proxy_refresh_is_failure(answer.status) && proxy_refresh_stand_in(r, false))
         return;
     if (answer.status == 206 && !extent_of(r, &first, &end, &total)) {
-        if (ask_whole(r) || pass_untouched(r))
-            return;
-        proxy_req_origin_failed(r, EL_EPROTO,
-                                "the origin's Content-Range does not fit what was asked");
+        if (!pass_untouched(r))
+            ask_plainly(r);
         return;
     }
     meta = proxy_fresh_meta(&r->fresh, &answer, &r->why);
@@ -494,6 +494,8 @@ static void judge_answer(struct proxy_req *r)
 void proxy_ask_answer(struct proxy_req *r)
 {
     unwrap_whole(r);
-    if (!is_about_range(r->ex->status) || !ask_whole(r))
+    if (r->asked_beginning && is_about_range(r->ex->status))
+        ask_plainly(r);
+    else
         judge_answer(r);
 }

@@ -67,6 +67,14 @@ void proxy_pass_start(struct proxy_req *r)
 
 /* ---- the answer's head ---- */
 
+/* The client wants nothing that there is; the widened range began before that. */
+static void plan_nothing(struct proxy_req *r)
+{
+    r->status = 416;
+    r->body_first = r->body_end = 0;
+    r->pipe_skip = r->pipe_left = 0;
+}
+
 /*
  * The part of a widened 206 that the client asked for; less of it when the object has grown, or the
  * origin chose to send less (RFC 9110 section 15.3.7). False: it holds nothing of what was asked.
@@ -78,12 +86,16 @@ static bool cut_range(struct proxy_req *r)
     struct el_str value;
 
     if (!el_fieldv_get(fields, EL_STR("Content-Range"), &value) ||
-        !proxy_content_range_parse(value, &cr) ||
-        !proxy_range_resolve(&r->range, cr.total, &r->body_first, &r->body_end) ||
-        r->body_first < cr.first || r->body_first >= cr.end)
+        !proxy_content_range_parse(value, &cr) || !cr.has_total)
+        return false;
+    r->length = cr.total;
+    if (!proxy_range_resolve(&r->range, cr.total, &r->body_first, &r->body_end)) {
+        plan_nothing(r);
+        return true;
+    }
+    if (r->body_first < cr.first || r->body_first >= cr.end)
         return false;
     r->body_end = el_min_u64(r->body_end, cr.end);
-    r->length = cr.total;
     r->pipe_skip = r->body_first - cr.first;
     r->pipe_left = r->body_end - r->body_first;
     return true;

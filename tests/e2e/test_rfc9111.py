@@ -327,6 +327,34 @@ def test_who_resumes_the_very_version_gets_the_rest_in_one_question(origin, node
     asked(origin, "/a", 1)
 
 
+@pytest.mark.parametrize("knobs", [{"cache_control": "no-store"}, {"etag": 'W/"a"'}], ids=["no-store", "weak"])
+def test_a_range_beyond_the_end_of_what_is_not_stored_is_416_with_the_length(origin, node, knobs):
+    origin.add("/a", size=50, **knobs)
+    for first, last in ((100, 200), (50, "")):
+        r = node.get(origin.url + "/a", [("Range", f"bytes={first}-{last}")])
+        assert r.status == 416 and r.complete and r.body == b"" and r.all("Content-Range") == ["bytes */50"]
+
+
+def test_a_part_that_does_not_say_of_how_much_reaches_the_client_as_it_came(origin, node):
+    origin.add("/a", fail_status=206, fail_fields=[("Content-Range", "bytes 5-19/*")])
+    r = node.get(origin.url + "/a", [("Range", "bytes=5-19")])
+    assert (r.status, r.body, r.get("Content-Range")) == (206, b"origin says no\n", "bytes 5-19/*")
+
+
+def test_a_part_that_stops_before_what_the_client_wants_is_asked_for_in_his_words(origin, node):
+    origin.add("/a", size=100, cache_control="no-store", times=1, fail_status=206,
+               fail_fields=[("Content-Range", "bytes 0-14/100"), ("Cache-Control", "no-store")])
+    is_part(node.get(origin.url + "/a", [("Range", "bytes=50-59")]), origin.content("/a"), 50, 60)
+    assert [s.get("Range") for s in origin.requests("/a")] == ["bytes=0-1048575", "bytes=50-59"]
+
+
+def test_what_is_known_to_be_for_each_client_alone_is_asked_for_in_his_words(origin, node):
+    origin.add("/a", size=100, cache_control="no-store")
+    for _ in range(2):
+        is_part(node.get(origin.url + "/a", [("Range", "bytes=50-59")]), origin.content("/a"), 50, 60)
+    assert [s.get("Range") for s in origin.requests("/a")] == ["bytes=0-1048575", "bytes=50-59"]
+
+
 def test_a_content_range_that_says_nothing_is_not_sent_beside_one_that_does(origin, node):
     origin.add("/a", size=10, fields=[("Content-Range", "bytes 0-1/2")])
     assert node.get(origin.url + "/a").get("Content-Range") == "bytes 0-1/2"
