@@ -116,16 +116,6 @@ static bool is_known_empty(const struct proxy_req *r)
     return is_empty;
 }
 
-/* Azure's signature covers Range without naming it. */
-static bool is_range_covered(const struct proxy_req *r)
-{
-    struct el_str value;
-
-    return proxy_route_signed_has(&r->route, EL_STR("Range")) ||
-           (el_fieldv_get(r->fresh.fields, EL_STR("Authorization"), &value) &&
-            el_str_istarts(value, EL_STR("SharedKey")));
-}
-
 /*
  * Whether the whole object, which the client wants, may be asked for from its beginning on. Not
  * where the answer is known to be good for this client only: nobody would share the rest. `fields`
@@ -135,7 +125,7 @@ static bool may_ask_beginning(const struct proxy_req *r, struct el_fieldv fields
 {
     return !r->is_alone && !r->has_conditions && !r->fresh.is_about &&
            !el_fieldv_has(fields, EL_STR("Range")) && !el_fieldv_has(fields, EL_STR("If-Range")) &&
-           !is_range_covered(r) && !is_known_empty(r);
+           !proxy_route_signed_has(&r->route, EL_STR("Range")) && !is_known_empty(r);
 }
 
 static void add_beginning(struct proxy_req *r, struct el_fields *fields)

@@ -282,6 +282,15 @@ static bool is_for_object_store(const struct proxy_req *r)
            (el_str_starts(value, EL_STR("AWS")) || el_str_starts(value, EL_STR("OSS")));
 }
 
+/* Azure's covers Range and the conditions, absent or not, and names none: nothing can be added. */
+static bool is_signed_by_position(struct el_fieldv f)
+{
+    struct el_str value;
+
+    return el_fieldv_get(f, EL_STR("Authorization"), &value) &&
+           el_str_istarts(value, EL_STR("SharedKey "));
+}
+
 static bool wants_cache(const struct proxy_req *r)
 {
     struct el_fieldv f = r->stream->head.fields;
@@ -290,7 +299,7 @@ static bool wants_cache(const struct proxy_req *r)
         return false;
     /* If-Match and If-Unmodified-Since are the origin's to judge (RFC 9111 section 4.3.2). */
     return (r->is_get || r->is_head) && !r->policy->bypass && !r->route.is_led_astray &&
-           r->stream->head.body_length == EL_HTTP_BODY_NONE &&
+           r->stream->head.body_length == EL_HTTP_BODY_NONE && !is_signed_by_position(f) &&
            !el_fieldv_has(f, EL_STR("If-Match")) &&
            !el_fieldv_has(f, EL_STR("If-Unmodified-Since"));
 }

@@ -363,20 +363,30 @@ static struct el_str parameter(struct el_str rest, char separator, struct el_str
     return (struct el_str){ NULL, 0 };
 }
 
-/* Of "AWS4-HMAC-SHA256 Credential=..., SignedHeaders=...", or the like of OSS. */
+/* Of "AWS4-HMAC-SHA256 Credential=..., SignedHeaders=...", or the like of OSS; of COS it is a
+ * query.
+ */
 static struct el_str signed_by_authorization(struct el_str value)
 {
     struct el_str parts = el_str_from(value, el_str_find(value, ' ')), names;
 
     names = parameter(parts, ',', EL_STR("SignedHeaders"));
-    return names.n > 0 ? names : parameter(parts, ',', EL_STR("AdditionalHeaders"));
+    if (names.n == 0)
+        names = parameter(parts, ',', EL_STR("AdditionalHeaders"));
+    return names.n > 0 ? names : parameter(value, '&', EL_STR("q-header-list"));
 }
 
-static struct el_str signed_by_query(struct el_str query)
+static struct el_str signed_by_query(struct el_str query, bool is_presigned)
 {
-    struct el_str names = parameter(query, '&', EL_STR("X-Amz-SignedHeaders"));
+    struct el_str names = { NULL, 0 };
 
-    return names.n > 0 ? names : parameter(query, '&', EL_STR("x-oss-additional-headers"));
+    if (is_presigned)
+        names = parameter(query, '&', EL_STR("X-Amz-SignedHeaders"));
+    if (is_presigned && names.n == 0)
+        names = parameter(query, '&', EL_STR("x-oss-additional-headers"));
+    if (names.n == 0)
+        names = parameter(query, '&', EL_STR("X-Goog-SignedHeaders"));
+    return names.n > 0 ? names : parameter(query, '&', EL_STR("q-header-list"));
 }
 
 static bool is_among(struct el_str name, const char *const *names, size_t n)
@@ -474,8 +484,8 @@ static void find_credentials(const struct proxy_head *head, struct proxy_route *
         route->is_somebodys || el_url_has_secret(query) || has_any(head->fields, is_guessed);
     if (has_authorization)
         route->signed_fields = signed_by_authorization(authorization);
-    if (is_presigned && route->signed_fields.n == 0)
-        route->signed_fields = signed_by_query(query);
+    if (route->signed_fields.n == 0)
+        route->signed_fields = signed_by_query(query, is_presigned);
     route->range_is_signed = proxy_route_signed_has(route, EL_STR("range")) &&
                              el_fieldv_has(head->fields, EL_STR("Range"));
 }

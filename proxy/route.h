@@ -86,8 +86,8 @@ bool proxy_route_related(const struct proxy_route *route, struct el_str referenc
                          struct el_buf *out);
 
 /*
- * Whether the client's signature covers the field: SignedHeaders of AWS signature version 4,
- * AdditionalHeaders of OSS version 4, in Authorization or in the query. Older signatures cover no
- * field that this proxy would change.
+ * Whether the client's signature covers the field: SignedHeaders of AWS signature version 4 and the
+ * like of Google, AdditionalHeaders of OSS version 4, q-header-list of COS, in Authorization or in
+ * the query. Older signatures cover no field that this proxy would change.
  */
 bool proxy_route_signed_has(const struct proxy_route *route, struct el_str name);

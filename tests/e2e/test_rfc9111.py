@@ -365,6 +365,32 @@ def test_a_content_range_that_says_nothing_is_not_sent_beside_one_that_does(orig
     asked(origin, "/a", 1)
 
 
+# ---- what is signed ----
+
+@pytest.mark.parametrize("fields", [[], [("Range", "bytes=10-19")]], ids=["whole", "part"])
+def test_nothing_is_added_where_the_signature_covers_it_by_position(origin, node, fields):
+    origin.add("/a", size=100)
+    for _ in range(2):
+        r = node.get(origin.url + "/a", [("Authorization", "SharedKey account:c2lnbmF0dXJl"), *fields])
+        assert r.complete and r.body == origin.content("/a").bytes(*((10, 20) if fields else (0, 100)))
+    for s in origin.requests("/a"):
+        assert s.get("Range") == (fields[0][1] if fields else None)
+        assert s.get("If-None-Match") is None and s.get("If-Modified-Since") is None
+    asked(origin, "/a", 2)
+
+
+@pytest.mark.parametrize("query, fields", [
+    ("", [("Authorization", "q-sign-algorithm=sha1&q-ak=a&q-header-list=host;range&q-url-param-list=&q-signature=00")]),
+    ("?q-header-list=host%3Brange&q-signature=00", []),
+    ("?X-Goog-SignedHeaders=host%3Brange&X-Goog-Signature=00", []),
+], ids=["COS", "COS in the URL", "Google"])
+def test_a_range_that_is_signed_goes_out_as_it_is(origin, node, query, fields):
+    origin.add("/a", size=100)
+    content = origin.content("/a" + query)
+    is_part(node.get(origin.url + "/a" + query, [("Range", "bytes=10-19"), *fields]), content, 10, 20)
+    assert [s.get("Range") for s in origin.requests("/a" + query)] == ["bytes=10-19"]
+
+
 # ---- several ranges ----
 
 def parts_of(r):

@@ -470,6 +470,13 @@ static void what_a_signature_covers_is_known(void **state)
         { "OSS4-HMAC-SHA256 Credential=AK/x,AdditionalHeaders=host;range,Signature=ab", "/k", true,
           false },
         { "OSS4-HMAC-SHA256 Credential=AK/x,Signature=ab", "/k", false, false },
+        { "GOOG4-RSA-SHA256 Credential=a/x, SignedHeaders=host;range, Signature=ab", "/k", true,
+          false },
+        { "q-sign-algorithm=sha1&q-ak=AK&q-sign-time=1;2&q-key-time=1;2&q-header-list=host;range&"
+          "q-url-param-list=&q-signature=ab",
+          "/k", true, false },
+        { "q-sign-algorithm=sha1&q-ak=AK&q-header-list=host&q-url-param-list=range&q-signature=ab",
+          "/k", false, false },
         { "AWS AK:range", "/k", false, false },
         { "OSS AK:range", "/k", false, false },
         { "Bearer range", "/k", false, false },
@@ -481,6 +488,9 @@ static void what_a_signature_covers_is_known(void **state)
         { NULL, "/k?X-Amz-SignedHeaders=host&X-Amz-Signature=1", false, false },
         { NULL, "/k?prefix=X-Amz-SignedHeaders=range&X-Amz-Signature=1", false, false },
         { NULL, "/k?x-oss-additional-headers=host%3Brange&x-oss-signature=1", true, false },
+        { NULL, "/k?X-Goog-SignedHeaders=host%3Brange&X-Goog-Signature=1", true, false },
+        { NULL, "/k?q-header-list=host%3bif-none-match%3brange&q-signature=1", true, true },
+        { NULL, "/k?q-header-list=host&q-url-param-list=range&q-signature=1", false, false },
         { NULL, "/k?X-Amz-SignedHeaders=range", false, false },
         { NULL, "/k?AWSAccessKeyId=a&Signature=b&Expires=1", false, false },
     };
