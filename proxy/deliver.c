@@ -133,18 +133,31 @@ static void reopen(struct proxy_req *r)
 }
 
 /*
- * Served without a question, and now that bytes are missing the origin refuses them: what it says
- * to the request itself is the answer.
+ * Served without a question, and now that bytes are missing the origin refuses them, or has them of
+ * another version only, or none: what it says to the request itself is the answer.
  */
 static bool is_to_be_asked(const struct proxy_req *r)
 {
-    return r->reader.err.code == EL_EFORBIDDEN && !r->head_is_sent && !r->from_origin &&
+    enum el_err code = r->reader.err.code;
+
+    return (code == EL_EFORBIDDEN || code == EL_ECHANGED) && !r->head_is_sent && !r->from_origin &&
            !r->was_validated;
+}
+
+/* A condition about what is no more would only be in the way. */
+static void forget_copy(struct proxy_req *r)
+{
+    cache_object_unref(r->object);
+    r->object = NULL;
 }
 
 static void ask_after_all(struct proxy_req *r)
 {
+    bool has_changed = r->reader.err.code == EL_ECHANGED;
+
     cache_reader_close(&r->reader);
+    if (has_changed)
+        forget_copy(r);
     cache_ticket_unref(r->ticket);
     r->ticket = NULL;
     r->reader_is_open = r->is_planned = false;

@@ -14,7 +14,8 @@
  *      ASK <-+----------------------> DELIVER   our copy is good, or this is the new copy
  *       ^ \-------------------------> PASS      not to be stored
  *       |
- *     DELIVER                                   the origin refuses what is missing of the copy
+ *     DELIVER                                   the origin refuses what is missing of the copy, or
+ *                                               has another version
  *
  *     every step -> DONE, exactly once: there everything is let go.
  *

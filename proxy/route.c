@@ -363,9 +363,7 @@ static struct el_str parameter(struct el_str rest, char separator, struct el_str
     return (struct el_str){ NULL, 0 };
 }
 
-/* Of "AWS4-HMAC-SHA256 Credential=..., SignedHeaders=...", or the like of OSS; of COS it is a
- * query.
- */
+/* Of "AWS4-HMAC-SHA256 Credential=..., SignedHeaders=...", the like of OSS, or COS's query. */
 static struct el_str signed_by_authorization(struct el_str value)
 {
     struct el_str parts = el_str_from(value, el_str_find(value, ' ')), names;

@@ -355,6 +355,24 @@ def test_what_is_known_to_be_for_each_client_alone_is_asked_for_in_his_words(ori
     assert [s.get("Range") for s in origin.requests("/a")] == ["bytes=0-1048575", "bytes=50-59"]
 
 
+def test_what_changed_before_a_byte_was_sent_is_answered_as_the_origin_would(origin, node):
+    k = origin.add("/a", size=4 << 20)
+    is_part(node.get(origin.url + "/a", [("Range", "bytes=0-99")]), origin.content("/a"), 0, 100)
+    k.version = 2
+    first = 2 << 20
+    r = node.get(origin.url + "/a", [("Range", f"bytes={first}-{first + 99}")])
+    is_part(r, origin.content("/a"), first, first + 100)
+    is_exact(node.get(origin.url + "/a"), origin.content("/a"))
+
+
+def test_what_is_gone_before_a_byte_was_sent_is_answered_as_the_origin_would(origin, node):
+    origin.add("/a", size=4 << 20)
+    node.get(origin.url + "/a", [("Range", "bytes=0-99")])
+    del origin.objects["/a"]
+    for _ in range(2):
+        assert node.get(origin.url + "/a", [("Range", f"bytes={2 << 20}-")]).status == 404
+
+
 def test_a_content_range_that_says_nothing_is_not_sent_beside_one_that_does(origin, node):
     origin.add("/a", size=10, fields=[("Content-Range", "bytes 0-1/2")])
     assert node.get(origin.url + "/a").get("Content-Range") == "bytes 0-1/2"
