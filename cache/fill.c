@@ -154,15 +154,20 @@ static bool is_coming_locked(struct cache_object *o, uint64_t position,
     return false;
 }
 
+/* Where what is there of the block from that byte on ends; the byte itself when it is not there. */
+static uint64_t end_of_bytes_locked(struct cache_object *o, uint64_t position)
+{
+    const struct cache_block *b = cache_block_find_locked(o, position / CACHE_BLOCK_BYTES);
+    uint64_t off = position % CACHE_BLOCK_BYTES;
+
+    return b != NULL && b->lo <= off && b->hi > off ? position - off + b->hi : position;
+}
+
 /* The first byte that the reader lacks: of who wants whole blocks, the rest of one may be coming.
  */
 static uint64_t lacked_locked(const struct cache_reader *r)
 {
-    uint64_t off = r->position % CACHE_BLOCK_BYTES;
-    const struct cache_block *b =
-        cache_block_find_locked(r->object, r->position / CACHE_BLOCK_BYTES);
-
-    return b != NULL && b->lo <= off && b->hi > off ? r->position - off + b->hi : r->position;
+    return end_of_bytes_locked(r->object, r->position);
 }
 
 /* Wide fills follow demand, and who has no ticket is none. */
@@ -190,9 +195,10 @@ static bool lacks_some_locked(struct cache_object *o, uint64_t first, uint64_t e
     end = el_min_u64(el_min_u64(end, o->length), first + CACHE_NEAR_BYTES);
     for (uint64_t b = first / CACHE_BLOCK_BYTES; b * CACHE_BLOCK_BYTES < end; b++) {
         const struct cache_block *block = cache_block_find_locked(o, b);
+        uint64_t from = end_of_bytes_locked(o, el_max_u64(first, b * CACHE_BLOCK_BYTES));
 
         if ((block == NULL || !cache_block_is_whole(o, b, block)) && !cache_disk_has_locked(o, b) &&
-            !is_coming_locked(o, el_max_u64(first, b * CACHE_BLOCK_BYTES), NULL, true))
+            !is_coming_locked(o, from, NULL, true))
             return true;
     }
     return false;

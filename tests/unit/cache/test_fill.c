@@ -540,7 +540,10 @@ static void a_body_in_hand_is_taken_unless_all_of_it_is_there_or_coming(void **s
     f = cache_fill_adopt(o, &w.source, &c.ticket, 0, MB);
     assert_non_null(f);
     assert_null(cache_fill_adopt(o, &w.source, &c.ticket, 0, MB));
-    assert_int_equal(give(f, 1, MB), MB);
+    /* In the middle of a block, too. */
+    assert_int_equal(give(f, 1, 1000), 1000);
+    assert_null(cache_fill_adopt(o, &w.source, &c.ticket, 0, MB));
+    assert_int_equal(give(f, 1, MB - 1000), MB - 1000);
     cache_fill_done(f, EL_OK, NULL);
     assert_null(cache_fill_adopt(o, &w.source, &c.ticket, 0, MB));
     f = cache_fill_adopt(o, &w.source, &c.ticket, 0, 3 * MB);
