@@ -324,21 +324,35 @@ static bool is_same_version(struct cache_object *o, const struct cache_meta *fre
     return same;
 }
 
-/* The object that the answer is (part of): the one we have, or a new one in its place. That one is
- * returned, with its reference. */
+/* That version, if it was published since this request looked: others may have asked as well. */
+static struct cache_object *find_published(struct proxy_req *r, const struct cache_meta *meta,
+                                           uint64_t total)
+{
+    struct cache_object *o = proxy_req_find(r);
+
+    if (o != NULL && !is_same_version(o, meta, total)) {
+        cache_object_unref(o);
+        o = NULL;
+    }
+    return o;
+}
+
+/* The object that the answer is (part of): the one we have, or else r->object is another one in its
+ * place, and that which we had is returned, with its reference. */
 static struct cache_object *settle_object(struct proxy_req *r, struct cache_meta *meta,
                                           uint64_t total)
 {
     struct cache_object *old = r->object;
 
-    if (old != NULL && is_same_version(old, meta, total)) {
-        if (proxy_invalidate_epoch(r) == r->epoch)
-            cache_object_freshen(old, meta);
-        return NULL;
+    if (old == NULL || !is_same_version(old, meta, total))
+        r->object = find_published(r, meta, total);
+    if (r->object == NULL) {
+        r->object = cache_object_new(r->proxy->cache, el_buf_str(&r->route.url), meta, total);
+        r->is_new_object = true;
+    } else if (proxy_invalidate_epoch(r) == r->epoch) {
+        cache_object_freshen(r->object, meta);
     }
-    r->object = cache_object_new(r->proxy->cache, el_buf_str(&r->route.url), meta, total);
-    r->is_new_object = true;
-    return old;
+    return r->object != old ? old : NULL;
 }
 
 /* Only now: while nothing was there in its place, other nodes would be told that the url is gone,

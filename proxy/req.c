@@ -411,8 +411,8 @@ void proxy_req_route(struct proxy_req *r)
 
 /* ---- LOOKUP ---- */
 
-/* The variant that this request selects, if any; the others are let go. */
-static struct cache_object *find(struct proxy_req *r)
+/* The others are let go. */
+struct cache_object *proxy_req_find(struct proxy_req *r)
 {
     struct cache_object *found[CACHE_MAX_VARIANTS], *match = NULL;
     size_t n = cache_lookup(r->proxy->cache, el_buf_str(&r->route.url), found);
@@ -595,7 +595,7 @@ static void look_again(struct proxy_req *r)
     struct cache_meta *meta;
     bool is_fresh = true; /* what is gone needs no question */
 
-    r->object = find(r);
+    r->object = proxy_req_find(r);
     if (r->object != NULL) {
         meta = cache_object_meta(r->object);
         is_fresh = use_of(r, meta) == PROXY_FRESH;
@@ -617,7 +617,7 @@ static void lookup(struct proxy_req *r)
         proxy_req_step(r, PROXY_STEP_PASS);
         return;
     }
-    r->object = find(r);
+    r->object = proxy_req_find(r);
     if (r->object == NULL && load(r))
         return;
     if (may_deliver(r, false)) {

@@ -201,6 +201,8 @@ void proxy_req_step(struct proxy_req *r, enum proxy_step next);
 enum el_err proxy_req_admit(struct proxy_req *r, struct el_error *err);
 /* What the request says of range, conditions and freshness. False: the cache has no part in it. */
 bool proxy_req_prepare(struct proxy_req *r);
+/* The variant in the cache that this request selects, if any. One reference. */
+struct cache_object *proxy_req_find(struct proxy_req *r);
 /* The sender may use the proxy: what is asked for. */
 void proxy_req_route(struct proxy_req *r);
 /* Refused by policy, which is counted: proxy_req_fail(), and a line in the log. */

@@ -83,6 +83,21 @@ def test_what_is_here_in_part_only_is_asked_about_first(origin, node):
     is_exact(node.get(origin.url + "/a"), origin.content("/a"))
 
 
+def test_those_who_waited_in_vain_share_what_one_of_them_is_told(origin, node):
+    size, n = 8 << 20, 8
+    origin.add("/a", size=size, rate=size, write=1 << 16, times=1, delay_head=0.4, fail_status=404)
+    waiting = [node.connect() for _ in range(1 + n)]
+    for c in waiting:
+        c.send_request("GET", origin.url + "/a")
+        until(lambda: origin.requests("/a"))
+    assert waiting[0].read_response().status == 404
+    for c in waiting[1:]:
+        is_exact(c.read_response(), origin.content("/a"))
+        c.close()
+    assert len(origin.requests("/a")) == 1 + n
+    assert origin.body_sent("/a") < 3 * size  # what one had on its way when it heard of the other
+
+
 def test_who_wants_the_origins_word_is_not_served_stale(origin, node):
     k = origin.add("/a", size=100, cache_control=f"{STALE}, stale-while-revalidate=60")
     node.get(origin.url + "/a")
