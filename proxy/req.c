@@ -41,8 +41,10 @@
 #include "proxy/vary.h"
 
 /* A leader whose connection to the origin hangs must not hang everybody: after this a request asks
- * for itself. */
+ * for itself, however many it has waited for. */
 #define WAIT_MS 10000u
+/* What other variants' leaders bring is of no use: those of as many are waited for. */
+#define MAX_WAITS 2
 #define LOAD_WAIT_MS \
     500u /* for the disk, which has its own deadlines: a stalled one holds nobody up */
 #define CONFIRM_WAIT_MS 1000u /* for other nodes, about a stale copy: then it asks the origin */
@@ -479,6 +481,12 @@ static bool may_deliver(struct proxy_req *r, bool is_fresh_anyway)
     return r->rule != PROXY_RULE_ORIGIN;
 }
 
+/* Each leader that it waited for had another variant in mind: who knows how many are to come. */
+static bool has_waited_enough(const struct proxy_req *r)
+{
+    return r->waits >= MAX_WAITS && r->object == NULL;
+}
+
 static void ask_or_wait(struct proxy_req *r)
 {
     /* Only this caller's own question authorises it, or did so a moment ago. */
@@ -487,7 +495,7 @@ static void ask_or_wait(struct proxy_req *r)
 
     r->rule = PROXY_RULE_ORIGIN;
     /* Conditions of its own may hide the body. */
-    if (r->is_alone || is_private || r->has_conditions) {
+    if (r->is_alone || is_private || r->has_conditions || has_waited_enough(r)) {
         proxy_req_step(r, PROXY_STEP_ASK);
         return;
     }
@@ -654,6 +662,7 @@ static void on_landed(struct el_msg *m)
 
     if (!r->is_loading) {
         r->collapsed = true;
+        r->waits++;
         r->is_alone = !r->waiter.stored;
     }
     stop_waiting(r);
@@ -679,7 +688,13 @@ static uint32_t patience_ms(const struct proxy_req *r)
 
 static void wait_for_leader(struct proxy_req *r)
 {
-    proxy_timer_start(r->thread, &r->wait_timer, patience_ms(r), on_waited);
+    uint64_t now = el_clock_mono_ms(r->proxy->clock), left;
+
+    if (r->wait_end_ms == 0)
+        r->wait_end_ms = now + WAIT_MS;
+    left = r->wait_end_ms > now ? r->wait_end_ms - now : 0;
+    proxy_timer_start(r->thread, &r->wait_timer, (uint32_t)el_min_u64(patience_ms(r), left),
+                      on_waited);
 }
 
 /* ---- TUNNEL ---- */

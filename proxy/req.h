@@ -123,7 +123,9 @@ struct proxy_req {
     struct cache_object *object;      /* referenced; what is, or may be, delivered */
     struct cache_waiter waiter;
     struct proxy_timer wait_timer;
-    bool leads;    /* a flight is ours to land */
+    uint64_t wait_end_ms; /* of all waits together, since the first; 0: there was none */
+    unsigned waits;       /* for others' questions, which were answered */
+    bool leads;           /* a flight is ours to land */
     bool is_alone; /* waited in vain, or the answer is known not to be shareable: no more flights */
     bool collapsed;              /* waited for another's answer */
     bool is_loading, was_loaded, /* waits for the disk, or other nodes, to say what they have; */

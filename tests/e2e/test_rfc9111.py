@@ -98,6 +98,34 @@ def test_those_who_waited_in_vain_share_what_one_of_them_is_told(origin, node):
     assert origin.body_sent("/a") < 3 * size  # what one had on its way when it heard of the other
 
 
+def ask_for_kinds(origin, node, kinds):
+    """The connections, each with a request under way. The first of them leads."""
+    waiting = [node.connect() for _ in kinds]
+    for c, kind in zip(waiting, kinds):
+        c.send_request("GET", origin.url + "/a", [("X-Kind", str(kind))])
+        until(lambda: origin.requests("/a"))
+    return waiting
+
+
+def test_each_variant_is_asked_for_once(origin, node):
+    origin.add("/a", size=100, fields=[("Vary", "X-Kind")], delay_head=0.3)
+    for c in ask_for_kinds(origin, node, [1, 1, 1, 2, 2, 2]):
+        is_exact(c.read_response(), origin.content("/a"))
+        c.close()
+    asked(origin, "/a", 2)
+
+
+def test_many_variants_are_not_asked_for_one_after_the_other(origin, node):
+    k = origin.add("/a", size=100, fields=[("Vary", "X-Kind")], delay_head=0.3)
+    waiting = ask_for_kinds(origin, node, range(6))
+    until(lambda: len(origin.requests("/a")) == 2)
+    time.sleep(0.1)  # that one is on its way to an answer
+    k.hang_head = True
+    until(lambda: len(origin.requests("/a")) == 6)
+    for c in waiting:
+        c.close()
+
+
 def test_who_wants_the_origins_word_is_not_served_stale(origin, node):
     k = origin.add("/a", size=100, cache_control=f"{STALE}, stale-while-revalidate=60")
     node.get(origin.url + "/a")
