@@ -13,6 +13,12 @@ static size_t slot_of(struct el_str name)
     return (size_t)(el_str_hash(name) % PROXY_CHANGES);
 }
 
+/* A prefix is also the name of what lies right there: a change of that is none of all below it. */
+static size_t slot_of_prefix(struct el_str prefix)
+{
+    return slot_of(prefix) ^ (PROXY_CHANGES / 2 + 1);
+}
+
 /* The end of the path's first `depth` names: behind their '/'; the whole when there are fewer. */
 static size_t prefix_end(struct el_str name, size_t depth)
 {
@@ -33,8 +39,8 @@ static void find_slots(struct el_str url, size_t slots[SLOTS])
         name = el_buf_str(&plain);
     }
     slots[0] = slot_of(name);
-    slots[1] = slot_of(el_str_first(name, prefix_end(name, 0)));
-    slots[2] = slot_of(el_str_first(name, prefix_end(name, 1)));
+    slots[1] = slot_of_prefix(el_str_first(name, prefix_end(name, 0)));
+    slots[2] = slot_of_prefix(el_str_first(name, prefix_end(name, 1)));
     el_buf_deinit(&plain);
 }
 
@@ -57,7 +63,7 @@ void proxy_changes_note(struct proxy_changes *c, struct el_str url, int64_t now_
 
 void proxy_changes_note_prefix(struct proxy_changes *c, struct el_str prefix, int64_t now_ms)
 {
-    note(c, slot_of(prefix), now_ms);
+    note(c, slot_of_prefix(prefix), now_ms);
 }
 
 void proxy_changes_note_all(struct proxy_changes *c)

@@ -523,6 +523,15 @@ def test_what_an_answer_to_an_unsafe_request_names_is_asked_about_again(origin, 
     asked(origin, "/bytes/10/dir/b", 1)
 
 
+def test_an_unsafe_request_to_the_root_says_nothing_of_what_is_below_it(origin, node):
+    origin.add("/a", size=100)
+    origin.add("/", size=10)
+    node.get(origin.url + "/a")
+    assert node.get(origin.url + "/", method="POST", body=b"Action=AssumeRole").status == 200
+    assert node.get(origin.url + "/a").x_cache == "HIT"
+    asked(origin, "/a", 1)
+
+
 def test_a_refused_unsafe_request_invalidates_nothing(origin, node):
     origin.add("/b", size=10)
     origin.add("/a", fail_status=403, fail_fields=[("Location", "/b")])

@@ -68,6 +68,17 @@ static void a_change_of_a_bucket_concerns_what_is_in_it(void **state)
     assert_int_equal(last("http://v.i/k"), 0);
 }
 
+static void a_change_of_what_lies_at_a_prefix_is_none_of_what_is_below_it(void **state)
+{
+    (void)state;
+    proxy_changes_note(changes, EL_STR("http://h/"), 1000);
+    proxy_changes_note(changes, EL_STR("http://h/b/"), 1000);
+    assert_int_equal(last("http://h/"), 1000);
+    assert_int_equal(last("http://h/?x"), 1000);
+    assert_int_equal(last("http://h/k"), 0);
+    assert_int_equal(last("http://h/b/k"), 0);
+}
+
 static void the_latest_change_counts(void **state)
 {
     uint32_t before;
@@ -110,6 +121,7 @@ int main(void)
         test_of(what_never_changed_is_not_doubted),
         test_of(a_change_concerns_every_form_and_spelling_of_the_object),
         test_of(a_change_of_a_bucket_concerns_what_is_in_it),
+        test_of(a_change_of_what_lies_at_a_prefix_is_none_of_what_is_below_it),
         test_of(the_latest_change_counts),
         test_of(all_that_is_on_its_way_can_be_distrusted_and_nothing_stored_is_doubted),
         test_of(short_urls_are_no_danger),
