@@ -294,6 +294,15 @@ static bool is_signed_by_position(struct el_fieldv f)
            el_str_istarts(value, EL_STR("SharedKey "));
 }
 
+/* "Content-Length: 0" is a body of nothing; where it is signed it has to go on as it came. */
+static bool has_body(const struct proxy_req *r)
+{
+    int64_t n = r->stream->head.body_length;
+
+    return n != EL_HTTP_BODY_NONE &&
+           (n != 0 || proxy_route_signed_has(&r->route, EL_STR("Content-Length")));
+}
+
 static bool wants_cache(const struct proxy_req *r)
 {
     struct el_fieldv f = r->stream->head.fields;
@@ -302,8 +311,7 @@ static bool wants_cache(const struct proxy_req *r)
         return false;
     /* If-Match and If-Unmodified-Since are the origin's to judge (RFC 9111 section 4.3.2). */
     return (r->is_get || r->is_head) && !r->policy->bypass && !r->route.is_led_astray &&
-           r->stream->head.body_length == EL_HTTP_BODY_NONE && !is_signed_by_position(f) &&
-           !el_fieldv_has(f, EL_STR("If-Match")) &&
+           !has_body(r) && !is_signed_by_position(f) && !el_fieldv_has(f, EL_STR("If-Match")) &&
            !el_fieldv_has(f, EL_STR("If-Unmodified-Since"));
 }
 

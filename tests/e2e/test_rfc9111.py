@@ -452,6 +452,24 @@ def test_a_range_that_is_signed_goes_out_as_it_is(origin, node, query, fields):
     assert [s.get("Range") for s in origin.requests("/a" + query)] == ["bytes=10-19"]
 
 
+def test_a_body_of_nothing_is_none(origin, node):
+    origin.add("/a", size=100)
+    with node.connect() as c:
+        for x_cache in ("MISS", "HIT"):
+            r = c.request("GET", origin.url + "/a", [("Content-Length", "0")])
+            is_exact(r, origin.content("/a"))
+            assert r.x_cache == x_cache
+    asked(origin, "/a", 1)
+
+
+def test_a_body_of_nothing_that_is_signed_goes_on(origin, node):
+    signature = ("AWS4-HMAC-SHA256 Credential=a/20260901/us-east-1/s3/aws4_request, "
+                 "SignedHeaders=content-length;host, Signature=00")
+    origin.add("/a", size=100)
+    is_exact(node.get(origin.url + "/a", [("Content-Length", "0"), ("Authorization", signature)]), origin.content("/a"))
+    assert origin.requests("/a")[0].get("Content-Length") == "0"
+
+
 # ---- several ranges ----
 
 def parts_of(r):
