@@ -432,7 +432,10 @@ static bool is_customers_key(struct el_str name)
            el_str_istarts(name, EL_STR("x-oss-server-side-encryption-customer-"));
 }
 
-/* Fields that frameworks take for the method, the path or the host, in place of the real ones. */
+/*
+ * Fields that frameworks take for the method, the path or the host in place of the real ones, and
+ * one that Azure takes for Range.
+ */
 static bool is_misleading(struct el_str name)
 {
     static const char *const names[] = {
@@ -445,6 +448,7 @@ static bool is_misleading(struct el_str name)
         "X-Host",
         "X-Forwarded-Prefix",
         "X-HTTP-Host-Override",
+        "x-ms-range",
     };
 
     return is_among(name, names, EL_COUNT(names));

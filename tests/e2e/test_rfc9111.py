@@ -452,6 +452,13 @@ def test_a_range_that_is_signed_goes_out_as_it_is(origin, node, query, fields):
     assert [s.get("Range") for s in origin.requests("/a" + query)] == ["bytes=10-19"]
 
 
+def test_a_range_of_a_store_of_its_own_kind_passes_through(origin, node):
+    origin.add("/a", size=100)
+    node.get(origin.url + "/a")
+    r = node.get(origin.url + "/a", [("x-ms-range", "bytes=0-9")])
+    assert r.x_cache != "HIT" and origin.requests("/a")[1].get("x-ms-range") == "bytes=0-9"
+
+
 def test_a_body_of_nothing_is_none(origin, node):
     origin.add("/a", size=100)
     with node.connect() as c:

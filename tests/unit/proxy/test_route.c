@@ -388,6 +388,7 @@ static void what_may_lead_the_origin_elsewhere_than_to_the_url_is_known(void **s
         { "Accept", "x", "/b/k", false },
         { "X-Original-URL", "/other", "/b/k", true },
         { "X-HTTP-Method-Override", "DELETE", "/b/k", true },
+        { "x-ms-range", "bytes=0-9", "/b/k", true },
         { "X-Forwarded-Host", "evil.test", "/b/k", true },
         { "X-Forwarded-Host", "node.test", "/b/k", false },
         { "X-Forwarded-Proto", "https", "http://node.test/", true },
