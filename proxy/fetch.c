@@ -44,6 +44,12 @@ static void send_head(struct proxy_stream *s, int status, struct el_str fields, 
     keep_value(fields, EL_STR("Cache-Status:"), f->cache_status, sizeof(f->cache_status));
 }
 
+static bool flush(struct proxy_stream *s)
+{
+    (void)s;
+    return true;
+}
+
 static void send_interim(struct proxy_stream *s, int status, struct el_str fields)
 {
     (void)s;
@@ -112,6 +118,7 @@ static void abort_it(struct proxy_stream *s)
 static const struct proxy_stream_ops ops = {
     .listen = listen_to,
     .send_head = send_head,
+    .flush = flush,
     .send_interim = send_interim,
     .push = push,
     .body_read = body_read,

@@ -226,6 +226,16 @@ static ssize_t push(struct proxy_stream *ps, const struct proxy_piece *piece)
     return (ssize_t)n;
 }
 
+static bool flush(struct proxy_stream *ps)
+{
+    struct h2_stream *s = stream_of(ps);
+
+    EL_ASSERT(s->has_head && !s->is_released);
+    if (s->req != NULL && !s->is_started && !s->has_no_body)
+        send_part(s, NULL, 0, H2O_SEND_STATE_IN_PROGRESS);
+    return s->req != NULL;
+}
+
 /* Under way or not yet begun, the response ends with `last`. */
 static void release(struct h2_stream *s, h2o_send_state_t last)
 {
@@ -349,6 +359,7 @@ static uint64_t mono_ns(void)
 static const struct proxy_stream_ops stream_ops = {
     .listen = listen_to,
     .send_head = send_head,
+    .flush = flush,
     .send_interim = send_interim,
     .push = push,
     .body_read = body_read,

@@ -807,6 +807,7 @@ static void listen_to(struct proxy_stream *s, const struct proxy_stream_events *
 static const struct proxy_stream_ops stream_ops = {
     .listen = listen_to,
     .send_head = proxy_http1_send_head,
+    .flush = proxy_http1_flush,
     .send_interim = proxy_http1_send_interim,
     .push = proxy_http1_push,
     .body_read = proxy_http1_body_read,

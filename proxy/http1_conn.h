@@ -127,6 +127,7 @@ bool proxy_http1_body_skip(struct http1_conn *c);
 /* ---- http1_out.c ---- */
 void proxy_http1_send_head(struct proxy_stream *s, int status, struct el_str fields,
                            int64_t body_length);
+bool proxy_http1_flush(struct proxy_stream *s);
 void proxy_http1_send_interim(struct proxy_stream *s, int status, struct el_str fields);
 ssize_t proxy_http1_push(struct proxy_stream *s, const struct proxy_piece *piece);
 void proxy_http1_end(struct proxy_stream *s);

@@ -325,6 +325,15 @@ void proxy_http1_send_head(struct proxy_stream *s, int status, struct el_str fie
     el_buf_add_str(out, EL_STR("\r\n"));
 }
 
+bool proxy_http1_flush(struct proxy_stream *s)
+{
+    struct http1_conn *c = proxy_http1_conn_of(s);
+
+    EL_ASSERT(c->state == HTTP1_BUSY && c->res.has_head);
+    (void)flush(c);
+    return !c->is_gone;
+}
+
 void proxy_http1_send_interim(struct proxy_stream *s, int status, struct el_str fields)
 {
     struct http1_conn *c = proxy_http1_conn_of(s);

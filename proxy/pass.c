@@ -173,6 +173,13 @@ static size_t cut(struct proxy_req *r, const void **bytes, size_t n)
     return (size_t)el_min_u64(n - skip, r->pipe_left);
 }
 
+/* The origin has begun to answer, and its first byte may be an event that is long in coming. */
+static void send_what_there_is(struct proxy_req *r)
+{
+    if (!r->stream->ops->flush(r->stream))
+        proxy_req_gone(r);
+}
+
 static void finish(struct proxy_req *r)
 {
     if (r->ex->is_done && r->ex->err.code != EL_OK && r->pipe_left > 0)
@@ -189,8 +196,10 @@ void proxy_pass_push(struct proxy_req *r)
 
     while (r->pipe_left > 0) {
         store_exchange_read(r->ex, &bytes, &n);
-        if (n == 0 && !r->ex->is_done)
+        if (n == 0 && !r->ex->is_done) {
+            send_what_there_is(r);
             return;
+        }
         if (n == 0)
             break;
         want = cut(r, &bytes, n);

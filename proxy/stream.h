@@ -62,10 +62,13 @@ struct proxy_stream_ops {
      * framing, Connection and, when there is none, Date. body_length: a count, or
      * EL_HTTP_BODY_CHUNKED when unknown, or EL_HTTP_BODY_NONE when the status or method admits
      * none; for HEAD it is the length that a GET would have. It is kept and goes out with the first
-     * push() or end().
+     * bytes that push() is given, or with flush() or end().
      */
     void (*send_head)(struct proxy_stream *s, int status, struct el_str fields,
                       int64_t body_length);
+    /* The head leaves now, for the body may be long in coming. False: the client is gone (on_gone
+     * will not come as well). Nothing happens when it has left. */
+    bool (*flush)(struct proxy_stream *s);
     /* A 1xx, at once; dropped for HTTP/1.0 and HTTP/2. */
     void (*send_interim)(struct proxy_stream *s, int status, struct el_str fields);
     /*

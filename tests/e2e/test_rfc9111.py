@@ -426,6 +426,22 @@ def test_a_content_range_that_says_nothing_is_not_sent_beside_one_that_does(orig
     asked(origin, "/a", 1)
 
 
+# ---- a body that is long in coming ----
+
+@pytest.mark.parametrize("knobs", [
+    {"cache_control": "no-store", "framing": "chunked"},
+    {"cache_control": "no-store"},
+    {"cache_control": "no-cache", "etag": "", "last_modified": "", "framing": "chunked"},
+], ids=["chunked", "length", "no-cache"])
+def test_the_head_does_not_wait_for_the_first_event(origin, node, knobs):
+    origin.add("/a", size=100, hang_at=0, **knobs)
+    with node.connect() as c:
+        c.sock.settimeout(5 * wire.SLOW)
+        c.send_request("GET", origin.url + "/a")
+        r = c.read_head()
+        assert r.status == 200 and r.get("Content-Type") == "application/octet-stream"
+
+
 # ---- what is signed ----
 
 @pytest.mark.parametrize("fields", [[], [("Range", "bytes=10-19")]], ids=["whole", "part"])

@@ -49,6 +49,33 @@ def test_the_gateway_is_reached_over_tls(start, origin, pair, tmp_path, http2):
     assert origin.body_sent() == SIZE
 
 
+@pytest.mark.parametrize("http2", [False, True])
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_what_only_passes_through_is_exact(start, origin, pair, tmp_path, http2, framing):
+    node = start(**options(pair, storage__endpoint=origin.url, proxy__http2=str(http2).lower()))
+    for size in (0, 1, 300_000):
+        origin.add(f"/bucket/{size}", size=size, framing=framing, cache_control="no-store")
+        got = curl("--cacert", pair[0], f"https://localhost:{node.tls_port}/bucket/{size}", tmp_path=tmp_path)
+        assert got == ("2" if http2 else "1.1", 200, "MISS", origin.content(f"/bucket/{size}").sha256())
+
+
+@pytest.mark.parametrize("http2", [False, True])
+def test_the_head_does_not_wait_for_the_first_event(start, origin, pair, tmp_path, http2):
+    node = start(**options(pair, storage__endpoint=origin.url, proxy__http2=str(http2).lower()))
+    origin.add("/bucket/events", size=100, hang_at=0, framing="chunked", cache_control="no-store")
+    head = tmp_path / "head"
+    client = subprocess.Popen(["curl", "-sS", "--noproxy", "", "-N", "-D", head, "-o", tmp_path / "body", "--cacert", pair[0],
+                               f"https://localhost:{node.tls_port}/bucket/events"], stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 10 * wire.SLOW
+        while not (head.exists() and head.read_text().startswith(("HTTP/2 200", "HTTP/1.1 200"))):
+            assert time.monotonic() < deadline, "no head came"
+            time.sleep(0.05)
+    finally:
+        client.kill()
+        client.wait()
+
+
 def test_http_2_carries_uploads_and_many_streams(start, origin, pair, tmp_path):
     node = start(**options(pair, storage__endpoint=origin.url, proxy__http2="true"))
     base = f"https://localhost:{node.tls_port}/bucket"
