@@ -421,7 +421,7 @@ void proxy_req_route(struct proxy_req *r)
 
 /* ---- LOOKUP ---- */
 
-/* The others are let go. */
+/* The other variants are let go. */
 struct cache_object *proxy_req_find(struct proxy_req *r)
 {
     struct cache_object *found[CACHE_MAX_VARIANTS], *match = NULL;
