@@ -480,10 +480,13 @@ static void on_offer(struct el_msg *m)
     l2_write_pump(w->store);
 }
 
-/* Parts of some objects are of no use, so they could not come back block by block. */
+/*
+ * Parts of some objects are of no use, so they could not come back block by block; and of one that
+ * is longer than any that is kept there is no record.
+ */
 static bool may_wait(struct l2_store *s, const struct cache_object *o, uint32_t bytes)
 {
-    if (o->is_whole_only || atomic_load(&s->phase) != L2_READY)
+    if (o->is_whole_only || o->length > CACHE_MAX_LENGTH || atomic_load(&s->phase) != L2_READY)
         return false;
     if (atomic_fetch_add(&s->offered_bytes, bytes) < s->l2->waiting_bytes)
         return true;

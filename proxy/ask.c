@@ -453,10 +453,12 @@ static bool would_lose(const struct proxy_req *r, int status)
     return is_good;
 }
 
-/* The operator does not want it cached. What does not say how long it is may be. */
+/* The operator does not want it cached, or nobody could. What does not say how long it is may be.
+ */
 static bool is_too_long(struct proxy_req *r, uint64_t total)
 {
-    if (total == CACHE_UNKNOWN_LENGTH || total <= r->policy->max_bytes)
+    if (total == CACHE_UNKNOWN_LENGTH ||
+        total <= el_min_u64(r->policy->max_bytes, CACHE_MAX_LENGTH))
         return false;
     r->why = "bypass";
     return true;

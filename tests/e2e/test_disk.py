@@ -38,6 +38,17 @@ def test_what_memory_no_longer_has_comes_from_disk(tier, origin, io):
     assert store(node)["mismatches"] == 0
 
 
+def test_what_says_that_it_is_longer_than_anything_kept_is_passed_through(tier, origin):
+    node = tier.start()
+    origin.add("/endless", size=3 * MIB, extra_length=1 << 48)
+    for _ in range(2):
+        r = tier.get(node, "/endless")
+        assert r.status == 200 and "fwd=bypass" in r.get("Cache-Status") and not r.complete
+        assert origin.content("/endless").differs_at(0, r.body) is None
+    assert tier.exact(node, "/bytes/1000/other").x_cache == "MISS"
+    assert len(origin.requests("/endless")) == 2
+
+
 @IO
 def test_an_orderly_restart_keeps_everything_and_asks_nobody(tier, origin, io):
     paths = objects(BIG)

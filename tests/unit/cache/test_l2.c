@@ -370,6 +370,22 @@ static void a_full_store_makes_room(void **state)
     disk_end(&d);
 }
 
+static void what_is_longer_than_anything_kept_is_not_written(void **state)
+{
+    struct cache_object *o;
+    struct disk d;
+
+    (void)state;
+    disk_init(&d, EL_RING_AUTO, 64 * MB);
+    UNTIL(strcmp(stats(&d).state, "normal") == 0);
+    o = put(&d, URL, "\"v1\"", CACHE_MAX_LENGTH + 1);
+    (void)read_range(&d, o, 1, 0, MB);
+    cache_object_unref(o);
+    fetch(&d, URL "2", "\"v1\"", 2, 16 * MB); /* long enough for the one before */
+    assert_int_equal(stats(&d).objects, 1);
+    disk_end(&d);
+}
+
 static void two_nodes_do_not_share_a_directory(void **state)
 {
     struct cache *second = NULL;
@@ -469,6 +485,7 @@ int main(void)
         cmocka_unit_test(an_invalidated_url_is_gone_from_the_disk_at_once_and_for_good),
         cmocka_unit_test(a_newer_version_takes_the_place_of_the_older_on_disk),
         cmocka_unit_test(a_full_store_makes_room),
+        cmocka_unit_test(what_is_longer_than_anything_kept_is_not_written),
         cmocka_unit_test(two_nodes_do_not_share_a_directory),
         cmocka_unit_test(a_directory_that_cannot_be_made_is_left_out),
         cmocka_unit_test(a_store_may_change_its_size),
