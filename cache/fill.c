@@ -721,17 +721,21 @@ static void publish_whole_locked(struct cache_object *o, struct cache_object **r
         (void)cache_index_add_locked(o, replaced, ret_n);
 }
 
-/* The fill's block has all its bytes and its digest. It may be gone when this returns. */
-static void note_whole_and_unlock(struct cache_fill *f, struct cache_block *b)
+/*
+ * The fill's block has its last byte. The disk and the others are told of a whole one only: one
+ * that was begun within has no digest. It may be gone when this returns.
+ */
+static void note_end_and_unlock(struct cache_fill *f, struct cache_block *b)
 {
     struct cache_object *o = f->object, *replaced[CACHE_MAX_VARIANTS];
     struct cache_l2 *l2 = o->cache->l2;
     bool is_from_disk = l2 != NULL && f->source == cache_l2_source(l2);
+    bool is_news = b->has_digest && !is_from_disk, is_offered = is_news && l2 != NULL;
     uint64_t number = b->number, start = number * CACHE_BLOCK_BYTES;
     struct el_digest digest = b->digest;
     size_t n_replaced;
 
-    b->is_offered = l2 != NULL && !is_from_disk;
+    b->is_offered = is_offered;
     block_done_locked(o, b);
     cache_fill_wake_locked(o, start,
                            start + CACHE_BLOCK_BYTES); /* also those that want nothing less */
@@ -740,9 +744,9 @@ static void note_whole_and_unlock(struct cache_fill *f, struct cache_block *b)
     cache_fill_unpause_and_unlock(o);
     while (n_replaced > 0)
         cache_object_replaced(replaced[--n_replaced]);
-    if (l2 != NULL && !is_from_disk)
+    if (is_offered)
         cache_l2_offer(l2, o, number);
-    if (!is_from_disk)
+    if (is_news)
         cache_tell_block(o, number, &digest);
     cache_fill_feed_starved(o->cache);
 }
@@ -769,7 +773,7 @@ static size_t write_block(struct cache_fill *f, uint64_t block, const void *byte
         return n;
     }
     f->block = NULL;
-    note_whole_and_unlock(f, b);
+    note_end_and_unlock(f, b);
     return n;
 }
 
@@ -944,7 +948,7 @@ void cache_fill_put(struct cache_fill *f, const struct cache_room *room,
     b->hi = room->bytes;
     b->digest = *digest;
     b->has_digest = true;
-    note_whole_and_unlock(f, b);
+    note_end_and_unlock(f, b);
     cache_fill_unref(f);
 }
 

@@ -84,6 +84,16 @@ def test_a_part_of_it_too(origin, cluster):
     assert origin.requests("/a") == []
 
 
+def test_the_end_of_an_object_that_nobody_has_read_yet_is_not_passed_on_as_a_whole_block(origin, cluster):
+    c = cluster(2)
+    origin.add("/a", size=3 * MIB)
+    is_part(c.get(0, "/a", [("Range", "bytes=-5")]), origin.content("/a"), 3 * MIB - 5, 3 * MIB)
+    is_exact(c.get(1, "/a"), origin.content("/a"))
+    is_exact(c.get(0, "/a"), origin.content("/a"))
+    for n in c.nodes:
+        assert "p2p.distrusted" not in n.log()
+
+
 def test_an_empty_object_is_for_all_as_well(origin, cluster):
     c = cluster(2)
     origin.add("/a", size=0)

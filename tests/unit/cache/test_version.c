@@ -223,6 +223,30 @@ static void every_block_is_told_with_its_digest(void **state)
     assert_int_equal(told.losses, 0); /* the end of the cache is no loss */
 }
 
+/* As of a suffix that was asked for before anything else. */
+static void of_a_block_that_was_begun_within_nothing_is_told(void **state)
+{
+    struct client c = { 0 };
+    struct cache_object *o;
+    struct cache_fill *f;
+    struct world w;
+
+    (void)state;
+    world_open(&w, 64 * MB);
+    o = publish(&w, URL, "\"1\"", 2 * MB);
+    client_open(&w, &c, o, 2 * MB - 5, 2 * MB);
+    f = cache_fill_adopt(o, &w.source, &c.ticket, 2 * MB - 5, 2 * MB);
+    assert_int_equal(give(f, 1, 5), 5);
+    cache_fill_done(f, EL_OK, NULL);
+    assert_int_equal(drain(&c, 1, UINT64_MAX), CACHE_READ_END);
+    cache_reader_close(&c.r);
+    assert_int_equal(count(&told.blocks), 0);
+    fetch_all(&w, o);
+    assert_int_equal(count(&told.blocks), 2);
+    cache_object_unref(o);
+    world_close(&w);
+}
+
 static void a_version_that_is_replaced_invalidated_or_wrong_is_killed(void **state)
 {
     struct cache_object *o, *newer;
@@ -581,6 +605,7 @@ int main(void)
         TEST(many_versions_are_all_found),
         TEST(what_is_only_good_as_a_whole_has_no_id_and_nothing_is_told_of_it),
         TEST(every_block_is_told_with_its_digest),
+        TEST(of_a_block_that_was_begun_within_nothing_is_told),
         TEST(a_version_that_is_replaced_invalidated_or_wrong_is_killed),
         TEST(that_a_version_is_confirmed_is_told),
         TEST(what_memory_evicts_and_no_disk_has_is_lost),
