@@ -93,11 +93,45 @@ static enum el_err lock_dir(struct l2_store *s, struct el_error *err)
     return el_fail(err, EL_EDISK, errno, "flock %s/lock", s->dir);
 }
 
+/* 0, or an errno and the file as long as it was: ext4 and XFS keep what they could allocate. */
+static int allocate(const struct l2_store *s, uint64_t bytes, uint64_t have)
+{
+    int code;
+
+    if (fallocate(s->fd, 0, 0, (off_t)bytes) == 0)
+        return 0;
+    code = errno;
+    if (code == EOPNOTSUPP)
+        return ftruncate(s->fd, (off_t)bytes) == 0 ? 0 : errno;
+    return ftruncate(s->fd, (off_t)have) == 0 ? code : errno;
+}
+
+/* 0 and s->bytes what the disk has room for, or an errno. */
+static int allocate_less(struct l2_store *s, uint64_t have)
+{
+    struct statvfs vfs;
+    uint64_t room;
+
+    if (fstatvfs(s->fd, &vfs) != 0)
+        return errno;
+    room = have + vfs.f_bavail * vfs.f_frsize;
+    room -= el_min_u64(room, vfs.f_blocks * vfs.f_frsize / KEPT_FREE_SHARE);
+    room -= room % L2_REGION_BYTES;
+    el_log(EL_WARN, EV_DISK_SMALLER, "dir=%s configured_bytes=%llu bytes=%llu", s->dir,
+           (unsigned long long)s->bytes, (unsigned long long)room);
+    if (room < MIN_REGIONS * L2_REGION_BYTES)
+        return ENOSPC;
+    s->bytes = room;
+    if (have > room && ftruncate(s->fd, (off_t)room) != 0)
+        return errno;
+    return allocate(s, room, el_min_u64(have, room));
+}
+
 enum el_err l2_store_set_size(struct l2_store *s, struct el_error *err)
 {
     struct stat st;
-    struct statvfs vfs;
-    uint64_t have, room;
+    uint64_t have;
+    int code;
 
     if (fstat(s->fd, &st) != 0)
         return el_fail(err, EL_EDISK, errno, "%s/store", s->dir);
@@ -106,25 +140,11 @@ enum el_err l2_store_set_size(struct l2_store *s, struct el_error *err)
     have = (uint64_t)st.st_size;
     if (have > s->bytes && ftruncate(s->fd, (off_t)s->bytes) != 0)
         return el_fail(err, EL_EDISK, errno, "%s/store", s->dir);
-    if (fallocate(s->fd, 0, 0, (off_t)s->bytes) == 0)
-        return EL_OK;
-    if (errno == EOPNOTSUPP)
-        return ftruncate(s->fd, (off_t)s->bytes) == 0
-                   ? EL_OK
-                   : el_fail(err, EL_EDISK, errno, "%s/store", s->dir);
-    if (errno != ENOSPC || fstatvfs(s->fd, &vfs) != 0)
-        return el_fail(err, EL_EDISK, errno, "%s/store", s->dir);
-    room = have + vfs.f_bavail * vfs.f_frsize;
-    room -= el_min_u64(room, vfs.f_blocks * vfs.f_frsize / KEPT_FREE_SHARE);
-    room -= room % L2_REGION_BYTES;
-    el_log(EL_WARN, EV_DISK_SMALLER, "dir=%s configured_bytes=%llu bytes=%llu", s->dir,
-           (unsigned long long)s->bytes, (unsigned long long)room);
-    if (room < MIN_REGIONS * L2_REGION_BYTES)
-        return el_fail(err, EL_EDISK, ENOSPC, "%s", s->dir);
-    s->bytes = room;
-    if (ftruncate(s->fd, (off_t)room) != 0 || fallocate(s->fd, 0, 0, (off_t)room) != 0)
-        return el_fail(err, EL_EDISK, errno, "%s/store", s->dir);
-    return EL_OK;
+    have = el_min_u64(have, s->bytes);
+    code = allocate(s, s->bytes, have);
+    if (code == ENOSPC)
+        code = allocate_less(s, have);
+    return code == 0 ? EL_OK : el_fail(err, EL_EDISK, code, "%s/store", s->dir);
 }
 
 /* The device is ours alone: on one that is mounted, or part of something else, it fails. */

@@ -308,8 +308,22 @@ def test_the_store_of_another_index_is_not_believed(tier, origin):
 # ---- a disk that is full, read-only, forbidden ----
 
 
-def test_a_disk_too_small_for_the_size_is_used_as_it_is(tier, origin):
-    tier.mount("-t", "tmpfs", "-o", "size=120m", "tmpfs")
+def tmpfs(tier, mib):
+    tier.mount("-t", "tmpfs", "-o", f"size={mib}m", "tmpfs")
+
+
+def ext4(tier, mib):
+    """Unlike tmpfs it keeps what it could allocate of what was too much."""
+    image = tier.top / "image"
+    image.touch()
+    os.truncate(image, mib * MIB)
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    tier.mount("-o", "loop", image)
+
+
+@pytest.mark.parametrize("filesystem", [tmpfs, ext4])
+def test_a_disk_too_small_for_the_size_is_used_as_it_is(tier, origin, filesystem):
+    filesystem(tier, 120)
     node = tier.start()
     assert "disk.smaller" in node.log()
     s = store(node)
@@ -325,15 +339,18 @@ def test_a_disk_too_small_for_the_size_is_used_as_it_is(tier, origin):
         tier.exact(node, p)
 
 
-@pytest.mark.parametrize("size", ["1m", "20m", "60m"])
-def test_a_disk_without_room_for_anything_is_done_without(tier, origin, size):
-    tier.mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs")
+@pytest.mark.parametrize("filesystem", [tmpfs, ext4])
+@pytest.mark.parametrize("mib", [1, 20, 60])
+def test_a_disk_without_room_for_anything_is_done_without(tier, origin, mib, filesystem):
+    filesystem(tier, mib)
+    free = shutil.disk_usage(tier.dir).free
     node = tier.start(is_up=False)
     wait_for(lambda: "disk.down" in node.log(), why=node.log)
     for p in PATHS:
         tier.exact(node, p)
     stores = node.status()["cache"]["disk"]["stores"]
     assert all(s["state"] == "down" for s in stores)
+    assert shutil.disk_usage(tier.dir).free > 0.9 * free, "it is the disk of others, too"
 
 
 def test_a_disk_that_others_fill_up_fails_no_request(tier, origin):
