@@ -5,8 +5,8 @@
  *
  *   SET_FREE  FREE
  *   SET_DEAD  FULL, may leave, nothing live in it
- *   SET_LIVE  FULL, may leave, something is
- *   none      OPEN, LEAVING, busy, or mostly pinned
+ *   SET_LIVE  FULL or a chunk's own, may leave, something is
+ *   none      OPEN and the log or empty, LEAVING, busy, or mostly pinned
  *
  * Invariants:
  * 1. rs->sets[in[i]].v[at[i]] == i for every region i that is in a set.
@@ -42,10 +42,16 @@ static bool is_mostly_dead(const struct l2_region *r)
     return r->is_log && r->live < L2_REGION_BYTES / 2;
 }
 
+/* A chunk of which only a part is ever read stays OPEN. */
+static bool is_settled(const struct l2_region *r)
+{
+    return r->state == L2_FULL || (r->state == L2_OPEN && !r->is_log && r->pieces > 0);
+}
+
 /* What is pinned in a log that is mostly dead is little, and is moved. */
 static bool may_leave(const struct l2_region *r)
 {
-    return r->state == L2_FULL && r->busy == 0 && (r->pinned <= r->pieces / 2 || is_mostly_dead(r));
+    return is_settled(r) && r->busy == 0 && (r->pinned <= r->pieces / 2 || is_mostly_dead(r));
 }
 
 static enum set set_of(const struct l2_region *r)

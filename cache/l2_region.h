@@ -12,7 +12,8 @@
  * A region is taken either for one chunk, whose blocks stand in it at their own offsets, or for the
  * log, in which short pieces stand one behind another at multiples of 4 KiB. Bytes whose chunk was
  * dropped are dead; a region without live bytes is given up by itself. Otherwise whole regions are
- * given up, the worst first, and their owner may write those pieces again that are worth it.
+ * given up, the worst first, and their owner may write those pieces again that are worth it. Of a
+ * chunk the rest may never come: with a block in it its region can be given up like a FULL one.
  */
 #pragma once
 
@@ -76,10 +77,10 @@ void l2_region_busy(struct l2_regions *rs, uint32_t region, int step); /* +1, -1
 void l2_region_touch(struct l2_regions *rs, uint32_t region, uint64_t now_ms);
 
 /*
- * The region to give up next, a FULL one: without anything live, else by the score of policy.h over
- * a bounded sample of regions, logs that are mostly dead first; never one that is busy, or mostly
- * pinned unless it is a log that is mostly dead. L2_NO_REGION: none may leave. Changes nothing: who
- * asks may decide otherwise.
+ * The region to give up next, one that is FULL or a chunk's: without anything live, else by the
+ * score of policy.h over a bounded sample of regions, logs that are mostly dead first; never one
+ * that is busy, or mostly pinned unless it is a log that is mostly dead. L2_NO_REGION: none may
+ * leave. Changes nothing: who asks may decide otherwise.
  */
 uint32_t l2_region_victim(struct l2_regions *rs, uint64_t now_ms, uint64_t random);
 /* FULL (or OPEN) -> LEAVING, whatever is live in it. */

@@ -370,6 +370,31 @@ static void a_full_store_makes_room(void **state)
     disk_end(&d);
 }
 
+/* Two blocks of each, so that no region is ever full; the later ones are asked for more often. */
+static void a_store_full_of_parts_of_chunks_makes_room(void **state)
+{
+    struct cache_object *o;
+    struct disk d;
+    char url[64];
+
+    (void)state;
+    disk_init(&d, EL_RING_AUTO, 64 * MB);
+    UNTIL(strcmp(stats(&d).state, "normal") == 0);
+    for (unsigned i = 0; i < 20 && stats(&d).evicted_chunks == 0; i++) {
+        (void)snprintf(url, sizeof(url), URL "%u", i);
+        o = put(&d, url, "\"v\"", 16 * MB);
+        d.w.starts = 0;
+        for (unsigned pass = 0; pass < 1 + i; pass++)
+            (void)read_range(&d, o, i, 0, MB);
+        (void)read_range(&d, o, i, MB, 2 * MB);
+        UNTIL(stats(&d).written_blocks + stats(&d).dropped_unadmitted + stats(&d).dropped_behind >=
+              2 * (i + 1));
+        cache_object_unref(o);
+    }
+    assert_true(stats(&d).evicted_chunks > 0);
+    disk_end(&d);
+}
+
 static void what_is_longer_than_anything_kept_is_not_written(void **state)
 {
     struct cache_object *o;
@@ -485,6 +510,7 @@ int main(void)
         cmocka_unit_test(an_invalidated_url_is_gone_from_the_disk_at_once_and_for_good),
         cmocka_unit_test(a_newer_version_takes_the_place_of_the_older_on_disk),
         cmocka_unit_test(a_full_store_makes_room),
+        cmocka_unit_test(a_store_full_of_parts_of_chunks_makes_room),
         cmocka_unit_test(what_is_longer_than_anything_kept_is_not_written),
         cmocka_unit_test(two_nodes_do_not_share_a_directory),
         cmocka_unit_test(a_directory_that_cannot_be_made_is_left_out),

@@ -93,8 +93,10 @@ static bool model_may_leave(const struct model *m, uint32_t region)
 {
     uint32_t pinned, n = pieces_of(m, region, &pinned);
     bool is_dead_log = m->is_log[region] && live_in(m, region) < 8 * EL_MIB;
+    bool is_settled = m->states[region] == L2_FULL ||
+                      (m->states[region] == L2_OPEN && !m->is_log[region] && n > 0);
 
-    return m->states[region] == L2_FULL && m->busy[region] == 0 && (2 * pinned <= n || is_dead_log);
+    return is_settled && m->busy[region] == 0 && (2 * pinned <= n || is_dead_log);
 }
 
 /* ---- steps: the same to both ---- */
@@ -647,6 +649,22 @@ static void a_given_up_open_region_is_free_again_and_the_log_goes_on_elsewhere(v
     l2_regions_free(rs);
 }
 
+static void a_chunk_of_which_only_a_part_comes_leaves_like_any_other(void **state)
+{
+    struct l2_regions *rs = l2_regions_new(3, &weights);
+    uint32_t part = l2_region_take_chunk(rs, 1), full = full_chunk(rs, 100);
+
+    (void)state;
+    assert_int_equal(l2_region_victim(rs, 500, 1), full); /* nothing is written there yet */
+    l2_region_add(rs, part, CACHE_BLOCK_BYTES);
+    assert_int_equal(l2_region_victim(rs, 500, 1), part);
+    l2_region_touch(rs, part, 400);
+    assert_int_equal(l2_region_victim(rs, 500, 1), full);
+    l2_region_busy(rs, full, 1);
+    assert_int_equal(l2_region_victim(rs, 500, 1), part);
+    l2_regions_free(rs);
+}
+
 static void a_chunk_that_was_never_written_is_dead_when_it_is_closed(void **state)
 {
     struct l2_regions *rs = l2_regions_new(2, &weights);
@@ -678,6 +696,7 @@ int main(void)
         cmocka_unit_test(pieces_of_the_log_never_straddle_a_region),
         cmocka_unit_test(a_log_without_a_free_region_keeps_its_place),
         cmocka_unit_test(a_given_up_open_region_is_free_again_and_the_log_goes_on_elsewhere),
+        cmocka_unit_test(a_chunk_of_which_only_a_part_comes_leaves_like_any_other),
         cmocka_unit_test(a_chunk_that_was_never_written_is_dead_when_it_is_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
