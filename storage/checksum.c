@@ -215,12 +215,18 @@ static bool is_processed(struct el_str url)
     return false;
 }
 
+/* Nor does what is coded on the way have other ones: OSS packs like that. */
+static bool is_packed(const struct store_checksum_object *o)
+{
+    return o->length == UINT64_MAX && el_fieldv_has(o->fields, EL_STR("Content-Encoding"));
+}
+
 struct store_checksum *store_checksum_new(const struct store_checksum_object *o,
                                           enum store_verify verify)
 {
     struct store_checksum found = { .length = o->length };
 
-    if (verify == STORE_VERIFY_NONE || is_processed(o->url))
+    if (verify == STORE_VERIFY_NONE || is_processed(o->url) || is_packed(o))
         return NULL;
     for (size_t i = 0; i < EL_COUNT(claims) && found.sum == NULL; i++) {
         const struct claim *claim = &claims[i];

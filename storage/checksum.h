@@ -8,6 +8,7 @@
  *   Content-MD5                 of object stores
  *   ETag                        of S3 objects that were uploaded in one piece it is their MD5
  *
+ * They say nothing of what is coded on the way, which has no length before it ends: OSS gzips so.
  * One of them is enough, and the cheapest is taken. Pure. Thread: one at a time.
  */
 #pragma once

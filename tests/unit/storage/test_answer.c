@@ -97,6 +97,25 @@ static void a_part_of_anything_else_is_refused(void **state)
         0, 100);
 }
 
+static void the_rest_of_what_was_packed_on_the_way_is_packed_as_well(void **state)
+{
+    struct store_expect packed = etagged;
+
+    (void)state;
+    packed.length = UINT64_MAX;
+    assert_fits(&packed, 206, FIELDS("ETag", "\"v1\"", "Content-Range", "bytes 100-199/1000"), 0,
+                100);
+    packed.content_encoding = EL_STR("gzip");
+    assert_refused(&packed, 206, FIELDS("ETag", "\"v1\"", "Content-Range", "bytes 100-199/1000"),
+                   EL_ECHANGED);
+    assert_refused(&packed, 200, FIELDS("ETag", "\"v1\""), EL_ECHANGED);
+    assert_fits(&packed, 200, FIELDS("ETag", "\"v1\"", "Content-Encoding", "gzip"), 100,
+                UINT64_MAX);
+    packed.length = 1000; /* it was stored like that, and not all say so of a part */
+    assert_fits(&packed, 206, FIELDS("ETag", "\"v1\"", "Content-Range", "bytes 100-199/1000"), 0,
+                100);
+}
+
 static void the_whole_fits_only_when_it_says_that_it_is_the_version(void **state)
 {
     (void)state;
@@ -187,6 +206,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_part_fits_when_version_offset_and_length_do),
         cmocka_unit_test(a_part_of_anything_else_is_refused),
+        cmocka_unit_test(the_rest_of_what_was_packed_on_the_way_is_packed_as_well),
         cmocka_unit_test(the_whole_fits_only_when_it_says_that_it_is_the_version),
         cmocka_unit_test(last_modified_counts_where_there_is_no_strong_etag),
         cmocka_unit_test(only_what_may_pass_is_tried_again),

@@ -160,6 +160,16 @@ static void what_a_store_makes_of_an_object_has_no_checksum(void **state)
     }
 }
 
+static void what_is_packed_on_the_way_has_no_checksum(void **state)
+{
+    const struct el_fieldv packed =
+        FIELDS(FIELD("x-oss-hash-crc64ecma", CRC64_OSS), FIELD("Content-Encoding", "gzip"));
+
+    (void)state;
+    assert_null(choice(packed, UINT64_MAX, STORE_VERIFY_ALL));
+    assert_non_null(choice(packed, 3, STORE_VERIFY_CHEAP)); /* it was stored like that */
+}
+
 static void without_a_length_the_end_decides(void **state)
 {
     struct store_checksum *c =
@@ -197,6 +207,7 @@ int main(void)
         cmocka_unit_test(an_etag_counts_only_where_it_is_an_md5),
         cmocka_unit_test(of_long_objects_only_cheap_ones_count_unless_all_are_wanted),
         cmocka_unit_test(what_a_store_makes_of_an_object_has_no_checksum),
+        cmocka_unit_test(what_is_packed_on_the_way_has_no_checksum),
         cmocka_unit_test(without_a_length_the_end_decides),
         cmocka_unit_test(what_only_object_stores_promise_counts_only_there),
     };
