@@ -682,6 +682,18 @@ enum el_err l2_index_each(struct l2_index *x, enum l2_table table,
     return rc;
 }
 
+enum el_err l2_index_put(struct l2_index *x, enum l2_table table, struct el_str key,
+                         struct el_str value, struct el_error *err)
+{
+    struct l2_batch b = { 0 };
+    int code;
+
+    l2_batch_put(&b, table, key, value);
+    code = apply_all(x, el_buf_str(&b.changes));
+    l2_batch_deinit(&b);
+    return code == 0 ? EL_OK : fail_mdb(x, code, "write", err);
+}
+
 uint64_t l2_index_bytes(struct l2_index *x)
 {
     return atomic_load_explicit(&x->used_bytes, memory_order_relaxed);

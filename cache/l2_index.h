@@ -49,6 +49,10 @@ enum el_err l2_index_each(struct l2_index *x, enum l2_table table,
                                               struct el_error *err),
                           void *arg, struct el_error *err);
 
+/* One value, durable when this returns. Before the first commit. Thread: any one; blocks. */
+enum el_err l2_index_put(struct l2_index *x, enum l2_table table, struct el_str key,
+                         struct el_str value, struct el_error *err);
+
 /* Changes that become durable together, applied in the order in which they were added. The caller's
  * until it is committed. */
 struct l2_batch {

@@ -25,7 +25,7 @@
 struct loading {
     struct l2_store *s;
     uint64_t refused;
-    bool was_clean;
+    bool was_clean; /* the node ended in order, so that nothing it said is missing from the index */
     struct el_buf heat;   /* as it was written; empty when it was not */
     struct el_buf pinned; /* ids */
 };
@@ -132,16 +132,13 @@ static enum el_err load_chunk(void *arg, struct el_str key, struct el_str value,
 
 static enum el_err load_index(struct loading *l, struct el_error *err)
 {
-    enum el_err rc = l2_index_each(l->s->index, L2_TABLE_META, load_meta, l, err);
+    enum el_err rc = l2_index_each(l->s->index, L2_TABLE_OBJECT, load_object, l, err);
 
-    if (rc == EL_OK)
-        rc = l2_index_each(l->s->index, L2_TABLE_OBJECT, load_object, l, err);
     if (rc == EL_OK)
         rc = l2_index_each(l->s->index, L2_TABLE_CHUNK, load_chunk, l, err);
     return rc;
 }
 
-/* Whether the node ended in order, so that nothing that it said is missing from the index. */
 static void note_clean(struct l2_store *s, bool is_clean)
 {
     l2_batch_put(&s->commits[s->open].batch, L2_TABLE_META, EL_STR("clean"),
@@ -182,7 +179,6 @@ static void restore_heat(struct loading *l)
         cache_heat_set(&heat, (double)el_bytes_u32(&b) / HEAT_UNITS, now);
         l2_region_restore_heat(s->regions, i, now - el_min_u64(age_ms, now), &heat);
     }
-    el_buf_deinit(&l->heat);
 }
 
 static void make_tables(struct l2_store *s)
@@ -235,18 +231,35 @@ static void restore_pins(const struct loading *l)
     }
 }
 
+/*
+ * Before what takes its time an end from now on is a crash: what is changed meanwhile gets into the
+ * index only afterwards.
+ */
+static enum el_err note_begun(const struct loading *l, struct el_error *err)
+{
+    if (!l->was_clean)
+        return EL_OK;
+    return l2_index_put(l->s->index, L2_TABLE_META, EL_STR("clean"), EL_STR("0"), err);
+}
+
 static enum el_err load_all(struct loading *l, struct el_error *err)
 {
     struct l2_store *s = l->s;
-    enum el_err rc = l2_store_set_size(s, err);
+    enum el_err rc = open_index(s, err), found;
 
+    if (rc != EL_OK)
+        return rc;
+    found = l2_index_each(s->index, L2_TABLE_META, load_meta, l, err);
+    if (found == EL_OK)
+        rc = note_begun(l, err);
     if (rc == EL_OK)
-        rc = open_index(s, err);
+        rc = l2_store_set_size(s, err);
     if (rc != EL_OK)
         return rc;
     make_tables(s);
-    rc = load_index(l, err);
-    if (rc != EL_OK)
+    if (found == EL_OK)
+        found = load_index(l, err);
+    if (found != EL_OK)
         rc = begin_anew(l, err);
     if (rc == EL_OK)
         restore_pins(l);
@@ -262,6 +275,7 @@ void l2_load_store(struct l2_store *s)
     uint64_t began = l2_now_ms();
     enum el_err rc = load_all(&l, &err);
 
+    el_buf_deinit(&l.heat);
     el_buf_deinit(&l.pinned);
     if (rc != EL_OK) { /* it stays in L2_LOADING: nobody asks it for anything */
         el_log_error(EL_ERROR, EV_DISK_DOWN, &err);

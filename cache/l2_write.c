@@ -226,10 +226,7 @@ static void free_regions(struct l2_store *s, struct l2_commit *c)
     c->n_leaving = 0;
 }
 
-/*
- * The first commit says that an end from now on is a crash until we say otherwise. Nothing is read
- * before it is there: what is changed in between and lost with a crash would be believed.
- */
+/* Nothing is read before the first commit: what the load refused is not met again after a crash. */
 static void note_ready(struct l2_store *s)
 {
     int was = L2_LOADING; /* or it is being closed already */

@@ -4,7 +4,9 @@ The SSD tier in ordinary life: what memory no longer has comes from disk, a rest
 HTTP promises of an object holds when only the disk has it.
 """
 import os
+import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -365,7 +367,24 @@ def test_io_uring_that_was_demanded_and_is_refused_is_said(tier, origin):
         assert node.wanted_code not in (-6, -11)
 
 
-def test_a_large_index_is_loaded_whole(tier):
+def is_a_crash_while_it_loads(tier, after_s, **options):
+    """False: it was none, or the kill came before anything was written, or after all was loaded."""
+    index = tier.dir / "index" / "data.mdb"
+    before = index.stat().st_mtime_ns
+    node = tier.start(is_up=False, wait=False, **options)
+    while index.stat().st_mtime_ns == before and "disk.loaded" not in node.log():
+        pass
+    time.sleep(after_s)
+    node.crash()
+    if "disk.loaded" in node.log():
+        return False
+    node = tier.start(**options)
+    loaded = next(l for l in node.log().splitlines() if "disk.loaded" in l)
+    node.stop()
+    return "clean=0" in loaded
+
+
+def test_a_large_index_is_loaded_whole_and_a_kill_meanwhile_is_a_crash(tier):
     fill = os.environ["ELIO_FILL_INDEX"]
     chunks = 32768
     tier.dir.mkdir()
@@ -378,3 +397,13 @@ def test_a_large_index_is_loaded_whole(tier):
           f"index {s['index_bytes'] / MIB:.1f} MiB on disk, {s['index_memory_bytes'] / MIB:.1f} MiB in memory")
     assert s["chunks"] == chunks
     assert s["index_memory_bytes"] > chunks * 16 * 40
+    node.stop()
+    kept = tier.top / "kept"
+    subprocess.run(["cp", "-r", "--sparse=always", tier.dir / "index", kept], check=True)
+    for i in range(10):
+        shutil.rmtree(tier.dir / "index")
+        subprocess.run(["cp", "-r", "--sparse=always", kept, tier.dir / "index"], check=True)
+        if is_a_crash_while_it_loads(tier, i * 0.01, cache__disk_cache_size_mb=2048):
+            break
+    else:
+        raise AssertionError("until it is loaded nothing says that it was opened")
