@@ -515,6 +515,9 @@ static void go_on(struct l2_stop *stop)
         el_timer_start(el_ring_timers(s->ring), &stop->timer, l2_now_ms() + STOP_POLL_MS);
         return;
     }
+    /* What failed, or came later, is not committed: nobody would be there for the answer. */
+    s->is_stopped = true;
+    el_timer_stop(&s->commit_timer);
     EL_ASSERT(pthread_mutex_lock(&stop->mtx) == 0);
     stop->is_done = true;
     EL_ASSERT(pthread_cond_broadcast(&stop->changed) == 0);

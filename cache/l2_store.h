@@ -73,6 +73,7 @@ struct l2_store {
     struct l2_commit commits[2];
     unsigned open; /* which of them takes changes; the other one may be running */
     bool is_running, has_failed;
+    bool is_stopped;            /* there are no more commits */
     struct l2_chunk_ref *dirty; /* chunks whose record is to be written */
     size_t n_dirty, cap_dirty;
     struct el_timer commit_timer;

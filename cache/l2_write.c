@@ -179,7 +179,7 @@ void l2_commit_now(struct l2_store *s)
 {
     struct l2_commit *other = &s->commits[1 - s->open];
 
-    if (s->is_running)
+    if (s->is_running || s->is_stopped)
         return;
     if (s->has_failed) { /* the same again, before anything newer */
         s->has_failed = false;
