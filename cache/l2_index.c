@@ -28,7 +28,7 @@
 static const char *const table_names[L2_TABLES] = { "meta", "object", "chunk" };
 
 struct l2_index {
-    /* immutable after open */
+    /* immutable after open, but for what the index's thread does about a full map or a panic */
     char path[PATH_MAX]; /* DIR/index */
     uint64_t map_bytes;
     MDB_env *env;
@@ -160,12 +160,24 @@ static int check_length(const struct l2_index *x)
     return read_through(fd, named);
 }
 
+/* A map that has grown stays as large as it was: that is the length of its file. */
+static void keep_grown(struct l2_index *x)
+{
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    char name[PATH_MAX];
+    struct stat st;
+
+    if (file_name(x->path, "data.mdb", name, NULL) == EL_OK && stat(name, &st) == 0)
+        x->map_bytes = el_max_u64(x->map_bytes, (uint64_t)st.st_size / page * page);
+}
+
 static int open_env(struct l2_index *x)
 {
     int code = mdb_env_create(&x->env);
 
     if (code != 0)
         return code;
+    keep_grown(x);
     (void)mdb_env_set_userctx(x->env, x);        /* these three cannot fail */
     (void)mdb_env_set_assert(x->env, on_assert); /* before the environment */
     (void)mdb_env_set_maxdbs(x->env, L2_TABLES); /* is open */
@@ -372,7 +384,7 @@ static int apply_one(const struct l2_index *x, MDB_txn *txn, const struct change
     return code == MDB_NOTFOUND ? 0 : code;
 }
 
-static int apply_all(struct l2_index *x, struct el_str changes)
+static int try_all(struct l2_index *x, struct el_str changes)
 {
     struct el_bytes in = el_bytes_of(changes);
     struct change c;
@@ -386,6 +398,37 @@ static int apply_all(struct l2_index *x, struct el_str changes)
     if (code == 0)
         return commit(x, txn);
     mdb_txn_abort(txn);
+    return code;
+}
+
+/*
+ * The map is twice as large from now on; LMDB allows that between transactions, all of which are
+ * the caller's. The file first, since what is mapped and not there is a signal.
+ */
+static int grow(struct l2_index *x)
+{
+    uint64_t bytes = 2 * x->map_bytes;
+    int fd, code = mdb_env_get_fd(x->env, &fd);
+
+    if (code == 0 && ftruncate(fd, (off_t)bytes) != 0)
+        code = errno;
+    if (code != 0)
+        return code;
+    code = mdb_env_set_mapsize(x->env, (size_t)bytes);
+    if (code == 0)
+        x->map_bytes = bytes;
+    else
+        close_env(x); /* it has no map any more: begin() opens another */
+    return code;
+}
+
+/* All of it, or nothing. Only the disk limits how much there may be. */
+static int apply_all(struct l2_index *x, struct el_str changes)
+{
+    int code = try_all(x, changes);
+
+    while (code == MDB_MAP_FULL && (code = grow(x)) == 0)
+        code = try_all(x, changes);
     return code;
 }
 
@@ -565,12 +608,12 @@ static enum el_err start_thread(struct l2_index *x, struct el_error *err)
     return EL_OK;
 }
 
-static struct l2_index *alloc_index(uint64_t max_bytes)
+static struct l2_index *alloc_index(uint64_t bytes)
 {
     struct l2_index *x = el_new(struct l2_index);
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 
-    x->map_bytes = (max_bytes + page - 1) / page * page;
+    x->map_bytes = (bytes + page - 1) / page * page;
     EL_ASSERT(pthread_mutex_init(&x->mtx, NULL) == 0);
     EL_ASSERT(pthread_cond_init(&x->changed, NULL) == 0);
     el_list_init(&x->batches);
@@ -588,10 +631,10 @@ static enum el_err make_directory(struct l2_index *x, const char *dir, struct el
     return rc;
 }
 
-enum el_err l2_index_open(const char *dir, uint64_t max_bytes, struct l2_index **ret_index,
+enum el_err l2_index_open(const char *dir, uint64_t bytes, struct l2_index **ret_index,
                           bool *ret_is_new, struct el_error *err)
 {
-    struct l2_index *x = alloc_index(max_bytes);
+    struct l2_index *x = alloc_index(bytes);
     struct el_error why = { 0 };
     struct opened o;
     enum el_err rc = make_directory(x, dir, err);

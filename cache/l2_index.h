@@ -15,7 +15,9 @@
  * was made with. What is no LMDB file, or a damaged one, is replaced by an empty one, with a
  * message.
  *
- * Failure: EL_EDISK, with ENOSPC in `sys` where room is what is missing, in the map or on the disk.
+ * A map that is full grows: what the disk has no room for is the limit.
+ *
+ * Failure: EL_EDISK, with ENOSPC in `sys` where room is what is missing.
  */
 #pragma once
 
@@ -30,10 +32,10 @@ struct l2_index; /* Thread: as each function says */
 enum l2_table { L2_TABLE_META, L2_TABLE_OBJECT, L2_TABLE_CHUNK, L2_TABLES };
 
 /*
- * Opens or creates DIR/index. `max_bytes`: address space that the map may take, a bound for the
- * file. *ret_is_new: it was created, or emptied because of its version. Thread: any; blocks.
+ * Opens or creates DIR/index. `bytes`: address space of the map, and length of the file (sparse),
+ * at first. *ret_is_new: it was created, or emptied because of its version. Thread: any; blocks.
  */
-enum el_err l2_index_open(const char *dir, uint64_t max_bytes, struct l2_index **ret_index,
+enum el_err l2_index_open(const char *dir, uint64_t bytes, struct l2_index **ret_index,
                           bool *ret_is_new, struct el_error *err);
 /* Commits what was handed over, then joins the thread. NULL is fine. */
 void l2_index_close(struct l2_index *x);

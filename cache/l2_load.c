@@ -16,7 +16,7 @@
 #define LOAD_MAGIC  0x4c324c44u
 #define HEAT_UNITS  16.0
 #define MAX_OBJECTS 16 /* of one url in a store */
-/* Address space for the index: an eighth of the store, and then some. */
+/* Address space for the index, at first: an eighth of the store, and then some. */
 #define INDEX_SHARE     8
 #define INDEX_MIN_BYTES EL_GIB
 

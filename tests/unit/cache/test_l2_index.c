@@ -358,53 +358,85 @@ static void add_big(struct job *j, unsigned first, unsigned n)
     }
 }
 
-static void a_full_map_fails_the_batch_as_a_whole_and_not_the_next(void **state)
+static void data_path(const struct world *w, char ret[PATH_MAX])
+{
+    (void)snprintf(ret, PATH_MAX, "%s/index/data.mdb", w->dir);
+}
+
+static uint64_t file_bytes(const struct world *w)
+{
+    char path[PATH_MAX];
+    struct stat st;
+
+    data_path(w, path);
+    assert_int_equal(stat(path, &st), 0);
+    return (uint64_t)st.st_size;
+}
+
+static void a_full_map_grows_and_stays_as_large(void **state)
 {
     struct world *w = *state;
+    unsigned n = 5 * (unsigned)(SMALL_MAP / BIG_BYTES);
     struct job *j;
-    struct el_error err;
-    uint64_t used;
 
     open_map(w, SMALL_MAP);
     put_one(w, "a", "1");
-    used = l2_index_bytes(w->index);
     j = new_job(w);
-    add_big(j, 0, SMALL_MAP / BIG_BYTES);
-    assert_int_equal(commit(j, &err), EL_EDISK);
-    assert_int_equal(err.sys, ENOSPC);
-    assert_int_equal(l2_index_bytes(w->index), used);
-    check_objects(w, "a=1 ");
-    j = new_job(w);
-    add_big(j, 0, 4);
+    add_big(j, 0, n); /* twice is not enough */
     assert_int_equal(commit(j, NULL), EL_OK);
-    assert_int_equal(count(w), 5);
-    assert_true(l2_index_bytes(w->index) > used);
+    assert_int_equal(count(w), n + 1);
+    assert_int_equal(file_bytes(w), 8 * SMALL_MAP);
+    l2_index_close(w->index);
+    open_map(w, SMALL_MAP);
+    assert_false(w->is_new);
+    assert_int_equal(count(w), n + 1);
+    put_one(w, "b", "2");
+    assert_int_equal(count(w), n + 2);
+    assert_int_equal(file_bytes(w), 8 * SMALL_MAP);
 }
 
-static void a_full_map_has_room_again_after_deletions(void **state)
+/* As one that was full when it could not grow yet. */
+static void what_is_put_before_the_first_commit_has_room_as_well(void **state)
 {
     struct world *w = *state;
-    unsigned n = 0;
+    char value[20000];
+
+    memset(value, 'v', sizeof(value));
+    open_map(w, SMALL_MAP);
+    for (unsigned i = 0; i < 40; i++) {
+        uint32_t key = htobe32(i);
+        struct el_str key_str = { (const char *)&key, sizeof(key) };
+
+        assert_int_equal(l2_index_put(w->index, L2_TABLE_OBJECT, key_str,
+                                      (struct el_str){ value, sizeof(value) }, NULL),
+                         EL_OK);
+    }
+    reopen(w);
+    assert_int_equal(count(w), 40);
+}
+
+static void what_deletions_left_free_is_used_again(void **state)
+{
+    const unsigned n = SMALL_MAP / BIG_BYTES / 6;
+    struct world *w = *state;
     struct job *j;
 
     open_map(w, SMALL_MAP);
-    do {
+    for (unsigned round = 0; round < 20; round++) {
         j = new_job(w);
-        add_big(j, n, 1);
-        n++;
-    } while (commit(j, NULL) == EL_OK);
-    for (unsigned i = 0; i + 1 < n; i++) {
-        uint32_t key = htobe32(i);
+        add_big(j, round * n, n);
+        assert_int_equal(commit(j, NULL), EL_OK);
+        j = new_job(w);
+        for (unsigned i = round * n; i < (round + 1) * n; i++) {
+            uint32_t key = htobe32(i);
 
-        j = new_job(w);
-        l2_batch_del(&j->batch, L2_TABLE_OBJECT,
-                     (struct el_str){ (const char *)&key, sizeof(key) });
+            l2_batch_del(&j->batch, L2_TABLE_OBJECT,
+                         (struct el_str){ (const char *)&key, sizeof(key) });
+        }
         assert_int_equal(commit(j, NULL), EL_OK);
     }
     assert_int_equal(count(w), 0);
-    j = new_job(w);
-    add_big(j, 0, n / 2);
-    assert_int_equal(commit(j, NULL), EL_OK);
+    assert_int_equal(file_bytes(w), SMALL_MAP);
 }
 
 static void a_file_that_cannot_be_written_fails_the_batch_and_not_the_next(void **state)
@@ -541,11 +573,6 @@ static void an_older_version_is_emptied(void **state)
 }
 
 /* ---- what is none of ours ---- */
-
-static void data_path(const struct world *w, char ret[PATH_MAX])
-{
-    (void)snprintf(ret, PATH_MAX, "%s/index/data.mdb", w->dir);
-}
 
 static void write_at(const struct world *w, off_t at, const void *bytes, size_t n)
 {
@@ -786,8 +813,9 @@ int main(void)
         TEST(a_get_sees_what_was_committed_before_it),
         TEST(close_does_what_was_handed_over),
         TEST(each_ends_early_with_the_error_of_its_callback),
-        TEST(a_full_map_fails_the_batch_as_a_whole_and_not_the_next),
-        TEST(a_full_map_has_room_again_after_deletions),
+        TEST(a_full_map_grows_and_stays_as_large),
+        TEST(what_is_put_before_the_first_commit_has_room_as_well),
+        TEST(what_deletions_left_free_is_used_again),
         TEST(a_file_that_cannot_be_written_fails_the_batch_and_not_the_next),
         TEST(a_store_that_cannot_be_synced_fails_the_batch),
         TEST(after_its_head_could_not_be_written_it_goes_on),
