@@ -92,6 +92,18 @@ void el_buf_add_u64(struct el_buf *b, uint64_t v)
     el_buf_add(b, digits + i, sizeof(digits) - i);
 }
 
+void el_buf_add_visible(struct el_buf *b, struct el_str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+
+        if (c <= ' ' || c >= 0x7f || c == '"' || c == '\\')
+            el_buf_addf(b, "\\x%02X", c);
+        else
+            el_buf_add_byte(b, (char)c);
+    }
+}
+
 void el_buf_consume(struct el_buf *b, size_t n)
 {
     EL_ASSERT(n <= b->n);

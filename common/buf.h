@@ -26,6 +26,8 @@ void el_buf_add_byte(struct el_buf *b, char byte);
 void el_buf_addf(struct el_buf *b, const char *fmt, ...) EL_PRINTF(2, 3);
 void el_buf_vaddf(struct el_buf *b, const char *fmt, va_list args);
 void el_buf_add_u64(struct el_buf *b, uint64_t v); /* decimal; the hot path's printf */
+/* For one line of text: what breaks it, quotes, or is not visible ASCII becomes "\x0A". */
+void el_buf_add_visible(struct el_buf *b, struct el_str s);
 
 /* Drops the first n bytes. */
 void el_buf_consume(struct el_buf *b, size_t n);

@@ -6,7 +6,8 @@
 
 #include <arpa/inet.h>
 
-#define MAX_HOST 255 /* of a DNS name in text */
+#define MAX_HOST        255  /* of a DNS name in text */
+#define MAX_SHOWN_BYTES 4096 /* of a URL in a log */
 
 static bool is_host_byte(char c)
 {
@@ -270,19 +271,83 @@ static void add_unescaped(struct el_buf *out, struct el_str s)
     }
 }
 
+/* "%53ignature" opens the same door as "Signature". */
+static bool is_secret(struct el_str parameter)
+{
+    struct el_buf name = { 0 };
+    bool is;
+
+    add_unescaped(&name, name_of(parameter));
+    is = el_url_names_secret(el_buf_str(&name));
+    el_buf_deinit(&name);
+    return is;
+}
+
 bool el_url_has_secret(struct el_str query)
 {
     struct el_str parameter;
-    struct el_buf name = { 0 };
-    bool has = false;
 
-    while (!has && el_str_split(&query, '&', &parameter)) {
-        el_buf_clear(&name);
-        add_unescaped(&name, name_of(parameter));
-        has = el_url_names_secret(el_buf_str(&name));
+    while (el_str_split(&query, '&', &parameter)) {
+        if (is_secret(parameter))
+            return true;
     }
-    el_buf_deinit(&name);
-    return has;
+    return false;
+}
+
+/* ---- for a log ---- */
+
+/* "http://user:password@host/path" loses what stands before the '@'. */
+static void show_before_query(struct el_buf *out, struct el_str s)
+{
+    size_t colon = el_str_find(s, ':');
+    struct el_str scheme = el_str_first(s, colon), rest = el_str_from(s, colon);
+    struct el_str authority;
+    size_t at = 0;
+
+    if (!el_str_starts(rest, EL_STR("://"))) {
+        el_buf_add_visible(out, s);
+        return;
+    }
+    rest = el_str_from(rest, 3);
+    authority = el_str_first(rest, el_str_find(rest, '/'));
+    for (size_t i = 0; i < authority.n; i++) {
+        if (authority.p[i] == '@')
+            at = i + 1;
+    }
+    el_buf_add_visible(out, scheme);
+    el_buf_add_str(out, at > 0 ? EL_STR("://***@") : EL_STR("://"));
+    el_buf_add_visible(out, el_str_from(rest, at));
+}
+
+static void show_query(struct el_buf *out, struct el_str query)
+{
+    struct el_str parameter;
+    char before = '?';
+
+    while (el_str_split(&query, '&', &parameter)) {
+        struct el_str name = name_of(parameter);
+
+        el_buf_add_byte(out, before);
+        before = '&';
+        if (name.n < parameter.n && is_secret(parameter)) {
+            el_buf_add_visible(out, name);
+            el_buf_add_str(out, EL_STR("=***"));
+        } else {
+            el_buf_add_visible(out, parameter);
+        }
+    }
+}
+
+void el_url_write_shown(struct el_buf *out, struct el_str url)
+{
+    struct el_str shown = el_str_first(url, MAX_SHOWN_BYTES);
+    size_t query_at = el_str_find(shown, '?');
+
+    show_before_query(out, el_str_first(shown, query_at));
+    if (query_at < shown.n)
+        show_query(out, el_str_from(shown, query_at + 1));
+    if (shown.n < url.n)
+        el_buf_add_str(out, EL_STR("..."));
 }
 
 /* ---- the key ---- */

@@ -46,6 +46,12 @@ bool el_url_names_secret(struct el_str name);
 bool el_url_has_secret(struct el_str query);
 
 /*
+ * The URL as a log may show it: without user and password, the values of secrets masked, escaped,
+ * and at most 4 KiB of it.
+ */
+void el_url_write_shown(struct el_buf *out, struct el_str url);
+
+/*
  * The origin URL: scheme, host in lower case, port unless default, path byte for byte except that
  * the hex digits of %-escapes become upper case, and the query in order. Of a presigned query the
  * parameters that only sign are left out. Without a signature the same names are kept: at some

@@ -10,10 +10,10 @@
 
 #include "common/buf.h"
 #include "common/clock.h"
+#include "common/url.h"
 
-#define FLUSH_BYTES   ((size_t)(64 * EL_KIB)) /* wakes the writer before its second is over */
-#define BUFFER_BYTES  ((size_t)(1 * EL_MIB))  /* beyond it lines of that thread are lost */
-#define MAX_URL_BYTES 4096
+#define FLUSH_BYTES  ((size_t)(64 * EL_KIB)) /* wakes the writer before its second is over */
+#define BUFFER_BYTES ((size_t)(1 * EL_MIB))  /* beyond it lines of that thread are lost */
 
 /* What one proxy thread has written and the writer has not taken yet. */
 struct slot {
@@ -37,137 +37,6 @@ struct proxy_accesslog {
     int fd;                   /* under file_mtx */
 };
 
-/* ---- what a URL may show ---- */
-
-/* Parameters whose value is, or is as good as, a credential: AWS, OSS, GCS, Azure, plain tokens. */
-static const char *const secret_names[] = {
-    "x-amz-signature",
-    "x-amz-credential",
-    "x-amz-security-token",
-    "x-oss-signature",
-    "x-oss-credential",
-    "x-oss-security-token",
-    "security-token",
-    "signature",
-    "awsaccesskeyid",
-    "ossaccesskeyid",
-    "x-goog-signature",
-    "x-goog-credential",
-    "sig",
-    "token",
-    "access_token",
-    "password",
-    "secret",
-};
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
-        return (c | 0x20) - 'a' + 10;
-    return -1;
-}
-
-/* The name with its percent-encoding undone: "%53ignature" opens the same door as "Signature". */
-static struct el_str decode_name(struct el_str raw, char *room, size_t room_bytes)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < raw.n && n < room_bytes; i++) {
-        int high = raw.p[i] == '%' && raw.n - i > 2 ? hex_digit(raw.p[i + 1]) : -1;
-        int low = high >= 0 ? hex_digit(raw.p[i + 2]) : -1;
-
-        if (low >= 0) {
-            room[n++] = (char)(high * 16 + low);
-            i += 2;
-        } else {
-            room[n++] = raw.p[i];
-        }
-    }
-    return (struct el_str){ room, n };
-}
-
-static bool is_secret_name(struct el_str raw)
-{
-    char room[64]; /* longer than any name in the table */
-    struct el_str name = decode_name(raw, room, sizeof(room));
-
-    for (size_t i = 0; i < EL_COUNT(secret_names); i++) {
-        if (el_str_ieq(name, el_str_of(secret_names[i])))
-            return true;
-    }
-    return false;
-}
-
-static void add_escaped(struct el_buf *out, struct el_str s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-
-        if (c <= ' ' || c >= 0x7f || c == '"' || c == '\\')
-            el_buf_addf(out, "\\x%02X", c);
-        else
-            el_buf_add_byte(out, (char)c);
-    }
-}
-
-static void add_query(struct el_buf *out, struct el_str query)
-{
-    struct el_str pair;
-    char before = '?';
-
-    while (el_str_split(&query, '&', &pair)) {
-        size_t equals = el_str_find(pair, '=');
-        struct el_str name = el_str_first(pair, equals);
-
-        el_buf_add_byte(out, before);
-        before = '&';
-        if (equals < pair.n && is_secret_name(name)) {
-            add_escaped(out, name);
-            el_buf_add_str(out, EL_STR("=***"));
-        } else {
-            add_escaped(out, pair);
-        }
-    }
-}
-
-/* Everything before the query: "http://user:password@host/path" loses what stands before the '@'.
- */
-static void add_before_query(struct el_buf *out, struct el_str s)
-{
-    size_t colon = el_str_find(s, ':');
-    struct el_str scheme = el_str_first(s, colon), rest = el_str_from(s, colon);
-    struct el_str authority;
-    size_t at = 0;
-
-    if (!el_str_starts(rest, EL_STR("://"))) {
-        add_escaped(out, s);
-        return;
-    }
-    rest = el_str_from(rest, 3);
-    authority = el_str_first(rest, el_str_find(rest, '/'));
-    for (size_t i = 0; i < authority.n; i++) {
-        if (authority.p[i] == '@')
-            at = i + 1;
-    }
-    add_escaped(out, scheme);
-    el_buf_add_str(out, at > 0 ? EL_STR("://***@") : EL_STR("://"));
-    add_escaped(out, el_str_from(rest, at));
-}
-
-void proxy_accesslog_url(struct el_buf *out, struct el_str url)
-{
-    struct el_str shown = el_str_first(url, MAX_URL_BYTES);
-    size_t query_at = el_str_find(shown, '?');
-
-    add_before_query(out, el_str_first(shown, query_at));
-    if (query_at < shown.n)
-        add_query(out, el_str_from(shown, query_at + 1));
-    if (shown.n < url.n)
-        el_buf_add_str(out, EL_STR("..."));
-}
-
 /* ---- the event loops' side ---- */
 
 static void format(struct el_buf *out, const struct proxy_access_entry *e)
@@ -177,9 +46,9 @@ static void format(struct el_buf *out, const struct proxy_access_entry *e)
     el_clock_iso(e->wall_ms, iso);
     el_buf_add_str(out, el_str_of(iso));
     el_buf_addf(out, " client=%s method=", e->client);
-    add_escaped(out, el_str_first(e->method, 32));
+    el_buf_add_visible(out, el_str_first(e->method, 32));
     el_buf_add_str(out, EL_STR(" url="));
-    proxy_accesslog_url(out, e->url);
+    el_url_write_shown(out, e->url);
     el_buf_addf(out, " status=%d bytes=", e->status);
     el_buf_add_u64(out, e->bytes);
     el_buf_addf(out, " cache=%s total_ms=", e->x_cache != NULL ? e->x_cache : "-");

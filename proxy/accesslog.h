@@ -49,6 +49,3 @@ void proxy_accesslog_write(struct proxy_accesslog *log, unsigned thread_index,
 enum el_err proxy_accesslog_reopen(struct proxy_accesslog *log, struct el_error *err);
 /* Everything that was written before is in the file when it returns. NULL is fine. */
 void proxy_accesslog_close(struct proxy_accesslog *log);
-
-/* The URL as the log shows it: masked, escaped, at most 4 KiB of it. */
-void proxy_accesslog_url(struct el_buf *out, struct el_str url);

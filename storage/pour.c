@@ -6,6 +6,7 @@
  * object is judged before it is given.
  */
 #include "common/log.h"
+#include "common/url.h"
 #include "storage/job.h"
 #include "storage/store.h"
 
@@ -53,15 +54,16 @@ void store_pour_end(struct store_pour *p)
 static void note_wrong(struct storage *s, struct cache_fill *fill, const struct store_checksum *c,
                        const void *bytes, size_t n, struct el_error *err)
 {
-    struct el_str url = cache_object_url(cache_fill_object(fill));
-    struct el_buf text = { 0 };
+    struct el_buf text = { 0 }, url = { 0 };
 
+    el_url_write_shown(&url, cache_object_url(cache_fill_object(fill)));
     store_checksum_describe(c, bytes, n, &text);
     el_fail(err, EL_EHASH, 0, "%.*s", EL_STR_ARG(el_buf_str(&text)));
-    el_log(EL_ERROR, EV_ORIGIN_CHECKSUM, "object=%s what=%s", EL_LOG_Q(url),
+    el_log(EL_ERROR, EV_ORIGIN_CHECKSUM, "object=%s what=%s", EL_LOG_Q(el_buf_str(&url)),
            EL_LOG_Q(el_buf_str(&text)));
     el_counter_add(s->metrics.sums_wrong, 1);
     el_buf_deinit(&text);
+    el_buf_deinit(&url);
 }
 
 enum el_err store_pour_judge(struct storage *s, struct cache_fill *fill,

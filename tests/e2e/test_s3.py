@@ -304,6 +304,14 @@ def checked(node, result):
     return node.metrics()[f'eliop2p_origin_checksums_total{{result="{result}"}}']
 
 
+def test_wrong_bytes_are_logged_without_the_secrets_of_their_url(origin, node):
+    add_wrong(origin, "/b/k", 1000)
+    node.get(origin.url + "/b/k?versionId=1&api_key=hunter2")
+    wait_for(lambda: "origin.checksum" in node.log())
+    line = next(l for l in node.log().splitlines() if "origin.checksum" in l)
+    assert "versionId=1&api_key=***" in line and "hunter2" not in node.log()
+
+
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 @pytest.mark.parametrize("size", [1, 1000, MIB, 5 * MIB + 1])
 def test_wrong_bytes_are_never_passed_off_as_the_object(origin, node, size, framing):

@@ -273,6 +273,63 @@ static void presigned_queries_are_told_from_others(void **state)
         assert_int_equal(el_url_is_presigned(el_str_of(cases[i].query)), cases[i].is_presigned);
 }
 
+/* ---- what a log may show ---- */
+
+static void assert_shown(struct el_str url, const char *expected)
+{
+    struct el_buf b = { 0 };
+
+    el_url_write_shown(&b, url);
+    assert_string_equal(b.p, expected);
+    el_buf_deinit(&b);
+}
+
+static void values_of_secret_parameters_are_masked(void **state)
+{
+    (void)state;
+    assert_shown(EL_STR("http://h/b/k?X-Amz-Date=1&X-Amz-Signature=abc&x-amz-credential=AK%2Fx"),
+                 "http://h/b/k?X-Amz-Date=1&X-Amz-Signature=***&x-amz-credential=***");
+    assert_shown(EL_STR("/b/k?OSSAccessKeyId=A&Expires=9&Signature=s%3D"),
+                 "/b/k?OSSAccessKeyId=***&Expires=9&Signature=***");
+    assert_shown(EL_STR("/b/k?api_key=1&X-Auth-Token=2"), "/b/k?api_key=***&X-Auth-Token=***");
+    assert_shown(EL_STR("/b/k?versionId=1&design=2&sig"), "/b/k?versionId=1&design=2&sig");
+}
+
+static void an_encoded_parameter_name_does_not_hide_a_signature(void **state)
+{
+    (void)state;
+    assert_shown(EL_STR("/k?%53ignature=s&X%2dAmz%2DSignature=t"),
+                 "/k?%53ignature=***&X%2dAmz%2DSignature=***");
+}
+
+static void a_password_in_the_url_is_masked(void **state)
+{
+    (void)state;
+    assert_shown(EL_STR("http://user:pa@ss@host/p@th"), "http://***@host/p@th");
+    assert_shown(EL_STR("http://host/a:b@c"), "http://host/a:b@c");
+}
+
+static void bytes_that_break_a_line_or_a_terminal_are_escaped(void **state)
+{
+    (void)state;
+    assert_shown(EL_STR("/a b\n\x1b[2J\"\\\xc3\xa9?\t=\r"),
+                 "/a\\x20b\\x0A\\x1B[2J\\x22\\x5C\\xC3\\xA9?\\x09=\\x0D");
+}
+
+static void a_long_url_is_cut_and_says_so(void **state)
+{
+    struct el_buf url = { 0 }, shown = { 0 };
+
+    (void)state;
+    for (int i = 0; i < 5000; i++)
+        el_buf_add_byte(&url, 'a');
+    el_url_write_shown(&shown, el_buf_str(&url));
+    assert_int_equal(shown.n, 4096 + 3);
+    assert_string_equal(shown.p + 4096, "...");
+    el_buf_deinit(&url);
+    el_buf_deinit(&shown);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -285,6 +342,11 @@ int main(void)
         cmocka_unit_test(a_signature_is_no_part_of_the_key),
         cmocka_unit_test(names_of_signing_parameters_are_kept_where_nothing_is_signed),
         cmocka_unit_test(presigned_queries_are_told_from_others),
+        cmocka_unit_test(values_of_secret_parameters_are_masked),
+        cmocka_unit_test(an_encoded_parameter_name_does_not_hide_a_signature),
+        cmocka_unit_test(a_password_in_the_url_is_masked),
+        cmocka_unit_test(bytes_that_break_a_line_or_a_terminal_are_escaped),
+        cmocka_unit_test(a_long_url_is_cut_and_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
