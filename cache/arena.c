@@ -143,6 +143,13 @@ static void close_file(struct file *f)
     free(f->slabs);
 }
 
+/* A hole for a slot has to be a hole. Without huge pages in the kernel there is nothing to advise.
+ */
+static void keep_ordinary(const struct file *f)
+{
+    (void)madvise(f->mem, (size_t)f->n * CACHE_SLAB_BYTES, MADV_NOHUGEPAGE);
+}
+
 enum el_err cache_arena_open(uint64_t bytes, bool huge_pages, struct cache_arena **ret_arena,
                              struct el_error *err)
 {
@@ -166,6 +173,7 @@ enum el_err cache_arena_open(uint64_t bytes, bool huge_pages, struct cache_arena
         cache_arena_close(a);
         return rc;
     }
+    keep_ordinary(&a->small);
     *ret_arena = a;
     return EL_OK;
 }

@@ -9,7 +9,10 @@
  * that must not be written again. A hole is punched instead: the next writer gets new pages, the
  * old ones live on in the socket. On huge pages a hole smaller than the page does not do that, it
  * zeroes the page in place (seen on Linux 6.18), so there only whole slabs are punched, when both
- * halves are free; a half is given out once in the life of its slab.
+ * halves are free; a half is given out once in the life of its slab. The file with ordinary pages
+ * is kept to them by advice, where the machine gives huge ones to all shared memory
+ * (/sys/kernel/mm/transparent_hugepage/shmem_enabled: always, within_size). `force`, which is for
+ * tests of the kernel, may overrule that: a slow client could get zeros there.
  *
  * Thread: any; one leaf mutex, not held while a hole is punched.
  */

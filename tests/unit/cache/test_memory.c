@@ -149,6 +149,37 @@ static void a_short_piece_given_to_sendfile_gets_new_pages_before_it_is_reused(v
 
 /* ---- the bound ---- */
 
+/* Whether the kernel will not use huge pages for the mapping of that name. */
+static bool is_kept_from_huge_pages(const char *name)
+{
+    FILE *maps = fopen("/proc/self/smaps", "re");
+    bool is_it = false, is_kept = false;
+    char line[512];
+
+    assert_non_null(maps);
+    while (fgets(line, sizeof(line), maps) != NULL) {
+        if (strchr(line, '-') != NULL && strstr(line, " rw-s ") != NULL)
+            is_it = strstr(line, name) != NULL;
+        if (is_it && strncmp(line, "VmFlags:", 8) == 0)
+            is_kept = strstr(line, " nh") != NULL;
+    }
+    assert_int_equal(fclose(maps), 0);
+    return is_kept;
+}
+
+/* Whatever shmem_enabled says: in a huge page a slot's hole would be zeros that clients get. */
+static void short_pieces_are_never_in_huge_pages(void **state)
+{
+    struct cache_arena *a;
+
+    (void)state;
+    if (access("/sys/kernel/mm/transparent_hugepage", F_OK) != 0)
+        skip();
+    assert_int_equal(cache_arena_open(8 * EL_MIB, false, &a, NULL), EL_OK);
+    assert_true(is_kept_from_huge_pages("eliop2p-small"));
+    cache_arena_close(a);
+}
+
 static void slabs_move_between_the_files_and_never_exceed_the_budget(void **state)
 {
     struct cache_arena_stats st;
@@ -480,6 +511,7 @@ int main(void)
         cmocka_unit_test(memory_given_to_sendfile_is_not_overwritten_when_it_is_reused),
         cmocka_unit_test(a_half_whose_neighbour_is_in_use_is_neither_reused_nor_zeroed),
         cmocka_unit_test(a_short_piece_given_to_sendfile_gets_new_pages_before_it_is_reused),
+        cmocka_unit_test(short_pieces_are_never_in_huge_pages),
         cmocka_unit_test(slabs_move_between_the_files_and_never_exceed_the_budget),
         cmocka_unit_test(a_hundred_thousand_short_objects_stay_within_the_bound),
         cmocka_unit_test(long_and_short_objects_take_memory_from_each_other),
