@@ -124,6 +124,16 @@ void cp_store_trouble(struct cp_store *st, const struct el_error *err)
         st->events.on_trouble(st->events.arg, err);
 }
 
+bool cp_store_is_closing(struct cp_store *st)
+{
+    bool is_closing;
+
+    (void)pthread_mutex_lock(&st->mtx);
+    is_closing = st->is_closing;
+    (void)pthread_mutex_unlock(&st->mtx);
+    return is_closing;
+}
+
 bool cp_store_pause(struct cp_store *st, uint32_t ms)
 {
     uint64_t until_ms = cp_mono_ms() + ms;

@@ -48,6 +48,7 @@ struct cp_record *cp_store_take(struct cp_store *st, uint64_t *ret_position, boo
 void cp_store_written(struct cp_store *st, uint64_t position, uint64_t records, uint64_t bytes);
 /* Tells of a change only. NULL: it is well. */
 void cp_store_trouble(struct cp_store *st, const struct el_error *err);
+bool cp_store_is_closing(struct cp_store *st);
 /* A pause before the next attempt; false: the store closes and its time is over. */
 bool cp_store_pause(struct cp_store *st, uint32_t ms);
 

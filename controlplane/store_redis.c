@@ -415,6 +415,8 @@ static enum el_err scan_shard(struct redis *q, const struct shard *sh, bool want
         redisReply *reply;
         bool is_good;
 
+        if (cp_store_is_closing(&q->store))
+            return el_fail(err, EL_ESHUTDOWN, 0, "redis: the store closes");
         rc = ask_one(q, sh->slot, words, EL_COUNT(words) - (wants_nodes ? 0 : 2), &reply, err);
         if (rc != EL_OK)
             return rc;
@@ -491,6 +493,14 @@ static enum el_err read_shards(struct redis *q, struct el_error *err)
     return rc;
 }
 
+/* A load may take longer than STALE_MS: what has changed since is read from where find_end() was,
+ * and is no reason for the next one. */
+static void refresh_shards(struct redis *q)
+{
+    for (unsigned i = 0; i < SHARDS; i++)
+        q->shard[i].seen_ms = cp_mono_ms();
+}
+
 static enum el_err load_all(struct redis *q, struct el_error *err)
 {
     const struct cp_store_events *e = &q->store.events;
@@ -508,6 +518,7 @@ static enum el_err load_all(struct redis *q, struct el_error *err)
             tell(q, cp_record_key(r), cp_record_value(r), r->is_removal);
         cp_record_free(pending);
         e->on_load(e->arg, false);
+        refresh_shards(q);
         q->wants_load = false;
     }
     (void)pthread_mutex_unlock(&q->io_mtx);
@@ -684,11 +695,11 @@ static void *reader(void *arg)
             rc = keep_lease(q, &err);
             lease_ms = cp_mono_ms() + LEASE_MS / 5;
         }
-        if (rc != EL_OK) {
+        if (rc == EL_OK) {
+            cp_store_trouble(&q->store, NULL);
+        } else if (rc != EL_ESHUTDOWN) {
             q->wants_load = true;
             cp_store_trouble(&q->store, &err);
-        } else {
-            cp_store_trouble(&q->store, NULL);
         }
     }
     give_lease(q);

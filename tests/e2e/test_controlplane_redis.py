@@ -111,6 +111,50 @@ def test_a_change_that_redis_does_not_confirm_is_not_acknowledged(redis):
         assert p.register("during").status == 201
 
 
+class SlowToScan:
+    """In front of a redis-server: each HSCAN waits; counts what goes through."""
+
+    def __init__(self, port, wait):
+        self.to, self.wait = port, wait
+        self.scans = self.reads = 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+                server = socket.create_connection(("127.0.0.1", self.to))
+            except OSError:
+                return
+            threading.Thread(target=self.forward, args=(client, server, True), daemon=True).start()
+            threading.Thread(target=self.forward, args=(server, client, False), daemon=True).start()
+
+    def forward(self, a, b, are_questions):
+        try:
+            while data := a.recv(65536):
+                if are_questions and b"HSCAN" in data:
+                    self.scans += 1
+                    time.sleep(self.wait)
+                self.reads += are_questions and b"XREAD" in data
+                b.sendall(data)
+        except OSError:
+            pass
+        finally:
+            a.close()
+            b.close()
+
+
+def test_a_load_that_takes_long_is_not_followed_by_another(redis):
+    """5 s without a look at the changes are a reason to read everything again; reading everything is none."""
+    slow = SlowToScan(int(redis["service__store"].rpartition(":")[2]), 0.2)
+    with running(service__store=f"redis://127.0.0.1:{slow.port}") as p:
+        p.wait_for(lambda: slow.reads > 16 or slow.scans > 32, "it looks at the changes", 60)
+        assert slow.scans == 32
+        assert p.get("/readyz").status == 200
+
+
 # ---- in TLS ----
 
 def tls_answers(port, ca, pair):
