@@ -9,8 +9,10 @@
 
 #define CP_BACKUP_PATH_MAX 4096u
 
-/* Tells its name. EL_EUNSUPPORTED: the store has backups of its own. */
+/* Tells its name; there is no file of that name when it fails. EL_EUNSUPPORTED: the store has
+ * backups of its own. */
 enum el_err cp_backup_write(struct cp_store *store, const char *data_dir, int64_t wall_ms,
                             char ret_path[CP_BACKUP_PATH_MAX], struct el_error *err);
-/* The oldest go until there are `keep`. What cannot be removed stays. */
-void cp_backup_prune(const char *data_dir, size_t keep);
+/* The oldest go until there are `keep`, but never `newest`: the clock may have been set back. What
+ * cannot be removed stays. */
+void cp_backup_prune(const char *data_dir, size_t keep, const char *newest);

@@ -288,11 +288,12 @@ static void back_up(struct cp_service *s, uint64_t operation)
         cp_backup_write(cp_plane_store(s->plane), dir, el_clock_wall_ms(s->clock), path, &err);
     const char *text = rc == EL_OK ? path : err.text;
 
-    if (rc == EL_OK)
+    if (rc == EL_OK) {
         el_log(EL_INFO, EV_CP_BACKUP, "path=%s", EL_LOG_Q(el_str_of(path)));
-    else
+        cp_backup_prune(dir, (size_t)s->conf->service_backups_kept, path);
+    } else {
         el_log_error(EL_WARN, EV_CP_BACKUP, &err);
-    cp_backup_prune(dir, (size_t)s->conf->service_backups_kept);
+    }
     (void)cp_operation_end(cp_plane_lock(s->plane), operation, rc == EL_OK, el_str_of(text), NULL);
     (void)cp_plane_unlock(s->plane);
 }

@@ -28,6 +28,7 @@ struct sqlite {
     struct cp_store store;
     sqlite3 *db; /* its own lock: the writer's, and a backup's */
     sqlite3_stmt *statement[ST_COUNT];
+    pthread_mutex_t turn, next; /* take_turn() */
     pthread_t writer;
     bool is_running;
 };
@@ -131,6 +132,25 @@ static enum el_err load(struct sqlite *q, struct el_error *err)
     return rc;
 }
 
+/* ---- turns ---- */
+
+/*
+ * A transaction of the writer and a step of a backup, by turns: a step within a transaction of the
+ * same connection fails. Who waits for the turn has `next`, so that whoever had it before does not
+ * have it again at once.
+ */
+static void take_turn(struct sqlite *q)
+{
+    (void)pthread_mutex_lock(&q->next);
+    (void)pthread_mutex_lock(&q->turn);
+    (void)pthread_mutex_unlock(&q->next);
+}
+
+static void end_turn(struct sqlite *q)
+{
+    (void)pthread_mutex_unlock(&q->turn);
+}
+
 /* ---- writing ---- */
 
 static int write_one(struct sqlite *q, const struct cp_record *r)
@@ -181,8 +201,12 @@ static void write_until_done(struct sqlite *q, struct cp_record *all, uint64_t p
     count(all, &records, &bytes);
     for (;;) {
         struct el_error err = { 0 };
+        enum el_err rc;
 
-        if (write_all(q, all, &err) == EL_OK) {
+        take_turn(q);
+        rc = write_all(q, all, &err);
+        end_turn(q);
+        if (rc == EL_OK) {
             cp_store_trouble(&q->store, NULL);
             cp_store_written(&q->store, position, records, bytes);
             return;
@@ -222,6 +246,8 @@ static void free_sqlite(struct cp_store *st)
     for (size_t i = 0; i < ST_COUNT; i++)
         (void)sqlite3_finalize(q->statement[i]);
     (void)sqlite3_close(q->db);
+    (void)pthread_mutex_destroy(&q->next);
+    (void)pthread_mutex_destroy(&q->turn);
     cp_store_deinit(st);
     free(q);
 }
@@ -247,9 +273,12 @@ static enum el_err backup(struct cp_store *st, const char *path, struct el_error
         return el_fail(err, EL_EDISK, 0, "backup to %s: cannot be opened", path);
     }
     b = sqlite3_backup_init(to, "main", q->db, "main");
-    do {
-        rc = b == NULL ? sqlite3_errcode(to) : sqlite3_backup_step(b, BACKUP_PAGES);
-    } while (rc == SQLITE_OK);
+    rc = b == NULL ? sqlite3_errcode(to) : SQLITE_OK;
+    while (rc == SQLITE_OK) {
+        take_turn(q);
+        rc = sqlite3_backup_step(b, BACKUP_PAGES);
+        end_turn(q);
+    }
     (void)sqlite3_backup_finish(b);
     (void)sqlite3_close(to);
     if (rc != SQLITE_DONE)
@@ -267,6 +296,8 @@ enum el_err cp_store_sqlite_open(const char *path, const struct cp_store_events 
     int sq;
 
     cp_store_init(&q->store, &kind, events, "sqlite");
+    (void)pthread_mutex_init(&q->turn, NULL);
+    (void)pthread_mutex_init(&q->next, NULL);
     sq = sqlite3_open_v2(path, &q->db,
                          SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX, NULL);
     rc = sq == SQLITE_OK ? prepare_file(q, err) : fail(q, sq, path, err);

@@ -3,7 +3,11 @@
 #include "controlplane/store.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "controlplane/backup.h"
 #include "controlplane/chunks.h"
 #include "controlplane/commands.h"
 #include "controlplane/events.h"
@@ -364,6 +368,107 @@ static void a_backup_holds_everything(void **state)
     leave_place(&at);
 }
 
+/* ---- backups ---- */
+
+struct busy {
+    struct cp_plane *p;
+    atomic_bool is_over;
+};
+
+/* Has something to write at all times. */
+static void *write_on(void *arg)
+{
+    struct busy *b = (struct busy *)arg;
+
+    while (!atomic_load(&b->is_over)) {
+        struct cp_state *s = cp_plane_lock(b->p);
+
+        for (int i = 0; i < 500; i++)
+            cp_audit_add(s, EL_STR("me"), EL_STR("node.drain"), EL_STR("n2"), 200);
+        (void)wait_for(b->p, cp_plane_unlock(b->p), LONG_MS);
+    }
+    return NULL;
+}
+
+static void a_backup_is_whole_however_much_is_written_meanwhile(void **state)
+{
+    struct busy b = { 0 };
+    char path[CP_BACKUP_PATH_MAX];
+    struct place at;
+    pthread_t writer;
+
+    (void)state;
+    make_place(&at, SQLITE);
+    b.p = open_plane(&at);
+    assert_int_equal(pthread_create(&writer, NULL, write_on, &b), 0);
+    for (int64_t i = 0; i < 30; i++) {
+        struct el_error err = { 0 };
+
+        if (cp_backup_write(cp_plane_store(b.p), at.dir, i * 1000, path, &err) != EL_OK)
+            fail_msg("backup %d: %s", (int)i, err.text);
+    }
+    atomic_store(&b.is_over, true);
+    assert_int_equal(pthread_join(writer, NULL), 0);
+    cp_plane_close(b.p, LONG_MS);
+    (void)snprintf(at.file, sizeof(at.file), "%.90s", path);
+    cp_plane_close(open_plane(&at), LONG_MS);
+    leave_place(&at);
+}
+
+/* Of that second of 1970. */
+static bool has_backup(const struct place *at, unsigned second)
+{
+    char path[160];
+
+    (void)snprintf(path, sizeof(path), "%s/backups/eliocp-1970-01-01T00:00:%02u.000Z.db", at->dir,
+                   second);
+    return access(path, F_OK) == 0;
+}
+
+static void the_oldest_backups_go_and_never_the_one_just_made(void **state)
+{
+    char path[CP_BACKUP_PATH_MAX];
+    struct place at;
+    struct cp_plane *p;
+
+    (void)state;
+    make_place(&at, SQLITE);
+    p = open_plane(&at);
+    for (int64_t second = 10; second < 13; second++)
+        assert_int_equal(cp_backup_write(cp_plane_store(p), at.dir, second * 1000, path, NULL),
+                         EL_OK);
+    cp_backup_prune(at.dir, 2, path);
+    assert_true(!has_backup(&at, 10) && has_backup(&at, 11) && has_backup(&at, 12));
+    assert_int_equal(cp_backup_write(cp_plane_store(p), at.dir, 5000, path, NULL), EL_OK);
+    cp_backup_prune(at.dir, 2, path); /* the clock was set back */
+    assert_true(has_backup(&at, 5) && !has_backup(&at, 11) && has_backup(&at, 12));
+    cp_plane_close(p, LONG_MS);
+    leave_place(&at);
+}
+
+static void of_a_backup_that_fails_nothing_is_left(void **state)
+{
+    char path[CP_BACKUP_PATH_MAX], inside[160];
+    struct place at;
+    struct cp_plane *p;
+
+    (void)state;
+    make_place(&at, SQLITE);
+    p = open_plane(&at);
+    (void)snprintf(inside, sizeof(inside), "%s/backups", at.dir);
+    assert_int_equal(mkdir(inside, 0700), 0);
+    (void)snprintf(inside, sizeof(inside), "%s/backups/unfinished.part", at.dir);
+    assert_int_equal(mkdir(inside, 0700), 0); /* no file can be made of that name */
+    assert_int_equal(cp_backup_write(cp_plane_store(p), at.dir, 1000, path, NULL), EL_EDISK);
+    assert_false(has_backup(&at, 1));
+    assert_int_equal(rmdir(inside), 0);
+    assert_int_equal(cp_backup_write(cp_plane_store(p), at.dir, 1000, path, NULL), EL_OK);
+    assert_true(has_backup(&at, 1));
+    assert_int_not_equal(access(inside, F_OK), 0);
+    cp_plane_close(p, LONG_MS);
+    leave_place(&at);
+}
+
 /* ---- two on one Redis ---- */
 
 static void what_one_has_taken_the_other_knows(void **state)
@@ -541,6 +646,9 @@ int main(void)
         ON_ALL(what_was_acknowledged_is_there_after_a_kill),
         ON(sqlite, a_file_that_another_has_open_is_refused),
         ON(sqlite, a_backup_holds_everything),
+        ON(sqlite, a_backup_is_whole_however_much_is_written_meanwhile),
+        ON(sqlite, the_oldest_backups_go_and_never_the_one_just_made),
+        ON(sqlite, of_a_backup_that_fails_nothing_is_left),
         ON(redis, what_one_has_taken_the_other_knows),
         ON(cluster, what_one_has_taken_the_other_knows),
         ON(redis, two_that_write_the_same_come_to_agree),
