@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * backup: copies of the state beside it, in DATA_DIR/backups, named by their time, so that the
- * names' order is the order of time. Thread: the one for backups.
+ * names' order is the order of time; and putting one back. Thread: the one for backups; restoring:
+ * any, while no service runs.
  */
 #pragma once
 
@@ -16,3 +17,11 @@ enum el_err cp_backup_write(struct cp_store *store, const char *data_dir, int64_
 /* The oldest go until there are `keep`, but never `newest`: the clock may have been set back. What
  * cannot be removed stays. */
 void cp_backup_prune(const char *data_dir, size_t keep, const char *newest);
+
+/*
+ * A backup becomes the state in data_dir; tells where. Only one that is whole, and only where there
+ * is neither a state nor what SQLite leaves beside one: it would be taken for changes of this one.
+ * EL_ECONFLICT: there is; as cp_store_sqlite_check() otherwise.
+ */
+enum el_err cp_backup_restore(const char *from, const char *data_dir,
+                              char ret_path[CP_BACKUP_PATH_MAX], struct el_error *err);

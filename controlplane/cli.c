@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/cli.h"
+#include "controlplane/backup.h"
 #include "controlplane/cli_table.h"
 
 #define MAX_WORDS 256
@@ -499,56 +500,18 @@ static int run_backup(struct cli *c)
 
 /* ---- restore: no service runs then ---- */
 
-static int copy_all(int from, int to)
-{
-    char bytes[65536];
-    ssize_t n;
-
-    while ((n = read(from, bytes, sizeof(bytes))) > 0) {
-        for (ssize_t done = 0; done < n;) {
-            ssize_t now = write(to, bytes + done, (size_t)(n - done));
-
-            if (now < 0)
-                return -1;
-            done += now;
-        }
-    }
-    return n < 0 ? -1 : fsync(to);
-}
-
-static int copy_file(struct cli *c, const char *from, const char *to)
-{
-    int in = open(from, O_RDONLY | O_CLOEXEC);
-    int out = in >= 0 ? open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
-    int rc = EL_CLI_OK;
-
-    if (in < 0)
-        rc = el_cli_complain(&c->conf, "open %s: %s", from, strerror(errno));
-    else if (out < 0)
-        rc = el_cli_complain(&c->conf, "create %s: %s; move away what is there", to,
-                             strerror(errno));
-    else if (copy_all(in, out) != 0)
-        rc = el_cli_complain(&c->conf, "copy %s to %s: %s", from, to, strerror(errno));
-    if (in >= 0)
-        (void)close(in);
-    if (out >= 0 && close(out) != 0 && rc == EL_CLI_OK)
-        rc = el_cli_complain(&c->conf, "close %s: %s", to, strerror(errno));
-    return rc;
-}
-
 static int run_restore(struct cli *c)
 {
-    struct el_buf path = { 0 };
-    int rc;
+    char path[CP_BACKUP_PATH_MAX];
+    struct el_error err = { 0 };
 
     if (c->n != 1)
         return usage(c, "restore FILE [--data-dir=DIR]");
-    el_buf_addf(&path, "%s/eliocp.db", c->data_dir != NULL ? c->data_dir : "/var/lib/eliocp");
-    rc = copy_file(c, c->words[0], path.p);
-    if (rc == EL_CLI_OK)
-        (void)printf("restored to %s; start the service now\n", path.p);
-    el_buf_deinit(&path);
-    return rc;
+    if (cp_backup_restore(c->words[0], c->data_dir != NULL ? c->data_dir : "/var/lib/eliocp", path,
+                          &err) != EL_OK)
+        return el_cli_complain(&c->conf, "%s", err.text);
+    (void)printf("restored to %s; start the service now\n", path);
+    return EL_CLI_OK;
 }
 
 /* ---- tokens ---- */

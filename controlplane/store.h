@@ -53,6 +53,9 @@ struct cp_store_status {
 enum el_err cp_store_sqlite_open(const char *path, const struct cp_store_events *events,
                                  struct cp_store **ret_store, struct el_error *err);
 
+/* Whether a file that nobody uses is a state, and whole: EL_EPROTO, EL_EVERSION, EL_EDISK. */
+enum el_err cp_store_sqlite_check(const char *path, struct el_error *err);
+
 struct cp_store_redis_conf {
     const char *servers;       /* host:port, comma separated; of a Cluster some of its nodes */
     const char *password_file; /* NULL: none */

@@ -286,6 +286,53 @@ static enum el_err backup(struct cp_store *st, const char *path, struct el_error
     return EL_OK;
 }
 
+/* ---- looking at a file that nobody uses ---- */
+
+static enum el_err check_pages(struct sqlite *q, struct el_error *err)
+{
+    static const char sql[] = "PRAGMA quick_check(1)";
+    sqlite3_stmt *st = NULL;
+    enum el_err code = EL_OK;
+    int rc = sqlite3_prepare_v2(q->db, sql, -1, &st, NULL);
+
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(st);
+    if (rc != SQLITE_ROW)
+        code = fail(q, rc, sql, err);
+    else if (!el_str_eq(column(st, 0), EL_STR("ok")))
+        code = el_fail(err, EL_EDISK, 0, "it is damaged: %.*s", EL_STR_ARG(column(st, 0)));
+    (void)sqlite3_finalize(st);
+    return code;
+}
+
+static enum el_err check_content(struct sqlite *q, struct el_error *err)
+{
+    int64_t format = 0, tables = 0;
+    enum el_err rc = run(q, "PRAGMA locking_mode = EXCLUSIVE", err);
+
+    if (rc == EL_OK)
+        rc = ask(q, "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'record'",
+                 &tables, err);
+    if (rc == EL_OK)
+        rc = ask(q, "PRAGMA user_version", &format, err);
+    if (rc == EL_OK && tables != 1)
+        return el_fail(err, EL_EPROTO, 0, "there is no table of records in it");
+    if (rc == EL_OK && format > FORMAT)
+        return el_fail(err, EL_EVERSION, 0, "it has format %lld, which is newer than %d",
+                       (long long)format, FORMAT);
+    return rc == EL_OK ? check_pages(q, err) : rc;
+}
+
+enum el_err cp_store_sqlite_check(const char *path, struct el_error *err)
+{
+    struct sqlite q = { 0 };
+    int sq = sqlite3_open_v2(path, &q.db, SQLITE_OPEN_READWRITE, NULL);
+    enum el_err rc = sq == SQLITE_OK ? check_content(&q, err) : fail(&q, sq, path, err);
+
+    (void)sqlite3_close(q.db);
+    return rc;
+}
+
 static const struct cp_store_kind kind = { free_sqlite, has_duty, backup, NULL };
 
 enum el_err cp_store_sqlite_open(const char *path, const struct cp_store_events *events,

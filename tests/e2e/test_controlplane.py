@@ -6,6 +6,7 @@ import http.server
 import hashlib
 import hmac
 import json
+import pathlib
 import re
 import signal
 import socket
@@ -429,6 +430,42 @@ def test_a_backup_is_a_file_that_can_be_put_back(plane, tmp_path):
     assert again.returncode == 1 and "move away" in again.stderr
     with running(directory=tmp_path) as p:
         assert p.get("/api/v1/nodes/kept").status == 200
+
+
+def restore(backup, directory):
+    return subprocess.run([ELIOCP, "restore", str(backup), f"--data-dir={directory}"], capture_output=True, text=True, check=False)
+
+
+def test_what_is_no_whole_backup_is_not_restored(plane, tmp_path):
+    made = plane.post("/api/v1/operations/backup")
+    path = f"/api/v1/operations/{made['operation_id']}"
+    plane.wait_for(lambda: plane.get(path)["state"] == "done", "the backup")
+    good = pathlib.Path(plane.get(path)["message"])
+    pages = good.read_bytes()
+    directory = tmp_path / "state"
+    directory.mkdir()
+    wrong = tmp_path / "wrong"
+    for content in (b"", b"not a database" * 1000, pages[:len(pages) // 2]):
+        wrong.write_bytes(content)
+        refused = restore(wrong, directory)
+        assert refused.returncode == 1 and str(wrong) in refused.stderr, refused
+        assert not list(directory.iterdir())
+    with contextlib.closing(sqlite3.connect(tmp_path / "other")) as db:
+        db.execute("CREATE TABLE something(a)")
+        db.commit()
+    refused = restore(tmp_path / "other", directory)
+    assert refused.returncode == 1 and "records" in refused.stderr, refused
+    assert restore(tmp_path / "none", directory).returncode == 1
+    assert not list(directory.iterdir())
+    for left in ("-wal", "-shm", "-journal"):
+        beside = directory / f"eliocp.db{left}"
+        beside.write_bytes(b"of the state that was there")
+        refused = restore(good, directory)
+        assert refused.returncode == 1 and str(beside) in refused.stderr and "move away" in refused.stderr, refused
+        assert list(directory.iterdir()) == [beside]
+        beside.unlink()
+    assert restore(good, directory).returncode == 0
+    assert [f.name for f in directory.iterdir()] == ["eliocp.db"] and (directory / "eliocp.db").read_bytes() == pages
 
 
 def test_backups_come_by_themselves_and_the_oldest_go():
