@@ -4,6 +4,9 @@
  */
 #include "controlplane/operations_in.h"
 
+#define DRAINS_PER_TICK 4u
+#define LOOKS_PER_TICK  200000u /* of one operation, at chunks and nodes */
+
 enum el_err cp_operation_drain(struct cp_state *s, const struct el_str *node_ids, size_t n,
                                uint32_t max_unavailable, uint64_t *ret_id, struct el_error *err)
 {
@@ -40,7 +43,7 @@ void cp_op_undrain(struct cp_state *s, const struct cp_op *op)
     }
 }
 
-static uint32_t count_elsewhere(const struct cp_state *s, uint32_t number)
+static uint32_t count_elsewhere(struct cp_state *s, uint32_t number)
 {
     const struct cp_holders *h = cp_index_holders(&s->index, number);
     uint32_t n = 0;
@@ -48,6 +51,7 @@ static uint32_t count_elsewhere(const struct cp_state *s, uint32_t number)
     for (uint32_t node = 0; n < s->conf.min_copies && cp_holders_next(h, &node); node++) {
         const struct cp_member *m = cp_member_of(s, (uint16_t)node);
 
+        s->placing.looks++;
         n += m != NULL && cp_node_is_alive(&m->node) && !m->node.is_draining;
     }
     return n;
@@ -84,25 +88,58 @@ static uint32_t count_takers(const struct cp_state *s)
     return n;
 }
 
-static void drain_node(struct cp_state *s, struct cp_op *op, struct cp_drained *d)
+/* False: that were enough looks for this second. */
+static bool look_at_chunk(struct cp_state *s, struct cp_op *op, struct cp_drained *d,
+                          struct cp_member *m, uint32_t number, uint32_t wanted)
 {
-    struct cp_member *m = cp_member_get(s, el_str_of(d->node_id));
-    uint32_t wanted = count_takers(s);
-    uint64_t mask;
+    if (s->placing.looks >= LOOKS_PER_TICK)
+        return false;
+    s->placing.looks++;
+    if (count_elsewhere(s, number) >= el_min_u64(wanted, s->conf.min_copies) && wanted > 0)
+        return true;
+    d->found++;
+    save_chunk(s, op, number, m);
+    return true;
+}
 
-    d->missing = 0;
-    d->chunks = m == NULL ? 0 : m->chunks.n;
-    for (uint64_t base = 0; m != NULL && cp_set_next(&m->chunks, &base, &mask); base += CP_SPAN) {
+/* From where it has come to; true: to the end. */
+static bool look_at_chunks(struct cp_state *s, struct cp_op *op, struct cp_drained *d,
+                           struct cp_member *m)
+{
+    uint64_t base = d->at & ~(uint64_t)(CP_SPAN - 1), mask;
+    uint32_t wanted = count_takers(s);
+
+    for (; cp_set_next(&m->chunks, &base, &mask); base += CP_SPAN) {
         for (; mask != 0; mask &= mask - 1) {
             uint32_t number = (uint32_t)base + (uint32_t)__builtin_ctzll(mask);
 
-            if (count_elsewhere(s, number) >= el_min_u64(wanted, s->conf.min_copies) && wanted > 0)
+            if (number < d->at)
                 continue;
-            d->missing++;
-            save_chunk(s, op, number, m);
+            if (!look_at_chunk(s, op, d, m, number, wanted)) {
+                d->at = number;
+                return false;
+            }
         }
     }
-    d->is_done = d->missing == 0;
+    return true;
+}
+
+/* It is done when a look from its first chunk to its last has found nothing. */
+static void drain_node(struct cp_state *s, struct cp_op *op, struct cp_drained *d)
+{
+    struct cp_member *m = cp_member_get(s, el_str_of(d->node_id));
+
+    d->chunks = m == NULL ? 0 : m->chunks.n;
+    if (m == NULL || look_at_chunks(s, op, d, m)) {
+        d->missing = m == NULL ? 0 : d->found;
+        d->is_done = d->missing == 0;
+        d->at = 0;
+        d->found = 0;
+        d->is_known = true;
+    } else if (!d->is_known) {
+        d->missing = d->chunks;
+    }
+    d->missing = el_min_u64(d->missing, d->chunks);
     op->is_dirty = true;
 }
 
@@ -124,8 +161,6 @@ static void begin_drains(struct cp_state *s, struct cp_op *op)
     }
 }
 
-#define DRAINS_PER_TICK 4u
-
 void cp_op_drain(struct cp_state *s, struct cp_op *op)
 {
     size_t done = 0, looked = 0;
@@ -134,6 +169,7 @@ void cp_op_drain(struct cp_state *s, struct cp_op *op)
     begin_drains(s, op);
     op->op.total = 0;
     op->op.done = 0;
+    s->placing.looks = 0;
     for (size_t k = 0; k < op->drained_n; k++) {
         struct cp_drained *d = &op->drained[(op->at + k) % op->drained_n];
 

@@ -19,7 +19,9 @@ struct cp_piece {
 struct cp_drained {
     char node_id[CP_ID_MAX + 1];
     bool is_begun, is_done;
-    uint64_t chunks, missing;
+    uint64_t chunks, missing; /* as of the last look at all */
+    uint64_t at, found;       /* this look: where it has come to, and how many are missing */
+    bool is_known;            /* there was a look at all */
 };
 
 struct cp_op {

@@ -2,7 +2,7 @@
 /* place: see place.h. */
 #include "controlplane/state_in.h"
 
-#define LOOKS_PER_TICK 500000u /* at a holder of a chunk: about 5 ms */
+#define LOOKS_PER_TICK 500000u /* at a node, as a holder or a target: about 5 ms */
 #define ENOUGH         32u /* copies beyond the most there should be, after which nobody counts on */
 #define PER_NODE       16u /* commands that wait for one node, beyond which it gets no more */
 #define ROOM_POINTS    20u /* below full, for a node to have plenty of room */
@@ -96,12 +96,12 @@ static struct copies count_copies(struct cp_state *s, const struct cp_holders *h
 }
 
 /* Nobody in its zone has it. */
-static bool is_new_zone(const struct cp_state *s, const struct cp_holders *h,
-                        const struct cp_member *m)
+static bool is_new_zone(struct cp_state *s, const struct cp_holders *h, const struct cp_member *m)
 {
     for (uint32_t node = 0; cp_holders_next(h, &node); node++) {
         const struct cp_member *other = cp_member_of(s, (uint16_t)node);
 
+        s->placing.looks++;
         if (other != NULL && strcmp(other->node.card.zone, m->node.card.zone) == 0)
             return false;
     }
@@ -117,6 +117,21 @@ static double score_of(struct cp_state *s, const struct cp_holders *h, const str
     return score + (is_new_zone(s, h, m) ? 2 : 0);
 }
 
+static bool may_be_target(const struct cp_state *s, const struct cp_member *m)
+{
+    return cp_member_takes(s, m) && m->commands_n < PER_NODE;
+}
+
+void cp_place_prepare(struct cp_state *s)
+{
+    const struct cp_member *m;
+    uint32_t cursor = 0;
+
+    s->placing.has_takers = false;
+    while (!s->placing.has_takers && (m = cp_member_next(s, &cursor)) != NULL)
+        s->placing.has_takers = may_be_target(s, m);
+}
+
 struct cp_member *cp_place_target(struct cp_state *s, const struct el_chunk_id *id, uint32_t number)
 {
     const struct cp_holders *h = cp_index_holders(&s->index, number);
@@ -124,11 +139,14 @@ struct cp_member *cp_place_target(struct cp_state *s, const struct el_chunk_id *
     double best_score = 0;
     uint32_t cursor = 0;
 
+    if (!s->placing.has_takers)
+        return NULL;
+    s->placing.looks += (uint32_t)s->numbers;
     while ((m = cp_member_next(s, &cursor)) != NULL) {
         double score;
         bool is_for_it;
 
-        if (!cp_member_takes(s, m) || m->commands_n >= PER_NODE || cp_set_has(&m->chunks, number))
+        if (!may_be_target(s, m) || cp_set_has(&m->chunks, number))
             continue;
         score = score_of(s, h, m);
         if (best != NULL && score <= best_score)
@@ -212,17 +230,23 @@ static void look_at_chunk(struct cp_state *s, struct cp_span *sp, unsigned i,
     }
 }
 
-static void look_at_span(struct cp_state *s, struct cp_span *sp)
+/* False: that were enough looks, it goes on with the same span. */
+static bool look_at_span(struct cp_state *s, struct cp_span *sp)
 {
+    struct cp_placing *p = &s->placing;
     double heat = cp_heat(s, sp);
     struct bounds b = bounds_of(
         s, s->policies == 0 ? (struct el_str){ "", 0 } : cp_name_of(s, sp->version->object, NULL),
         heat);
 
-    for (unsigned i = 0; i < sp->slots; i++) {
-        if (cp_holders_count(&sp->slot[i].holders) > 0)
-            look_at_chunk(s, sp, i, &b, heat < CP_HEAT_UNIT / 4);
+    for (; p->slot < sp->slots; p->slot++) {
+        if (p->looks >= LOOKS_PER_TICK)
+            return false;
+        if (cp_holders_count(&sp->slot[p->slot].holders) > 0)
+            look_at_chunk(s, sp, p->slot, &b, heat < CP_HEAT_UNIT / 4);
     }
+    p->slot = 0;
+    return true;
 }
 
 /* All have been looked at once. */
@@ -238,6 +262,7 @@ static void end_look(struct cp_state *s)
     p->low = 0;
     p->part = 0;
     p->span = 0;
+    p->slot = 0;
 }
 
 /* Where the look goes on; NULL: it has come to the end. */
@@ -271,6 +296,7 @@ void cp_place_tick(struct cp_state *s)
             end_look(s);
             return;
         }
-        look_at_span(s, sp);
+        if (!look_at_span(s, sp))
+            p->span--;
     }
 }

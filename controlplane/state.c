@@ -85,6 +85,7 @@ void cp_state_tick(struct cp_state *s, bool has_duty)
     cp_nodes_tick(s, has_duty);
     cp_commands_tick(s, has_duty);
     cp_tokens_tick(s);
+    cp_place_prepare(s);
     cp_operations_tick(s, has_duty);
     if (has_duty && s->conf.is_placing)
         cp_place_tick(s);

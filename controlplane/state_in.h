@@ -56,12 +56,13 @@ struct cp_member {
 
 struct cp_placing {
     uint32_t part; /* where the look at all chunks has come to */
-    uint32_t span;
+    uint32_t span, slot;
     uint64_t low, low_last; /* chunks with too few copies: in this look, in the last whole one */
     uint64_t low_since_ms;  /* 0: none in the last */
-    uint32_t looks;
-    uint32_t replays; /* commands of operations that are left in this second */
-    uint32_t budget;  /* decisions that are left in this second */
+    uint32_t looks;         /* at nodes in this part of the second's work */
+    bool has_takers;        /* somebody can be given a copy, as of the beginning of this second */
+    uint32_t replays;       /* commands of operations that are left in this second */
+    uint32_t budget;        /* decisions that are left in this second */
 };
 
 struct cp_op; /* operations.c */
@@ -250,7 +251,9 @@ void cp_commands_deinit(struct cp_state *s);
 uint32_t cp_command_pending(const struct cp_state *s, uint64_t operation);
 bool cp_command_has_room(const struct cp_state *s);
 
-/* The best node to have one more copy; NULL: there is none. */
+/* Before anybody asks for targets in this second. */
+void cp_place_prepare(struct cp_state *s);
+/* The best node to have one more copy; NULL: there is none. Counts into placing.looks. */
 struct cp_member *cp_place_target(struct cp_state *s, const struct el_chunk_id *id,
                                   uint32_t number);
 

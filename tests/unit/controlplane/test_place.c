@@ -321,6 +321,80 @@ static void a_drained_node_is_done_when_all_it_had_is_elsewhere_twice(void **sta
     unmake(c);
 }
 
+/* Nodes n0 and on, with disks that have room; the first `holders` have `chunks`. */
+static struct cp_state *make_state(struct cp_state_conf *conf, unsigned nodes, unsigned holders,
+                                   uint32_t chunks)
+{
+    struct el_chunk_id *ids = (struct el_chunk_id *)el_alloc(chunks * sizeof(*ids));
+    struct cp_state *s;
+    struct el_rng rng;
+    char name[8];
+
+    el_rng_seed(&rng, CONTROL_SEED);
+    s = cp_state_new(conf, &rng);
+    cp_state_now(s, 1000, 1700000000000);
+    for (uint32_t i = 0; i < chunks; i++)
+        ids[i] = control_chunk(1, i);
+    for (unsigned i = 0; i < nodes; i++) {
+        name_of(i, name);
+        control_register(s, name, "a");
+        control_beat(s, name);
+        if (i < holders)
+            control_report(s, name, ids, chunks);
+    }
+    free(ids);
+    return s;
+}
+
+static uint64_t tick_and_count(struct cp_state *s)
+{
+    struct cp_metrics m;
+
+    cp_state_tick(s, true);
+    cp_record_free(cp_state_take(s));
+    cp_state_metrics(s, &m);
+    return m.replication_decisions;
+}
+
+static void a_second_looks_at_so_many_nodes_and_the_next_goes_on(void **state)
+{
+    struct cp_state_conf conf;
+    struct cp_state *s;
+    uint64_t after;
+
+    (void)state;
+    cp_state_conf_default(&conf);
+    conf.commands_per_tick = 100000;
+    s = make_state(&conf, 2000, 1, 1000);
+    after = tick_and_count(s);
+    assert_in_range(after, 1, 999);
+    for (unsigned i = 0; i < 20; i++)
+        after = tick_and_count(s);
+    assert_int_equal(after, 1000);
+    cp_state_free(s);
+}
+
+static void a_drain_of_many_chunks_takes_some_seconds(void **state)
+{
+    struct el_str node = EL_STR("n0");
+    struct cp_state_conf conf;
+    struct cp_state *s;
+    uint64_t id;
+
+    (void)state;
+    cp_state_conf_default(&conf);
+    conf.min_copies = 5;
+    s = make_state(&conf, 6, 6, 60000); /* all is elsewhere already */
+    assert_int_equal(cp_operation_drain(s, &node, 1, 0, &id, NULL), EL_OK);
+    (void)tick_and_count(s);
+    assert_int_equal(cp_operation_get(s, id)->state, CP_RUNNING);
+    for (unsigned i = 0; i < 5; i++)
+        (void)tick_and_count(s);
+    assert_int_equal(cp_operation_get(s, id)->state, CP_OVER);
+    assert_int_equal(cp_operation_get(s, id)->done, 60000);
+    cp_state_free(s);
+}
+
 static void a_drain_that_is_cancelled_leaves_the_node_as_it_was(void **state)
 {
     struct cluster *c = make(false);
@@ -452,6 +526,8 @@ int main(void)
         cmocka_unit_test(a_node_that_does_nothing_is_asked_again_and_then_given_up),
         cmocka_unit_test(the_last_copy_is_never_evicted),
         cmocka_unit_test(a_drained_node_is_done_when_all_it_had_is_elsewhere_twice),
+        cmocka_unit_test(a_second_looks_at_so_many_nodes_and_the_next_goes_on),
+        cmocka_unit_test(a_drain_of_many_chunks_takes_some_seconds),
         cmocka_unit_test(a_drain_that_is_cancelled_leaves_the_node_as_it_was),
         cmocka_unit_test(a_replay_brings_a_snapshot_to_every_node_of_a_group),
         cmocka_unit_test(a_replay_of_what_nobody_has_fails_and_says_so),
