@@ -43,12 +43,19 @@ void cp_op_undrain(struct cp_state *s, const struct cp_op *op)
     }
 }
 
-static uint32_t count_elsewhere(struct cp_state *s, uint32_t number)
+/* With min_copies = 0 too, what only a node has is given to another. */
+static uint32_t copies_wanted(const struct cp_state *s)
+{
+    return s->conf.min_copies > 0 ? s->conf.min_copies : 1;
+}
+
+/* Counts no further than `enough`. */
+static uint32_t count_elsewhere(struct cp_state *s, uint32_t number, uint32_t enough)
 {
     const struct cp_holders *h = cp_index_holders(&s->index, number);
     uint32_t n = 0;
 
-    for (uint32_t node = 0; n < s->conf.min_copies && cp_holders_next(h, &node); node++) {
+    for (uint32_t node = 0; n < enough && cp_holders_next(h, &node); node++) {
         const struct cp_member *m = cp_member_of(s, (uint16_t)node);
 
         s->placing.looks++;
@@ -83,7 +90,7 @@ static uint32_t count_takers(const struct cp_state *s)
     uint32_t cursor = 0, n = 0;
     const struct cp_member *m;
 
-    while (n < s->conf.min_copies && (m = cp_member_next(s, &cursor)) != NULL)
+    while (n < copies_wanted(s) && (m = cp_member_next(s, &cursor)) != NULL)
         n += cp_node_is_alive(&m->node) && !m->node.is_draining;
     return n;
 }
@@ -95,7 +102,7 @@ static bool look_at_chunk(struct cp_state *s, struct cp_op *op, struct cp_draine
     if (s->placing.looks >= LOOKS_PER_TICK)
         return false;
     s->placing.looks++;
-    if (count_elsewhere(s, number) >= el_min_u64(wanted, s->conf.min_copies) && wanted > 0)
+    if (wanted > 0 && count_elsewhere(s, number, wanted) >= wanted)
         return true;
     d->found++;
     save_chunk(s, op, number, m);

@@ -321,6 +321,34 @@ static void a_drained_node_is_done_when_all_it_had_is_elsewhere_twice(void **sta
     unmake(c);
 }
 
+static void a_drain_ends_without_a_wanted_number_of_copies_and_loses_nothing(void **state)
+{
+    struct cluster *c = el_new(struct cluster);
+    struct el_str node = EL_STR("n0");
+    struct cp_state_conf conf;
+    struct el_rng rng;
+    uint64_t id;
+
+    (void)state;
+    cp_state_conf_default(&conf);
+    conf.min_copies = 0;
+    conf.is_placing = false;
+    el_rng_seed(&rng, CONTROL_SEED);
+    c->s = cp_state_new(&conf, &rng);
+    c->now_ms = 1000;
+    for (unsigned i = 0; i < 5; i++)
+        join(c, i);
+    put(c, 0, 0, CHUNKS);
+    put(c, 1, 0, CHUNKS / 2);
+    run(c, 6);
+    assert_int_equal(cp_operation_drain(c->s, &node, 1, 0, &id, NULL), EL_OK);
+    run(c, 200);
+    assert_int_equal(cp_operation_get(c->s, id)->state, CP_OVER);
+    for (uint32_t i = 0; i < CHUNKS; i++)
+        assert_int_equal(copies(c, i), 2); /* n0's own and one */
+    unmake(c);
+}
+
 /* Nodes n0 and on, with disks that have room; the first `holders` have `chunks`. */
 static struct cp_state *make_state(struct cp_state_conf *conf, unsigned nodes, unsigned holders,
                                    uint32_t chunks)
@@ -526,6 +554,7 @@ int main(void)
         cmocka_unit_test(a_node_that_does_nothing_is_asked_again_and_then_given_up),
         cmocka_unit_test(the_last_copy_is_never_evicted),
         cmocka_unit_test(a_drained_node_is_done_when_all_it_had_is_elsewhere_twice),
+        cmocka_unit_test(a_drain_ends_without_a_wanted_number_of_copies_and_loses_nothing),
         cmocka_unit_test(a_second_looks_at_so_many_nodes_and_the_next_goes_on),
         cmocka_unit_test(a_drain_of_many_chunks_takes_some_seconds),
         cmocka_unit_test(a_drain_that_is_cancelled_leaves_the_node_as_it_was),
