@@ -122,7 +122,7 @@ static void look_at(struct cp_state *s, struct named *d)
 }
 
 /* Some of the table each time. */
-void cp_names_tick(struct cp_state *s)
+void cp_names_write(struct cp_state *s)
 {
     size_t n = el_min_size(s->names.buckets, BUCKETS_PER_TICK);
 

@@ -711,14 +711,12 @@ void cp_nodes_tick(struct cp_state *s, bool has_duty)
 
     while ((m = cp_member_next(s, &cursor)) != NULL) {
         age(s, m);
-        if (m->is_beat_dirty)
-            write_beat(s, m);
         if (has_duty && s->mono_ms - m->node.seen_ms >= s->conf.forget_ms)
             remove_member(s, m, "forgotten");
     }
 }
 
-void cp_nodes_flush(struct cp_state *s)
+void cp_nodes_write(struct cp_state *s)
 {
     uint32_t cursor = 0;
     struct cp_member *m;

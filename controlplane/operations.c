@@ -223,7 +223,7 @@ void cp_operations_tick(struct cp_state *s, bool has_duty)
             cp_op_drain(s, op);
         else if (has_duty && op->op.state == CP_RUNNING && op->op.kind == CP_PREFETCH)
             cp_op_prefetch(s, op);
-        if (op->is_dirty)
+        if (op->is_dirty && !s->is_holding)
             cp_op_emit(s, op, CP_SOFT);
         if (has_duty && op->op.state != CP_RUNNING && op->op.kind != CP_SNAPSHOT &&
             s->wall_ms - op->op.ended_wall_ms > OVER_MS)

@@ -13,7 +13,9 @@
 #include "controlplane/events.h"
 #include "controlplane/store_in.h"
 
-#define TICK_MS 1000
+#define TICK_MS         1000
+#define PENDING_RECORDS 20000u /* beyond which soft ones wait for the store */
+#define PENDING_BYTES   (64 * EL_MIB)
 
 struct cp_plane {
     struct cp_plane_conf conf;
@@ -192,11 +194,25 @@ static void call_locked(struct cp_plane *p, uint64_t *ret_next_ms)
     }
 }
 
+/* What comes by itself is not added to what it has to write already. */
+static bool is_store_behind(struct cp_plane *p)
+{
+    struct cp_store_status status;
+
+    cp_store_status(p->store, &status);
+    return !status.is_up || status.pending > PENDING_RECORDS ||
+           status.pending_bytes > PENDING_BYTES;
+}
+
+/* Duties write as well, and wait. */
 static void tick(struct cp_plane *p)
 {
-    bool has_duty = cp_store_has_duty(p->store);
+    bool is_behind = is_store_behind(p);
+    bool has_duty = !is_behind && cp_store_has_duty(p->store);
+    struct cp_state *s = cp_plane_lock(p);
 
-    cp_state_tick(cp_plane_lock(p), has_duty);
+    cp_state_hold_back(s, is_behind);
+    cp_state_tick(s, has_duty);
     (void)cp_plane_unlock(p);
 }
 

@@ -132,7 +132,7 @@ void cp_op_prefetch(struct cp_state *s, struct cp_op *op)
         if (cp_node_is_alive(&m->node) && cp_op_is_node_in(s, &op->nodes, m))
             add(&sum, m, op->op.id);
     }
-    op->is_dirty = op->op.done != sum.done || op->op.failed != sum.failed;
+    op->is_dirty = op->is_dirty || op->op.done != sum.done || op->op.failed != sum.failed;
     op->op.total = sum.nodes * op->urls_n;
     op->op.done = sum.done;
     op->op.failed = sum.failed;

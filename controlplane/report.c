@@ -438,7 +438,7 @@ static size_t write_member(struct cp_state *s, struct cp_member *m)
     return bytes;
 }
 
-void cp_chunks_tick(struct cp_state *s)
+void cp_chunks_write(struct cp_state *s)
 {
     struct el_list *it, *tmp;
     size_t bytes = 0;
@@ -453,6 +453,10 @@ void cp_chunks_tick(struct cp_state *s)
         el_list_remove(&m->dirty);
         bytes += write_member(s, m);
     }
+}
+
+void cp_chunks_tick(struct cp_state *s)
+{
     for (size_t i = 0; i < s->numbers; i++) {
         struct cp_member *m = s->by_number[i];
 

@@ -80,6 +80,19 @@ static void write_epoch(struct cp_state *s)
     cp_emit(s, CP_SOFT, EL_STR("epoch/"), &b);
 }
 
+void cp_state_hold_back(struct cp_state *s, bool is_holding)
+{
+    s->is_holding = is_holding;
+}
+
+static void write_soft(struct cp_state *s)
+{
+    cp_nodes_write(s);
+    cp_chunks_write(s);
+    cp_names_write(s);
+    write_epoch(s);
+}
+
 void cp_state_tick(struct cp_state *s, bool has_duty)
 {
     cp_nodes_tick(s, has_duty);
@@ -91,13 +104,13 @@ void cp_state_tick(struct cp_state *s, bool has_duty)
         cp_place_tick(s);
     cp_alerts_tick(s);
     cp_chunks_tick(s);
-    cp_names_tick(s);
-    write_epoch(s);
+    if (!s->is_holding)
+        write_soft(s);
 }
 
 void cp_state_flush(struct cp_state *s)
 {
-    cp_nodes_flush(s);
+    cp_nodes_write(s);
     cp_chunks_flush(s);
     write_epoch(s);
 }

@@ -82,7 +82,13 @@ int64_t cp_state_wall_ms(const struct cp_state *s);
  */
 void cp_state_tick(struct cp_state *s, bool has_duty);
 
-/* What is soft and not on its way yet leaves now: before an end. */
+/*
+ * Soft records wait from the next tick on, or do no more: the store has enough to write. However
+ * long it takes, there is one of each key then.
+ */
+void cp_state_hold_back(struct cp_state *s, bool is_holding);
+
+/* What is soft and not on its way yet leaves now, held back or not: before an end. */
 void cp_state_flush(struct cp_state *s);
 
 /* What is to be kept. */

@@ -92,6 +92,7 @@ struct cp_state {
     uint64_t load; /* counts loads: what was not read in the last one is gone */
 
     struct cp_record *out, **out_tail;
+    bool is_holding; /* ticks leave what is soft dirty */
 
     struct cp_table nodes;
     struct cp_member **by_number; /* NULL: nobody */
@@ -203,7 +204,7 @@ bool cp_member_takes(const struct cp_state *s, const struct cp_member *m);
 /* Share of its disk (or memory, if it has no disk) that is used; 1: unknown or full. */
 double cp_member_fullness(const struct cp_member *m);
 void cp_nodes_tick(struct cp_state *s, bool has_duty);
-void cp_nodes_flush(struct cp_state *s);
+void cp_nodes_write(struct cp_state *s);
 void cp_nodes_deinit(struct cp_state *s);
 
 /* All it has; the index has it no more. Marks parts as dirty. */
@@ -212,10 +213,11 @@ void cp_chunks_drop(struct cp_state *s, struct cp_member *m);
 void cp_chunks_forget(struct cp_state *s, struct cp_member *m);
 void cp_chunks_flush(struct cp_state *s);
 void cp_chunks_tick(struct cp_state *s);
+void cp_chunks_write(struct cp_state *s); /* as much as may be in a second */
 /* Empty: nobody has told. */
 struct el_str cp_name_of(const struct cp_state *s, const uint8_t object[EL_CHUNK_ID_OBJECT_BYTES],
                          uint64_t *ret_bytes);
-void cp_names_tick(struct cp_state *s);
+void cp_names_write(struct cp_state *s);
 void cp_names_deinit(struct cp_state *s);
 double cp_heat(const struct cp_state *s, const struct cp_span *sp);
 void cp_heat_add(struct cp_state *s, struct cp_span *sp, double by);

@@ -67,6 +67,7 @@ uint64_t cp_store_put(struct cp_store *st, struct cp_record *records)
         for (; records != NULL; records = records->next) {
             st->tail = &records->next;
             st->put++;
+            st->put_bytes += (uint64_t)records->key_n + records->value_n;
             if (st->kind->noted != NULL)
                 st->kind->noted(st, records);
         }
@@ -178,5 +179,6 @@ void cp_store_status(struct cp_store *st, struct cp_store_status *ret_status)
     *ret_status = st->status;
     ret_status->is_up = !st->is_in_trouble;
     ret_status->pending = st->put - st->durable;
+    ret_status->pending_bytes = st->put_bytes - st->status.bytes;
     (void)pthread_mutex_unlock(&st->mtx);
 }

@@ -38,11 +38,12 @@ struct cp_store_events {
 struct cp_store_status {
     const char *kind; /* "sqlite", "redis", "redis-cluster" */
     bool is_up;
-    uint64_t pending; /* records put and not durable yet */
-    uint64_t written; /* records since the start */
-    uint64_t commits; /* transactions or round trips that took them */
-    uint64_t bytes;   /* written since the start, keys and values */
-    uint64_t loaded;  /* records read at the last load */
+    uint64_t pending;       /* records put and not durable yet */
+    uint64_t pending_bytes; /* of keys and values */
+    uint64_t written;       /* records since the start */
+    uint64_t commits;       /* transactions or round trips that took them */
+    uint64_t bytes;         /* written since the start, keys and values */
+    uint64_t loaded;        /* records read at the last load */
     uint64_t reconnects;
 };
 

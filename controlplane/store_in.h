@@ -27,6 +27,7 @@ struct cp_store {
     pthread_cond_t changed;
     struct cp_record *first, **tail; /* put, and not taken by the writer */
     uint64_t put, durable;           /* positions */
+    uint64_t put_bytes;
     bool is_closing;
     uint64_t close_by_ms; /* mono */
     bool is_in_trouble;

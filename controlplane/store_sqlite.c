@@ -12,9 +12,11 @@
 
 #include "controlplane/store_in.h"
 
-#define FORMAT   1 /* PRAGMA user_version */
-#define RETRY_MS 500
-#define IDLE_MS  1000
+#define FORMAT        1 /* PRAGMA user_version */
+#define RETRY_MS      500
+#define IDLE_MS       1000
+#define SLICE_RECORDS 5000u /* of one transaction: one that fails is all done again */
+#define SLICE_BYTES   (8 * EL_MIB)
 
 enum statement { ST_PUT, ST_REMOVE, ST_COUNT };
 
@@ -183,22 +185,27 @@ static enum el_err write_all(struct sqlite *q, const struct cp_record *all, stru
     return err->code;
 }
 
-static void count(const struct cp_record *all, uint64_t *ret_records, uint64_t *ret_bytes)
+/* Cuts a chain behind what is one transaction; returns what follows. */
+static struct cp_record *cut(struct cp_record *all, uint64_t *ret_records, uint64_t *ret_bytes)
 {
-    *ret_records = 0;
-    *ret_bytes = 0;
-    for (; all != NULL; all = all->next) {
+    struct cp_record *rest;
+
+    *ret_records = 1;
+    *ret_bytes = (uint64_t)all->key_n + all->value_n;
+    for (; all->next != NULL && *ret_records < SLICE_RECORDS && *ret_bytes < SLICE_BYTES;
+         all = all->next) {
         (*ret_records)++;
-        *ret_bytes += (uint64_t)all->key_n + all->value_n;
+        *ret_bytes += (uint64_t)all->next->key_n + all->next->value_n;
     }
+    rest = all->next;
+    all->next = NULL;
+    return rest;
 }
 
-/* Until it works, or the store closes and its time is over. */
-static void write_until_done(struct sqlite *q, struct cp_record *all, uint64_t position)
+/* Until it works; false: the store closes and its time is over. */
+static bool write_until_done(struct sqlite *q, const struct cp_record *all, uint64_t position,
+                             uint64_t records, uint64_t bytes)
 {
-    uint64_t records, bytes;
-
-    count(all, &records, &bytes);
     for (;;) {
         struct el_error err = { 0 };
         enum el_err rc;
@@ -209,28 +216,44 @@ static void write_until_done(struct sqlite *q, struct cp_record *all, uint64_t p
         if (rc == EL_OK) {
             cp_store_trouble(&q->store, NULL);
             cp_store_written(&q->store, position, records, bytes);
-            return;
+            return true;
         }
         cp_store_trouble(&q->store, &err);
         if (!cp_store_pause(&q->store, RETRY_MS))
-            return;
+            return false;
     }
+}
+
+/* What was taken, behind `position`. */
+static void write_slices(struct sqlite *q, struct cp_record *all, uint64_t position)
+{
+    bool goes_on = true;
+
+    while (all != NULL && goes_on) {
+        uint64_t records, bytes;
+        struct cp_record *rest = cut(all, &records, &bytes);
+
+        position += records;
+        goes_on = write_until_done(q, all, position, records, bytes);
+        cp_record_free(all);
+        all = rest;
+    }
+    cp_record_free(all);
 }
 
 static void *writer(void *arg)
 {
     struct sqlite *q = (struct sqlite *)arg;
+    uint64_t before = 0, position;
     bool is_over = false;
 
     while (!is_over) {
-        uint64_t position;
         struct cp_record *all;
 
         cp_store_wait(&q->store, IDLE_MS);
         all = cp_store_take(&q->store, &position, &is_over);
-        if (all != NULL)
-            write_until_done(q, all, position);
-        cp_record_free(all);
+        write_slices(q, all, before);
+        before = position;
     }
     return NULL;
 }

@@ -341,6 +341,41 @@ static void apply_all(struct cp_state *s, const struct cp_record *all)
             cp_state_apply(s, cp_record_key(r), cp_record_value(r), r->is_removal, NULL), EL_OK);
 }
 
+static size_t tick_and_count_soft(struct cp_state *s)
+{
+    struct cp_record *all;
+    size_t n = 0;
+
+    cp_state_tick(s, true);
+    all = cp_state_take(s);
+    for (const struct cp_record *r = all; r != NULL; r = r->next)
+        n += !r->is_hard;
+    cp_record_free(all);
+    return n;
+}
+
+static void while_the_store_is_behind_soft_records_wait_and_are_one_of_each(void **state)
+{
+    struct cp_state *s = control_state();
+    struct cp_object_name name = { .name = EL_STR("http://a/b") };
+    struct el_chunk_id id = control_chunk(1, 1);
+
+    (void)state;
+    control_register(s, "n1", "");
+    cp_state_hold_back(s, true);
+    for (unsigned i = 0; i < 10; i++) {
+        control_beat(s, "n1");
+        control_report(s, "n1", &id, 1);
+        name.bytes = i + 1;
+        assert_int_equal(cp_object_describe(s, &name, NULL), EL_OK);
+        assert_int_equal(tick_and_count_soft(s), 0);
+    }
+    cp_state_hold_back(s, false);
+    assert_int_equal(tick_and_count_soft(s), 5); /* beat, chunks, report, name, epoch */
+    assert_int_equal(tick_and_count_soft(s), 0);
+    cp_state_free(s);
+}
+
 /* Each at a state of its own; then records come to all. */
 static void register_at_once(size_t n)
 {
@@ -396,6 +431,7 @@ int main(void)
         cmocka_unit_test(events_are_numbered_and_who_comes_too_late_is_told_of_the_gap),
         cmocka_unit_test(the_audit_log_keeps_order_and_forgets_the_oldest),
         cmocka_unit_test(the_longest_prefix_decides),
+        cmocka_unit_test(while_the_store_is_behind_soft_records_wait_and_are_one_of_each),
         cmocka_unit_test(nodes_that_register_at_once_at_several_raise_the_epoch_of_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -368,6 +368,29 @@ static void a_backup_holds_everything(void **state)
     leave_place(&at);
 }
 
+static void a_transaction_takes_so_many_records_and_no_more(void **state)
+{
+    struct cp_store_status before, after;
+    struct cp_state *s;
+    struct place at;
+    struct cp_plane *p;
+
+    (void)state;
+    make_place(&at, SQLITE);
+    p = open_plane(&at);
+    cp_store_status(cp_plane_store(p), &before);
+    s = cp_plane_lock(p);
+    for (int i = 0; i < 12000; i++)
+        cp_audit_add(s, EL_STR("me"), EL_STR("node.drain"), EL_STR("n2"), 200);
+    assert_int_equal(wait_for(p, cp_plane_unlock(p), LONG_MS), EL_OK);
+    cp_store_status(cp_plane_store(p), &after);
+    assert_true(after.written >= before.written + 12000);
+    assert_true(after.commits >= before.commits + 3);
+    assert_int_equal(after.pending_bytes, 0);
+    cp_plane_close(p, LONG_MS);
+    leave_place(&at);
+}
+
 /* ---- backups ---- */
 
 struct busy {
@@ -645,6 +668,7 @@ int main(void)
         ON_ALL(what_was_removed_stays_away),
         ON_ALL(what_was_acknowledged_is_there_after_a_kill),
         ON(sqlite, a_file_that_another_has_open_is_refused),
+        ON(sqlite, a_transaction_takes_so_many_records_and_no_more),
         ON(sqlite, a_backup_holds_everything),
         ON(sqlite, a_backup_is_whole_however_much_is_written_meanwhile),
         ON(sqlite, the_oldest_backups_go_and_never_the_one_just_made),
