@@ -183,9 +183,10 @@ static void on_called(struct el_msg *m)
     }
     h->failed++;
     h->due_ms = el_clock_mono_ms(h->hooks->service->clock) + pause_ms(h->hooks, d->attempts);
-    if (d->attempts == 1)
-        el_log(EL_WARN, EV_CP_HOOK, "url=%s event=%s status=%d error=%s",
-               EL_LOG_Q(el_str_of(h->text)), d->event, h->status, el_err_name(h->rc));
+    if (d->attempts == 1) /* behind the host there may be a secret, and readers read the log */
+        el_log(EL_WARN, EV_CP_HOOK, "hook=%zu host=%s port=%u event=%s status=%d error=%s",
+               (size_t)(h - h->hooks->v) + 1, EL_LOG_Q(h->url.host), (unsigned)h->url.port,
+               d->event, h->status, el_err_name(h->rc));
     if (d->attempts >= MAX_ATTEMPTS) {
         h->dropped++;
         free_delivery(h, d);
@@ -289,7 +290,6 @@ void cp_hooks_json(json_t *list, struct cp_hooks *hooks)
         const struct hook *h = &hooks->v[i];
         json_t *o = el_json_append_child(list);
 
-        /* Behind the host there may be a secret. */
         el_json_add_str(o, "host", h->url.host);
         el_json_add_u64(o, "port", h->url.port);
         el_json_add_u64(o, "waiting", h->n);

@@ -668,18 +668,20 @@ class Receiver(http.server.BaseHTTPRequestHandler):
 
 
 def test_a_webhook_is_called_again_until_it_is_heard_and_is_signed():
-    secret = "webhook-secret-0123456789"
-    hush(secret)
+    secret, path = "webhook-secret-0123456789", "hook-token-9876543210"
+    hush(secret, path)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     server.calls = []
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        with running(webhooks__urls=f"http://127.0.0.1:{server.server_port}/hook", webhooks__events="node_up",
+        with running(webhooks__urls=f"http://127.0.0.1:{server.server_port}/{path}", webhooks__events="node_up",
                      env={"ELIOCP_WEBHOOKS_SECRET": secret}) as p:
             p.register("h-1")
             p.wait_for(lambda: p.get("/api/v1/webhooks")["webhooks"][0]["delivered"] == 1, "the webhook is delivered")
             assert p.post("/api/v1/webhooks/test")["queued"] == 1
             p.wait_for(lambda: len(server.calls) == 3, "the test is delivered")
+            line = next(l for l in p.log().splitlines() if "cp.webhook" in l)
+            assert "hook=1 " in line and f"port={server.server_port} " in line, line
     finally:
         server.shutdown()
         server.server_close()
