@@ -36,23 +36,11 @@ static struct node_filter filter_of(struct el_str query)
     return f;
 }
 
-static bool is_member(const struct cp_state *state, const char *group, const struct cp_node *n)
-{
-    const struct cp_node *m;
-    uint32_t cursor = 0;
-
-    while ((m = cp_group_member_next(state, el_str_of(group), &cursor)) != NULL) {
-        if (m == n)
-            return true;
-    }
-    return false;
-}
-
 static bool fits(const struct node_filter *f, const struct cp_state *state, const struct cp_node *n)
 {
     return (!f->by_state || strcmp(cp_node_status(n), f->state) == 0) &&
            (!f->by_zone || strcmp(n->card.zone, f->zone) == 0) &&
-           (!f->by_group || is_member(state, f->group, n));
+           (!f->by_group || cp_group_has(state, el_str_of(f->group), el_str_of(n->card.node_id)));
 }
 
 void cp_get_nodes(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)

@@ -162,18 +162,15 @@ void cp_get_group_node(void *arg, const struct el_http_call_in *in, struct el_ht
 {
     struct cp_service *s = cp_service_of(arg);
     char id[CP_ID_MAX + 1], node_id[CP_ID_MAX + 1];
-    const struct cp_node *n, *found = NULL;
+    const struct cp_node *found = NULL;
     struct cp_state *state;
-    uint32_t cursor = 0;
     json_t *root;
 
     if (!cp_param(in, 0, out, id) || !cp_param(in, 1, out, node_id))
         return;
     state = cp_plane_lock(s->plane);
-    while ((n = cp_group_member_next(state, el_str_of(id), &cursor)) != NULL) {
-        if (strcmp(n->card.node_id, node_id) == 0)
-            found = n;
-    }
+    if (cp_group_has(state, el_str_of(id), el_str_of(node_id)))
+        found = cp_node_get(state, el_str_of(node_id));
     if (found != NULL) {
         root = el_json_new();
         cp_json_peer(root, found);

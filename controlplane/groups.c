@@ -13,7 +13,9 @@
 #define MEMBER_FORMAT 1
 
 struct membership {
-    struct el_list link; /* in the group */
+    struct cp_entry entry;   /* in the group's members */
+    struct cp_entry of_node; /* in cp_state.memberships */
+    struct group *group;
     uint64_t load;
     char node_id[CP_ID_MAX + 1];
 };
@@ -21,7 +23,9 @@ struct membership {
 struct group {
     struct cp_group group; /* first: views are groups */
     struct cp_entry entry;
-    struct el_list members;
+    struct cp_table members;    /* of membership.entry */
+    struct membership **member; /* the same in the order in which they came */
+    size_t member_cap;          /* there are group.members */
     uint64_t load;
     bool is_known; /* false: only members have been read so far */
 };
@@ -43,20 +47,18 @@ static struct group *put_group(struct cp_state *s, struct el_str id)
     memcpy(g->group.id, id.p, id.n);
     g->entry.key = (struct el_str){ g->group.id, id.n };
     g->load = s->load;
-    el_list_init(&g->members);
     cp_table_put(&s->groups, &g->entry);
+    s->group = (struct group **)cp_array_reserve(s->group, s->groups.n - 1, &s->group_cap,
+                                                 sizeof(*s->group));
+    s->group[s->groups.n - 1] = g;
     return g;
 }
 
 static struct membership *get_membership(const struct group *g, struct el_str node_id)
 {
-    for (struct el_list *it = g->members.next; it != &g->members; it = it->next) {
-        struct membership *m = EL_ENTRY(it, struct membership, link);
+    struct cp_entry *e = cp_table_get(&g->members, node_id);
 
-        if (el_str_eq(node_id, el_str_of(m->node_id)))
-            return m;
-    }
-    return NULL;
+    return e == NULL ? NULL : EL_ENTRY(e, struct membership, entry);
 }
 
 static struct membership *put_membership(struct cp_state *s, struct group *g, struct el_str node_id)
@@ -70,42 +72,44 @@ static struct membership *put_membership(struct cp_state *s, struct group *g, st
     m = el_new(struct membership);
     memcpy(m->node_id, node_id.p, node_id.n);
     m->load = s->load;
-    el_list_append(&g->members, &m->link);
-    g->group.members++;
+    m->entry.key = (struct el_str){ m->node_id, node_id.n };
+    m->of_node.key = m->entry.key;
+    m->group = g;
+    cp_table_put(&g->members, &m->entry);
+    cp_table_put(&s->memberships, &m->of_node);
+    g->member = (struct membership **)cp_array_reserve(g->member, g->group.members, &g->member_cap,
+                                                       sizeof(*g->member));
+    g->member[g->group.members++] = m;
     return m;
 }
 
-static void drop_membership(struct group *g, struct membership *m)
+static void drop_membership(struct cp_state *s, struct membership *m)
 {
-    el_list_remove(&m->link);
-    g->group.members--;
-    free(m);
-}
+    struct group *g = m->group;
+    size_t at = 0;
 
-static void free_group(struct group *g)
-{
-    while (!el_list_empty(&g->members))
-        drop_membership(g, EL_ENTRY(g->members.next, struct membership, link));
-    free(g);
+    while (g->member[at] != m)
+        at++;
+    g->group.members--;
+    memmove(g->member + at, g->member + at + 1, (g->group.members - at) * sizeof(*g->member));
+    cp_table_remove(&g->members, &m->entry);
+    cp_table_remove(&s->memberships, &m->of_node);
+    free(m);
 }
 
 static void drop_group(struct cp_state *s, struct group *g)
 {
+    size_t at = 0;
+
+    while (g->group.members > 0)
+        drop_membership(s, g->member[g->group.members - 1]);
+    while (s->group[at] != g)
+        at++;
     cp_table_remove(&s->groups, &g->entry);
-    free_group(g);
-}
-
-static struct group *next_group(const struct cp_state *s, const struct group *after)
-{
-    size_t bucket = after == NULL ? 0 : (after->entry.hash & (s->groups.buckets - 1)) + 1;
-
-    if (after != NULL && after->entry.next != NULL)
-        return EL_ENTRY(after->entry.next, struct group, entry);
-    for (; bucket < s->groups.buckets; bucket++) {
-        if (s->groups.bucket[bucket] != NULL)
-            return EL_ENTRY(s->groups.bucket[bucket], struct group, entry);
-    }
-    return NULL;
+    memmove(s->group + at, s->group + at + 1, (s->groups.n - at) * sizeof(*s->group));
+    cp_table_deinit(&g->members);
+    free(g->member);
+    free(g);
 }
 
 static struct el_str membership_key(struct cp_key *k, struct el_str node_id, const char *id)
@@ -210,8 +214,8 @@ enum el_err cp_group_delete(struct cp_state *s, struct el_str id, struct el_erro
 
     if (rc != EL_OK)
         return rc;
-    for (struct el_list *it = g->members.next; it != &g->members; it = it->next)
-        emit_membership_end(s, g, el_str_of(EL_ENTRY(it, struct membership, link)->node_id));
+    for (size_t i = 0; i < g->group.members; i++)
+        emit_membership_end(s, g, g->member[i]->entry.key);
     cp_emit_removal(s, CP_HARD, cp_key_of(&k, "group", id));
     changed(s, g, "deleted");
     drop_group(s, g);
@@ -248,20 +252,21 @@ enum el_err cp_group_leave(struct cp_state *s, struct el_str id, struct el_str n
     if (m == NULL)
         return el_fail(err, EL_ENOTFOUND, 0, "node_id: not a member of this group");
     emit_membership_end(s, g, node_id);
-    drop_membership(g, m);
+    drop_membership(s, m);
     changed(s, g, "left");
     return EL_OK;
 }
 
 void cp_groups_drop_node(struct cp_state *s, struct el_str node_id)
 {
-    for (struct group *g = next_group(s, NULL); g != NULL; g = next_group(s, g)) {
-        struct membership *m = get_membership(g, node_id);
+    struct cp_entry *e;
 
-        if (m == NULL)
-            continue;
+    while ((e = cp_table_get(&s->memberships, node_id)) != NULL) {
+        struct membership *m = EL_ENTRY(e, struct membership, of_node);
+        struct group *g = m->group;
+
         emit_membership_end(s, g, node_id);
-        drop_membership(g, m);
+        drop_membership(s, m);
         changed(s, g, "left");
     }
 }
@@ -275,13 +280,11 @@ const struct cp_group *cp_group_get(const struct cp_state *s, struct el_str id)
 
 const struct cp_group *cp_group_next(const struct cp_state *s, uint32_t *cursor)
 {
-    const struct group *g = next_group(s, NULL);
+    while (*cursor < s->groups.n) {
+        const struct group *g = s->group[(*cursor)++];
 
-    for (uint32_t i = 0; g != NULL; g = next_group(s, g)) {
-        if (i++ < *cursor || !g->is_known)
-            continue;
-        *cursor = i;
-        return &g->group;
+        if (g->is_known)
+            return &g->group;
     }
     return NULL;
 }
@@ -290,19 +293,36 @@ const struct cp_node *cp_group_member_next(const struct cp_state *s, struct el_s
                                            uint32_t *cursor)
 {
     const struct group *g = get_group(s, id);
-    uint32_t i = 0;
 
-    for (struct el_list *it = g == NULL ? NULL : g->members.next; g != NULL && it != &g->members;
-         it = it->next) {
-        const struct cp_node *n;
+    while (g != NULL && *cursor < g->group.members) {
+        const struct cp_node *n = cp_node_get(s, g->member[(*cursor)++]->entry.key);
 
-        if (i++ < *cursor)
-            continue;
-        n = cp_node_get(s, el_str_of(EL_ENTRY(it, struct membership, link)->node_id));
-        if (n == NULL)
-            continue;
-        *cursor = i;
-        return n;
+        if (n != NULL)
+            return n;
+    }
+    return NULL;
+}
+
+bool cp_group_has(const struct cp_state *s, struct el_str id, struct el_str node_id)
+{
+    const struct group *g = get_group(s, id);
+
+    return g != NULL && get_membership(g, node_id) != NULL;
+}
+
+const struct cp_group *cp_group_of_next(const struct cp_state *s, struct el_str node_id,
+                                        const struct cp_group *after)
+{
+    const struct membership *was =
+        after == NULL ? NULL : get_membership((const struct group *)after, node_id);
+    const struct cp_entry *e =
+        was == NULL ? cp_table_get(&s->memberships, node_id) : cp_table_same(&was->of_node);
+
+    for (; e != NULL; e = cp_table_same(e)) {
+        const struct group *g = EL_ENTRY(e, struct membership, of_node)->group;
+
+        if (g->is_known)
+            return &g->group;
     }
     return NULL;
 }
@@ -367,7 +387,7 @@ static enum el_err apply_member(struct cp_state *s, struct el_str name, struct e
     g = get_group(s, id);
     m = g == NULL ? NULL : get_membership(g, node_id);
     if (m != NULL) {
-        drop_membership(g, m);
+        drop_membership(s, m);
         changed(s, g, "left");
     }
     return EL_OK;
@@ -375,15 +395,12 @@ static enum el_err apply_member(struct cp_state *s, struct el_str name, struct e
 
 static void sweep_members(struct cp_state *s)
 {
-    for (struct group *g = next_group(s, NULL), *next; g != NULL; g = next) {
-        struct el_list *it, *tmp;
+    for (size_t i = s->groups.n; i > 0; i--) {
+        struct group *g = s->group[i - 1];
 
-        next = next_group(s, g);
-        EL_LIST_EACH (it, tmp, &g->members) {
-            struct membership *m = EL_ENTRY(it, struct membership, link);
-
-            if (m->load != s->load)
-                drop_membership(g, m);
+        for (size_t k = g->group.members; k > 0; k--) {
+            if (g->member[k - 1]->load != s->load)
+                drop_membership(s, g->member[k - 1]);
         }
         if (g->load != s->load || !g->is_known)
             drop_group(s, g);
@@ -392,7 +409,8 @@ static void sweep_members(struct cp_state *s)
 
 static void dump_groups(const struct cp_state *s, cp_keep *keep, void *arg)
 {
-    for (const struct group *g = next_group(s, NULL); g != NULL; g = next_group(s, g)) {
+    for (size_t i = 0; i < s->groups.n; i++) {
+        const struct group *g = s->group[i];
         struct el_buf b = { 0 };
         struct cp_key k;
 
@@ -406,12 +424,14 @@ static void dump_members(const struct cp_state *s, cp_keep *keep, void *arg)
 {
     static const char value[] = { MEMBER_FORMAT };
 
-    for (const struct group *g = next_group(s, NULL); g != NULL; g = next_group(s, g)) {
-        for (struct el_list *it = g->members.next; it != &g->members; it = it->next) {
-            struct el_str id = el_str_of(EL_ENTRY(it, struct membership, link)->node_id);
-            struct cp_key k;
+    for (size_t i = 0; i < s->groups.n; i++) {
+        const struct group *g = s->group[i];
 
-            keep(arg, membership_key(&k, id, g->group.id), (struct el_str){ value, sizeof(value) });
+        for (size_t k = 0; k < g->group.members; k++) {
+            struct cp_key key;
+
+            keep(arg, membership_key(&key, g->member[k]->entry.key, g->group.id),
+                 (struct el_str){ value, sizeof(value) });
         }
     }
 }
@@ -421,10 +441,10 @@ const struct cp_kind cp_kind_member = { "member", apply_member, sweep_members, d
 
 void cp_groups_deinit(struct cp_state *s)
 {
-    for (struct group *g = next_group(s, NULL), *next; g != NULL; g = next) {
-        next = next_group(s, g);
-        drop_group(s, g);
-    }
+    while (s->groups.n > 0)
+        drop_group(s, s->group[s->groups.n - 1]);
+    free(s->group);
+    cp_table_deinit(&s->memberships);
     cp_table_deinit(&s->groups);
     cp_policies_deinit(s);
     cp_config_deinit(s);

@@ -41,6 +41,13 @@ const struct cp_group *cp_group_next(const struct cp_state *s, uint32_t *cursor)
 const struct cp_node *cp_group_member_next(const struct cp_state *s, struct el_str id,
                                            uint32_t *cursor);
 
+/* Whether or not the node is known. */
+bool cp_group_has(const struct cp_state *s, struct el_str id, struct el_str node_id);
+
+/* Groups that it is in, in no order; after NULL: the first. */
+const struct cp_group *cp_group_of_next(const struct cp_state *s, struct el_str node_id,
+                                        const struct cp_group *after);
+
 /* The longest prefix that an object's name begins with is the one that counts. */
 struct cp_policy {
     char prefix[CP_PREFIX_MAX + 1];  /* empty: everything */

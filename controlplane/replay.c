@@ -29,20 +29,13 @@ enum el_err cp_op_check_scope(const struct cp_state *s, const struct cp_scope *s
 bool cp_op_is_node_in(const struct cp_state *s, const struct cp_scope *scope,
                       const struct cp_member *m)
 {
-    uint32_t cursor = 0;
-    const struct cp_node *n;
-
     if (scope->kind == CP_SCOPE_NODE)
         return el_str_eq(m->entry.key, el_str_of(scope->name));
     if (scope->kind == CP_SCOPE_ZONE)
         return strcmp(m->node.card.zone, scope->name) == 0;
-    if (scope->kind != CP_SCOPE_GROUP)
-        return true;
-    while ((n = cp_group_member_next(s, el_str_of(scope->name), &cursor)) != NULL) {
-        if (n == &m->node)
-            return true;
-    }
-    return false;
+    if (scope->kind == CP_SCOPE_GROUP)
+        return cp_group_has(s, el_str_of(scope->name), m->entry.key);
+    return true;
 }
 
 /* What a node has of a span. */

@@ -255,18 +255,10 @@ static void add_given(json_t *obj, const char *key, struct el_str text, json_t *
 void cp_json_groups_of(json_t *obj, const struct cp_state *state, const char *node_id)
 {
     json_t *list = el_json_child_list(obj, "groups");
-    const struct cp_group *g;
-    uint32_t cursor = 0;
+    const struct cp_group *g = NULL;
 
-    while ((g = cp_group_next(state, &cursor)) != NULL) {
-        const struct cp_node *member;
-        uint32_t at = 0;
-
-        while ((member = cp_group_member_next(state, el_str_of(g->id), &at)) != NULL) {
-            if (strcmp(member->card.node_id, node_id) == 0)
-                EL_ASSERT(json_array_append_new(list, json_string(g->id)) == 0);
-        }
-    }
+    while ((g = cp_group_of_next(state, el_str_of(node_id), g)) != NULL)
+        EL_ASSERT(json_array_append_new(list, json_string(g->id)) == 0);
 }
 
 static void add_beat(json_t *obj, const struct cp_node *n)

@@ -66,6 +66,7 @@ struct cp_placing {
 };
 
 struct cp_op; /* operations.c */
+struct group; /* groups.c */
 struct cp_policy_in;
 
 struct cp_alert_in {
@@ -105,7 +106,9 @@ struct cp_state {
 
     struct cp_table tokens, tokens_by_name;
     uint32_t tokens_cursor;
-    struct cp_table groups;
+    struct cp_table groups, memberships; /* memberships by node, several of each */
+    struct group **group;                /* groups.c: the same in the order in which they came */
+    size_t group_cap;
     struct cp_policy_in **policy; /* by prefix */
     size_t policies, policies_cap;
     uint64_t policy_version, policy_version_written;

@@ -341,6 +341,58 @@ static void apply_all(struct cp_state *s, const struct cp_record *all)
             cp_state_apply(s, cp_record_key(r), cp_record_value(r), r->is_removal, NULL), EL_OK);
 }
 
+static size_t count_groups_of(const struct cp_state *s, const char *node_id)
+{
+    const struct cp_group *g = NULL;
+    size_t n = 0;
+
+    while ((g = cp_group_of_next(s, el_str_of(node_id), g)) != NULL)
+        n++;
+    return n;
+}
+
+static void members_are_found_from_their_group_and_groups_from_their_member(void **state)
+{
+    struct cp_state *s = control_state(), *copy;
+    struct el_str ids[] = { EL_STR("a"), EL_STR("b"), EL_STR("c") };
+    struct el_str nodes[] = { EL_STR("n0"), EL_STR("n1"), EL_STR("n2"), EL_STR("n3") };
+    uint32_t cursor = 0;
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++)
+        control_register(s, nodes[i].p, "");
+    for (size_t i = 0; i < 3; i++) {
+        struct cp_group_said g = { ids[i], EL_STR(""), EL_STR(""), EL_STR("n0") };
+
+        assert_int_equal(cp_group_create(s, &g, NULL), EL_OK);
+        for (size_t k = 1; k < 4; k++)
+            assert_int_equal(cp_group_join(s, ids[i], nodes[k], NULL), EL_OK);
+        assert_int_equal(cp_group_join(s, ids[i], nodes[1], NULL), EL_OK); /* is nothing */
+    }
+    assert_int_equal(cp_group_leave(s, ids[1], nodes[2], NULL), EL_OK);
+    assert_true(cp_group_has(s, ids[0], nodes[2]) && !cp_group_has(s, ids[1], nodes[2]));
+    assert_int_equal(count_groups_of(s, "n1"), 3);
+    assert_int_equal(count_groups_of(s, "n2"), 2);
+    assert_int_equal(count_groups_of(s, "nobody"), 0);
+    assert_string_equal(cp_group_member_next(s, ids[1], &cursor)->card.node_id, "n0");
+    assert_string_equal(cp_group_member_next(s, ids[1], &cursor)->card.node_id, "n1");
+    assert_string_equal(cp_group_member_next(s, ids[1], &cursor)->card.node_id, "n3");
+    assert_null(cp_group_member_next(s, ids[1], &cursor));
+    assert_int_equal(cp_group_delete(s, ids[0], NULL), EL_OK);
+    assert_int_equal(cp_node_remove(s, nodes[1], NULL), EL_OK);
+    assert_int_equal(count_groups_of(s, "n1"), 0);
+    assert_int_equal(count_groups_of(s, "n3"), 2);
+    copy = control_copy(s);
+    assert_int_equal(count_groups_of(copy, "n3"), 2);
+    assert_int_equal(cp_group_get(copy, ids[2])->members, 3);
+    cursor = 0;
+    assert_string_equal(cp_group_next(copy, &cursor)->id, "b");
+    assert_string_equal(cp_group_next(copy, &cursor)->id, "c");
+    assert_null(cp_group_next(copy, &cursor));
+    cp_state_free(copy);
+    cp_state_free(s);
+}
+
 static size_t tick_and_count_soft(struct cp_state *s)
 {
     struct cp_record *all;
@@ -431,6 +483,7 @@ int main(void)
         cmocka_unit_test(events_are_numbered_and_who_comes_too_late_is_told_of_the_gap),
         cmocka_unit_test(the_audit_log_keeps_order_and_forgets_the_oldest),
         cmocka_unit_test(the_longest_prefix_decides),
+        cmocka_unit_test(members_are_found_from_their_group_and_groups_from_their_member),
         cmocka_unit_test(while_the_store_is_behind_soft_records_wait_and_are_one_of_each),
         cmocka_unit_test(nodes_that_register_at_once_at_several_raise_the_epoch_of_all),
     };
