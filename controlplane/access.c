@@ -162,7 +162,7 @@ bool cp_access_find(const struct cp_file_tokens *t, const struct cp_state *s, st
     listed = find_in_file(t, &hash);
     kept = cp_token_find(s, hash.b);
     if (listed != NULL) {
-        *ret_who = (struct cp_who){ .is_known = true, .role = listed->role };
+        *ret_who = (struct cp_who){ .is_known = true, .is_listed = true, .role = listed->role };
         if (listed->role != CP_ROLE_NODE)
             (void)snprintf(ret_who->name, sizeof(ret_who->name), "tokens_file");
         return true;
@@ -171,7 +171,15 @@ bool cp_access_find(const struct cp_file_tokens *t, const struct cp_state *s, st
         return false;
     *ret_who = (struct cp_who){ .is_known = true, .role = kept->role };
     memcpy(ret_who->name, kept->name, sizeof(ret_who->name));
+    memcpy(ret_who->hash, kept->hash, sizeof(ret_who->hash));
     return true;
+}
+
+bool cp_access_is_still(const struct cp_who *who, const struct cp_state *s, bool is_closed)
+{
+    if (!who->is_known)
+        return who->is_open && !is_closed;
+    return who->is_listed || cp_token_find(s, who->hash) != NULL;
 }
 
 /* ---- web pages ---- */

@@ -25,8 +25,10 @@ enum cp_access_need {
 };
 
 struct cp_who {
-    bool is_open;  /* there are no tokens: everything */
-    bool is_known; /* a token says who; otherwise nothing below counts */
+    bool is_open;                /* there are no tokens: everything */
+    bool is_known;               /* a token says who; otherwise nothing below counts */
+    bool is_listed;              /* in the file of tokens, which stays as it was read */
+    uint8_t hash[CP_HASH_BYTES]; /* of the token */
     enum cp_role role;
     char name[CP_ID_MAX + 1]; /* of a node its id, empty: any node; of others for the audit log */
 };
@@ -48,6 +50,9 @@ bool cp_access_bearer(struct el_fieldv fields, struct el_str *ret_token);
 /* Who has this token; false: nobody. */
 bool cp_access_find(const struct cp_file_tokens *t, const struct cp_state *s, struct el_str token,
                     struct cp_who *ret_who);
+
+/* Whether somebody who was let in some time ago would still be; is_closed as of now. */
+bool cp_access_is_still(const struct cp_who *who, const struct cp_state *s, bool is_closed);
 
 /* Whether a web page of another host asks: browsers say where a request comes from. `allowed` is
  * service.cors_origins. */

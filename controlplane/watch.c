@@ -14,6 +14,7 @@
 #define MAX_WAIT_MS  30000u
 #define HELLO_MS     10000u /* a WebSocket that does not say hello by then is closed */
 #define MAX_WATCHERS 4096u
+#define TOKENS_MS    2000u /* after which a token is looked up again */
 #define HELLO_DEPTH  4u
 #define HELLO_VALUES 64u
 
@@ -22,6 +23,7 @@ struct cp_watch {
     struct el_list watchers; /* of watcher.link */
     struct el_list pollers;  /* of poller.link */
     size_t n_watchers;
+    uint64_t looked_ms; /* when their tokens were last looked up */
     struct el_msg news;
 };
 
@@ -30,6 +32,7 @@ struct watcher {
     struct el_list link;
     struct cp_watch *watch;
     struct el_http_ws *ws;
+    struct cp_who who;
     bool may;       /* its token, if one is wanted, is good */
     bool is_told;   /* it has said hello */
     uint64_t after; /* the last event it was sent */
@@ -233,8 +236,10 @@ static bool check_token(struct watcher *x, struct cp_ask *a, const struct cp_sta
     struct cp_who who;
 
     cp_ask_str(a, "token", CP_OPTIONAL, &token);
-    if (token.n > 0 && cp_access_find(x->watch->service->file_tokens, state, token, &who))
+    if (token.n > 0 && cp_access_find(x->watch->service->file_tokens, state, token, &who)) {
         x->may = true;
+        x->who = who;
+    }
     return x->may;
 }
 
@@ -351,6 +356,7 @@ void cp_get_ws(void *arg, const struct el_http_call_in *in, struct el_http_reply
     x = el_new(struct watcher);
     el_list_init(&x->link);
     x->watch = w;
+    x->who = s->who;
     x->may = s->who.is_open || s->who.is_known;
     x->hello_by_ms = el_clock_mono_ms(s->clock) + HELLO_MS;
     x->ws = el_http_upgrade(out, &ops, x);
@@ -386,6 +392,21 @@ void cp_watch_poke(struct cp_watch *w)
     cp_service_post(w->service, &w->news);
 }
 
+/* A token that was revoked, or has expired, ends what it had let begin. */
+static void close_unknown(struct cp_watch *w)
+{
+    struct cp_state *state = cp_plane_lock(w->service->plane);
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &w->watchers) {
+        struct watcher *x = EL_ENTRY(it, struct watcher, link);
+
+        if (x->may && !cp_access_is_still(&x->who, state, w->service->is_closed))
+            el_http_ws_close(x->ws);
+    }
+    (void)cp_plane_unlock(w->service->plane);
+}
+
 void cp_watch_tick(struct cp_watch *w)
 {
     uint64_t now_ms = el_clock_mono_ms(w->service->clock);
@@ -402,6 +423,10 @@ void cp_watch_tick(struct cp_watch *w)
 
         if (!x->is_told && x->hello_by_ms <= now_ms)
             el_http_ws_close(x->ws);
+    }
+    if (now_ms - w->looked_ms >= TOKENS_MS && w->n_watchers > 0) {
+        w->looked_ms = now_ms;
+        close_unknown(w);
     }
 }
 

@@ -639,6 +639,25 @@ def test_a_websocket_wants_a_token_too(plane):
         assert ws.hello()["type"] == "hello"
 
 
+def test_a_websocket_ends_with_the_token_that_it_began_with(plane):
+    def rest(ws):
+        """All until it is closed."""
+        return [e for e in iter(ws.receive, None)]
+
+    with WebSocket(plane) as without:
+        assert without.hello()["type"] == "hello"
+        plane.token = plane.post("/api/v1/tokens", {"role": "operator", "name": "ops"})["token"]
+        reader = plane.post("/api/v1/tokens", {"role": "reader", "name": "wall"})["token"]
+        rest(without)
+    with WebSocket(plane, token=reader) as shown, WebSocket(plane) as said, WebSocket(plane, token=plane.token) as stays:
+        assert shown.hello()["type"] == said.hello(token=reader)["type"] == stays.hello()["type"] == "hello"
+        assert plane.delete("/api/v1/tokens/reader/wall").status == 204
+        rest(shown)
+        rest(said)
+        plane.register("w-1")
+        assert stays.until("node_up")["node_id"] == "w-1"
+
+
 def test_polling_alone_suffices_and_can_wait(plane):
     first = plane.get("/api/v1/events").json
     with concurrent.futures.ThreadPoolExecutor() as pool:
