@@ -6,6 +6,8 @@
 
 #define PROOF_MIN 32u
 #define PROOF_MAX 256u
+#define MANY      1000u /* nodes, beyond which one that begins is told of SAMPLE */
+#define SAMPLE    256u
 
 /* ---- tokens of nodes ---- */
 
@@ -257,16 +259,32 @@ void cp_delete_node(void *arg, const struct el_http_call_in *in, struct el_http_
 
 /* ---- all that a node needs at its start ---- */
 
-static void add_members(json_t *root, const struct cp_state *state, const char *but)
+static void add_all_members(json_t *list, const struct cp_state *state, const struct cp_node *but)
 {
-    json_t *list = el_json_child_list(root, "members");
     const struct cp_node *n;
     uint32_t cursor = 0;
 
     while ((n = cp_node_next(state, &cursor)) != NULL) {
-        if (n->life != CP_DEAD && strcmp(n->card.node_id, but) != 0)
+        if (n->life != CP_DEAD && n != but)
             cp_json_peer(el_json_append_child(list), n);
     }
+}
+
+/* Of many only some: after an outage all ask, and each needs a few to begin with. */
+static void add_members(json_t *root, struct cp_state *state, const struct cp_node *but)
+{
+    json_t *list = el_json_child_list(root, "members");
+    const struct cp_node *v[SAMPLE];
+    size_t n;
+
+    if (cp_node_count(state) <= MANY) {
+        add_all_members(list, state, but);
+        return;
+    }
+    el_json_add_u64(root, "members_total", cp_node_count(state));
+    n = cp_node_sample(state, but, v, SAMPLE);
+    for (size_t i = 0; i < n; i++)
+        cp_json_peer(el_json_append_child(list), v[i]);
 }
 
 static void add_commands(json_t *root, struct cp_state *state, const char *node_id)
@@ -294,7 +312,7 @@ static json_t *hydration(struct cp_service *s, struct cp_state *state, const str
     cp_json_digest(root, "digest", node->digest);
     el_json_add_str(root, "report", is_known ? EL_STR("none") : EL_STR("full"));
     el_json_add_u64(root, "policy_version", cp_policy_version(state));
-    add_members(root, state, id);
+    add_members(root, state, node);
     cp_json_policies(root, state);
     cp_json_config(el_json_child(root, "config"), cp_config_get(state, CP_CONFIG_NEWEST));
     cp_json_groups_of(root, state, id);

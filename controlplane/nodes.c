@@ -890,6 +890,20 @@ size_t cp_node_seeds(const struct cp_state *s, struct el_str zone, const struct 
     return n;
 }
 
+size_t cp_node_sample(struct cp_state *s, const struct cp_node *but, const struct cp_node **ret,
+                      size_t max)
+{
+    size_t start = s->numbers == 0 ? 0 : (size_t)el_rng_below(&s->rng, s->numbers), n = 0;
+
+    for (size_t i = 0; i < s->numbers && n < max; i++) {
+        const struct cp_member *m = s->by_number[(start + i) % s->numbers];
+
+        if (m != NULL && &m->node != but && cp_member_gives(m))
+            ret[n++] = &m->node;
+    }
+    return n;
+}
+
 static struct cp_zone *zone_of(struct cp_zone *zones, size_t *n, size_t max, const char *name)
 {
     size_t at = 0;

@@ -157,6 +157,10 @@ bool cp_name_is_valid(struct el_str name);
  */
 size_t cp_node_seeds(const struct cp_state *s, struct el_str zone, const struct cp_node **ret,
                      size_t max);
+/* Up to `max` that others can connect to, in the order of their numbers from one by chance on; not
+ * `but`. Returns how many. */
+size_t cp_node_sample(struct cp_state *s, const struct cp_node *but, const struct cp_node **ret,
+                      size_t max);
 
 struct cp_zone {
     char name[CP_ID_MAX + 1]; /* empty: nodes that name none */

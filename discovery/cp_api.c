@@ -644,7 +644,8 @@ void disc_cp_hydration_deinit(struct disc_cp_hydration *h)
     disc_cp_commands_deinit(&h->commands);
 }
 
-static enum el_err get_numbers(json_t *root, struct disc_cp_hydration *ret, struct el_error *err)
+static enum el_err get_numbers(json_t *root, struct disc_cp_hydration *ret, uint64_t *ret_total,
+                               struct el_error *err)
 {
     enum el_err rc = get_text(root, "cluster_id", false, ret->cluster, sizeof(ret->cluster), err);
 
@@ -657,6 +658,8 @@ static enum el_err get_numbers(json_t *root, struct disc_cp_hydration *ret, stru
     if (rc == EL_OK)
         rc = get_u64(json_object_get(root, "config"), "version", INT64_MAX, &ret->config_version,
                      err);
+    if (rc == EL_OK)
+        rc = may_u64(root, "members_total", INT64_MAX, ret_total, err);
     return rc;
 }
 
@@ -665,17 +668,18 @@ enum el_err disc_cp_hydration(struct el_str body, struct disc_cp_hydration *ret,
 {
     json_t *root = NULL, *report;
     enum el_err rc = parse(body, &root, err);
+    uint64_t total = 0;
 
     *ret = (struct disc_cp_hydration){ .epoch = 0 };
     if (rc == EL_OK)
-        rc = get_numbers(root, ret, err);
+        rc = get_numbers(root, ret, &total, err);
     if (rc == EL_OK)
         rc = get_members(json_object_get(root, "members"), "members", &ret->members, err);
     if (rc == EL_OK)
         rc = get_commands(root, &ret->commands, err);
     report = json_object_get(root, "report");
     ret->wants_full = json_is_string(report) && strcmp(json_string_value(report), "full") == 0;
-    ret->members.total++;
+    ret->members.total = el_max_u64(ret->members.total + 1, total); /* it names some of many */
     if (rc != EL_OK)
         disc_cp_hydration_deinit(ret);
     json_decref(root);

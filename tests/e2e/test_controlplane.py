@@ -300,6 +300,25 @@ def test_relays_are_listed_by_zone_and_are_seeds(shared):
     assert shared.delete("/api/v1/relays/rz/rel-1").status == 204 and shared.get("/api/v1/relays/rz")["relays"] == []
 
 
+def test_beyond_a_thousand_nodes_a_hydration_names_some_of_them():
+    with running() as p:
+        def register(worker):
+            connection = p.connect()
+            for i in range(worker, 1010, 8):
+                body = {"node_id": f"m-{i}", "address": "10.0.0.1", "p2p_port": 1, "http_port": 1}
+                assert p.call("POST", "/api/v1/nodes", body, connection=connection, checks=False).status == 201
+            connection.close()
+
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            list(pool.map(register, range(8)))
+        told = [p.get("/api/v1/nodes/m-7/hydration").json for _ in range(3)]
+        for hydration in told:
+            names = {m["node_id"] for m in hydration["members"]}
+            assert len(hydration["members"]) == len(names) == 256 and "m-7" not in names
+            assert hydration["members_total"] == 1010
+        assert any(t["members"] != told[0]["members"] for t in told), "all would begin with the same ones"
+
+
 def test_policies_and_configuration_are_versioned_and_reach_nodes(shared):
     shared.register("pol-1")
     before = shared.get("/api/v1/policies")["version"]

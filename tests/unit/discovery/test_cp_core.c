@@ -28,6 +28,8 @@ struct service {
     bool hides;       /* all others: it has not heard of them */
     uint64_t came_ms; /* when it was started */
     uint64_t chunk_epoch, chunks, epoch;
+    uint64_t total;       /* members of which a hydration names some; 0: it does not say */
+    unsigned asked_seeds; /* of PEERS */
     bool wants_full;
     unsigned asked[DISC_CP_KINDS];
     const char *commands; /* JSON of a list; "" none */
@@ -150,6 +152,8 @@ static void hydrate(const struct service *s, struct el_buf *out)
                 "\"report\":\"%s\",",
                 cluster_of(s), (unsigned long long)s->epoch, members_of(s),
                 s->chunk_epoch == 0 ? "full" : "none");
+    if (s->total > 0)
+        el_buf_addf(out, "\"members_total\":%llu,", (unsigned long long)s->total);
     list_commands(s, out);
     el_buf_add_byte(out, '}');
 }
@@ -216,6 +220,11 @@ static int reply(struct world *w, struct service *s, const struct disc_cp_call *
                     (unsigned long long)s->chunk_epoch);
         return take_report(s, el_buf_str(&call->body));
     case DISC_CP_PEERS:
+        if (strcmp(last, "/api/v1/peers/seeds") == 0) {
+            s->asked_seeds++;
+            el_buf_add_str(out, el_str_of(members_of(s)));
+            return 200;
+        }
         el_buf_addf(out, "{\"nodes\":%s,\"total\":3,\"active\":2}", members_of(s));
         return 200;
     case DISC_CP_COMMANDS:
@@ -434,6 +443,25 @@ static void who_comes_in_the_same_moment_is_known_within_two_seconds(void **stat
     w.s[0].hides = false;
     run_until(&w, 2 * SECOND);
     assert_int_equal(figures(&w).peers_known, 1);
+    world_end(&w);
+}
+
+static void of_a_large_cluster_a_node_never_asks_for_all_members(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init(&w, "a");
+    w.s[0].total = 5000;
+    run_until(&w, SECOND / 2);
+    assert_string_equal(w.states, "hydrating connected");
+    assert_int_equal(figures(&w).cluster_size, 5000);
+    assert_int_equal(figures(&w).peers_known, 1);
+    w.s[0].epoch++;
+    run_until(&w, 60 * SECOND);
+    assert_true(w.s[0].asked[DISC_CP_PEERS] > 0);
+    assert_int_equal(w.s[0].asked_seeds, w.s[0].asked[DISC_CP_PEERS]);
+    assert_int_equal(figures(&w).cluster_size, 5000);
     world_end(&w);
 }
 
@@ -974,6 +1002,7 @@ static void after_any_trouble_everything_is_well_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(of_a_large_cluster_a_node_never_asks_for_all_members),
         cmocka_unit_test(it_registers_and_is_hydrated_before_anything_else),
         cmocka_unit_test(all_is_quiet_when_all_is_well),
         cmocka_unit_test(peers_are_asked_for_again_when_the_membership_has_changed),
