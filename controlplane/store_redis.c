@@ -479,52 +479,6 @@ static struct cp_record *copy_pending(struct redis *q)
     return first;
 }
 
-static enum el_err read_shards(struct redis *q, struct el_error *err)
-{
-    enum el_err rc = EL_OK;
-
-    for (unsigned i = 0; rc == EL_OK && i < SHARDS; i++) {
-        rc = find_end(q, &q->shard[i], err);
-        if (rc == EL_OK)
-            rc = scan_shard(q, &q->shard[i], true, err);
-        if (rc == EL_OK)
-            rc = scan_shard(q, &q->shard[i], false, err);
-    }
-    return rc;
-}
-
-/* A load may take longer than STALE_MS: what has changed since is read from where find_end() was,
- * and is no reason for the next one. */
-static void refresh_shards(struct redis *q)
-{
-    for (unsigned i = 0; i < SHARDS; i++)
-        q->shard[i].seen_ms = cp_mono_ms();
-}
-
-static enum el_err load_all(struct redis *q, struct el_error *err)
-{
-    const struct cp_store_events *e = &q->store.events;
-    struct cp_record *pending;
-    enum el_err rc;
-
-    (void)pthread_mutex_lock(&q->io_mtx);
-    q->store.status.loaded = 0;
-    e->on_load(e->arg, true);
-    rc = read_shards(q, err);
-    if (rc == EL_OK) {
-        q->disturbed_until_ms = cp_mono_ms() + DISTURBED_MS;
-        pending = copy_pending(q);
-        for (const struct cp_record *r = pending; r != NULL; r = r->next)
-            tell(q, cp_record_key(r), cp_record_value(r), r->is_removal);
-        cp_record_free(pending);
-        e->on_load(e->arg, false);
-        refresh_shards(q);
-        q->wants_load = false;
-    }
-    (void)pthread_mutex_unlock(&q->io_mtx);
-    return rc;
-}
-
 /* ---- changes ---- */
 
 struct follow {
@@ -604,6 +558,70 @@ static enum el_err follow_shard(struct redis *q, struct shard *sh, struct el_err
         el_buf_clear(&f.fetch);
     } while (rc == EL_OK && f.n > 0);
     el_buf_deinit(&f.fetch);
+    return rc;
+}
+
+/* ---- everything ---- */
+
+/* Of the first `n` shards, those that were not looked at for a while, lest changes be trimmed
+ * before they were read: a load may take longer than STALE_MS. */
+static enum el_err follow_meanwhile(struct redis *q, unsigned n, struct el_error *err)
+{
+    enum el_err rc = EL_OK;
+
+    for (unsigned i = 0; rc == EL_OK && i < n; i++) {
+        if (cp_mono_ms() - q->shard[i].seen_ms > STALE_MS / 2)
+            rc = follow_shard(q, &q->shard[i], err);
+    }
+    return rc;
+}
+
+static enum el_err read_shards(struct redis *q, struct el_error *err)
+{
+    enum el_err rc = EL_OK;
+
+    for (unsigned i = 0; rc == EL_OK && i < SHARDS; i++) {
+        rc = find_end(q, &q->shard[i], err);
+        if (rc == EL_OK)
+            rc = scan_shard(q, &q->shard[i], true, err);
+        if (rc == EL_OK)
+            rc = scan_shard(q, &q->shard[i], false, err);
+        if (rc == EL_OK)
+            rc = follow_meanwhile(q, i + 1, err);
+    }
+    return rc;
+}
+
+/* However long it took, a load is no reason for the next one. */
+static void refresh_shards(struct redis *q)
+{
+    for (unsigned i = 0; i < SHARDS; i++)
+        q->shard[i].seen_ms = cp_mono_ms();
+}
+
+static enum el_err load_all(struct redis *q, struct el_error *err)
+{
+    const struct cp_store_events *e = &q->store.events;
+    struct cp_record *pending;
+    enum el_err rc;
+
+    (void)pthread_mutex_lock(&q->io_mtx);
+    q->store.status.loaded = 0;
+    e->on_load(e->arg, true);
+    /* Own changes that are acknowledged are behind where find_end() begins, and do not come. */
+    cp_record_free(copy_pending(q));
+    rc = read_shards(q, err);
+    if (rc == EL_OK) {
+        q->disturbed_until_ms = cp_mono_ms() + DISTURBED_MS;
+        pending = copy_pending(q);
+        for (const struct cp_record *r = pending; r != NULL; r = r->next)
+            tell(q, cp_record_key(r), cp_record_value(r), r->is_removal);
+        cp_record_free(pending);
+        e->on_load(e->arg, false);
+        refresh_shards(q);
+        q->wants_load = false;
+    }
+    (void)pthread_mutex_unlock(&q->io_mtx);
     return rc;
 }
 
