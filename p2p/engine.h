@@ -100,8 +100,7 @@ struct p2p_fetch {
     unsigned n_calls; /* LOCATEs without their answer */
     bool owes_record; /* its record goes out once the tracker knows what this node reads of it */
     struct el_error failure;
-    const struct cache_ticket *failed; /* whose that was; compared only */
-    bool is_exact;                     /* only one signed range can be read at a time */
+    bool is_exact; /* only one signed range can be read at a time */
     /* progress.c */
     uint64_t began_ms, had_bytes;    /* when it began, and what was here then */
     uint64_t came_bytes, seen_bytes; /* since then, in blocks; at the last look */

@@ -33,6 +33,7 @@ struct p2p_feed {
     struct p2p_fetch *fetch; /* NULL: not begun */
     struct el_list link;
     uint64_t first, end, urgent; /* blocks that are wanted; first == end: none */
+    bool is_refused;             /* the origin gives nothing for its ticket any more */
 };
 
 /* Blocks that this node reads from the origin for all. */
@@ -138,26 +139,50 @@ static void tell_coming(struct p2p_fetch *f, uint64_t block)
     p2p_give_block(f->p, f->object, &chunk);
 }
 
-static void set_reach(struct p2p_fetch *f);
+static bool set_reach(struct p2p_fetch *f);
+static void feed_end(struct p2p_feed *feed, enum el_err code, const struct el_error *err);
+
+/*
+ * A signature has expired, say: the origin is asked on behalf of others from now on, and what they
+ * read is for all. The one range that a signature covers nobody else may ask for.
+ */
+static void refuse(struct p2p_fetch *f, const struct run *r)
+{
+    struct el_list *it, *tmp;
+
+    f->n_calls++; /* it stays while its parts go */
+    EL_LIST_EACH (it, tmp, &f->feeds) {
+        struct p2p_feed *feed = EL_ENTRY(it, struct p2p_feed, link);
+
+        if (cache_fill_ticket(feed->fill) != r->ticket)
+            continue;
+        feed->is_refused = true;
+        if (cache_fill_ticket(feed->fill)->exact)
+            feed_end(feed, r->code, &r->err);
+    }
+    f->n_calls--;
+}
 
 static void run_over(struct run *r)
 {
     struct p2p_fetch *f = r->fetch;
     bool ok = r->code == EL_OK || r->code == EL_ECANCELED;
+    bool is_refused = r->code == EL_EFORBIDDEN && r->ticket != NULL;
 
     r->done = run_progress(r);
     if (!ok) {
         f->failure = r->err;
-        f->failed = r->ticket;
         el_log_error(EL_INFO, EV_RUN_FAILED, &r->err);
     }
+    if (is_refused)
+        refuse(f, r);
+    ok |= set_reach(f) && is_refused; /* others may ask, and there is no reason for a pause */
     p2p_swarm_on_run_over(f->download, p2p_now(f->p), r->number, r->done, ok);
     el_list_remove(&r->link);
     cache_fill_unref(r->fill);
     tell_coming(f, r->first);
     r->magic = 0;
     free(r);
-    set_reach(f);
     fetch_let_go(f);
 }
 
@@ -283,12 +308,15 @@ static void set_window(struct p2p_fetch *f)
     p2p_swarm_want(f->download, p2p_now(f->p), first, end, urgent);
 }
 
-/* On whose behalf the origin may be asked; NULL: a command wants it, and that is nobody's. */
+/*
+ * On whose behalf the origin may be asked; NULL: a command wants it, and that is nobody's, or the
+ * origin has refused it.
+ */
 static const struct cache_ticket *asker(const struct p2p_feed *feed)
 {
     const struct cache_ticket *t = cache_fill_ticket(feed->fill);
 
-    return p2p_is_of_order(t) ? NULL : t;
+    return feed->is_refused || p2p_is_of_order(t) ? NULL : t;
 }
 
 /* Whose ticket asks the origin: one that may ask for any part, if there is one. */
@@ -348,7 +376,8 @@ static struct p2p_feed *any_asker(struct p2p_fetch *f)
     return any;
 }
 
-static void set_reach(struct p2p_fetch *f)
+/* False: nobody may ask the origin. */
+static bool set_reach(struct p2p_fetch *f)
 {
     struct p2p_feed *feed = speaker(f, 0, UINT64_MAX); /* one for any part */
     const struct cache_ticket *t;
@@ -366,6 +395,7 @@ static void set_reach(struct p2p_fetch *f)
         exact_blocks(f->object, t, &first, &end);
         p2p_swarm_set_reach(f->download, p2p_now(f->p), P2P_REACH_EXACT, first, end);
     }
+    return t != NULL;
 }
 
 /* ---- feeds ---- */
@@ -403,7 +433,7 @@ static void feed_free(struct p2p_feed *feed)
     if (f != NULL) {
         el_list_remove(&feed->link);
         set_window(f);
-        set_reach(f);
+        (void)set_reach(f);
         fetch_let_go(f);
     }
     free(feed);
@@ -487,7 +517,7 @@ static void feed_begin(struct p2p_feed *feed)
     f = fetch_get(p, o);
     feed->fetch = f;
     el_list_append(&f->feeds, &feed->link);
-    set_reach(f);
+    (void)set_reach(f);
     feed_look(feed);
 }
 
@@ -588,7 +618,7 @@ static void read_run(struct p2p *p, const struct p2p_move *m)
     else
         tell_coming(f, r->first);
     if (f->is_exact) /* the next range may be read beside it */
-        set_reach(f);
+        (void)set_reach(f);
 }
 
 static struct run *run_find(struct p2p_fetch *f, uint32_t number)
@@ -652,7 +682,7 @@ void p2p_fetch_block(struct p2p *p, const struct el_chunk_id *chunk, uint64_t nu
     EL_LIST_EACH (it, tmp, &f->runs)
         run_block(EL_ENTRY(it, struct run, link), number);
     if (f->is_exact)
-        set_reach(f);
+        (void)set_reach(f);
 }
 
 uint32_t p2p_fetch_stopped(struct p2p *p, const struct el_chunk_id *chunk)
@@ -770,11 +800,6 @@ static void withdraw(struct p2p *p, const struct p2p_move *m, struct p2p_blocks 
     p2p_remote_send(n->asking, &frames);
 }
 
-static bool is_for(const struct p2p_feed *feed, uint64_t block)
-{
-    return feed->first <= block && block < feed->end;
-}
-
 static struct p2p_feed *feed_for(struct p2p_fetch *f, uint64_t block)
 {
     struct el_list *it, *tmp;
@@ -782,7 +807,7 @@ static struct p2p_feed *feed_for(struct p2p_fetch *f, uint64_t block)
     EL_LIST_EACH (it, tmp, &f->feeds) {
         struct p2p_feed *feed = EL_ENTRY(it, struct p2p_feed, link);
 
-        if (is_for(feed, block))
+        if (feed->first <= block && block < feed->end)
             return feed;
     }
     return NULL;
@@ -923,26 +948,18 @@ static void blame(struct p2p *p, const struct p2p_move *m)
            (unsigned long long)(m->until - el_min_u64(m->until, p2p_now(p))));
 }
 
-/*
- * The origin does not give it, and nobody else has it: who waits for it hears why. When it has
- * refused one caller that concerns no other one.
- */
+/* The origin does not give it, and nobody else has it: who waits for it hears why. */
 static void fail_feeds(const struct p2p_move *m)
 {
     struct p2p_fetch *f = p2p_download_arg(m->download);
-    bool is_one = m->code == EL_EORIGIN && f->failure.code == EL_EFORBIDDEN;
     struct el_error err = f->failure;
-    struct el_list *it, *tmp;
+    struct p2p_feed *feed;
 
     if (err.code == EL_OK)
         el_fail(&err, m->code, 0, "neither a peer nor the origin gave the block");
     f->n_calls++; /* it stays while its parts go */
-    EL_LIST_EACH (it, tmp, &f->feeds) {
-        struct p2p_feed *feed = EL_ENTRY(it, struct p2p_feed, link);
-
-        if (is_for(feed, m->first) && (!is_one || asker(feed) == f->failed))
-            feed_end(feed, err.code, &err);
-    }
+    while ((feed = feed_for(f, m->first)) != NULL)
+        feed_end(feed, err.code, &err);
     f->n_calls--;
     fetch_let_go(f);
 }

@@ -294,6 +294,7 @@ void p2p_swarm_set_reach(struct p2p_download *d, uint64_t now, enum p2p_reach re
             struct p2p_sw_group *g = EL_ENTRY(it, struct p2p_sw_group, in_download);
 
             g->locate_at = now;
+            g->asks_anew = g->asks_anew || g->is_locating;
             p2p_sw_dirty(g);
         }
     d->reach = reach;

@@ -396,6 +396,16 @@ def test_signed_ranges_that_are_asked_for_at_once_are_each_read_once(origin, clu
     c.assert_read_once("/a", 40 * MIB)
 
 
+def test_who_is_refused_in_the_middle_does_not_stop_others(origin, cluster):
+    c = cluster(2)
+    k = origin.add("/a", size=SIZE, rate=16 * MIB, authorized={"Bearer a", "Bearer b"})
+    with c.nodes[0].connect() as first:
+        first.send_request("GET", origin.url + "/a", [("Authorization", "Bearer a")])
+        assert first.rd.read(1) == b"H"
+        k.authorized = {"Bearer b"}
+        is_exact(c.get(0, "/a", [("Authorization", "Bearer b")]), origin.content("/a"))
+
+
 # ---- names ----
 
 def test_a_url_that_is_too_long_to_be_told_to_others_can_be_changed(origin, cluster):
