@@ -1,11 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# rgw.sh start DIR HTTP_PORT MON_PORT OSD_PORT_MIN OSD_PORT_MAX | stop DIR
+# rgw.sh start DIR HTTP_PORT MON_PORT OSD_PORT_MIN OSD_PORT_MAX | stop DIR | watch DIR PID
 #
 # The smallest Ceph that speaks S3: one monitor, one OSD that keeps its data in memory and one RADOS
 # gateway, all on 127.0.0.1, all state under DIR, no systemd and no cephx. Two users: `owner` and
 # `stranger`, who owns nothing. Their keys come from OWNER_KEY, OWNER_SECRET, STRANGER_KEY,
-# STRANGER_SECRET; HOSTNAMES are the names below which a Host is BUCKET.NAME.
+# STRANGER_SECRET; HOSTNAMES are the names below which a Host is BUCKET.NAME. They end with the process
+# that said start, if that is killed before it says stop.
 set -euo pipefail
 
 daemons=(radosgw ceph-osd ceph-mon) # in the order in which they stop
@@ -84,8 +85,15 @@ CONF
 background() { # NAME COMMAND...
     local name=$1
     shift
+    caller_lives
     setsid "$@" > "$dir/$name.out" 2>&1 < /dev/null &
     echo $! > "$dir/$name.pid"
+}
+
+caller_lives() {
+    kill -0 "$PPID" 2> /dev/null && return
+    stop
+    exit 1
 }
 
 admin() {
@@ -97,6 +105,7 @@ start() {
     fsid=$(cat /proc/sys/kernel/random/uuid)
     write_conf
     export CEPH_CONF="$dir/ceph.conf" CEPH_ARGS=
+    setsid "$0" watch "$dir" "$PPID" > /dev/null 2>&1 < /dev/null &
     local conf=(-c "$dir/ceph.conf") osd_uuid
     osd_uuid=$(cat /proc/sys/kernel/random/uuid)
 
@@ -120,6 +129,7 @@ json.dump(zone, sys.stdout)' "$HOSTNAMES" |
         admin zonegroup set --rgw-zonegroup=default > /dev/null
     background radosgw radosgw "${conf[@]}" -n client.rgw -f
     wait_for_gateway
+    caller_lives
 }
 
 wait_for_gateway() {
@@ -153,8 +163,12 @@ start)
     start
     ;;
 stop) stop ;;
+watch)
+    tail --pid="${3:?}" -f /dev/null
+    stop
+    ;;
 *)
-    echo "start or stop, not $verb" >&2
+    echo "start, stop or watch, not $verb" >&2
     exit 2
     ;;
 esac

@@ -173,8 +173,10 @@ static void short_pieces_are_never_in_huge_pages(void **state)
     struct cache_arena *a;
 
     (void)state;
-    if (access("/sys/kernel/mm/transparent_hugepage", F_OK) != 0)
+    if (access("/sys/kernel/mm/transparent_hugepage", F_OK) != 0) {
+        print_message("skipped: this kernel has no transparent huge pages\n");
         skip();
+    }
     assert_int_equal(cache_arena_open(8 * EL_MIB, false, &a, NULL), EL_OK);
     assert_true(is_kept_from_huge_pages("eliop2p-small"));
     cache_arena_close(a);
