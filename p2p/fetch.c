@@ -347,12 +347,19 @@ static void exact_blocks(struct cache_object *o, const struct cache_ticket *t, u
     *end = t->end >= length ? blocks_of(length) : t->end / CACHE_BLOCK_BYTES;
 }
 
-/* Or on its way; whether its client has taken it yet is of no matter. */
-static bool is_all_here(struct cache_object *o, const struct cache_ticket *t)
+/*
+ * What its client wants now, of a range that is read as a whole. Or on its way; what the client has
+ * had may be gone again.
+ */
+static bool is_all_here(struct cache_object *o, const struct p2p_feed *feed)
 {
     uint64_t first, end, bits[1] = { 0 };
 
-    exact_blocks(o, t, &first, &end);
+    exact_blocks(o, asker(feed), &first, &end);
+    first = el_max_u64(first, feed->first);
+    end = el_min_u64(end, feed->end);
+    if (first >= end)
+        return true;
     cache_object_map(o, first, (size_t)(end - first), bits);
     bits[0] |= cache_object_coming(o, first, (size_t)(end - first));
     return bits[0] == ((uint64_t)1 << (end - first)) - 1;
@@ -369,7 +376,7 @@ static struct p2p_feed *any_asker(struct p2p_fetch *f)
 
         if (asker(feed) == NULL)
             continue;
-        if (!is_all_here(f->object, asker(feed)))
+        if (!is_all_here(f->object, feed))
             return feed;
         any = any != NULL ? any : feed;
     }
@@ -473,6 +480,7 @@ static void feed_look(struct p2p_feed *feed)
         break;
     }
     set_window(feed->fetch);
+    (void)set_reach(feed->fetch);
 }
 
 static void hand_over(struct p2p_feed *feed)
@@ -517,7 +525,6 @@ static void feed_begin(struct p2p_feed *feed)
     f = fetch_get(p, o);
     feed->fetch = f;
     el_list_append(&f->feeds, &feed->link);
-    (void)set_reach(f);
     feed_look(feed);
 }
 
