@@ -6,7 +6,7 @@
  *   peers.c    links and members: who is there, frames to whom they concern
  *   direct.c   from links by way of node APIs back to the ports of peers
  *   call.c     questions to trackers, and those that others put to this one
- *   fetch.c    the cache's fills as downloads: moves of the swarm carried out
+ *   fetch*.c   the cache's fills as downloads: moves of the swarm carried out (fetch.h)
  *   arrive.c   blocks that come in: memory for them, and their judgement
  *   give.c     blocks that go out, manifests and Haves
  *   find.c     object records: what others know of a url; what the cache tells
@@ -69,7 +69,7 @@ struct p2p_remote {
     size_t n_told;
     struct el_list gives;   /* give.c: blocks that are being sent to it */
     struct el_list loads;   /* give.c: what it asked for that is being loaded from disk */
-    struct el_list cancels; /* fetch.c: Cancels without their Ack */
+    struct el_list cancels; /* fetch_move.c: Cancels without their Ack */
     /* arrive.c */
     uint64_t sampled_ms, sampled_bytes, rate; /* of what comes */
     struct el_msg msg;
@@ -302,7 +302,7 @@ void p2p_call_tick(struct p2p *p);
 uint64_t p2p_call_due_ms(const struct p2p *p);
 void p2p_call_stop(struct p2p *p);
 
-/* ---- fetch.c ---- */
+/* ---- fetch.h ---- */
 
 extern const struct cache_source_ops p2p_source_ops;
 

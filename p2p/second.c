@@ -3,7 +3,7 @@
  * second: where no tracker answers for a group, the control plane is asked who has its chunks. What
  * is asked, and for how long that stands, is named.h's to say.
  *
- *   fetch.c: no tracker --> p2p_second_ask() --> client's thread --> heard --> swarm: takers
+ *   fetch_move.c: no tracker --> p2p_second_ask() --> client's thread --> heard --> swarm: takers
  *
  * Nobody waits for it: the swarm turns to the origin when it would have anyway, unless somebody who
  * was named can be asked by then. Named are members that live: whoever is none could not be

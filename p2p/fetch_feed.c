@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fetch_feed: fills of the cache that peers, or this node for all, are to bring. The demand of a
+ * feed is looked at whenever the cache says so; all feeds of a version are one window of the swarm.
+ * The origin is asked on behalf of one of them.
+ */
+#include "p2p/fetch.h"
+
+#define FEED_MAGIC 0x46454544u
+
+enum order { ORDER_BEGIN = 1, ORDER_RESUME = 2, ORDER_CANCEL = 4 };
+
+/* ---- demand ---- */
+
+/* What the feeds want together. Readers far apart want what lies between them too early, never
+ * wrongly. */
+static void set_window(struct p2p_fetch *f)
+{
+    uint64_t first = UINT64_MAX, end = 0, urgent = P2P_NO_BLOCK;
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &f->feeds) {
+        const struct p2p_feed *feed = EL_ENTRY(it, struct p2p_feed, link);
+
+        if (feed->first == feed->end)
+            continue;
+        first = el_min_u64(first, feed->first);
+        end = el_max_u64(end, feed->end);
+        urgent = el_min_u64(urgent, feed->urgent);
+    }
+    if (end == 0)
+        first = 0;
+    p2p_swarm_want(f->download, p2p_now(f->p), first, end, urgent);
+}
+
+/*
+ * On whose behalf the origin may be asked; NULL: a command wants it, and that is nobody's, or the
+ * origin has refused it.
+ */
+static const struct cache_ticket *asker(const struct p2p_feed *feed)
+{
+    const struct cache_ticket *t = cache_fill_ticket(feed->fill);
+
+    return feed->is_refused || p2p_is_of_order(t) ? NULL : t;
+}
+
+struct p2p_feed *p2p_feeds_speaker(struct p2p_fetch *f, uint64_t first, uint64_t end)
+{
+    struct p2p_feed *exact = NULL;
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &f->feeds) {
+        struct p2p_feed *feed = EL_ENTRY(it, struct p2p_feed, link);
+        const struct cache_ticket *t = asker(feed);
+
+        if (t != NULL && !t->exact)
+            return feed;
+        if (t != NULL && t->first <= first && end <= t->end)
+            exact = feed;
+    }
+    return exact;
+}
+
+/* Whole blocks within a signed range; the last one of the object may be short. */
+static void exact_blocks(struct cache_object *o, const struct cache_ticket *t, uint64_t *first,
+                         uint64_t *end)
+{
+    uint64_t length = cache_object_length(o);
+
+    *first = (t->first + CACHE_BLOCK_BYTES - 1) / CACHE_BLOCK_BYTES;
+    *end = t->end >= length ? p2p_blocks_of(length) : t->end / CACHE_BLOCK_BYTES;
+}
+
+/*
+ * What its client wants now, of a range that is read as a whole. Or on its way; what the client has
+ * had may be gone again.
+ */
+static bool is_all_here(struct cache_object *o, const struct p2p_feed *feed)
+{
+    uint64_t first, end, bits[1] = { 0 };
+
+    exact_blocks(o, asker(feed), &first, &end);
+    first = el_max_u64(first, feed->first);
+    end = el_min_u64(end, feed->end);
+    if (first >= end)
+        return true;
+    cache_object_map(o, first, (size_t)(end - first), bits);
+    bits[0] |= cache_object_coming(o, first, (size_t)(end - first));
+    return bits[0] == ((uint64_t)1 << (end - first)) - 1;
+}
+
+/* Of those that may ask for one range the first of which nothing brings some; or one; or NULL. */
+static struct p2p_feed *any_asker(struct p2p_fetch *f)
+{
+    struct p2p_feed *any = NULL;
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &f->feeds) {
+        struct p2p_feed *feed = EL_ENTRY(it, struct p2p_feed, link);
+
+        if (asker(feed) == NULL)
+            continue;
+        if (!is_all_here(f->object, feed))
+            return feed;
+        any = any != NULL ? any : feed;
+    }
+    return any;
+}
+
+bool p2p_feeds_set_reach(struct p2p_fetch *f)
+{
+    struct p2p_feed *feed = p2p_feeds_speaker(f, 0, UINT64_MAX); /* one for any part */
+    const struct cache_ticket *t;
+    uint64_t first, end;
+
+    if (feed == NULL)
+        feed = any_asker(f);
+    t = feed != NULL ? asker(feed) : NULL;
+    f->is_exact = t != NULL && t->exact;
+    if (t == NULL) {
+        p2p_swarm_set_reach(f->download, p2p_now(f->p), P2P_REACH_NONE, 0, 0);
+    } else if (!t->exact) {
+        p2p_swarm_set_reach(f->download, p2p_now(f->p), P2P_REACH_ANY, 0, 0);
+    } else {
+        exact_blocks(f->object, t, &first, &end);
+        p2p_swarm_set_reach(f->download, p2p_now(f->p), P2P_REACH_EXACT, first, end);
+    }
+    return t != NULL;
+}
+
+struct p2p_feed *p2p_feeds_at(struct p2p_fetch *f, uint64_t block)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &f->feeds) {
+        struct p2p_feed *feed = EL_ENTRY(it, struct p2p_feed, link);
+
+        if (feed->first <= block && block < feed->end)
+            return feed;
+    }
+    return NULL;
+}
+
+/* ---- feeds ---- */
+
+/* The cache may call while the feed ends here: the mutex keeps it alive. */
+static void order(struct p2p *p, struct cache_fill *fill, unsigned what)
+{
+    struct p2p_feed *feed;
+
+    EL_ASSERT(pthread_mutex_lock(&p->feeds_mtx) == 0);
+    feed = cache_fill_data(fill);
+    if (feed != NULL) {
+        atomic_fetch_or(&feed->orders, what);
+        el_msgq_post(p->queue, &feed->msg);
+    }
+    EL_ASSERT(pthread_mutex_unlock(&p->feeds_mtx) == 0);
+}
+
+static void feed_forget(struct p2p_feed *feed)
+{
+    struct p2p *p = feed->p;
+
+    EL_ASSERT(pthread_mutex_lock(&p->feeds_mtx) == 0);
+    cache_fill_set_data(feed->fill, NULL);
+    EL_ASSERT(pthread_mutex_unlock(&p->feeds_mtx) == 0);
+    el_msgq_cancel(p->queue, &feed->msg);
+}
+
+/* Its fill is done or somebody else's. */
+static void feed_free(struct p2p_feed *feed)
+{
+    struct p2p_fetch *f = feed->fetch;
+
+    feed->magic = 0;
+    if (f != NULL) {
+        el_list_remove(&feed->link);
+        set_window(f);
+        (void)p2p_feeds_set_reach(f);
+        p2p_fetch_let_go(f);
+    }
+    free(feed);
+}
+
+void p2p_feed_end(struct p2p_feed *feed, enum el_err code, const struct el_error *err)
+{
+    feed_forget(feed);
+    cache_fill_done(feed->fill, code, err);
+    feed_free(feed);
+}
+
+static void feed_fail(struct p2p_feed *feed, enum el_err code, const char *why)
+{
+    struct el_error err;
+
+    el_fail(&err, code, 0, "%s", why);
+    p2p_feed_end(feed, code, &err);
+}
+
+/*
+ * A signature has expired, say: the origin is asked on behalf of others from now on, and what they
+ * read is for all. The one range that a signature covers nobody else may ask for.
+ */
+void p2p_feeds_refused(struct p2p_fetch *f, const struct p2p_reading *r)
+{
+    struct el_list *it, *tmp;
+
+    f->n_calls++; /* it stays while its parts go */
+    EL_LIST_EACH (it, tmp, &f->feeds) {
+        struct p2p_feed *feed = EL_ENTRY(it, struct p2p_feed, link);
+
+        if (cache_fill_ticket(feed->fill) != r->ticket)
+            continue;
+        feed->is_refused = true;
+        if (cache_fill_ticket(feed->fill)->exact)
+            p2p_feed_end(feed, r->code, &r->err);
+    }
+    f->n_calls--;
+}
+
+static void feed_look(struct p2p_feed *feed)
+{
+    uint64_t first = 0, end = 0, urgent = UINT64_MAX;
+
+    feed->first = feed->end = 0;
+    feed->urgent = P2P_NO_BLOCK;
+    switch (cache_fill_demand(feed->fill, &first, &end, &urgent)) {
+    case CACHE_TAKE_OVER:
+        p2p_feed_end(feed, EL_OK, NULL);
+        return;
+    case CACHE_TAKE_WAIT:
+        break;
+    case CACHE_TAKE_ROOM:
+        feed->first = first / CACHE_BLOCK_BYTES;
+        feed->end = p2p_blocks_of(end);
+        feed->urgent = urgent;
+        break;
+    }
+    set_window(feed->fetch);
+    (void)p2p_feeds_set_reach(feed->fetch);
+}
+
+static void hand_over(struct p2p_feed *feed)
+{
+    if (p2p_is_of_order(cache_fill_ticket(feed->fill))) {
+        feed_fail(feed, EL_ENOTCACHED, "no other node can be asked for it");
+        return;
+    }
+    feed_forget(feed);
+    cache_fill_hand_over(feed->fill, feed->p->origin);
+    feed_free(feed);
+}
+
+/*
+ * A signed range can be read for all when it is whole blocks of one chunk of which none is here.
+ * Other ones are the caller's own affair.
+ */
+static bool is_leasable(struct cache_object *o, const struct cache_ticket *t)
+{
+    uint64_t first, end, here[1] = { 0 };
+
+    if (t == NULL || !t->exact)
+        return true;
+    exact_blocks(o, t, &first, &end);
+    if (first >= end || first / CACHE_CHUNK_BLOCKS != (end - 1) / CACHE_CHUNK_BLOCKS)
+        return false;
+    cache_object_map(o, first, (size_t)(end - first), here);
+    return here[0] == 0;
+}
+
+static void feed_begin(struct p2p_feed *feed)
+{
+    struct p2p *p = feed->p;
+    struct cache_object *o = cache_fill_object(feed->fill);
+    struct p2p_fetch *f;
+
+    if (atomic_load(&p->is_stopping) || atomic_load(&p->n_live) <= 1 || !p2p_is_shareable(o) ||
+        !is_leasable(o, asker(feed))) {
+        hand_over(feed);
+        return;
+    }
+    f = p2p_fetch_get(p, o);
+    feed->fetch = f;
+    el_list_append(&f->feeds, &feed->link);
+    feed_look(feed);
+}
+
+static void on_orders(struct el_msg *m)
+{
+    struct p2p_feed *feed = EL_ENTRY(m, struct p2p_feed, msg);
+    struct p2p *p = feed->p;
+    unsigned orders = atomic_exchange(&feed->orders, 0);
+
+    EL_ASSERT(feed->magic == FEED_MAGIC);
+    if ((orders & ORDER_CANCEL) != 0)
+        feed_fail(feed, EL_ECANCELED, "nobody needs the rest");
+    else if ((orders & ORDER_BEGIN) != 0)
+        feed_begin(feed);
+    else
+        feed_look(feed);
+    p2p_pump(p);
+}
+
+static struct p2p *p2p_of(struct cache_source *s)
+{
+    return EL_ENTRY(s, struct p2p, source);
+}
+
+static void start(struct cache_source *s, struct cache_fill *fill)
+{
+    struct p2p *p = p2p_of(s);
+    struct p2p_feed *feed;
+    bool is_alone;
+
+    feed = el_new(struct p2p_feed);
+    feed->magic = FEED_MAGIC;
+    feed->p = p;
+    feed->fill = fill;
+    el_list_init(&feed->link);
+    el_msg_init(&feed->msg, on_orders);
+    atomic_init(&feed->orders, ORDER_BEGIN);
+    EL_ASSERT(pthread_mutex_lock(&p->feeds_mtx) == 0);
+    is_alone = (!atomic_load(&p->is_running) || atomic_load(&p->n_live) <= 1) &&
+               !p2p_is_of_order(cache_fill_ticket(fill)); /* those never go to the origin */
+    if (!is_alone) {
+        cache_fill_set_data(fill, feed);
+        el_msgq_post(p->queue, &feed->msg);
+    }
+    EL_ASSERT(pthread_mutex_unlock(&p->feeds_mtx) == 0);
+    if (is_alone) {
+        free(feed);
+        cache_fill_hand_over(fill, p->origin);
+    }
+}
+
+static void resume(struct cache_source *s, struct cache_fill *fill)
+{
+    order(p2p_of(s), fill, ORDER_RESUME);
+}
+
+static void cancel(struct cache_source *s, struct cache_fill *fill)
+{
+    order(p2p_of(s), fill, ORDER_CANCEL);
+}
+
+const struct cache_source_ops p2p_source_ops = {
+    .label = "peer",
+    .from = CACHE_FROM_PEER,
+    .is_wide = true,
+    .start = start,
+    .resume = resume,
+    .cancel = cancel,
+};
+
+void p2p_feeds_stop(struct p2p_fetch *f)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &f->feeds)
+        feed_fail(EL_ENTRY(it, struct p2p_feed, link), EL_ESHUTDOWN, "the node stops");
+}
