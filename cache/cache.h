@@ -46,6 +46,12 @@
 #define CACHE_UNKNOWN_LENGTH UINT64_MAX
 #define CACHE_ID_BYTES       16
 
+/* Of an object or a range of it that begins with a block; the last one may be short. */
+static inline uint64_t cache_blocks_of(uint64_t bytes)
+{
+    return (bytes + CACHE_BLOCK_BYTES - 1) / CACHE_BLOCK_BYTES;
+}
+
 struct cache;
 struct cache_object;
 

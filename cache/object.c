@@ -507,7 +507,7 @@ static void chunks_free_locked(struct cache_object *o)
 /* The first chunk from the block's on that has something that the disk has not. */
 static bool find_loss_locked(struct cache_object *o, uint64_t *block)
 {
-    uint64_t end = (o->length + CACHE_BLOCK_BYTES - 1) / CACHE_BLOCK_BYTES;
+    uint64_t end = cache_blocks_of(o->length);
 
     while ((*block = cache_object_next_block_locked(o, *block, end)) < end) {
         const struct cache_block *b = cache_block_find_locked(o, *block);
@@ -623,8 +623,7 @@ void cache_object_freshen(struct cache_object *o, struct cache_meta *meta)
 
 bool cache_object_is_complete_locked(const struct cache_object *o)
 {
-    return o->length != CACHE_UNKNOWN_LENGTH &&
-           o->whole_blocks == (o->length + CACHE_BLOCK_BYTES - 1) / CACHE_BLOCK_BYTES;
+    return o->length != CACHE_UNKNOWN_LENGTH && o->whole_blocks == cache_blocks_of(o->length);
 }
 
 bool cache_object_is_complete(struct cache_object *o)

@@ -48,7 +48,7 @@ void cache_variant_init(struct cache_variant *v, struct cache_meta *meta, uint64
     cache_variant_note_heat(v, 0);
     if (length > CACHE_MAX_LENGTH)
         return;
-    v->blocks = (length + CACHE_BLOCK_BYTES - 1) / CACHE_BLOCK_BYTES;
+    v->blocks = cache_blocks_of(length);
     v->map = el_try_alloc((v->blocks / CACHE_CHUNK_BLOCKS + 1) * sizeof(v->map[0]));
     if (v->map == NULL)
         v->blocks = 0;

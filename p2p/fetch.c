@@ -33,7 +33,7 @@ struct p2p_fetch *p2p_fetch_find(struct p2p *p, const uint8_t version[16])
 /* What is here already, in memory or on disk. */
 static void note_present(struct p2p_fetch *f)
 {
-    uint64_t n = p2p_blocks_of(cache_object_length(f->object)), bits[16];
+    uint64_t n = cache_blocks_of(cache_object_length(f->object)), bits[16];
 
     for (uint64_t at = 0; at < n; at += P2P_GROUP_BLOCKS) {
         size_t some = (size_t)el_min_u64(n - at, P2P_GROUP_BLOCKS);
@@ -100,7 +100,7 @@ void p2p_fetch_lost(struct p2p_fetch *f, uint64_t chunk)
 {
     uint64_t first = chunk * CACHE_CHUNK_BLOCKS, bits[1];
     uint64_t end =
-        el_min_u64(p2p_blocks_of(cache_object_length(f->object)), first + CACHE_CHUNK_BLOCKS);
+        el_min_u64(cache_blocks_of(cache_object_length(f->object)), first + CACHE_CHUNK_BLOCKS);
 
     if (first >= end)
         return;

@@ -49,11 +49,6 @@ struct p2p_cancel {
     struct p2p_blocks blocks;
 };
 
-static inline uint64_t p2p_blocks_of(uint64_t length)
-{
-    return (length + CACHE_BLOCK_BYTES - 1) / CACHE_BLOCK_BYTES;
-}
-
 /* ---- fetch.c ---- */
 
 /* Before anything is wanted: what a client's own request has begun is not read twice. */

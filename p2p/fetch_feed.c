@@ -67,8 +67,8 @@ static void exact_blocks(struct cache_object *o, const struct cache_ticket *t, u
 {
     uint64_t length = cache_object_length(o);
 
-    *first = (t->first + CACHE_BLOCK_BYTES - 1) / CACHE_BLOCK_BYTES;
-    *end = t->end >= length ? p2p_blocks_of(length) : t->end / CACHE_BLOCK_BYTES;
+    *first = cache_blocks_of(t->first);
+    *end = t->end >= length ? cache_blocks_of(length) : t->end / CACHE_BLOCK_BYTES;
 }
 
 /*
@@ -232,7 +232,7 @@ static void feed_look(struct p2p_feed *feed)
         break;
     case CACHE_TAKE_ROOM:
         feed->first = first / CACHE_BLOCK_BYTES;
-        feed->end = p2p_blocks_of(end);
+        feed->end = cache_blocks_of(end);
         feed->urgent = urgent;
         break;
     }

@@ -140,7 +140,7 @@ static void locate(struct p2p *p, const struct p2p_move *m, bool is_ours)
 static void tell_present(struct p2p_fetch *f)
 {
     struct p2p_locate l = { .leaves = true };
-    uint64_t n = el_min_u64(p2p_blocks_of(cache_object_length(f->object)), P2P_GROUP_BLOCKS);
+    uint64_t n = el_min_u64(cache_blocks_of(cache_object_length(f->object)), P2P_GROUP_BLOCKS);
     const struct p2p_move m = { .download = f->download, .locate = &l };
 
     memcpy(l.group.version, f->id.object, sizeof(l.group.version));

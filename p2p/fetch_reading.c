@@ -123,7 +123,7 @@ static bool next_coming(struct p2p_fetch *f, uint64_t *first, uint64_t end, unsi
 void p2p_readings_adopt(struct p2p_fetch *f)
 {
     uint64_t first = 0;
-    uint64_t end = el_min_u64(p2p_blocks_of(cache_object_length(f->object)), P2P_GROUP_BLOCKS);
+    uint64_t end = el_min_u64(cache_blocks_of(cache_object_length(f->object)), P2P_GROUP_BLOCKS);
     struct p2p_reading *r;
     unsigned n;
 

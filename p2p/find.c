@@ -407,7 +407,7 @@ static void landed(struct p2p *p, struct el_str url, bool stored)
 static bool is_whole(struct cache_object *o, uint64_t chunk)
 {
     uint64_t length = cache_object_length(o), bits[1] = { 0 };
-    uint64_t blocks = (length + CACHE_BLOCK_BYTES - 1) / CACHE_BLOCK_BYTES;
+    uint64_t blocks = cache_blocks_of(length);
     uint64_t first = chunk * CACHE_CHUNK_BLOCKS;
     size_t n = (size_t)el_min_u64(blocks - first, CACHE_CHUNK_BLOCKS);
 
@@ -734,7 +734,7 @@ static void walk_meets(struct cache_walk *w, const struct cache_object_id *id, u
 {
     struct p2p *p = EL_ENTRY(w, struct p2p, walk);
     uint64_t left = length - chunk * CACHE_CHUNK_BYTES;
-    uint64_t n = (el_min_u64(left, CACHE_CHUNK_BYTES) + CACHE_BLOCK_BYTES - 1) / CACHE_BLOCK_BYTES;
+    uint64_t n = cache_blocks_of(el_min_u64(left, CACHE_CHUNK_BYTES));
     struct heard *h;
 
     if (blocks != (uint16_t)(((uint32_t)1 << n) - 1) || p->walk_is_full ||

@@ -95,7 +95,7 @@ static void version_of(const struct el_chunk_id *chunk, struct cache_object_id *
 
 uint32_t p2p_give_chunk_blocks(struct cache_object *o, const struct el_chunk_id *chunk)
 {
-    uint64_t blocks = (cache_object_length(o) + CACHE_BLOCK_BYTES - 1) / CACHE_BLOCK_BYTES;
+    uint64_t blocks = cache_blocks_of(cache_object_length(o));
     uint64_t first = (uint64_t)chunk->index * CACHE_CHUNK_BLOCKS;
 
     return first >= blocks ? 0 : (uint32_t)el_min_u64(blocks - first, CACHE_CHUNK_BLOCKS);

@@ -12,7 +12,7 @@
 static uint64_t bytes_here(struct p2p_fetch *f)
 {
     uint64_t length = cache_object_length(f->object), blocks = 0, bits[16];
-    uint64_t n = (length + CACHE_BLOCK_BYTES - 1) / CACHE_BLOCK_BYTES;
+    uint64_t n = cache_blocks_of(length);
 
     for (uint64_t at = 0; at < n; at += P2P_GROUP_BLOCKS) {
         size_t some = (size_t)el_min_u64(n - at, P2P_GROUP_BLOCKS);
