@@ -6,7 +6,10 @@
  *   swarm_peers.c   links: who is there, how fast, whom to leave alone (slow, refusing, lying)
  *   swarm_blocks.c  a group's neighbours and what they have
  *   swarm_ask.c     which block is asked of whom; taking back what waits too long
- *   swarm_runs.c    the tracker and the origin: questions, leases held, hedges
+ *   swarm_stream.c  what neighbours read is asked of them while they do
+ *   swarm_locate.c  the tracker: questions and answers
+ *   swarm_runs.c    what this node reads from the origin
+ *   swarm_unleased.c  the same where no lease can be had, and hedges
  *
  * Invariants of a group, for each of its blocks:
  * 1. `asked': asked_of[b] is not 0. A bit of it is a neighbour of which the block was asked and not
@@ -22,7 +25,8 @@
 #include "p2p/swarm.h"
 
 #define P2P_SW_NEIGHBOURS 32u
-#define P2P_SW_GROUPS     3u /* of a download at work at a time: 3 GiB */
+#define P2P_SW_MAX_RUNS   16u /* of a group that this node reads at a time */
+#define P2P_SW_GROUPS     3u  /* of a download at work at a time: 3 GiB */
 
 struct p2p_sw_peer {
     struct el_list in_swarm; /* of its bucket */
@@ -143,6 +147,8 @@ struct p2p_sw_debt {
 };
 
 #define P2P_SW_BUCKETS 64u
+/* Who has found nobody to give it asks so much later again, at first. */
+#define P2P_SW_DRY_AGAIN_MS 150u
 /* How often what waits is looked at. */
 #define P2P_SW_TICK_MS 100u
 
@@ -263,13 +269,39 @@ void p2p_sw_stream_came(struct p2p_sw_group *g, unsigned block);
 /* ---- swarm_runs.c ---- */
 
 void p2p_sw_runs_free(struct p2p_sw_group *g);
+struct p2p_sw_run *p2p_sw_run_by_id(const struct p2p_sw_group *g, uint32_t id);
+/* `lease`: the id of the lease, where that is the reason. The origin is asked at once. */
+void p2p_sw_run_start(struct p2p_sw_group *g, unsigned first, unsigned count, uint32_t lease,
+                      enum p2p_reason reason);
+/* False: somebody else is to bring some of it, or there are too many. */
+bool p2p_sw_run_adopt(struct p2p_sw_group *g, unsigned first, unsigned count, uint32_t *ret_run);
+/* Its last block is being read: it is time to ask for the next one. */
+bool p2p_sw_run_ends_soon(const struct p2p_sw_run *r);
+/* What the tracker is told of it; `ok`: all is well with it. */
+struct p2p_lease_end p2p_sw_run_report(const struct p2p_sw_run *r, bool ok);
+/* It is over; the tracker hears of it with the next question. */
+void p2p_sw_run_ended(struct p2p_sw_group *g, const struct p2p_lease_end *e);
+void p2p_sw_run_drop(struct p2p_sw_group *g, struct p2p_sw_run *r);
+
+/* ---- swarm_locate.c ---- */
+
+/* Something is wanted that is not here. */
+bool p2p_sw_lacks(const struct p2p_sw_group *g);
+/* How many blocks of the one range that may be read nobody brings. */
+unsigned p2p_sw_exact_open(const struct p2p_sw_group *g);
+/* So few take part that all are known. */
+bool p2p_sw_are_few(const struct p2p_sw_group *g);
 /* Asks the tracker, or the origin where there is none. */
 void p2p_sw_runs(struct p2p_sw_group *g);
 void p2p_sw_locate_fill(struct p2p_sw_group *g, struct p2p_locate *ret);
-void p2p_sw_hedge(struct p2p_download *d);
 /* Who was to give is known not to: no need to wait for it before the origin is asked. */
 void p2p_sw_dry(struct p2p_sw_group *g);
-/* False: somebody else is to bring some of it, or there are too many. */
-bool p2p_sw_run_adopt(struct p2p_sw_group *g, unsigned first, unsigned count, uint32_t *ret_run);
+void p2p_sw_wait_dry(struct p2p_sw_group *g, uint64_t least_ms);
 uint64_t p2p_sw_due(const struct p2p_sw_group *g);
 void p2p_sw_farewell(struct p2p_sw_group *g);
+
+/* ---- swarm_unleased.c ---- */
+
+bool p2p_sw_may_ask_origin(const struct p2p_download *d);
+void p2p_sw_read_without_tracker(struct p2p_sw_group *g);
+void p2p_sw_hedge(struct p2p_download *d);
