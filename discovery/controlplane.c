@@ -611,6 +611,7 @@ struct disc_provider *disc_provider_controlplane(struct disc_cp *cp)
     struct provider *p = el_new(struct provider);
 
     p->base = (struct disc_provider){ .name = "controlplane",
+                                      .learnt = DISC_LEARNT_CONTROL_PLANE,
                                       .poll = poll_members,
                                       .free = free_provider };
     p->cp = cp;

@@ -20,6 +20,7 @@
 /* Addresses, none twice. A zeroed struct is an empty list. */
 struct disc_seeds {
     char *address[DISC_MAX_SEEDS];
+    enum disc_learnt from[DISC_MAX_SEEDS]; /* who named it; set by disc_providers_poll() */
     size_t n;
 };
 
@@ -33,6 +34,7 @@ bool disc_address_ok(struct el_str address);
 
 struct disc_provider {
     const char *name;
+    enum disc_learnt learnt; /* what is first heard of by its addresses */
     /*
      * Adds the addresses it knows of now. An error says why it knows none, or only those of before;
      * it has added what it has.
@@ -96,7 +98,8 @@ struct disc_providers {
 
 enum el_err disc_providers_of(const struct disc_sources *from, struct disc_providers *ret,
                               struct el_error *err);
-/* Asks all of them; the error is that of the first that has one. */
+/* Asks all of them, the first to name an address counts; the error is that of the first that has
+ * one. */
 enum el_err disc_providers_poll(const struct disc_providers *set, int64_t wall_ms,
                                 struct disc_seeds *seeds, struct el_error *err);
 /* This node's own address, once it is known, for providers where nodes write themselves. */

@@ -108,6 +108,7 @@ static bool meet(struct disc_members *m, const struct disc_update *u, struct el_
         m->stats.refused++;
         return false;
     }
+    disc_roster_at(&m->roster, slot)->learnt = disc_learnt_of(m, slot);
     disc_roster_enlist(&m->roster, &m->rng, slot);
     disc_event_add(m, DISC_EVENT_JOINED, disc_roster_at(&m->roster, slot)->card);
     pass_on(m, slot, true);

@@ -132,6 +132,7 @@ struct disc_members *disc_members_new(const struct disc_members_conf *conf)
     disc_roster_init(&m->roster);
     disc_rumours_init(&m->rumours);
     (void)disc_roster_add(&m->roster, disc_card_ref(m->self), m->incarnation, 0);
+    disc_roster_at(&m->roster, 0)->learnt = DISC_LEARNT_SELF;
     m->probe_due_ms = some_time(m, PROBE_MS);
     m->rumours_due_ms = some_time(m, RUMOURS_MS);
     m->sync_due_ms = some_time(m, PROBE_MS);
@@ -175,8 +176,8 @@ void disc_members_free(struct disc_members *m)
     free(m);
 }
 
-void disc_members_set_seeds(struct disc_members *m, const struct el_str *address, size_t n,
-                            uint64_t now_ms)
+void disc_members_set_seeds(struct disc_members *m, const struct el_str *address,
+                            const enum disc_learnt *from, size_t n, uint64_t now_ms)
 {
     struct disc_seed next[MAX_SEEDS] = { 0 };
 
@@ -186,6 +187,7 @@ void disc_members_set_seeds(struct disc_members *m, const struct el_str *address
         const struct disc_seed *before = seed_of(m, address[i]);
 
         next[i] = (struct disc_seed){ .address = el_strndup(address[i].p, address[i].n),
+                                      .from = from != NULL ? from[i] : DISC_LEARNT_SEED,
                                       .hash = before != NULL ? before->hash : 0 };
     }
     drop_seeds(m);
@@ -201,6 +203,21 @@ void disc_members_reached(struct disc_members *m, struct el_str address, uint64_
 
     if (seed != NULL)
         seed->hash = who;
+}
+
+/*
+ * An address that was named counts for more than who was the first to speak: two nodes that start
+ * at once are each other's seeds, whoever calls. A link to a seed is proved before anything comes
+ * by it.
+ */
+enum disc_learnt disc_learnt_of(const struct disc_members *m, uint32_t slot)
+{
+    const struct disc_record *r = &m->roster.v[slot];
+
+    for (size_t i = 0; i < m->n_seeds; i++)
+        if (m->seed[i].hash == r->card->hash || disc_is_at(r, m->seed[i].address))
+            return m->seed[i].from;
+    return r->card->hash == m->given_by ? DISC_LEARNT_CALL : DISC_LEARNT_GOSSIP;
 }
 
 void disc_members_leave(struct disc_members *m, uint64_t now_ms)
@@ -379,9 +396,21 @@ void disc_members_unreachable(struct disc_members *m, uint64_t now_ms, uint64_t 
 
 /* ---- what is known ---- */
 
+const char *disc_learnt_name(enum disc_learnt l)
+{
+    static const char *const names[] = {
+        [DISC_LEARNT_GOSSIP] = "gossip", [DISC_LEARNT_CALL] = "call",
+        [DISC_LEARNT_SEED] = "seed",     [DISC_LEARNT_FILE] = "file",
+        [DISC_LEARNT_DNS] = "dns",       [DISC_LEARNT_CONTROL_PLANE] = "control_plane",
+        [DISC_LEARNT_SELF] = "self"
+    };
+
+    return names[l];
+}
+
 static void show(const struct disc_record *r, struct disc_member *ret)
 {
-    *ret = (struct disc_member){ r->card, r->state, r->incarnation };
+    *ret = (struct disc_member){ r->card, r->state, r->learnt, r->incarnation };
 }
 
 bool disc_members_each(const struct disc_members *m, size_t *at, struct disc_member *ret)

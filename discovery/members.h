@@ -55,9 +55,24 @@ struct disc_members_conf {
 struct disc_members *disc_members_new(const struct disc_members_conf *conf);
 void disc_members_free(struct disc_members *m); /* NULL is fine */
 
-/* Where others may be found: addresses "host:port", replacing those given before. */
-void disc_members_set_seeds(struct disc_members *m, const struct el_str *address, size_t n,
-                            uint64_t now_ms);
+/* Where this node first heard of a member. It stays what it was until the member is forgotten. */
+enum disc_learnt {
+    DISC_LEARNT_GOSSIP, /* others told of it */
+    DISC_LEARNT_CALL,   /* it came by itself */
+    DISC_LEARNT_SEED,   /* from here on: its address was among the seeds, from such a provider */
+    DISC_LEARNT_FILE,
+    DISC_LEARNT_DNS,
+    DISC_LEARNT_CONTROL_PLANE,
+    DISC_LEARNT_SELF, /* it is this node */
+};
+const char *disc_learnt_name(enum disc_learnt l);
+
+/*
+ * Where others may be found: addresses "host:port", replacing those given before, and of each who
+ * named it; from NULL: a list did.
+ */
+void disc_members_set_seeds(struct disc_members *m, const struct el_str *address,
+                            const enum disc_learnt *from, size_t n, uint64_t now_ms);
 /*
  * A link made to the address of a seed has proved to be `who`, which may be this node itself. Seeds
  * where a living member was found are left alone, whatever address that gives as its own.
@@ -116,6 +131,7 @@ bool disc_members_next_event(struct disc_members *m, struct disc_event *ret);
 struct disc_member {
     const struct disc_card *card; /* borrowed until the next call that changes something */
     enum disc_state state;
+    enum disc_learnt learnt;
     uint64_t incarnation;
 };
 

@@ -69,6 +69,7 @@ struct disc_suspicion {
 
 struct disc_seed {
     char *address;
+    enum disc_learnt from;
     uint64_t hash; /* of whom a link to it reached last; 0: nobody yet */
 };
 
@@ -125,6 +126,8 @@ struct el_buf *disc_send(struct disc_members *m, const struct disc_card *to);
 struct el_buf *disc_send_address(struct disc_members *m, const char *address);
 /* To a node that may not be known, over its link. */
 struct el_buf *disc_send_back(struct disc_members *m, uint64_t to);
+/* Of one that has just been put into the slot. */
+enum disc_learnt disc_learnt_of(const struct disc_members *m, uint32_t slot);
 /* Somebody else, alive, who can be connected to; NULL: nobody. */
 const struct disc_card *disc_somebody(struct disc_members *m);
 void disc_event_add(struct disc_members *m, enum disc_event_kind kind,
@@ -171,3 +174,5 @@ void disc_sync_given(struct disc_members *m, uint64_t from, const struct disc_me
 void disc_join_given(struct disc_members *m, uint64_t from, const struct disc_message *msg);
 void disc_join_put_self(struct disc_members *m, struct el_buf *out, uint8_t flags);
 void disc_heal(struct disc_members *m);
+/* "host:port", where an address of IPv6 may be in brackets. */
+bool disc_is_at(const struct disc_record *r, const char *address);

@@ -174,8 +174,11 @@ enum el_err disc_providers_poll(const struct disc_providers *set, int64_t wall_m
 
     for (size_t i = 0; i < set->n; i++) {
         struct disc_provider *p = set->v[i];
+        size_t n = seeds->n;
         enum el_err rc = p->poll(p, wall_ms, seeds, first == EL_OK ? err : NULL);
 
+        for (; n < seeds->n; n++)
+            seeds->from[n] = p->learnt;
         if (first == EL_OK)
             first = rc;
     }

@@ -207,7 +207,7 @@ void disc_roster_set(struct disc_roster *r, uint32_t slot, enum disc_state state
 
     sum_toggle(r, m);
     count(r, m, false);
-    m->state = (uint8_t)state;
+    m->state = state;
     m->incarnation = incarnation;
     m->since = now;
     m->ticket++;

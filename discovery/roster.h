@@ -12,7 +12,7 @@
 #pragma once
 
 #include "common/rng.h"
-#include "discovery/gossip_wire.h"
+#include "discovery/members.h"
 
 #define DISC_MAX_MEMBERS 65535u /* records; the oldest dead make room */
 #define DISC_SUMS        (1u << DISC_MAX_SUM_BITS)
@@ -22,7 +22,8 @@ struct disc_record {
     const struct disc_card *card; /* shared; NULL: the slot is free */
     uint64_t incarnation;
     uint32_t since; /* tenths of a second: when the state began, or was last said again */
-    uint8_t state;  /* enum disc_state */
+    enum disc_state state : 4;
+    enum disc_learnt learnt : 4; /* set when it is put in, by whoever did */
     uint8_t ticket;
     uint16_t suspicion; /* its place among the suspicions, + 1; 0: none (suspect.c) */
 };

@@ -103,7 +103,9 @@ enum el_err disc_provider_list(struct el_str addresses, struct disc_provider **r
     struct list *l = el_new(struct list);
     struct el_str part;
 
-    l->base = (struct disc_provider){ .name = "list", .poll = list_poll, .free = list_free };
+    l->base = (struct disc_provider){
+        .name = "list", .learnt = DISC_LEARNT_SEED, .poll = list_poll, .free = list_free
+    };
     while (el_str_split(&addresses, ',', &part)) {
         part = el_str_trim(part);
         if (!disc_address_ok(part)) {
@@ -159,7 +161,9 @@ struct disc_provider *disc_provider_gossip(const struct disc_members *m)
 {
     struct gossip *g = el_new(struct gossip);
 
-    g->base = (struct disc_provider){ .name = "gossip", .poll = gossip_poll, .free = gossip_free };
+    g->base = (struct disc_provider){
+        .name = "gossip", .learnt = DISC_LEARNT_GOSSIP, .poll = gossip_poll, .free = gossip_free
+    };
     g->members = m;
     return &g->base;
 }

@@ -129,7 +129,9 @@ enum el_err disc_provider_dns(struct el_str names, struct disc_provider **ret, s
     if (rc != EL_OK)
         return rc;
     d = el_new(struct dns);
-    d->base = (struct disc_provider){ .name = "dns", .poll = dns_poll, .free = dns_free };
+    d->base = (struct disc_provider){
+        .name = "dns", .learnt = DISC_LEARNT_DNS, .poll = dns_poll, .free = dns_free
+    };
     d->lookup = el_new(struct lookup);
     (void)list->poll(list, 0, &d->lookup->names, NULL);
     disc_provider_free(list);

@@ -299,9 +299,11 @@ enum el_err disc_provider_file(struct el_str path, struct disc_provider **ret, s
     if (path.n == 0)
         return el_fail(err, EL_ECONF, 0, "a file of addresses without a name");
     f = el_new(struct file);
-    f->base = (struct disc_provider){
-        .name = "file", .poll = file_poll, .announce = file_announce, .free = file_free
-    };
+    f->base = (struct disc_provider){ .name = "file",
+                                      .learnt = DISC_LEARNT_FILE,
+                                      .poll = file_poll,
+                                      .announce = file_announce,
+                                      .free = file_free };
     f->content = el_new(struct content);
     f->content->path = el_strndup(path.p, path.n);
     disc_watch_init(&f->content->watch, look, content_free);

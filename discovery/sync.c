@@ -355,8 +355,7 @@ static const struct disc_card *somebody_gone(struct disc_members *m)
     return disc_roster_at(&m->roster, a)->card;
 }
 
-/* "host:port", where an address of IPv6 may be in brackets. */
-static bool is_at(const struct disc_record *r, const char *address)
+bool disc_is_at(const struct disc_record *r, const char *address)
 {
     const char *colon = strrchr(address, ':');
     struct el_str host;
@@ -378,7 +377,7 @@ static bool is_member(const struct disc_members *m, const struct disc_seed *seed
     if (seed->hash != 0 && slot != DISC_NO_SLOT && disc_is_live(disc_roster_at(&m->roster, slot)))
         return true;
     for (uint32_t i = 0; i < m->roster.n_slots; i++)
-        if (disc_is_live(&m->roster.v[i]) && is_at(&m->roster.v[i], seed->address))
+        if (disc_is_live(&m->roster.v[i]) && disc_is_at(&m->roster.v[i], seed->address))
             return true;
     return false;
 }

@@ -169,6 +169,9 @@ static void count(struct p2p *p)
         "chunks that the control plane was asked about in place of trackers", NULL);
     p->count.second_known = el_metrics_counter(m, "eliop2p_p2p_second_known_total",
                                                "of these, that it named a living node for", NULL);
+    p->count.unwell =
+        el_metrics_gauge(m, "eliop2p_p2p_unwell_peers",
+                         "living members with a health below 50 in /api/v1/peers", NULL);
 }
 
 static uint64_t seed(struct p2p *p)

@@ -806,7 +806,7 @@ static void poll_seeds(struct p2p *p)
     }
     for (size_t i = 0; i < seeds.n; i++)
         addresses[i] = el_str_of(seeds.address[i]);
-    disc_members_set_seeds(p->members, addresses, seeds.n, p2p_now(p));
+    disc_members_set_seeds(p->members, addresses, seeds.from, seeds.n, p2p_now(p));
     disc_seeds_deinit(&seeds);
 }
 

@@ -2,6 +2,7 @@
 /* status: how the engine's state looks from outside. The engine writes it down once a second, so
  * that whoever asks waits for nobody. */
 #include "p2p/engine.h"
+#include "p2p/regard.h"
 
 static const char *state_name(enum disc_state s)
 {
@@ -24,18 +25,43 @@ static void add_link(struct p2p *p, json_t *one, uint64_t hash)
 static void add_rates(struct p2p *p, json_t *one, uint64_t hash)
 {
     struct p2p_swarm_peer peer;
+
+    if (!p2p_swarm_peer_get(p->swarm, p2p_now(p), hash, &peer))
+        return;
+    el_json_add_bool(one, "linked", peer.is_up);
+    el_json_add_u64(one, "rate_bytes_s", peer.rate_bps);
+    el_json_add_u64(one, "awaited_blocks", peer.awaited);
+    el_json_add_u64(one, "blocks", peer.blocks);
+    el_json_add_u64(one, "bad_blocks", peer.bad);
+    el_json_add_bool(one, "quarantined", peer.quarantined_until != 0);
+}
+
+static unsigned health_of(struct p2p *p, const struct disc_member *m)
+{
+    struct p2p_node *n = p2p_node_find(p, m->card->hash);
+    struct p2p_swarm_peer peer = { .node = 0 };
+    struct p2p_regard r = { .state = m->state, .is_self = m->card->hash == p->self };
+
+    (void)p2p_swarm_peer_get(p->swarm, p2p_now(p), m->card->hash, &peer); /* else it did nothing */
+    r.is_linked = p2p_node_remote(n) != NULL;
+    r.has_given = peer.blocks > 0;
+    r.is_quarantined = peer.quarantined_until != 0;
+    r.unreached = n != NULL ? n->failures : 0;
+    r.slow = peer.slow;
+    r.bad = peer.bad;
+    return p2p_regard_health(&r);
+}
+
+/* Living members that are worse than one that was only heard of. */
+static void count_unwell(struct p2p *p)
+{
+    struct disc_member m;
+    int64_t unwell = 0;
     size_t at = 0;
 
-    while (p2p_swarm_peer_next(p->swarm, p2p_now(p), &at, &peer)) {
-        if (peer.node != hash)
-            continue;
-        el_json_add_bool(one, "linked", peer.is_up);
-        el_json_add_u64(one, "rate_bytes_s", peer.rate_bps);
-        el_json_add_u64(one, "awaited_blocks", peer.awaited);
-        el_json_add_u64(one, "blocks", peer.blocks);
-        el_json_add_u64(one, "bad_blocks", peer.bad);
-        el_json_add_bool(one, "quarantined", peer.quarantined_until != 0);
-    }
+    while (disc_members_each(p->members, &at, &m))
+        unwell += m.state <= DISC_SUSPECT && health_of(p, &m) < P2P_HEALTH_HEARD;
+    el_gauge_set(p->count.unwell, unwell);
 }
 
 static void add_peer(struct p2p *p, json_t *list, const struct disc_member *m)
@@ -50,6 +76,8 @@ static void add_peer(struct p2p *p, json_t *list, const struct disc_member *m)
     el_json_add_str(one, "state", el_str_of(state_name(m->state)));
     el_json_add_str(one, "zone", el_str_of(disc_card_zone(m->card)));
     el_json_add_bool(one, "self", m->card->hash == p->self);
+    el_json_add_str(one, "source", el_str_of(disc_learnt_name(m->learnt)));
+    el_json_add_u64(one, "health", health_of(p, m));
     add_link(p, one, m->card->hash);
     add_rates(p, one, m->card->hash);
 }
@@ -140,6 +168,7 @@ void p2p_status_make(struct p2p *p)
 {
     struct el_buf peers = { 0 }, seeds = { 0 }, all = { 0 };
 
+    count_unwell(p);
     write_members(p, add_peer, &peers);
     write_members(p, add_seed, &seeds);
     el_json_write(&all, p2p_json(p));

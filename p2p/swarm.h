@@ -225,10 +225,14 @@ struct p2p_swarm_peer {
     unsigned awaited;           /* blocks asked for and not here */
     uint64_t blocks;            /* taken from it, ever */
     unsigned bad;               /* strikes; they decay */
+    unsigned slow;              /* blocks in a row that did not come in time */
     uint64_t quarantined_until; /* 0: it is not */
 };
 /* The peers in no order: *cursor starts at 0. False: there are no more. */
 bool p2p_swarm_peer_next(const struct p2p_swarm *s, uint64_t now, size_t *cursor,
                          struct p2p_swarm_peer *ret);
+/* One of them. False: there is nothing to say of it. */
+bool p2p_swarm_peer_get(const struct p2p_swarm *s, uint64_t now, uint64_t node,
+                        struct p2p_swarm_peer *ret);
 /* A node in quarantine is asked nothing; whether anybody gives it anything is not ours to say. */
 bool p2p_swarm_is_quarantined(const struct p2p_swarm *s, uint64_t now, uint64_t node);

@@ -230,6 +230,33 @@ bool p2p_swarm_is_quarantined(const struct p2p_swarm *s, uint64_t now, uint64_t 
     return p != NULL && now < p->quarantined_until;
 }
 
+static void show(const struct p2p_swarm *s, uint64_t now, const struct p2p_sw_peer *p,
+                 struct p2p_swarm_peer *ret)
+{
+    *ret = (struct p2p_swarm_peer){
+        .node = p->node,
+        .is_up = p->is_up,
+        .same_zone = p->same_zone,
+        .rate_bps = (uint64_t)(p->rate * 1000),
+        .awaited = p->awaited,
+        .blocks = p->blocks,
+        .bad = (unsigned)(fade(s, p) + 0.5),
+        .slow = p->slow,
+        .quarantined_until = now < p->quarantined_until ? p->quarantined_until : 0,
+    };
+}
+
+bool p2p_swarm_peer_get(const struct p2p_swarm *s, uint64_t now, uint64_t node,
+                        struct p2p_swarm_peer *ret)
+{
+    const struct p2p_sw_peer *p = p2p_sw_peer_find(s, node);
+
+    if (p == NULL)
+        return false;
+    show(s, now, p, ret);
+    return true;
+}
+
 bool p2p_swarm_peer_next(const struct p2p_swarm *s, uint64_t now, size_t *cursor,
                          struct p2p_swarm_peer *ret)
 {
@@ -241,16 +268,7 @@ bool p2p_swarm_peer_next(const struct p2p_swarm *s, uint64_t now, size_t *cursor
 
             if (seen++ < *cursor)
                 continue;
-            *ret = (struct p2p_swarm_peer){
-                .node = p->node,
-                .is_up = p->is_up,
-                .same_zone = p->same_zone,
-                .rate_bps = (uint64_t)(p->rate * 1000),
-                .awaited = p->awaited,
-                .blocks = p->blocks,
-                .bad = (unsigned)(fade(s, p) + 0.5),
-                .quarantined_until = now < p->quarantined_until ? p->quarantined_until : 0,
-            };
+            show(s, now, p, ret);
             ++*cursor;
             return true;
         }

@@ -335,6 +335,9 @@ static void print_peer(const json_t *p, FILE *out)
                   number(p, "p2p_port"));
     if (is_true(p, "self"))
         (void)fprintf(out, ", this node");
+    else if (text(p, "source")[0] != '\0')
+        (void)fprintf(out, ", health %" PRIu64 ", source %s", number(p, "health"),
+                      text(p, "source"));
     if (text(p, "zone")[0] != '\0')
         (void)fprintf(out, ", zone %s", text(p, "zone"));
     if (is_true(p, "linked"))

@@ -109,6 +109,25 @@ def test_seeds_are_those_who_live_by_whom_others_may_join():
         origin.close()
 
 
+def test_of_each_member_it_is_said_where_it_was_learnt_and_how_well_it_does():
+    origin = Origin()
+    try:
+        with Cluster(2, origin) as c:
+            def others():
+                return {p["name"]: p for p in c.nodes[0].status()["peers"]}
+            wait_for(lambda: others()["node-1"]["health"] == 100, why=others)  # it was only heard of before
+            assert others()["node-1"]["source"] == "seed"
+            assert (others()["node-0"]["source"], others()["node-0"]["health"]) == ("self", 100)
+            assert c.nodes[0].metrics()["eliop2p_p2p_unwell_peers"] == 0
+            assert ", health 100, source seed" in elionode(c.nodes[0], "peers")
+            c.crash(1)
+            wait_for(lambda: others()["node-1"]["health"] < 50, why=others)
+            wait_for(lambda: others()["node-1"]["state"] == "dead", 60)
+            assert (others()["node-1"]["source"], others()["node-1"]["health"]) == ("seed", 0)
+    finally:
+        origin.close()
+
+
 # ---- commands ----
 
 def elionode(node, *args):

@@ -55,6 +55,7 @@ def test_nodes_find_each_other_through_it_alone(origin, plane, cluster):
         assert s["control_plane"]["best_endpoint"] == plane.endpoint
         assert s["control_plane"]["last_ok"] and s["control_plane"]["latency_ms"] > 0
         wait_for(lambda: told(node)["cluster_size"] == 3 and told(node)["peers_known"] == 2, 60, why=lambda: told(node))
+    assert "control_plane" in {p["source"] for node in c.nodes for p in peers(node)}
     origin.add("/a", size=SIZE)
     for r in c.get_all("/a"):
         is_exact(r, origin.content("/a"))

@@ -254,7 +254,7 @@ void net_start(struct gossip_net *s, size_t i)
             seeds[n] = el_str_of(address[n]);
             n++;
         }
-    disc_members_set_seeds(s->node[i].m, seeds, n, s->now_ms);
+    disc_members_set_seeds(s->node[i].m, seeds, NULL, n, s->now_ms);
     schedule(s, i);
 }
 

@@ -46,7 +46,7 @@ static void start_as(struct town *t, size_t place, size_t i, uint8_t flags, uint
 
     el_rng_seed(&conf.rng, place + 1);
     t->m[place] = disc_members_new(&conf);
-    disc_members_set_seeds(t->m[place], &seed, 1, t->now_ms);
+    disc_members_set_seeds(t->m[place], &seed, NULL, 1, t->now_ms);
 }
 
 static void start(struct town *t, size_t i)
@@ -445,11 +445,11 @@ static void a_seed_at_which_a_member_was_found_is_left_alone(void **state)
     const struct el_str seeds[] = { EL_STR("other-name-of-a:1"), EL_STR("[::1]:1") };
 
     start(t, 0);
-    disc_members_set_seeds(t->m[0], seeds, 2, t->now_ms);
+    disc_members_set_seeds(t->m[0], seeds, NULL, 2, t->now_ms);
     assert_true(tries(t, 0, 10000) > 0);
     disc_members_reached(t->m[0], seeds[0], hash_of(0)); /* this very node */
     disc_members_reached(t->m[0], seeds[1], hash_of(0));
-    disc_members_set_seeds(t->m[0], seeds, 2, t->now_ms);
+    disc_members_set_seeds(t->m[0], seeds, NULL, 2, t->now_ms);
     assert_int_equal(tries(t, 0, 10000), 0);
     disc_members_reached(t->m[0], seeds[1], hash_of(1)); /* who has never joined */
     assert_true(tries(t, 0, 10000) > 0);
@@ -468,7 +468,7 @@ static void a_seed_in_brackets_is_the_member_at_that_address(void **state)
 
     el_rng_seed(&conf.rng, 1);
     t->m[0] = disc_members_new(&conf);
-    disc_members_set_seeds(t->m[0], &seed, 1, t->now_ms);
+    disc_members_set_seeds(t->m[0], &seed, NULL, 1, t->now_ms);
     assert_int_equal(tries(t, 0, 10000), 0);
 }
 
@@ -559,6 +559,84 @@ static void nobody_introduces_another(void **state)
     el_buf_deinit(&b);
 }
 
+/* ---- where a member was first heard of ---- */
+
+static enum disc_learnt learnt(const struct town *t, size_t by, size_t whom)
+{
+    struct disc_member m;
+
+    assert_true(disc_members_find(t->m[by], hash_of(whom), &m));
+    return m.learnt;
+}
+
+/* `by` passes on that `whom` lives, at an address that is its own. */
+static void introduce(struct town *t, size_t to, size_t by, size_t whom)
+{
+    tell(t, to, by,
+         (struct disc_update){ .state = DISC_ALIVE,
+                               .has_fields = true,
+                               .hash = hash_of(whom),
+                               .incarnation = START_MS << 16,
+                               .fields = { .id = el_str_of(names[whom]),
+                                           .host = el_str_of(names[whom]),
+                                           .p2p_port = 9000 } });
+}
+
+static void a_member_is_known_by_who_named_it_first(void **state)
+{
+    struct town *t = *state;
+
+    start(t, 0);
+    start(t, 1);
+    run(t, 3000);
+    assert_int_equal(learnt(t, 0, 0), DISC_LEARNT_SELF);
+    assert_int_equal(learnt(t, 1, 0), DISC_LEARNT_SEED);
+    assert_int_equal(learnt(t, 0, 1), DISC_LEARNT_CALL);
+    introduce(t, 1, 0, 3);
+    introduce(t, 1, 4, 4); /* which has come by itself */
+    assert_int_equal(learnt(t, 1, 3), DISC_LEARNT_GOSSIP);
+    assert_int_equal(learnt(t, 1, 4), DISC_LEARNT_CALL);
+}
+
+static void a_seed_is_known_by_its_provider_whoever_speaks_first(void **state)
+{
+    struct town *t = *state;
+    const struct el_str seeds[] = { EL_STR("b:9000"), EL_STR("name-of-c:1"), EL_STR("d:9000") };
+    const enum disc_learnt from[] = { DISC_LEARNT_FILE, DISC_LEARNT_DNS,
+                                      DISC_LEARNT_CONTROL_PLANE };
+
+    start(t, 0);
+    disc_members_set_seeds(t->m[0], seeds, from, 3, t->now_ms);
+    disc_members_reached(t->m[0], seeds[1], hash_of(2));
+    introduce(t, 0, 1, 1);
+    introduce(t, 0, 1, 2);
+    introduce(t, 0, 1, 3);
+    introduce(t, 0, 1, 4);
+    assert_int_equal(learnt(t, 0, 1), DISC_LEARNT_FILE);
+    assert_int_equal(learnt(t, 0, 2), DISC_LEARNT_DNS);
+    assert_int_equal(learnt(t, 0, 3), DISC_LEARNT_CONTROL_PLANE);
+    assert_int_equal(learnt(t, 0, 4), DISC_LEARNT_GOSSIP);
+}
+
+static void it_stays_so_over_other_seeds_death_and_a_new_start(void **state)
+{
+    struct town *t = *state;
+    const struct el_str seed = EL_STR("b:9000");
+
+    start(t, 0);
+    start(t, 1);
+    run(t, 3000);
+    assert_int_equal(learnt(t, 0, 1), DISC_LEARNT_CALL);
+    disc_members_set_seeds(t->m[0], &seed, NULL, 1, t->now_ms);
+    stop(t, 1);
+    run(t, 20000);
+    assert_int_equal(seen(t, 0, 1), DISC_DEAD);
+    start(t, 1);
+    run(t, 3000);
+    assert_int_equal(seen(t, 0, 1), DISC_ALIVE);
+    assert_int_equal(learnt(t, 0, 1), DISC_LEARNT_CALL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -581,6 +659,9 @@ int main(void)
         TEST(only_who_was_asked_for_help_can_say_that_a_member_is_silent),
         TEST(what_is_malformed_changes_nothing),
         TEST(nobody_introduces_another),
+        TEST(a_member_is_known_by_who_named_it_first),
+        TEST(a_seed_is_known_by_its_provider_whoever_speaks_first),
+        TEST(it_stays_so_over_other_seeds_death_and_a_new_start),
 #undef TEST
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

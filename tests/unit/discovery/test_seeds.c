@@ -253,6 +253,41 @@ static void gossip_gives_the_living_who_can_be_reached(void **state)
     disc_cards_free(cards);
 }
 
+/* Until there are so many. */
+static void poll_until(const struct disc_providers *set, size_t n, struct disc_seeds *ret)
+{
+    const struct timespec moment = { .tv_nsec = 1000000 };
+
+    (void)disc_providers_poll(set, WALL_MS, ret, NULL);
+    for (unsigned i = 0; i < 10000 && ret->n < n; i++) {
+        (void)nanosleep(&moment, NULL);
+        disc_seeds_deinit(ret);
+        (void)disc_providers_poll(set, WALL_MS, ret, NULL);
+    }
+    assert_int_equal(ret->n, n);
+}
+
+static void of_each_address_it_is_known_who_named_it_first(void **state)
+{
+    const struct disc_sources sources = { .mode = EL_STR("auto"),
+                                          .seeds = EL_STR("10.0.0.1:1,10.0.0.2:2"),
+                                          .file = el_str_of(path) };
+    struct disc_seeds seeds = { 0 };
+    struct disc_providers set;
+
+    (void)state;
+    write_file("10.0.0.2:2\n10.0.0.3:3\n");
+    assert_int_equal(disc_providers_of(&sources, &set, NULL), EL_OK);
+    poll_until(&set, 3, &seeds);
+    assert_int_equal(seeds.from[0], DISC_LEARNT_SEED);
+    assert_int_equal(seeds.from[1], DISC_LEARNT_SEED);
+    assert_string_equal(seeds.address[2], "10.0.0.3:3");
+    assert_int_equal(seeds.from[2], DISC_LEARNT_FILE);
+    assert_string_equal(disc_learnt_name(seeds.from[2]), "file");
+    disc_seeds_deinit(&seeds);
+    disc_providers_deinit(&set);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +302,7 @@ int main(void)
         cmocka_unit_test(a_file_that_is_too_long_is_an_error_and_not_cut),
         cmocka_unit_test(names_are_looked_up_on_a_thread_and_keep_their_port),
         cmocka_unit_test(gossip_gives_the_living_who_can_be_reached),
+        cmocka_unit_test(of_each_address_it_is_known_who_named_it_first),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
