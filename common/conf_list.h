@@ -57,6 +57,7 @@ EL_CONF_INT(p2p, download_limit_mbps, 0, 0, 1000000, 1, NULL, "Mbit/s that it ta
 EL_CONF_ENUM(discovery, mode, 0, "auto|gossip|static|dns|file|controlplane", 0, NULL, "where other nodes are found at first; afterwards they tell each other. auto: whatever is given of seeds, file and control plane; gossip: of seeds and file, a control plane is left alone; static: the seeds as they are; dns: the seeds, each of which may stand for many addresses; file: the file; controlplane: the control plane. auto without any of these, cluster secret and certificates: the node is alone")
 EL_CONF_STR(discovery, seeds, "", 0, NULL, "HOST:PORT of other nodes, comma separated; a name may stand for many addresses")
 EL_CONF_STR(discovery, file, "", 0, NULL, "a file that nodes share: each writes its own address into it, and finds others there")
+EL_CONF_INT(discovery, min_peers, 0, 0, 65535, 0, NULL, "so many other members have to live before what they say of where objects are is asked for and used; with fewer the origin is asked, as by a node that is alone. As long as a control plane answers, one is enough; 0: always")
 
 EL_CONF_STR(control_plane, endpoint, "", 0, "ELIOP2P_CONTROL_PLANE", "where the control plane answers: HOST, HOST:PORT (8081) or http(s)://HOST:PORT, comma separated when there are several; empty: there is none")
 EL_CONF_SECRET(control_plane, token, 0, NULL, "a token of the role node or operator, to register with; empty: none")

@@ -77,6 +77,9 @@ EL_EVENT(
     EV_P2P_REFUSED, "p2p.refused",
     "a handshake with another node failed (wrong secret, wrong proof, another cluster, garbage), and why; at most once a second on each thread")
 EL_EVENT(EV_P2P_START, "p2p.start", "the node listens for others; its id, port and address")
+EL_EVENT(
+    EV_P2P_COMPANY, "p2p.company",
+    "from now on others are asked who has what (asks=1), or fewer live than discovery.min_peers says (asks=0)")
 EL_EVENT(EV_SECRET_READABLE, "p2p.secret_readable",
          "others than its owner may read p2p.cluster_secret_file: chmod 600")
 EL_EVENT(EV_SEEDS, "p2p.seeds", "where other nodes may be found could not be read")

@@ -566,6 +566,16 @@ int64_t disc_cp_last_ok_ms(struct disc_cp *cp)
     return ms;
 }
 
+bool disc_cp_is_connected(struct disc_cp *cp)
+{
+    bool is_it;
+
+    lock(cp);
+    is_it = cp->figures.is_connected;
+    unlock(cp);
+    return is_it;
+}
+
 bool disc_cp_is_hydrating(struct disc_cp *cp)
 {
     bool is_it;

@@ -75,6 +75,8 @@ void disc_cp_ran(struct disc_cp *cp, const struct disc_cp_ran *ran);
 void disc_cp_figures(struct disc_cp *cp, struct disc_cp_figures *ret);
 /* When it was last answered, wall clock; 0: never. */
 int64_t disc_cp_last_ok_ms(struct disc_cp *cp);
+/* It answers, or did a moment ago. */
+bool disc_cp_is_connected(struct disc_cp *cp);
 /* The first members may come any moment now: whoever looks for others may wait for them. Not for
  * longer than a second. */
 bool disc_cp_is_hydrating(struct disc_cp *cp);

@@ -131,6 +131,7 @@ struct p2p {
 
     _Atomic bool is_running; /* fills come here, not to the origin */
     _Atomic bool is_stopping;
+    _Atomic bool asks_others; /* company.h */
     _Atomic size_t n_live;
     _Atomic uint64_t lost_ms; /* when another was last taken for dead; 0: never */
 

@@ -268,14 +268,23 @@ static bool is_leasable(struct cache_object *o, const struct cache_ticket *t)
     return here[0] == 0;
 }
 
+/*
+ * Straight to the origin. For a command the control plane has named who has it; the origin is not
+ * asked then, so whoever is there has to do.
+ */
+static bool goes_direct(struct p2p *p, const struct cache_ticket *t)
+{
+    return p2p_is_of_order(t) ? atomic_load(&p->n_live) <= 1 : !atomic_load(&p->asks_others);
+}
+
 static void feed_begin(struct p2p_feed *feed)
 {
     struct p2p *p = feed->p;
     struct cache_object *o = cache_fill_object(feed->fill);
     struct p2p_fetch *f;
 
-    if (atomic_load(&p->is_stopping) || atomic_load(&p->n_live) <= 1 || !p2p_is_shareable(o) ||
-        !is_leasable(o, asker(feed))) {
+    if (atomic_load(&p->is_stopping) || goes_direct(p, cache_fill_ticket(feed->fill)) ||
+        !p2p_is_shareable(o) || !is_leasable(o, asker(feed))) {
         hand_over(feed);
         return;
     }
@@ -320,7 +329,7 @@ static void start(struct cache_source *s, struct cache_fill *fill)
     el_msg_init(&feed->msg, on_orders);
     atomic_init(&feed->orders, ORDER_BEGIN);
     EL_ASSERT(pthread_mutex_lock(&p->feeds_mtx) == 0);
-    is_alone = (!atomic_load(&p->is_running) || atomic_load(&p->n_live) <= 1) &&
+    is_alone = (!atomic_load(&p->is_running) || !atomic_load(&p->asks_others)) &&
                !p2p_is_of_order(cache_fill_ticket(fill)); /* those never go to the origin */
     if (!is_alone) {
         cache_fill_set_data(fill, feed);

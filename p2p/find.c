@@ -704,7 +704,7 @@ static bool may_know(struct cache_finder *finder, struct el_str url, uint64_t ma
     struct p2p *p = of_finder(finder);
     struct heard *h;
 
-    if (atomic_load(&p->n_live) <= 1 || !p2p_url_is_fine(url))
+    if (!atomic_load(&p->asks_others) || !p2p_url_is_fine(url))
         return false;
     h = heard_of_url(HEARD_FIND, url);
     h->max_age_ms = max_age_ms;

@@ -492,6 +492,11 @@ size_t p2p_cluster_size(struct p2p *p)
     return atomic_load(&p->n_live);
 }
 
+bool p2p_asks_others(struct p2p *p)
+{
+    return atomic_load(&p->asks_others);
+}
+
 uint64_t p2p_lost_ms(struct p2p *p)
 {
     return atomic_load(&p->lost_ms);

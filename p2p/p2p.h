@@ -10,8 +10,8 @@
  * One thread, the *engine*, decides everything and owns everything here; net threads (net.h) move
  * bytes. What decides is pure: discovery/members.h, tracker.h, swarm.h, upload.h.
  *
- * A cluster of one, or a node whose peers are all gone, costs nothing: what is asked of it goes to
- * the origin at once.
+ * A cluster of one, or a node whose peers are all gone or too few (company.h), costs nothing: what
+ * is asked of it goes to the origin at once.
  */
 #pragma once
 
@@ -49,6 +49,7 @@ struct p2p_conf {
     /* On the same thread, with the same arg: disc_cp_node of discovery.h. NULL: nobody loads it. */
     void (*prefetch)(void *arg, const struct disc_cp_prefetch *prefetch);
     unsigned max_peers, k;
+    size_t min_peers;                  /* company.h; 0: any other counts */
     uint64_t upload_bps, download_bps; /* bytes a second; 0: no limit */
     size_t max_chunks;                 /* of so many the hashes are kept */
     struct cache_source *origin;       /* borrowed until p2p_free() */
@@ -92,6 +93,8 @@ uint16_t p2p_port(const struct p2p *p);
 void p2p_set_rates(struct p2p *p, uint64_t upload_bps, uint64_t download_bps);
 /* How many members live, this one included. Thread: any. */
 size_t p2p_cluster_size(struct p2p *p);
+/* False: the origin is asked for all, whoever else is there. Thread: any. */
+bool p2p_asks_others(struct p2p *p);
 /* When another was last taken for dead, monotonic; 0: none was. One that leaves is not. */
 uint64_t p2p_lost_ms(struct p2p *p);
 /* Bytes taken from peers and given to them since the start. Thread: any. */

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "common/log.h"
+#include "p2p/company.h"
 #include "p2p/engine.h"
 #include "p2p/tracker_wire.h"
 
@@ -414,6 +415,22 @@ static void heed(struct p2p *p, const struct disc_event *e)
     disc_card_unref(e->card);
 }
 
+/* What has begun goes on as it began. */
+static void note_company(struct p2p *p)
+{
+    size_t n = disc_members_live(p->members);
+    bool has_plane = p->cp != NULL && disc_cp_is_connected(p->cp);
+    bool asks = p2p_company_counts(n, p->conf.min_peers, has_plane);
+
+    if (asks == atomic_load(&p->asks_others))
+        return;
+    atomic_store(&p->asks_others, asks);
+    atomic_store(&p->source.runs_ahead, asks);
+    if (p->conf.min_peers > 0)
+        el_log(EL_INFO, EV_P2P_COMPANY, "asks=%d members=%zu min_peers=%zu", asks, n,
+               p->conf.min_peers);
+}
+
 /* Who may answer for keys. */
 static void note_live(struct p2p *p)
 {
@@ -425,7 +442,7 @@ static void note_live(struct p2p *p)
     p->live_version = disc_members_version(p->members);
     p->changed_ms = p2p_now(p);
     atomic_store(&p->n_live, disc_members_live(p->members));
-    atomic_store(&p->source.runs_ahead, disc_members_live(p->members) > 1);
+    note_company(p);
     while (disc_members_each(p->members, &at, &m)) {
         if (m.state > DISC_SUSPECT || !disc_card_is_serving(m.card))
             continue;
@@ -822,6 +839,7 @@ void p2p_peers_tick(struct p2p *p)
     if (now >= disc_members_due_ms(p->members))
         disc_members_tick(p->members, now);
     if (now >= p->look_due_ms) {
+        note_company(p); /* the control plane may have come or gone */
         look_at_links(p);
         p2p_direct_tick(p);
         look_at_shunned(p);

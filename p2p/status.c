@@ -152,6 +152,7 @@ static json_t *p2p_json(struct p2p *p)
     el_json_add_u64(root, "port", p->port);
     el_json_add_bool(root, "tls", p->is_tls);
     el_json_add_u64(root, "members", disc_members_live(p->members));
+    el_json_add_bool(root, "asks_others", atomic_load(&p->asks_others));
     el_json_add_u64(root, "downloads", p->n_fetches);
     el_json_add_u64(root, "blocks_from_peers", s.blocks_peers);
     el_json_add_u64(root, "blocks_from_origin", s.blocks_lease + s.blocks_no_tracker);

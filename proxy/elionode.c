@@ -321,6 +321,7 @@ static enum el_err make_p2p(struct node *n, struct el_error *err)
         .mode = modes[c->discovery_mode],
         .seeds = c->discovery_seeds,
         .file = c->discovery_file,
+        .min_peers = (size_t)c->discovery_min_peers,
         .max_peers = (unsigned)c->p2p_max_peers,
         .k = (unsigned)c->p2p_k_selection,
         .upload_bps = c->p2p_upload_limit_mbps * BYTES_OF_MBIT,

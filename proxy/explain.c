@@ -225,7 +225,7 @@ static size_t others_of(const struct proxy_nodeapi *api)
 {
     size_t n = api->conf.p2p != NULL ? p2p_cluster_size(api->conf.p2p) : 1;
 
-    return n > 0 ? n - 1 : 0;
+    return n > 1 && p2p_asks_others(api->conf.p2p) ? n - 1 : 0;
 }
 
 static void explain_admitted(struct proxy_req *r, const struct explanation *q, json_t *root)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What nodes that know of each other do for their clients, and what the origin notices of it."""
 import contextlib
+import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -192,6 +193,51 @@ def test_the_seeds_are_needed_by_nobody_who_is_in(origin, cluster):
     origin.add("/a", size=SIZE)
     for r in c.get_all("/a", nodes=[2, 3]):
         is_exact(r, origin.content("/a"))
+
+
+# ---- fewer others than are wanted ----
+
+def asks_others(c, nodes):
+    return {c.nodes[i].status()["p2p"]["asks_others"] for i in nodes}
+
+
+def test_as_long_as_fewer_live_than_are_wanted_each_asks_the_origin(origin, cluster):
+    c = cluster(3, discovery__min_peers=2)
+    wait_for(lambda: asks_others(c, range(3)) == {True})
+    c.stop(2)
+    wait_for(lambda: asks_others(c, range(2)) == {False})
+    origin.add("/a", size=SIZE)
+    before = c.nodes[1].metrics()
+    for i in range(2):
+        is_exact(c.get(i, "/a"), origin.content("/a"))
+        assert origin.body_sent("/a") == (i + 1) * SIZE
+    after = c.nodes[1].metrics()
+    for name in ("finds_known_total", "finds_asked_total", "bytes_in_total"):
+        assert after[f"eliop2p_p2p_{name}"] == before[f"eliop2p_p2p_{name}"]
+    sources = json.loads(c.nodes[1].admin(f"/api/v1/explain?url={origin.url}/bytes/1/b").body)["sources"]
+    assert [s["source"] for s in sources] == ["origin"]
+
+    c.start(2)
+    wait_for(lambda: asks_others(c, range(3)) == {True})
+    origin.add("/c", size=SIZE)
+    is_exact(c.get(0, "/c"), origin.content("/c"))
+    origin.forget()
+    is_exact(c.get(1, "/c"), origin.content("/c"))
+    assert origin.requests("/c") == []
+    assert [line for line in c.nodes[1].log().splitlines() if " p2p.company asks=0 members=2 min_peers=2" in line]
+
+
+def test_who_asks_nobody_gives_to_those_who_do(origin, cluster):
+    c = cluster(2)
+    c.stop(0)
+    c.start(0, discovery__min_peers=2)
+    wait_for(lambda: (asks_others(c, [0]), asks_others(c, [1])) == ({False}, {True}))
+    origin.add("/a", size=SIZE)
+    is_exact(c.get(0, "/a"), origin.content("/a"))
+    wait_for(lambda: heard(c.nodes[0]) + heard(c.nodes[1]) >= 3)  # before that others would read beside it
+    origin.forget()
+    is_exact(c.get(1, "/a"), origin.content("/a"))
+    assert origin.requests("/a") == []
 
 
 # ---- whose bytes, and of which version ----

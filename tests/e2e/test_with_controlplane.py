@@ -62,6 +62,24 @@ def test_nodes_find_each_other_through_it_alone(origin, plane, cluster):
     c.assert_read_once("/a", SIZE)
 
 
+def test_as_long_as_it_answers_few_others_are_enough(origin, plane, cluster):
+    c = cluster(2, plane.endpoint, discovery__min_peers=2)
+    wait_for(lambda: all(node.status()["p2p"]["asks_others"] for node in c.nodes))
+    origin.add("/a", size=SIZE)
+    is_exact(c.get(0, "/a"), origin.content("/a"))
+    origin.forget()
+    is_exact(c.get(1, "/a"), origin.content("/a"))
+    assert origin.requests("/a") == []
+    plane.kill()
+    wait_for(lambda: not any(node.status()["p2p"]["asks_others"] for node in c.nodes), 60)
+    origin.add("/b", size=SIZE)
+    for i in range(2):
+        is_exact(c.get(i, "/b"), origin.content("/b"))
+    assert origin.body_sent("/b") == 2 * SIZE
+    plane.start()
+    wait_for(lambda: all(node.status()["p2p"]["asks_others"] for node in c.nodes), 60)
+
+
 def test_it_knows_which_chunks_a_node_has(origin, plane, cluster):
     c = cluster(2, plane.endpoint)
     origin.add("/a", size=SIZE)
