@@ -121,11 +121,8 @@ static void look_at(struct cp_state *s, struct named *d)
     }
 }
 
-/* Some of the table each time. */
-void cp_names_write(struct cp_state *s)
+static void write_buckets(struct cp_state *s, size_t n)
 {
-    size_t n = el_min_size(s->names.buckets, BUCKETS_PER_TICK);
-
     for (; n > 0; n--) {
         size_t at = s->names_cursor++ & (s->names.buckets - 1);
 
@@ -134,6 +131,16 @@ void cp_names_write(struct cp_state *s)
             look_at(s, EL_ENTRY(e, struct named, entry));
         }
     }
+}
+
+void cp_names_write(struct cp_state *s)
+{
+    write_buckets(s, el_min_size(s->names.buckets, BUCKETS_PER_TICK));
+}
+
+void cp_names_flush(struct cp_state *s)
+{
+    write_buckets(s, s->names.buckets);
 }
 
 void cp_names_deinit(struct cp_state *s)

@@ -223,11 +223,17 @@ void cp_operations_tick(struct cp_state *s, bool has_duty)
             cp_op_drain(s, op);
         else if (has_duty && op->op.state == CP_RUNNING && op->op.kind == CP_PREFETCH)
             cp_op_prefetch(s, op);
-        if (op->is_dirty && !s->is_holding)
-            cp_op_emit(s, op, CP_SOFT);
         if (has_duty && op->op.state != CP_RUNNING && op->op.kind != CP_SNAPSHOT &&
             s->wall_ms - op->op.ended_wall_ms > OVER_MS)
             remove_op(s, op);
+    }
+}
+
+void cp_operations_write(struct cp_state *s)
+{
+    for (size_t i = 0; i < s->ops; i++) {
+        if (s->op[i]->is_dirty)
+            cp_op_emit(s, s->op[i], CP_SOFT);
     }
 }
 

@@ -90,6 +90,7 @@ static void write_soft(struct cp_state *s)
     cp_nodes_write(s);
     cp_chunks_write(s);
     cp_names_write(s);
+    cp_operations_write(s);
     write_epoch(s);
 }
 
@@ -112,6 +113,8 @@ void cp_state_flush(struct cp_state *s)
 {
     cp_nodes_write(s);
     cp_chunks_flush(s);
+    cp_names_flush(s);
+    cp_operations_write(s);
     write_epoch(s);
 }
 

@@ -220,7 +220,8 @@ void cp_chunks_write(struct cp_state *s); /* as much as may be in a second */
 /* Empty: nobody has told. */
 struct el_str cp_name_of(const struct cp_state *s, const uint8_t object[EL_CHUNK_ID_OBJECT_BYTES],
                          uint64_t *ret_bytes);
-void cp_names_write(struct cp_state *s);
+void cp_names_write(struct cp_state *s); /* some of them each second */
+void cp_names_flush(struct cp_state *s);
 void cp_names_deinit(struct cp_state *s);
 double cp_heat(const struct cp_state *s, const struct cp_span *sp);
 void cp_heat_add(struct cp_state *s, struct cp_span *sp, double by);
@@ -263,6 +264,7 @@ struct cp_member *cp_place_target(struct cp_state *s, const struct el_chunk_id *
                                   uint32_t number);
 
 void cp_operations_tick(struct cp_state *s, bool has_duty);
+void cp_operations_write(struct cp_state *s); /* how far they are */
 void cp_operations_deinit(struct cp_state *s);
 
 void cp_alerts_tick(struct cp_state *s);
