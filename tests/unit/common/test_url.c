@@ -295,6 +295,17 @@ static void values_of_secret_parameters_are_masked(void **state)
     assert_shown(EL_STR("/b/k?versionId=1&design=2&sig"), "/b/k?versionId=1&design=2&sig");
 }
 
+static void where_a_listing_goes_on_is_shown_and_no_other_token(void **state)
+{
+    (void)state;
+    assert_shown(EL_STR("/b?list-type=2&continuation-token=1ueGcxLPRx1Tr%2FXYExHnhbYLgveDs2J%3D"),
+                 "/b?list-type=2&continuation-token=1ueGcxLPRx1Tr%2FXYExHnhbYLgveDs2J%3D");
+    assert_shown(EL_STR("/b?continuation-token=1&token=2&x-amz-security-token=3"),
+                 "/b?continuation-token=1&token=***&x-amz-security-token=***");
+    assert_shown(EL_STR("/b?x-continuation-token=1&continuation-token-secret=2"),
+                 "/b?x-continuation-token=***&continuation-token-secret=***");
+}
+
 static void an_encoded_parameter_name_does_not_hide_a_signature(void **state)
 {
     (void)state;
@@ -343,6 +354,7 @@ int main(void)
         cmocka_unit_test(names_of_signing_parameters_are_kept_where_nothing_is_signed),
         cmocka_unit_test(presigned_queries_are_told_from_others),
         cmocka_unit_test(values_of_secret_parameters_are_masked),
+        cmocka_unit_test(where_a_listing_goes_on_is_shown_and_no_other_token),
         cmocka_unit_test(an_encoded_parameter_name_does_not_hide_a_signature),
         cmocka_unit_test(a_password_in_the_url_is_masked),
         cmocka_unit_test(bytes_that_break_a_line_or_a_terminal_are_escaped),
