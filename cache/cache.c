@@ -3,6 +3,7 @@
 #include "cache/cache.h"
 
 #include "cache/object.h"
+#include "common/log.h"
 
 /* Four slabs, and their objects: the arena is never smaller, so that streaming works without a
  * cache. */
@@ -90,6 +91,8 @@ enum el_err cache_open(const struct cache_conf *conf, struct cache **ret_cache,
     cache_ids_init(c);
     c->pins = cache_pins_new();
     register_metrics(c);
+    el_log(EL_INFO, EV_CACHE_OPEN, "bytes=%llu huge_pages=%d", (unsigned long long)bytes,
+           cache_arena_is_huge(c->arena));
     rc = conf->disk != NULL ? cache_l2_open(conf->disk, c, &c->l2, err) : EL_OK;
     if (rc != EL_OK) {
         cache_close(c);

@@ -355,8 +355,8 @@ static enum el_err run_p2p(struct node *n, struct el_error *err)
     return p2p_run(n->p2p, n->cache, n->api, proxy_nodeapi_port(n->api), err);
 }
 
-/* Splits the list in place. */
-static size_t split_dirs(char *list, const char *dirs[CACHE_MAX_STORES])
+/* Splits the list in place; returns how many there are, of which `dirs` has the first `max`. */
+static size_t split_dirs(char *list, const char **dirs, size_t max)
 {
     size_t n = 0;
     char *next;
@@ -366,10 +366,27 @@ static size_t split_dirs(char *list, const char *dirs[CACHE_MAX_STORES])
         if (next != NULL)
             *next++ = '\0';
         dir += strspn(dir, " ");
-        if (*dir != '\0' && n < CACHE_MAX_STORES)
-            dirs[n++] = dir;
+        if (*dir == '\0')
+            continue;
+        if (n < max)
+            dirs[n] = dir;
+        n++;
     }
     return n;
+}
+
+static enum el_err check_dirs(const struct el_conf *c, struct el_error *err)
+{
+    char *list = el_strndup(c->cache_disk_cache_path, strlen(c->cache_disk_cache_path));
+    const char *dirs[CACHE_MAX_STORES + 1];
+    enum el_err rc = EL_OK;
+
+    if (split_dirs(list, dirs, EL_COUNT(dirs)) > CACHE_MAX_STORES)
+        rc = el_fail(err, EL_ECONF, 0,
+                     "cache.disk_cache_path names more than %d directories: %s is one too many",
+                     CACHE_MAX_STORES, dirs[CACHE_MAX_STORES]);
+    free(list);
+    return rc;
 }
 
 static enum el_ring_backend disk_io(const struct el_conf *c)
@@ -387,7 +404,7 @@ static enum el_err open_cache(struct node *n, struct el_error *err)
     const struct cache_disk_conf disk = {
         .bytes = c->cache_disk_cache_size_mb * EL_MIB,
         .dirs = dirs,
-        .n_dirs = split_dirs(list, dirs),
+        .n_dirs = split_dirs(list, dirs, CACHE_MAX_STORES), /* check() has seen to it */
         .io = disk_io(c),
         .read_deadline_ms = c->cache_disk_read_deadline_ms,
         .commit_ms = c->cache_disk_commit_ms,
@@ -473,6 +490,8 @@ static enum el_err check(struct node *n, struct el_error *err)
     enum el_err rc = proxy_check(n->conf, el_clock_wall_ms(n->clock) / 1000, err);
     struct disc_endpoints endpoints;
 
+    if (rc == EL_OK)
+        rc = check_dirs(n->conf, err);
     if (rc == EL_OK && has_control_plane(n->conf))
         rc = disc_endpoints_parse(el_str_of(n->conf->control_plane_endpoint), &endpoints, err);
     return rc == EL_OK ? proxy_nodeapi_read_tokens(n->conf->admin_tokens_file, &n->tokens, err)

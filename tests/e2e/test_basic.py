@@ -620,7 +620,7 @@ def test_a_wrong_option_is_named_and_nothing_starts(argument, named):
 @pytest.mark.parametrize("key, value", [
     ("proxy.allow_hosts", "10.0.0.256"), ("proxy.deny_hosts", "a.test,http://b.test"), ("proxy.connect_ports", "443,x"),
     ("storage.endpoint", "ftp://s3.test"), ("storage.endpoint", "http://s3.test/path"), ("storage.bucket", "a/b"),
-    ("storage.virtual_host_suffixes", "s3.test:80"),
+    ("storage.virtual_host_suffixes", "s3.test:80"), ("cache.disk_cache_path", ",".join(f"/nonexistent/d{i}" for i in range(17))),
 ])
 def test_a_check_of_the_configuration_finds_what_a_start_would(key, value):
     started = ["--proxy.listen_port=0", "--admin.listen_port=0", "--cache.disk_cache_size_mb=0"]
@@ -641,7 +641,7 @@ def test_log_lines_are_json_when_asked(start, origin):
     node = start(general__log_format="json")
     node.get(origin.url + "/bytes/10/j")
     events = [json.loads(line)["event"] for line in node.log().splitlines()]
-    assert "node.ready" in events
+    assert {"cache.open", "node.ready"} <= set(events)
 
 
 def test_get_downloads_through_the_node_and_says_what_it_got(node, origin, tmp_path):
