@@ -24,6 +24,12 @@ enum cp_access_need {
     CP_NEED_OPERATOR,
 };
 
+/*
+ * Beside a need: also taken while the store has more to write than may wait for it, since it leaves
+ * nothing that has to be durable, or no more than once for each thing that there is.
+ */
+#define CP_ALWAYS 0x100u
+
 struct cp_who {
     bool is_open;                /* there are no tokens: everything */
     bool is_known;               /* a token says who; otherwise nothing below counts */

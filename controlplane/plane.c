@@ -16,6 +16,8 @@
 #define TICK_MS         1000
 #define PENDING_RECORDS 20000u /* beyond which soft ones wait for the store */
 #define PENDING_BYTES   (64 * EL_MIB)
+#define FULL_RECORDS    200000u /* beyond which hard ones are refused: each of 65,000 nodes leaves */
+#define FULL_BYTES      (128 * EL_MIB) /* three when all register at once */
 
 struct cp_plane {
     struct cp_plane_conf conf;
@@ -202,6 +204,14 @@ static bool is_store_behind(struct cp_plane *p)
     cp_store_status(p->store, &status);
     return !status.is_up || status.pending > PENDING_RECORDS ||
            status.pending_bytes > PENDING_BYTES;
+}
+
+bool cp_plane_is_full(struct cp_plane *p)
+{
+    struct cp_store_status status;
+
+    cp_store_status(p->store, &status);
+    return status.pending > FULL_RECORDS || status.pending_bytes > FULL_BYTES;
 }
 
 /* Duties write as well, and wait. */

@@ -73,6 +73,12 @@ void cp_plane_wait(struct cp_plane *p, uint64_t position, uint32_t deadline_ms, 
  * it returns. */
 bool cp_plane_cancel(struct cp_plane *p, struct cp_wait *w);
 
+/*
+ * The store has as much to write as may wait in memory: nothing more should be changed that has to
+ * be durable. Whoever goes on nevertheless loses nothing, but memory has no bound then.
+ */
+bool cp_plane_is_full(struct cp_plane *p);
+
 /* For calls that need no lock of the state: status, backup. Borrowed until the plane is closed. */
 struct cp_store *cp_plane_store(struct cp_plane *p);
 /* Holds the duty among several eliocp. */

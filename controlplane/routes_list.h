@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Every path of the service: CP_ROUTE(method, path, who may ask, handler). docs/api.yaml describes
- * them; a test holds the two against each other. */
+ * them; a test holds the two against each other. CP_ALWAYS: access.h. */
 /* clang-format off */
 CP_ROUTE("GET",    "/",                                   CP_NEED_NOTHING,  cp_get_root)
 CP_ROUTE("GET",    "/dashboard/{}",                       CP_NEED_NOTHING,  cp_get_page)
@@ -11,12 +11,12 @@ CP_ROUTE("GET",    "/readyz",                             CP_NEED_NOTHING,  cp_g
 CP_ROUTE("GET",    "/metrics",                            CP_NEED_READER,   cp_get_prometheus)
 CP_ROUTE("GET",    "/ws",                                 CP_NEED_NOTHING,  cp_get_ws)
 
-CP_ROUTE("PUT",    "/api/v1/nodes/{}/heartbeat",          CP_NEED_OWN_NODE, cp_put_heartbeat)
-CP_ROUTE("POST",   "/api/v1/chunks/locations",            CP_NEED_NODE,     cp_post_locations)
-CP_ROUTE("PUT",    "/api/v1/nodes/{}/chunks",             CP_NEED_OWN_NODE, cp_put_chunks)
+CP_ROUTE("PUT",    "/api/v1/nodes/{}/heartbeat",          CP_NEED_OWN_NODE | CP_ALWAYS, cp_put_heartbeat)
+CP_ROUTE("POST",   "/api/v1/chunks/locations",            CP_NEED_NODE | CP_ALWAYS, cp_post_locations)
+CP_ROUTE("PUT",    "/api/v1/nodes/{}/chunks",             CP_NEED_OWN_NODE | CP_ALWAYS, cp_put_chunks)
 CP_ROUTE("GET",    "/api/v1/nodes/{}/chunks",             CP_NEED_READER,   cp_get_node_chunks)
 CP_ROUTE("GET",    "/api/v1/nodes/{}/commands",           CP_NEED_OWN_NODE, cp_get_node_commands)
-CP_ROUTE("POST",   "/api/v1/nodes/{}/commands/{}/ack",    CP_NEED_OWN_NODE, cp_post_ack)
+CP_ROUTE("POST",   "/api/v1/nodes/{}/commands/{}/ack",    CP_NEED_OWN_NODE | CP_ALWAYS, cp_post_ack)
 CP_ROUTE("GET",    "/api/v1/nodes/{}/hydration",          CP_NEED_OWN_NODE, cp_get_hydration)
 CP_ROUTE("POST",   "/api/v1/nodes",                       CP_NEED_NODE,     cp_post_nodes)
 CP_ROUTE("GET",    "/api/v1/nodes",                       CP_NEED_NODE,     cp_get_nodes)
@@ -35,7 +35,7 @@ CP_ROUTE("GET",    "/api/v1/zones",                       CP_NEED_READER,   cp_g
 CP_ROUTE("GET",    "/api/v1/timeline",                    CP_NEED_READER,   cp_get_timeline)
 CP_ROUTE("GET",    "/api/v1/objects/hottest",             CP_NEED_READER,   cp_get_hottest)
 CP_ROUTE("GET",    "/api/v1/objects/{}",                  CP_NEED_READER,   cp_get_object)
-CP_ROUTE("POST",   "/api/v1/objects",                     CP_NEED_NODE,     cp_post_objects)
+CP_ROUTE("POST",   "/api/v1/objects",                     CP_NEED_NODE | CP_ALWAYS, cp_post_objects)
 CP_ROUTE("GET",    "/api/v1/chunks/copies",               CP_NEED_READER,   cp_get_copies)
 CP_ROUTE("GET",    "/api/v1/chunks/map",                  CP_NEED_READER,   cp_get_map)
 CP_ROUTE("GET",    "/api/v1/nodes/{}/timeline",           CP_NEED_READER,   cp_get_node_timeline)
@@ -83,5 +83,5 @@ CP_ROUTE("POST",   "/api/v1/tokens",                      CP_NEED_OPERATOR, cp_p
 CP_ROUTE("DELETE", "/api/v1/tokens/{}/{}",                CP_NEED_OPERATOR, cp_delete_token)
 CP_ROUTE("GET",    "/api/v1/audit",                       CP_NEED_OPERATOR, cp_get_audit)
 CP_ROUTE("GET",    "/api/v1/webhooks",                    CP_NEED_READER,   cp_get_webhooks)
-CP_ROUTE("POST",   "/api/v1/webhooks/test",               CP_NEED_OPERATOR, cp_post_webhooks_test)
+CP_ROUTE("POST",   "/api/v1/webhooks/test",               CP_NEED_OPERATOR | CP_ALWAYS, cp_post_webhooks_test)
 /* clang-format on */

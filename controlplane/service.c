@@ -111,13 +111,22 @@ static bool is_look(const struct el_http_call_in *in)
     return el_str_eq(in->method, EL_STR("GET")) || el_str_eq(in->method, EL_STR("HEAD"));
 }
 
-static bool admit(void *arg, unsigned need, const struct el_http_call_in *in,
-                  struct el_http_reply *out)
+/* Whatever the token: what is asked for may become durable. */
+static bool is_room_for(struct cp_service *s, unsigned need, const struct el_http_call_in *in,
+                        struct el_http_reply *out)
 {
-    struct cp_service *s = (struct cp_service *)arg;
+    if (is_look(in) || (need & CP_ALWAYS) != 0 || !cp_plane_is_full(s->plane))
+        return true;
+    cp_reply_say(out, 503, EL_ENOTDURABLE, NULL,
+                 "the store is away or slow, and as much waits for it as may: nothing was changed");
+    return false;
+}
+
+static bool may_ask(struct cp_service *s, enum cp_access_need need,
+                    const struct el_http_call_in *in, struct el_http_reply *out)
+{
     char node_id[CP_ID_MAX + 1] = "";
 
-    give_request_id(s, in, out);
     if (!find_who(s, in) && need != CP_NEED_NOTHING)
         return refuse_call(s, in, out, 401, "the token is not known");
     if (need == CP_NEED_NOTHING)
@@ -128,9 +137,19 @@ static bool admit(void *arg, unsigned need, const struct el_http_call_in *in,
         return refuse_call(s, in, out, 403, "a page of another host may not change anything");
     if (need == CP_NEED_OWN_NODE && !cp_percent_decode(in->params[0], node_id, sizeof(node_id)))
         node_id[0] = '\0';
-    if (!cp_access_may(&s->who, (enum cp_access_need)need, node_id))
+    if (!cp_access_may(&s->who, need, node_id))
         return refuse_call(s, in, out, 403, "the token is not for this");
     return true;
+}
+
+static bool admit(void *arg, unsigned need, const struct el_http_call_in *in,
+                  struct el_http_reply *out)
+{
+    struct cp_service *s = (struct cp_service *)arg;
+
+    give_request_id(s, in, out);
+    return may_ask(s, (enum cp_access_need)(need & ~CP_ALWAYS), in, out) &&
+           is_room_for(s, need, in, out);
 }
 
 static enum el_err code_of(int status)

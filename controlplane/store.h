@@ -5,7 +5,8 @@
  *
  * Records are written in the order in which they are put. Each put gets a position; a position is
  * durable when everything up to it is. A store that is away is tried again for as long as it takes,
- * nothing is dropped: only whoever waits for a position is told that it takes too long.
+ * nothing is dropped: only whoever waits for a position is told that it takes too long. How much
+ * may wait is for whoever puts to say (cp_plane_is_full).
  *
  * Other writers. What another eliocp writes arrives at on_record(), each key's last value last;
  * what this one has itself written after that is not undone by it. After a time without the store

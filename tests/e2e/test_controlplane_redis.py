@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Several control planes on one Redis: each knows what the others were told, and any of them may die."""
+import os
+import signal
 import socket
 import ssl
 import subprocess
 import threading
 import time
+from concurrent import futures
 
 import pytest
 
@@ -38,6 +41,12 @@ def redis(tmp_path):
     finally:
         server.kill()
         server.wait()
+
+
+def process_of(redis):
+    port = redis["service__store"].rpartition(":")[2]
+    told = subprocess.run(["redis-cli", "-p", port, "info", "server"], capture_output=True, text=True, check=True).stdout
+    return int(told.partition("process_id:")[2].split()[0])
 
 
 def test_what_one_was_told_the_other_knows_and_goes_on_with(redis):
@@ -94,21 +103,44 @@ def test_what_was_acknowledged_is_known_to_who_comes_after_a_crash(redis):
 
 def test_a_change_that_redis_does_not_confirm_is_not_acknowledged(redis):
     """The server is stopped, not ended: it accepts and says nothing."""
-    port = redis["service__store"].rpartition(":")[2]
     with running(**redis) as p:
         p.register("before")
-        pid = int(subprocess.run(["redis-cli", "-p", port, "info", "server"], capture_output=True, text=True,
-                                 check=True).stdout.partition("process_id:")[2].split()[0])
-        subprocess.run(["kill", "-STOP", str(pid)], check=True)
+        pid = process_of(redis)
+        os.kill(pid, signal.SIGSTOP)
         try:
             assert p.beat("before").status == 204
             refused = p.register("during")
             assert refused.status == 503 and refused["code"] == 6003, refused
             p.wait_for(lambda: p.get("/readyz").status == 503, "it says that it is not ready")
         finally:
-            subprocess.run(["kill", "-CONT", str(pid)], check=True)
+            os.kill(pid, signal.SIGCONT)
         p.wait_for(lambda: p.get("/readyz").status == 200, "it is ready again", 60)
         assert p.register("during").status == 201
+
+
+def test_what_waits_for_a_store_that_is_away_is_bounded(redis):
+    """Whatever the length of an outage: from some amount on changes are refused, before they are made."""
+    urls = [f"http://h/{i:05}-" + "x" * 380 for i in range(10000)]  # a list of 4 MB
+    with running(**redis) as p:
+        token = p.register("before")["token"]
+        pid = process_of(redis)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with futures.ThreadPoolExecutor(16) as pool:
+                answers = list(pool.map(lambda _: p.post("/api/v1/operations/prefetch", {"urls": urls}, checks=False), range(48)))
+            assert {(a.status, a["code"]) for a in answers} == {(503, 6003)}
+            refused = [a for a in answers if "nothing was changed" in a["text"]]
+            made = len(p.get("/api/v1/operations")["operations"])
+            assert 30 <= made == len(answers) - len(refused) < 48
+            assert p.beat("before", token=token).status == 204
+            assert p.locate(chunk(1)).status == 200
+            assert "nothing was changed" in p.register("during")["text"]
+            assert p.get("/api/v1/nodes/during").status == 404
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        p.wait_for(lambda: p.register("during").status == 201, "changes are taken again", 60)
+    with running(**redis) as p:
+        assert len(p.get("/api/v1/operations")["operations"]) == made
 
 
 class SlowToScan:

@@ -597,6 +597,48 @@ static void a_store_that_hangs_is_told_and_gets_everything_when_it_is_back(void 
     leave_place(&at);
 }
 
+/* So many things, each of them to be durable, that no more should come. Returns the position. */
+static uint64_t put_until_full(struct cp_plane *p)
+{
+    uint64_t position;
+
+    do {
+        struct cp_state *s = cp_plane_lock(p);
+
+        for (int i = 0; i < 1000; i++)
+            cp_audit_add(s, EL_STR("me"), EL_STR("node.drain"), EL_STR("n2"), 200);
+        position = cp_plane_unlock(p);
+    } while (!cp_plane_is_full(p));
+    return position;
+}
+
+static void a_store_that_is_away_is_full_in_the_end_and_loses_nothing(void **state)
+{
+    struct cp_store_status status;
+    struct place at;
+    struct cp_plane *p;
+    uint64_t position;
+
+    (void)state;
+    make_place(&at, ONE);
+    at.redis.deadline_ms = 200;
+    p = open_plane(&at);
+    assert_false(cp_plane_is_full(p));
+    assert_int_equal(kill(one.pid[0], SIGSTOP), 0);
+    (void)put_node(p, "first");
+    position = put_until_full(p);
+    cp_store_status(cp_plane_store(p), &status);
+    assert_true(status.pending < 1000000); /* there is a bound */
+    assert_int_equal(kill(one.pid[0], SIGCONT), 0);
+    assert_int_equal(wait_for(p, position, LONG_MS), EL_OK);
+    assert_false(cp_plane_is_full(p));
+    cp_plane_close(p, LONG_MS);
+    p = open_plane(&at);
+    assert_true(has_node(p, "first"));
+    cp_plane_close(p, LONG_MS);
+    leave_place(&at);
+}
+
 /* The shards of a primary that is gone are nobody's until a replica has taken its place. */
 static struct cp_plane *open_plane_patiently(struct place *at)
 {
@@ -678,6 +720,7 @@ int main(void)
         ON(redis, two_that_write_the_same_come_to_agree),
         ON(cluster, two_that_write_the_same_come_to_agree),
         ON(redis, a_store_that_hangs_is_told_and_gets_everything_when_it_is_back),
+        ON(redis, a_store_that_is_away_is_full_in_the_end_and_loses_nothing),
         ON(cluster, nothing_that_replicas_have_confirmed_is_lost_with_a_primary),
     };
     return cmocka_run_group_tests(tests, start_all, stop_all);
