@@ -3,18 +3,16 @@
  */
 #include "proxy/guard.h"
 
-#include <arpa/inet.h>
+#include "common/address.h"
 
 #define MAX_RULES 256
 
 enum rule_kind { RULE_NAME, RULE_SUFFIX, RULE_NET };
 
-/* IPv4 addresses are kept as IPv4-mapped IPv6 ones, so that one comparison serves both. */
 struct rule {
     enum rule_kind kind;
     struct el_str name; /* RULE_SUFFIX: ".example.org" */
-    struct in6_addr net;
-    unsigned prefix; /* bits of net that count, of 128 */
+    struct el_net net;
 };
 
 struct rules {
@@ -38,77 +36,7 @@ struct proxy_hosts {
     struct rules rules;
 };
 
-/* ---- addresses ---- */
-
-static struct in6_addr mapped(struct in_addr v4)
-{
-    struct in6_addr a = { .s6_addr = { [10] = 0xff, [11] = 0xff } };
-
-    memcpy(&a.s6_addr[12], &v4, 4);
-    return a;
-}
-
-static bool parse_address(struct el_str text, struct in6_addr *ret, bool *ret_is_v4)
-{
-    char z[INET6_ADDRSTRLEN];
-    struct in_addr v4;
-
-    if (text.n == 0 || text.n >= sizeof(z))
-        return false;
-    memcpy(z, text.p, text.n);
-    z[text.n] = '\0';
-    *ret_is_v4 = inet_pton(AF_INET, z, &v4) == 1;
-    if (*ret_is_v4)
-        *ret = mapped(v4);
-    return *ret_is_v4 || inet_pton(AF_INET6, z, ret) == 1;
-}
-
-static bool is_in_net(const struct in6_addr *a, const struct in6_addr *net, unsigned prefix)
-{
-    unsigned whole = prefix / 8, rest = prefix % 8;
-    uint8_t mask = (uint8_t)(0xff00u >> rest);
-
-    return memcmp(a, net, whole) == 0 &&
-           (rest == 0 || (a->s6_addr[whole] & mask) == (net->s6_addr[whole] & mask));
-}
-
-bool proxy_guard_address_of(const struct sockaddr *addr, struct in6_addr *ret, uint16_t *ret_port)
-{
-    if (addr->sa_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)addr;
-
-        *ret = mapped(in->sin_addr);
-        *ret_port = ntohs(in->sin_port);
-        return true;
-    }
-    if (addr->sa_family == AF_INET6) {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)addr;
-
-        *ret = in6->sin6_addr;
-        *ret_port = ntohs(in6->sin6_port);
-        return true;
-    }
-    return false;
-}
-
 /* ---- parsing ---- */
-
-/* "10.0.0.0/8", "fd00::/8" or a single address. */
-static bool parse_net(struct el_str text, struct rule *r)
-{
-    size_t slash = el_str_find(text, '/');
-    bool is_v4;
-    uint64_t bits;
-
-    if (!parse_address(el_str_first(text, slash), &r->net, &is_v4))
-        return false;
-    bits = is_v4 ? 32 : 128;
-    if (slash < text.n && !el_str_u64(el_str_from(text, slash + 1), bits, &bits))
-        return false;
-    r->kind = RULE_NET;
-    r->prefix = (unsigned)bits + (is_v4 ? 96 : 0);
-    return true;
-}
 
 /* Not a network, not a port, and not a mistyped address ("10.0.0.256"), whose end is a number. */
 static bool is_name(struct el_str s)
@@ -136,7 +64,8 @@ static enum el_err parse_rule(const char *key, struct el_str text, struct rule *
 {
     bool is_suffix = el_str_starts(text, EL_STR("*."));
 
-    if (parse_net(text, r))
+    r->kind = RULE_NET;
+    if (el_net_parse(text, &r->net))
         return EL_OK;
     r->kind = is_suffix ? RULE_SUFFIX : RULE_NAME;
     r->name = without_root(el_str_from(text, is_suffix ? 1 : 0));
@@ -259,14 +188,13 @@ static bool name_matches(const struct rule *r, struct el_str host)
 static bool host_matches(const struct rules *rules, struct el_str host)
 {
     struct in6_addr a;
-    bool is_v4, is_address = parse_address(host, &a, &is_v4);
+    bool is_v4, is_address = el_address_parse(host, &a, &is_v4);
 
     host = without_root(host);
     for (size_t i = 0; i < rules->n; i++) {
         const struct rule *r = &rules->v[i];
 
-        if (r->kind == RULE_NET ? is_address && is_in_net(&a, &r->net, r->prefix)
-                                : name_matches(r, host))
+        if (r->kind == RULE_NET ? is_address && el_net_has(&r->net, &a) : name_matches(r, host))
             return true;
     }
     return false;
@@ -286,53 +214,15 @@ static bool has_names(const struct rules *rules)
     return false;
 }
 
-static bool address_matches(const struct rules *rules, const struct in6_addr *a,
-                            unsigned min_prefix)
+static bool address_matches(const struct rules *rules, const struct in6_addr *a, unsigned min_bits)
 {
     for (size_t i = 0; i < rules->n; i++) {
         const struct rule *r = &rules->v[i];
 
-        if (r->kind == RULE_NET && r->prefix >= min_prefix && is_in_net(a, &r->net, r->prefix))
+        if (r->kind == RULE_NET && r->net.bits >= min_bits && el_net_has(&r->net, a))
             return true;
     }
     return false;
-}
-
-/* Whether the address lies in one of our own tables of networks. */
-static bool is_in_any(const struct in6_addr *a, const char *const *nets, size_t n)
-{
-    struct rule r;
-
-    for (size_t i = 0; i < n; i++) {
-        if (parse_net(el_str_of(nets[i]), &r) && is_in_net(a, &r.net, r.prefix))
-            return true;
-    }
-    return false;
-}
-
-/* The IPv4 address that a gateway would make of it (RFC 6052, RFC 4291 section 2.5.5.1). */
-static struct in6_addr translated(const struct in6_addr *a)
-{
-    static const char *const nets[] = { "64:ff9b::/96", "::/96" };
-    struct in_addr v4;
-
-    if (!is_in_any(a, nets, EL_COUNT(nets)) || IN6_IS_ADDR_LOOPBACK(a))
-        return *a;
-    memcpy(&v4, &a->s6_addr[12], sizeof(v4));
-    return mapped(v4);
-}
-
-static bool is_never_an_origin(const struct in6_addr *a)
-{
-    /* The single ones are metadata services: AWS, Alibaba Cloud, Azure, Oracle Cloud. */
-    static const char *const nets[] = {
-        "0.0.0.0/8",       "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255",
-        "::/128",          "fe80::/10",      "ff00::/8",    "fd00:ec2::254",
-        "100.100.100.200", "168.63.129.16",  "192.0.0.192",
-    };
-    struct in6_addr v4 = translated(a);
-
-    return is_in_any(a, nets, EL_COUNT(nets)) || is_in_any(&v4, nets, EL_COUNT(nets));
 }
 
 enum el_err proxy_guard_host(const struct proxy_guard *g, struct el_str host, struct el_error *err)
@@ -356,17 +246,9 @@ enum el_err proxy_guard_connect(const struct proxy_guard *g, struct el_str host,
     return el_fail(err, EL_EFORBIDDEN, 0, "port %u is not in proxy.connect_ports", port);
 }
 
-static bool is_loopback(const struct in6_addr *a)
-{
-    static const char *const nets[] = { "127.0.0.0/8", "::1/128" };
-    struct in6_addr v4 = translated(a);
-
-    return is_in_any(&v4, nets, EL_COUNT(nets));
-}
-
 static bool listens_at(const struct proxy_guard_own *own, const struct in6_addr *a)
 {
-    if (is_loopback(a))
+    if (el_address_is_loopback(a))
         return true;
     for (size_t i = 0; i < own->n; i++) {
         if (memcmp(&own->addresses[i], a, sizeof(*a)) == 0)
@@ -377,7 +259,7 @@ static bool listens_at(const struct proxy_guard_own *own, const struct in6_addr 
 
 static bool is_our_own(const struct proxy_guard_at *where, const struct in6_addr *a, uint16_t port)
 {
-    struct in6_addr v4 = translated(a);
+    struct in6_addr v4 = el_address_translated(a);
 
     for (size_t i = 0; i < where->n_own; i++) {
         const struct proxy_guard_own *own = &where->own[i];
@@ -395,14 +277,14 @@ bool proxy_guard_address(void *at, const struct sockaddr *addr)
     struct in6_addr a, v4;
     uint16_t port;
 
-    if (!proxy_guard_address_of(addr, &a, &port))
+    if (!el_address_of(addr, &a, &port))
         return false;
-    v4 = translated(&a);
+    v4 = el_address_translated(&a);
     if (address_matches(&g->deny, &a, 0) || address_matches(&g->deny, &v4, 0))
         return false;
     if (is_our_own(where, &a, port))
         return false;
-    if (is_never_an_origin(&a))
+    if (el_address_is_odd(&a))
         return address_matches(&g->allow, &a, 128);
     return g->allow.n == 0 || has_names(&g->allow) || address_matches(&g->allow, &a, 0);
 }

@@ -43,7 +43,7 @@ enum el_err proxy_guard_connect(const struct proxy_guard *g, struct el_str host,
 /* A listener of this node: a connection to its port on one of its addresses, or on any of loopback,
  * would loop. */
 struct proxy_guard_own {
-    const struct in6_addr *addresses; /* as of proxy_guard_address_of() */
+    const struct in6_addr *addresses; /* as of el_address_of() */
     size_t n;
     uint16_t port; /* 0: there is none */
 };
@@ -54,9 +54,6 @@ struct proxy_guard_at {
     size_t n_own;
 };
 bool proxy_guard_address(void *at, const struct sockaddr *addr);
-
-/* An IPv4 address as the IPv4-mapped IPv6 one. False: of another family. */
-bool proxy_guard_address_of(const struct sockaddr *addr, struct in6_addr *ret, uint16_t *ret_port);
 
 /* EL_ELOOP when a Via field names us (RFC 9110 section 7.6.3). */
 enum el_err proxy_guard_loop(struct el_fieldv fields, struct el_str via_token,

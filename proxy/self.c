@@ -6,7 +6,7 @@
 #include <ifaddrs.h>
 #include <netdb.h>
 
-#include "proxy/guard.h"
+#include "common/address.h"
 
 static bool is_wildcard(const struct in6_addr *a)
 {
@@ -21,8 +21,8 @@ static enum el_err parse(const char *text, struct in6_addr *ret, struct el_error
     const struct addrinfo hints = { .ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM };
     struct addrinfo *ai = NULL;
     uint16_t port;
-    bool is_address = getaddrinfo(text, NULL, &hints, &ai) == 0 &&
-                      proxy_guard_address_of(ai->ai_addr, ret, &port);
+    bool is_address =
+        getaddrinfo(text, NULL, &hints, &ai) == 0 && el_address_of(ai->ai_addr, ret, &port);
 
     if (ai != NULL)
         freeaddrinfo(ai);
@@ -43,7 +43,7 @@ static enum el_err list_all(struct proxy_addresses *ret, struct el_error *err)
         room++;
     ret->v = el_alloc((room + 1) * sizeof(*ret->v));
     for (struct ifaddrs *i = all; i != NULL; i = i->ifa_next)
-        if (i->ifa_addr != NULL && proxy_guard_address_of(i->ifa_addr, &ret->v[ret->n], &port))
+        if (i->ifa_addr != NULL && el_address_of(i->ifa_addr, &ret->v[ret->n], &port))
             ret->n++;
     freeifaddrs(all);
     return EL_OK;
