@@ -385,6 +385,14 @@ static void tell(struct redis *q, struct el_str key, struct el_str value, bool i
     e->on_record(e->arg, key, value, is_removal);
 }
 
+/* Others read it meanwhile. */
+static void count_loaded(struct redis *q, bool is_begin)
+{
+    (void)pthread_mutex_lock(&q->store.mtx);
+    q->store.status.loaded = is_begin ? 0 : q->store.status.loaded + 1;
+    (void)pthread_mutex_unlock(&q->store.mtx);
+}
+
 struct scan {
     struct redis *q;
     bool wants_nodes; /* only "node/..."; otherwise only the others */
@@ -397,7 +405,7 @@ static void on_pair(void *arg, struct el_str key, struct el_str value)
     if (el_str_starts(key, EL_STR("node/")) != scan->wants_nodes)
         return;
     tell(scan->q, key, value, false);
-    scan->q->store.status.loaded++;
+    count_loaded(scan->q, false);
 }
 
 static enum el_err scan_shard(struct redis *q, const struct shard *sh, bool wants_nodes,
@@ -606,7 +614,7 @@ static enum el_err load_all(struct redis *q, struct el_error *err)
     enum el_err rc;
 
     (void)pthread_mutex_lock(&q->io_mtx);
-    q->store.status.loaded = 0;
+    count_loaded(q, true);
     e->on_load(e->arg, true);
     /* Own changes that are acknowledged are behind where find_end() begins, and do not come. */
     cp_record_free(copy_pending(q));
