@@ -566,6 +566,7 @@ static void set_transport(CURL *easy, const struct el_http_client *c, bool is_tl
     const struct el_http_client_conf *conf = &c->conf;
 
     (void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)conf->connect_timeout_ms);
+    (void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)conf->call_timeout_ms);
     (void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, BUFFER_BYTES);
     (void)curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, BUFFER_BYTES);
     (void)curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);

@@ -30,6 +30,7 @@ struct el_http_client_conf {
     uint64_t connect_timeout_ms;
     uint64_t stall_timeout_ms; /* no byte in either direction for so long while not paused:
                                   EL_ETIMEOUT */
+    uint64_t call_timeout_ms;  /* from start to end, whatever moves: EL_ETIMEOUT. 0: no limit */
     const char *ca_file;       /* NULL: the system's */
     bool insecure_tls;         /* the certificate is not verified */
     bool http2;                /* offered over TLS */

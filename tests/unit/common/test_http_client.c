@@ -177,12 +177,14 @@ static bool allow_address(void *arg, const struct sockaddr *addr)
     return !w->is_refusing;
 }
 
-static void world_open(struct world *w, void (*script)(struct origin_conn *c), uint64_t stall_ms)
+static void world_open_for(struct world *w, void (*script)(struct origin_conn *c),
+                           uint64_t stall_ms, uint64_t call_ms)
 {
     struct el_http_client_conf conf = {
         .thread_name = "client",
         .connect_timeout_ms = 5000,
         .stall_timeout_ms = stall_ms,
+        .call_timeout_ms = call_ms,
         .address_allowed = allow_address,
         .arg = w,
     };
@@ -191,6 +193,11 @@ static void world_open(struct world *w, void (*script)(struct origin_conn *c), u
     origin_start(&w->o, script);
     caller_init(&w->r);
     assert_int_equal(el_http_client_new(&conf, &w->c, NULL), EL_OK);
+}
+
+static void world_open(struct world *w, void (*script)(struct origin_conn *c), uint64_t stall_ms)
+{
+    world_open_for(w, script, stall_ms, 0);
 }
 
 static void world_close(struct world *w)
@@ -785,6 +792,27 @@ static void a_silent_origin_is_given_up_after_the_stall_timeout(void **state)
     world_close(&w);
 }
 
+static void serve_for_ever(struct origin_conn *c)
+{
+    if (!origin_read_head(c))
+        return;
+    origin_send(c, "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
+    while (origin_send(c, "a"))
+        (void)poll(NULL, 0, 10);
+}
+
+static void a_call_has_an_end_however_much_moves(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_open_for(&w, serve_for_ever, 60000, 200);
+    get(&w);
+    assert_int_equal(wait_done(&w.r), EL_ETIMEOUT);
+    assert_true(w.r.body_bytes > 0);
+    world_close(&w);
+}
+
 static void on_timer(struct el_timer *t);
 
 struct alarm {
@@ -1036,6 +1064,7 @@ int main(void)
         cmocka_unit_test(a_given_expectation_is_sent_and_waited_for),
         cmocka_unit_test(a_refused_expectation_is_not_tried_again),
         cmocka_unit_test(a_silent_origin_is_given_up_after_the_stall_timeout),
+        cmocka_unit_test(a_call_has_an_end_however_much_moves),
         cmocka_unit_test(the_stall_clock_stands_while_we_pause),
         cmocka_unit_test(a_call_can_be_cancelled_at_every_phase),
         cmocka_unit_test(an_aborting_callback_ends_the_call),
