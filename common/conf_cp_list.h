@@ -31,6 +31,8 @@ EL_CONF_STR(access, tokens_file, "", 0, NULL, "who may use the service: lines TO
 EL_CONF_INT(liveness, heartbeat_ms, 10000, 100, 600000, 0, NULL, "how often nodes are told to say that they live; after three missed a node is suspect")
 EL_CONF_INT(liveness, dead_ms, 90000, 500, 3600000, 0, NULL, "a node that says nothing for so long is dead: nobody is sent to it")
 EL_CONF_INT(liveness, forget_ms, 300000, 1000, 86400000, 0, NULL, "and after so long it is forgotten")
+EL_CONF_INT(liveness, probe_ms, 0, 0, 3600000, 0, NULL, "how often the API of each node is asked whether it answers, by HTTP from here; 0: never. Not for nodes that cannot be reached from here")
+EL_CONF_INT(liveness, probe_failures, 3, 1, 1000, 0, NULL, "a node that has not answered so many times in a row is reported as out of reach; it is not dead while its heartbeats come")
 
 EL_CONF_INT(replication, min_copies, 2, 0, 100, 0, NULL, "copies of a chunk that there should be at least")
 EL_CONF_INT(replication, max_copies, 5, 1, 100, 0, NULL, "and at most; what is asked for often gets more of them")

@@ -126,4 +126,6 @@ EL_EVENT(EV_CP_STORE, "cp.store", "the store does not answer, or does again")
 EL_EVENT(EV_CP_REFUSED, "cp.refused",
          "a call of the control plane was refused for want of a token; at most once a second")
 EL_EVENT(EV_CP_HOOK, "cp.webhook", "a webhook could not be called; it is tried again")
+EL_EVENT(EV_CP_REACH, "cp.reach",
+         "a node whose heartbeats come does not answer when it is asked, and why; or answers again")
 EL_EVENT(EV_CP_BACKUP, "cp.backup", "a copy of the state was written, or why not")

@@ -6,8 +6,8 @@
 #define LOW_MS        60000u /* chunks have too few copies for so long */
 #define EGRESS_MIN_MB 1024u  /* given in all, below which the share says nothing */
 
-static const char *const names[] = { "node_down", "low_replicas", "disk", "origin_errors",
-                                     "egress" };
+static const char *const names[] = { "node_down",     "low_replicas", "disk",
+                                     "origin_errors", "unreachable",  "egress" };
 
 const char *cp_alert_name(enum cp_alert_kind k)
 {
@@ -106,6 +106,8 @@ static void look_at_node(struct cp_state *s, const struct cp_member *m)
         raise_alert(s, CP_ALERT_ORIGIN_ERRORS, id, "its origin fails");
     else if (m->is_erring)
         raise_alert(s, CP_ALERT_ORIGIN_ERRORS, id, "requests to its origin fail");
+    if (n->reach.is_lost && cp_node_is_alive(n))
+        raise_alert(s, CP_ALERT_UNREACHABLE, id, "it beats, but its API does not answer from here");
 }
 
 static void look_at_copies(struct cp_state *s)

@@ -13,6 +13,7 @@ enum cp_alert_kind {
     CP_ALERT_LOW_REPLICAS,  /* chunks have fewer copies than they should, for more than a minute */
     CP_ALERT_DISK,          /* a node's disk is degraded or down */
     CP_ALERT_ORIGIN_ERRORS, /* too many of a node's requests to origins fail, or it says so */
+    CP_ALERT_UNREACHABLE,   /* its beats come, but it does not answer when it is asked (reach.h) */
     CP_ALERT_EGRESS,        /* too much of what nodes give comes from origins */
 };
 
@@ -26,5 +27,5 @@ struct cp_alert {
 
 const struct cp_alert *cp_alert_next(const struct cp_state *s, uint32_t *cursor);
 size_t cp_alert_count(const struct cp_state *s);
-/* "node_down", "low_replicas", "disk", "origin_errors", "egress" */
+/* "node_down", "low_replicas", "disk", "origin_errors", "unreachable", "egress" */
 const char *cp_alert_name(enum cp_alert_kind k);

@@ -161,7 +161,7 @@ void cp_get_seeds(void *arg, const struct el_http_call_in *in, struct el_http_re
 static void count_nodes(const struct cp_state *state, json_t *root)
 {
     static const char *const states[] = { "joining", "active", "suspect", "draining", "dead" };
-    uint64_t counts[EL_COUNT(states)] = { 0 }, disks = 0, unready = 0;
+    uint64_t counts[EL_COUNT(states)] = { 0 }, disks = 0, unready = 0, lost = 0;
     const struct cp_node *n;
     uint32_t cursor = 0;
 
@@ -170,14 +170,16 @@ static void count_nodes(const struct cp_state *state, json_t *root)
             counts[i] += strcmp(cp_node_status(n), states[i]) == 0;
         disks += n->beat.disk == CP_DISK_DEGRADED || n->beat.disk == CP_DISK_DOWN;
         unready += n->life == CP_ACTIVE && !n->beat.is_ready;
+        lost += cp_node_is_alive(n) && n->reach.is_lost;
     }
     for (size_t i = 0; i < EL_COUNT(states); i++)
         el_json_add_u64(root, states[i], counts[i]);
     el_json_add_u64(root, "disk_faults", disks);
     el_json_add_u64(root, "not_ready", unready);
+    el_json_add_u64(root, "unreachable", lost);
     el_json_add_str(root, "status",
-                    counts[2] + counts[4] + disks + unready > 0 ? EL_STR("degraded")
-                                                                : EL_STR("ok"));
+                    counts[2] + counts[4] + disks + unready + lost > 0 ? EL_STR("degraded")
+                                                                       : EL_STR("ok"));
 }
 
 void cp_get_health_nodes(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)

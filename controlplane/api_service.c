@@ -248,6 +248,10 @@ static void set_gauges(struct cp_service *s, const struct cp_metrics *m)
     gauge(s, "eliocp_chunk_reports", "Reports taken since the start.", NULL,
           m->total_chunk_reports);
     gauge(s, "eliocp_queries", "Questions for locations since the start.", NULL, m->total_queries);
+    gauge(s, "eliocp_probes", "Questions to nodes since the start.", NULL, m->probes);
+    gauge(s, "eliocp_probes_failed", "Those that were not answered well.", NULL, m->probes_failed);
+    gauge(s, "eliocp_unreachable_nodes", "Nodes that beat and do not answer when they are asked.",
+          NULL, m->lost_nodes);
     gauge(s, "eliocp_commands_issued", "Commands since the start.", NULL, m->commands_issued);
     gauge(s, "eliocp_replication_decisions", "Decisions since the start.", NULL,
           m->replication_decisions);

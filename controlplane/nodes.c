@@ -291,12 +291,18 @@ static uint8_t health_of(const struct cp_node *n)
     health -= n->beat.is_origin_failing ? 20 : 0;
     health -= n->life == CP_ACTIVE && !n->beat.is_ready ? 20 : 0;
     health -= llabs(n->clock_skew_ms) > 5000 ? 10 : 0;
+    health -= n->reach.is_lost ? 30 : 0;
     return (uint8_t)(health < 1 ? 1 : health);
+}
+
+void cp_member_rate(struct cp_member *m)
+{
+    m->node.health = health_of(&m->node);
 }
 
 static void tell_state(struct cp_state *s, struct cp_member *m)
 {
-    m->node.health = health_of(&m->node);
+    cp_member_rate(m);
     cp_event_add(s, CP_EV_NODE_STATE, m->entry.key, 0, el_str_of(cp_node_status(&m->node)));
 }
 
@@ -466,6 +472,12 @@ static bool is_same_card(const struct cp_card *a, const struct cp_card *b)
     return is_same;
 }
 
+static bool is_same_place(const struct cp_card *a, const struct cp_card *b)
+{
+    return a->http_port == b->http_port && a->serves == b->serves &&
+           strcmp(a->address, b->address) == 0;
+}
+
 /* A node that was there: what is new of it. */
 static void renew(struct cp_state *s, struct cp_member *m, const struct cp_card *said)
 {
@@ -476,6 +488,8 @@ static void renew(struct cp_state *s, struct cp_member *m, const struct cp_card 
         card.proof = m->node.card.proof;
     }
     if (!is_same_card(&m->node.card, &card)) {
+        if (!is_same_place(&m->node.card, &card))
+            cp_reach_moved(m);
         set_card(m, &card);
         cp_event_add(s, CP_EV_NODE_CHANGED, m->entry.key, 0, EL_STR(""));
     }
@@ -509,7 +523,7 @@ enum el_err cp_node_register(struct cp_state *s, const struct cp_card *card,
             return el_fail(err, EL_EFULL, 0, "node_id: %u nodes are there already", CP_NODES_MAX);
         set_card(m, card);
         m->node.registered_wall_ms = s->wall_ms;
-        m->node.health = health_of(&m->node);
+        cp_member_rate(m);
         cp_event_add(s, CP_EV_NODE_UP, m->entry.key, 0, EL_STR("registered"));
     } else {
         renew(s, m, card);
@@ -615,7 +629,7 @@ static void answer_beat(const struct cp_state *s, const struct cp_member *m,
 static void beat_life(struct cp_state *s, struct cp_member *m)
 {
     set_life(s, m, m->node.beat.is_online ? CP_ACTIVE : CP_SUSPECT);
-    m->node.health = health_of(&m->node);
+    cp_member_rate(m);
 }
 
 enum el_err cp_node_beat(struct cp_state *s, struct el_str node_id, const struct cp_beat *beat,
@@ -759,7 +773,7 @@ static enum el_err apply_node(struct cp_state *s, struct el_str name, struct el_
         if (m == NULL)
             return el_fail(err, EL_EFULL, 0, "%u nodes are there already", CP_NODES_MAX);
         set_card(m, &card);
-        m->node.health = health_of(&m->node);
+        cp_member_rate(m);
         cp_event_add(s, CP_EV_NODE_UP, m->entry.key, 0, EL_STR("registered"));
     } else {
         renew(s, m, &card);

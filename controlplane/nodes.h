@@ -82,10 +82,20 @@ struct cp_beat_answer {
     uint32_t beat_ms; /* until the next one */
 };
 
+/* View. What asking it has shown (reach.h). */
+struct cp_reach {
+    int64_t wall_ms;   /* when the last question was over; 0: there was none */
+    uint32_t ms;       /* how long that took */
+    uint32_t failures; /* in a row */
+    bool is_well;      /* it was answered */
+    bool is_lost;      /* too many failures in a row: it is out of reach from here */
+};
+
 /* View. */
 struct cp_node {
     struct cp_card card;
     struct cp_beat beat; /* zeros before the first */
+    struct cp_reach reach;
     enum cp_life life;
     bool is_draining;
     bool is_relay;    /* an operator has said so: it may fetch for its zone and bridge to others */

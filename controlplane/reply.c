@@ -299,6 +299,26 @@ static void add_card(json_t *obj, const struct cp_card *c)
     add_given(obj, "labels", c->labels, json_object());
 }
 
+/* How long a failure took would tell whoever may register what there is at an address. */
+static void add_probe(json_t *obj, const struct cp_reach *r)
+{
+    json_t *probe;
+
+    if (r->wall_ms == 0) {
+        el_json_add_null(obj, "probe");
+        return;
+    }
+    probe = el_json_child(obj, "probe");
+    el_json_add_bool(probe, "ok", r->is_well);
+    if (r->is_well)
+        el_json_add_u64(probe, "ms", r->ms);
+    else
+        el_json_add_null(probe, "ms");
+    el_json_add_u64(probe, "failures", r->failures);
+    el_json_add_bool(probe, "reachable", !r->is_lost);
+    cp_json_time(probe, "at", r->wall_ms);
+}
+
 void cp_json_node(json_t *obj, const struct cp_state *state, const struct cp_node *n)
 {
     add_card(obj, &n->card);
@@ -308,6 +328,7 @@ void cp_json_node(json_t *obj, const struct cp_state *state, const struct cp_nod
     el_json_add_bool(obj, "is_relay", n->is_relay);
     add_given(obj, "config", n->beat.runs, json_null());
     el_json_add_u64(obj, "health", n->health);
+    add_probe(obj, &n->reach);
     el_json_add_u64(obj, "epoch", n->report_epoch);
     cp_json_digest(obj, "digest", n->digest);
     el_json_add_u64(obj, "last_seen_ms", (uint64_t)n->seen_wall_ms);

@@ -41,6 +41,7 @@ struct cp_route_stats {
 
 struct cp_watch;
 struct cp_hooks;
+struct cp_probes;
 
 struct cp_service {
     /* Immutable once it serves. */
@@ -51,6 +52,7 @@ struct cp_service {
     struct cp_plane *plane;
     struct cp_route_stats *routes; /* one for each of cp_routes, and one for all else */
     struct cp_hooks *hooks;        /* NULL: nobody is to be called */
+    struct cp_probes *probes;      /* NULL: nodes are not asked */
     char page_etags[CP_PAGES][CP_ETAG_CHARS + 1];
     uint64_t started_ms;
     int64_t started_wall_ms;
@@ -189,6 +191,15 @@ void cp_hooks_free(struct cp_hooks *h); /* NULL is fine */
 void cp_hooks_tick(struct cp_hooks *h);
 void cp_hooks_json(json_t *list, struct cp_hooks *h);
 size_t cp_hooks_test(struct cp_hooks *h);
+
+/* ---- probes (probes.c) ---- */
+
+/* NULL: none are wanted. */
+enum el_err cp_probes_new(struct cp_service *s, struct cp_probes **ret_probes,
+                          struct el_error *err);
+void cp_probes_free(struct cp_probes *p); /* NULL is fine */
+/* Thread: the server's. */
+void cp_probes_tick(struct cp_probes *p);
 
 /* ---- handlers ---- */
 

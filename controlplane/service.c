@@ -253,6 +253,7 @@ static void on_tick(void *arg)
                     &s->served, (uint32_t)m.active_nodes);
     cp_watch_tick(s->watch);
     cp_hooks_tick(s->hooks);
+    cp_probes_tick(s->probes);
 }
 
 static void on_stop(void *arg)
@@ -395,6 +396,8 @@ static struct cp_state_conf state_conf(const struct el_conf *c)
     conf.beat_ms = (uint32_t)c->liveness_heartbeat_ms;
     conf.dead_ms = (uint32_t)c->liveness_dead_ms;
     conf.forget_ms = (uint32_t)c->liveness_forget_ms;
+    conf.probe_ms = (uint32_t)c->liveness_probe_ms;
+    conf.probe_failures = (uint32_t)c->liveness_probe_failures;
     conf.min_copies = (uint32_t)c->replication_min_copies;
     conf.max_copies = (uint32_t)c->replication_max_copies;
     conf.is_placing = c->replication_enable;
@@ -563,6 +566,8 @@ static enum el_err start_parts(struct cp_service *s, struct el_error *err)
         rc = open_plane(s, err);
     if (rc == EL_OK)
         rc = cp_hooks_new(s, &s->hooks, err);
+    if (rc == EL_OK)
+        rc = cp_probes_new(s, &s->probes, err);
     if (rc != EL_OK)
         return rc;
     choose_address(s);
@@ -655,6 +660,7 @@ void cp_service_stop(struct cp_service *s)
     stop_backups(s);
     el_http_server_stop(take_server(s)); /* answers that wait for the store are given by then */
     cp_hooks_free(s->hooks);
+    cp_probes_free(s->probes);
     cp_plane_close(s->plane, (uint32_t)s->conf->service_drain_timeout_ms);
     cp_watch_free(s->watch);
     cp_histories_free(s->histories);

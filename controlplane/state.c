@@ -16,6 +16,7 @@ void cp_state_conf_default(struct cp_state_conf *ret_conf)
         .events = 8192,
         .audit = 10000,
         .node_disk_full_pct = 90,
+        .probe_failures = 3,
         .alert_origin_errors = 10,
         .alert_egress_pct = 50,
         .is_placing = true,
@@ -173,6 +174,7 @@ static void add_nodes(const struct cp_state *s, struct cp_metrics *m)
         if (!cp_node_is_alive(n))
             continue;
         m->active_nodes++;
+        m->lost_nodes += n->reach.is_lost;
         add_beat(m, n, &used_memory, &used_disk);
     }
     m->memory_used_mb = (uint64_t)used_memory;

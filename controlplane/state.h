@@ -9,7 +9,7 @@
  *   chunks.h      which node has which chunk, what is hot    commands.h    what nodes are told to
  * do groups.h      groups, policies, configuration            operations.h  snapshot, warm, drain
  *   events.h      what has happened, numbered                alerts.h      what somebody should
- * look at place.h       how many copies of what, and where
+ * look at place.h       how many copies of what, and where   reach.h       who answers when asked
  *
  * Time. cp_state_now() sets it before each call (plane.h does it): mono_ms never goes back and is
  * all that is decided by; wall_ms is shown to people and written down. What nodes say of time is
@@ -58,6 +58,8 @@ struct cp_state_conf {
     uint32_t events;              /* how many are kept: 8192 */
     uint32_t audit;               /* how many entries are kept: 10000 */
     uint32_t node_disk_full_pct;  /* nothing is copied to a node that is fuller: 90 */
+    uint32_t probe_ms;            /* each node is asked so often whether it answers; 0: never */
+    uint32_t probe_failures;      /* in a row, after which it is out of reach: 3 */
     uint32_t alert_origin_errors; /* of a node in a minute: 10 */
     uint32_t alert_egress_pct;    /* bytes from origins, of all that nodes gave: 50 */
     bool is_placing;              /* decides on copies at all */
@@ -142,6 +144,7 @@ uint64_t cp_state_digest(const struct cp_state *s);
 struct cp_metrics {
     uint64_t total_nodes, active_nodes; /* known; neither suspect nor dead */
     uint64_t suspect_nodes, dead_nodes, draining_nodes;
+    uint64_t lost_nodes;   /* alive, and out of reach from here */
     uint64_t total_chunks; /* that some node has */
     uint64_t locations;    /* node and chunk */
     uint64_t index_bytes;  /* memory of both directions of the index */
@@ -150,6 +153,7 @@ struct cp_metrics {
     uint64_t full_reports_asked; /* reports that did not fit what is known */
     uint64_t commands_issued, commands_done, commands_failed, commands_expired;
     uint64_t replication_decisions;
+    uint64_t probes, probes_failed;
     uint64_t events;  /* number of the newest one */
     uint64_t records; /* that left for the store */
     /* Sums of what living nodes said last, each since that node's start. */

@@ -52,6 +52,8 @@ struct cp_member {
     uint64_t errors_seen; /* origin errors at the beginning of the minute */
     uint64_t errors_ms;   /* when that was */
     bool is_erring;       /* by the last whole minute */
+    bool is_asked;        /* a probe is on its way */
+    uint64_t ask_ms;      /* not before; 0: not known yet */
 };
 
 struct cp_placing {
@@ -99,7 +101,8 @@ struct cp_state {
     struct cp_member **by_number; /* NULL: nobody */
     size_t numbers, numbers_cap;
     struct cp_index index;
-    uint64_t digest; /* of all nodes' chunks */
+    uint64_t digest;       /* of all nodes' chunks */
+    uint32_t reach_cursor; /* number to be looked at next */
     struct el_list dirty;
     struct cp_table names; /* cp_named, by version */
     uint32_t names_cursor; /* bucket to be looked at next */
@@ -206,6 +209,10 @@ bool cp_member_gives(const struct cp_member *m);
 bool cp_member_takes(const struct cp_state *s, const struct cp_member *m);
 /* Share of its disk (or memory, if it has no disk) that is used; 1: unknown or full. */
 double cp_member_fullness(const struct cp_member *m);
+/* Its health, anew. */
+void cp_member_rate(struct cp_member *m);
+/* reach.c: it can be asked somewhere else from now on. */
+void cp_reach_moved(struct cp_member *m);
 void cp_nodes_tick(struct cp_state *s, bool has_duty);
 void cp_nodes_write(struct cp_state *s);
 void cp_nodes_deinit(struct cp_state *s);

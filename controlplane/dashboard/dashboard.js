@@ -770,6 +770,7 @@
     if (!n) return;
     const facts = { Id: n.node_id, State: n.state, Zone: n.zone || '\u2013', Address: `${n.address}, p2p ${n.p2p_port}, http ${n.http_port}`, Version: n.version || '\u2013',
       Health: `${n.health} of 100`, Disk: n.disk_state, Origin: n.origin_ok ? `well, ${count(n.origin_errors)} errors` : `fails, ${count(n.origin_errors)} errors`,
+      ...(n.probe ? { Asked: n.probe.ok ? `answers in ${n.probe.ms} ms` : `no answer, ${count(n.probe.failures)} times` } : {}),
       Clock: n.clock_skew_ms ? `${n.clock_skew_ms} ms beside ours` : 'as ours', Groups: n.groups.join(', ') || '\u2013',
       Labels: Object.entries(n.labels).map(([k, v]) => `${k}=${v}`).join(', ') || '\u2013', Registered: new Date(n.registered_at).toLocaleString('en-GB'),
       ...Object.fromEntries(SOURCES.map((k) => ['From ' + LABELS[k].toLowerCase(), bytes(n.bytes[k])])) };

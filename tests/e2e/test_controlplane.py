@@ -749,6 +749,136 @@ def test_alerts_come_and_go():
         assert {"raised", "cleared"} <= {e["text"].split()[0] for e in p.events() if e["type"] == "alert"}
 
 
+# ---- probes ----
+
+PROBING = {"liveness__probe_ms": 300, "liveness__probe_failures": 2, "liveness__heartbeat_ms": 60000, "liveness__dead_ms": 200000}
+
+
+class Probed(http.server.ThreadingHTTPServer):
+    """What is asked where a node said that it is: answers as it is told to, and keeps what it was sent. On all of loopback."""
+    daemon_threads, request_queue_size = True, 256
+
+    def __init__(self, answer=(200, {})):
+        super().__init__(("", 0), ProbedHandler)
+        self.answer, self.calls, self.running, self.most, self.connections = answer, [], 0, 0, 0
+        self.lock, self.gate = threading.Lock(), threading.Event()
+        self.gate.set()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def handle_error(self, *_):
+        """Who asked has given up."""
+
+    def __exit__(self, *_):
+        self.gate.set()
+        self.shutdown()
+        self.server_close()
+
+
+class ProbedHandler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def setup(self):
+        super().setup()
+        with self.server.lock:
+            self.server.connections += 1
+
+    def do_GET(self):
+        s = self.server
+        with s.lock:
+            s.calls.append((self.requestline, dict(self.headers)))
+            s.running += 1
+            s.most = max(s.most, s.running)
+        s.gate.wait(30)
+        with s.lock:
+            s.running -= 1
+        status, fields = s.answer
+        self.send_response(status)
+        for name, value in {"Content-Length": "2", **fields}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_):
+        pass
+
+
+def probe_of(p, node):
+    return p.get(f"/api/v1/nodes/{node}")["probe"]
+
+
+def has_alert(p, node):
+    return ("unreachable", node) in {(a["alert"], a["subject"]) for a in p.get("/api/v1/alerts")["alerts"]}
+
+
+def test_a_node_that_beats_and_does_not_answer_is_out_of_reach_and_not_dead():
+    with Probed() as server, running(**PROBING) as p:
+        p.register("n-1", address="127.0.0.1", http_port=server.server_port)
+        p.beat("n-1", ready=True)
+        well = p.wait_for(lambda: probe_of(p, "n-1"), "the node is asked")
+        assert well["ok"] and well["reachable"] and well["failures"] == 0 and 0 <= well["ms"] < 5000 * SLOW
+        p.wait_for(lambda: len(server.calls) >= 4, "it is asked again")
+        assert server.connections == 1  # kept
+        assert {line for line, _ in server.calls} == {"GET /health HTTP/1.1"}
+        assert {name for _, fields in server.calls for name in fields} == {"Host", "User-Agent"}
+        health = p.get("/api/v1/nodes/n-1")["health"]
+        server.answer = (500, {})
+        p.wait_for(lambda: not probe_of(p, "n-1")["reachable"], "it is out of reach")
+        lost = p.get("/api/v1/nodes/n-1").json
+        assert lost["state"] == "active" and lost["health"] == health - 30
+        assert lost["probe"]["ok"] is False and lost["probe"]["ms"] is None and lost["probe"]["failures"] >= 2
+        p.wait_for(lambda: has_alert(p, "n-1"), "an alert")
+        assert p.get("/health/nodes")["unreachable"] == 1 and p.get("/health/nodes")["status"] == "degraded"
+        assert "eliocp_unreachable_nodes 1" in p.get("/metrics").body.decode()
+        assert "cp.reach state=lost node=n-1" in p.log()
+        server.answer = (200, {})
+        p.wait_for(lambda: probe_of(p, "n-1")["reachable"] and not has_alert(p, "n-1"), "it is back")
+        assert p.get("/api/v1/nodes/n-1")["health"] == health and "cp.reach state=back node=n-1" in p.log()
+
+
+def test_nobody_is_asked_unless_that_is_configured():
+    with Probed() as server, running(liveness__heartbeat_ms=300) as p:
+        p.register("n-1", address="127.0.0.1", http_port=server.server_port)
+        for _ in range(20):
+            p.beat("n-1")
+            time.sleep(0.05)
+        assert probe_of(p, "n-1") is None and server.connections == 0
+
+
+def test_a_probe_goes_nowhere_else_than_to_the_node():
+    """Not where a redirect points to, and not to where nobody offers a service to others."""
+    with Probed() as elsewhere, Probed() as server, running(**PROBING) as p:
+        server.answer = (302, {"Location": f"http://127.0.0.1:{elsewhere.server_port}/secret"})
+        p.register("redirects", address="127.0.0.1", http_port=server.server_port)
+        p.register("metadata", address="169.254.169.254", http_port=80)
+        p.register("multicast", address="224.0.0.1", http_port=80)
+        p.register("any", address="0.0.0.0", http_port=elsewhere.server_port)
+        p.register("hidden", address="127.0.0.1", http_port=elsewhere.server_port, serves=False)
+        for node in ("redirects", "metadata", "multicast", "any"):
+            p.wait_for(lambda: (probe_of(p, node) or {"reachable": True})["reachable"] is False, f"{node} is out of reach", 40)
+        assert elsewhere.connections == 0 and probe_of(p, "hidden") is None
+        assert {line for line, _ in server.calls} == {"GET /health HTTP/1.1"}
+
+
+def test_so_many_are_asked_at_a_time_and_each_for_five_seconds():
+    with Probed() as server, running(**PROBING) as p:
+        server.gate.clear()
+        for i in range(100):
+            p.register(f"n-{i}", address=f"127.0.1.{i + 1}", http_port=server.server_port)
+        began = time.monotonic()
+        p.wait_for(lambda: server.running == 64, "as many as may are being asked")
+        most = [server.most]
+
+        def is_one_given_up():
+            most.append(server.most)
+            return any(n["probe"] for n in p.get("/api/v1/nodes")["nodes"])
+
+        p.wait_for(is_one_given_up, "the first is given up")
+        assert 4 < time.monotonic() - began < 8 * SLOW
+        assert max(most[:-1]) == 64  # before that; the server goes on with what was given up
+        server.gate.set()
+        p.wait_for(lambda: all((probe_of(p, f"n-{i}") or {"ok": False})["ok"] for i in range(100)), "all of them answer", 60)
+
+
 # ---- life ----
 
 def test_what_was_acknowledged_is_there_after_kill(tmp_path):

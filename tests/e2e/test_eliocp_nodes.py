@@ -115,6 +115,24 @@ def test_commands_are_carried_out(origin, planes, cluster):
     assert origin.body_sent("/a") == 0
 
 
+def test_a_node_is_asked_whether_it_answers_and_is_out_of_reach_when_it_does_not(planes, cluster):
+    plane = planes(liveness__probe_ms=300, liveness__probe_failures=2)
+    c = cluster(plane, n=1)
+    wait_for(lambda: len(chunks(plane)) == 1)
+    node = ids(plane)["node-0"]
+
+    def probe():
+        return plane.get(f"/api/v1/nodes/{node}")["probe"]
+
+    wait_for(lambda: (probe() or {"ok": False})["ok"])
+    port, closed = plane.get(f"/api/v1/nodes/{node}")["http_port"], free_ports(1)[0]
+    assert plane.call("PATCH", f"/api/v1/nodes/{node}", {"http_port": closed}).status == 200
+    wait_for(lambda: (probe() or {"reachable": True})["reachable"] is False, why=lambda: plane.get("/api/v1/nodes"))
+    assert is_connected(c.nodes[0]) and plane.get(f"/api/v1/nodes/{node}")["state"] == "active"
+    assert plane.call("PATCH", f"/api/v1/nodes/{node}", {"http_port": port}).status == 200
+    wait_for(lambda: (probe() or {"ok": False})["ok"], why=lambda: plane.get("/api/v1/nodes"))
+
+
 def test_what_only_one_node_has_is_copied_by_its_own_decision(origin, planes, cluster):
     plane = planes(replication__enable="true", replication__min_copies=2)
     c = cluster(plane)

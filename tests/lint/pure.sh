@@ -20,7 +20,7 @@ shift
     storage/sigv4 proxy/keys proxy/verify controlplane/access controlplane/ask controlplane/timeline \
     controlplane/alerts controlplane/commands controlplane/config controlplane/events controlplane/groups controlplane/history controlplane/holders \
     controlplane/index controlplane/locate controlplane/map controlplane/names controlplane/nodes controlplane/operations \
-    controlplane/operations_record controlplane/replay controlplane/prefetch controlplane/drain controlplane/place controlplane/policies controlplane/record controlplane/redis_reply controlplane/report controlplane/set \
+    controlplane/operations_record controlplane/replay controlplane/prefetch controlplane/reach controlplane/drain controlplane/place controlplane/policies controlplane/record controlplane/redis_reply controlplane/report controlplane/set \
     controlplane/state controlplane/table controlplane/tokens
 
 acts='^(time|clock|clock_.*|gettimeofday|localtime.*|mktime|nanosleep|u?sleep|socket|connect|bind|listen|accept4?'
