@@ -112,8 +112,11 @@ EL_EVENT(EV_MANIFEST_REFUSED, "p2p.manifest_refused",
 EL_EVENT(EV_RECORD_REFUSED, "p2p.record_refused",
          "what another node says of a URL was not believed, or came too late")
 EL_EVENT(EV_MANIFESTS_LOST, "p2p.manifests_lost",
-         "hashes of blocks could not be written to general.state_dir; after a restart these blocks "
-         "are not given to others")
+         "hashes of blocks could not be written to general.state_dir, or not be read from there; "
+         "these blocks are not given to others once their hashes have left memory")
+EL_EVENT(EV_MANIFESTS_FULL, "p2p.manifests_full",
+         "the hashes in general.state_dir take all the room they may; those of more chunks are not "
+         "kept, until others have gone; once")
 EL_EVENT(EV_RUN_FAILED, "p2p.run_failed",
          "the origin did not give the blocks that this node was to read for all")
 EL_EVENT(EV_CP_START, "cp.start", "the control plane serves; its address, port, cluster and store")

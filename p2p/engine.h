@@ -160,7 +160,7 @@ struct p2p {
     struct el_msg stop;
     uint64_t stop_due_ms; /* when the good-byes have had their time; 0: it does not stop */
     struct p2p_told_of *told[P2P_TOLD_TABLE]; /* give.c: by chunk */
-    size_t n_gives;
+    size_t n_gives, n_loads;
     struct el_list streams;   /* give_stream.c: those that are not whole yet */
     struct el_list leads;     /* find.c: URLs that this node asks the origin about for all */
     struct el_list announces; /* announce.c: whole chunks that trackers are still to be told of */
@@ -174,7 +174,9 @@ struct p2p {
     uint64_t walked_version;    /* of the members */
     uint64_t changed_ms;        /* when they last changed */
     bool is_echo;               /* what the cache tells now is what another node has said */
-    struct el_list orders;      /* orders.c: those that are being carried out */
+    struct el_list awaiting;    /* find.c: blocks whose chunk's hashes are being read */
+    size_t n_awaiting;
+    struct el_list orders; /* orders.c: those that are being carried out */
 
     struct p2p_named named; /* second.c */
 

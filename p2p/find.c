@@ -14,12 +14,11 @@
 #include "p2p/engine.h"
 #include "p2p/tracker_wire.h"
 
-#define FIND_MS (P2P_FIND_WAIT_MS + 500u)
-#define LEAD_MS 60000u /* the origin has answered by then, or nobody asks it */
-#define WALK_MS 50u    /* after a change of the members */
-#define WALK_MORE \
-    5000u             /* once more: after a start the hashes of what is here are still being read */
-#define WALK_ON 1000u /* where there was no room for more */
+#define FIND_MS   (P2P_FIND_WAIT_MS + 500u)
+#define LEAD_MS   60000u /* the origin has answered by then, or nobody asks it */
+#define WALK_MS   50u    /* after a change of the members */
+#define WALK_MORE 5000u  /* once more: after a start it was not known what can be given */
+#define WALK_ON   1000u  /* where there was no room for more */
 /* All is announced anew before trackers forget it, not by all nodes at once. */
 #define ANEW_MS   (P2P_ANNOUNCE_TTL_MS / 2)
 #define MAX_HEARD 65536u
@@ -46,7 +45,9 @@ struct heard {
     bool stored;
     char *url; /* owned; or NULL */
     size_t url_n;
-    uint64_t max_age_ms; /* find */
+    uint64_t max_age_ms;            /* find */
+    struct p2p *p;                  /* block */
+    struct p2p_vouch_waiter hashes; /* the same: what is known of its chunk is being read */
 };
 
 struct lead {
@@ -55,6 +56,13 @@ struct lead {
     size_t url_n;
     char url[];
 };
+
+static void heard_free(struct heard *h)
+{
+    cache_object_unref(h->object);
+    free(h->url);
+    free(h);
+}
 
 /* ---- what may be told ---- */
 
@@ -507,6 +515,35 @@ static void block(struct p2p *p, const struct heard *h)
         p2p_announce(p, &chunk, false);
 }
 
+static void on_hashes(struct el_msg *m)
+{
+    struct heard *h = EL_ENTRY(m, struct heard, hashes.msg);
+    struct p2p *p = h->p;
+
+    el_list_remove(&h->link);
+    p->n_awaiting--;
+    block(p, h);
+    heard_free(h);
+    p2p_pump(p);
+}
+
+/* What this node signs, and says that it has, goes with what it knew before. */
+static bool await_hashes(struct p2p *p, struct heard *h)
+{
+    struct el_chunk_id chunk = { .index = (uint32_t)(h->number / CACHE_CHUNK_BLOCKS) };
+
+    memcpy(chunk.object, h->id.v, sizeof(chunk.object));
+    h->p = p;
+    h->hashes.queue = p->queue;
+    el_list_init(&h->hashes.link);
+    el_msg_init(&h->hashes.msg, on_hashes);
+    if (p->n_awaiting == MAX_HEARD || !p2p_vouch_load(p->vouch, &chunk, &h->hashes))
+        return false;
+    el_list_append(&p->awaiting, &h->link);
+    p->n_awaiting++;
+    return true;
+}
+
 static bool is_anything_left(struct p2p *p, const struct heard *h)
 {
     struct cache_object *o = cache_find_version(p->cache, &h->id);
@@ -538,18 +575,21 @@ static void held(struct p2p *p, const struct heard *h)
     struct el_chunk_id chunk = { .index = (uint32_t)h->number };
 
     memcpy(chunk.object, h->id.v, sizeof(chunk.object));
-    if ((h->blocks & ~p2p_vouch_known(p->vouch, &chunk)) == 0)
+    if (p2p_vouch_can_tell(p->vouch, &chunk, h->blocks))
         p2p_announce(p, &chunk, false);
 }
 
 /* ---- what the cache tells ---- */
 
-static void heed(struct p2p *p, const struct heard *h)
+/* Takes h. */
+static void heed(struct p2p *p, struct heard *h)
 {
     struct el_str url = { h->url, h->url_n };
 
     switch (h->kind) {
     case HEARD_BLOCK:
+        if (p2p_is_shareable(h->object) && await_hashes(p, h))
+            return;
         block(p, h);
         break;
     case HEARD_LOST:
@@ -574,13 +614,7 @@ static void heed(struct p2p *p, const struct heard *h)
         held(p, h);
         break;
     }
-}
-
-static void heard_free(struct heard *h)
-{
-    cache_object_unref(h->object);
-    free(h->url);
-    free(h);
+    heard_free(h);
 }
 
 static void on_heard(struct el_msg *m)
@@ -595,12 +629,8 @@ static void on_heard(struct el_msg *m)
         p->walk_due_ms = el_min_u64(p->walk_due_ms, p2p_now(p) + WALK_MORE);
     p->has_missed = false;
     EL_ASSERT(pthread_mutex_unlock(&p->heard_mtx) == 0);
-    while ((l = el_list_pop(&some)) != NULL) {
-        struct heard *h = EL_ENTRY(l, struct heard, link);
-
-        heed(p, h);
-        heard_free(h);
-    }
+    while ((l = el_list_pop(&some)) != NULL)
+        heed(p, EL_ENTRY(l, struct heard, link));
     p2p_pump(p);
 }
 
@@ -771,6 +801,7 @@ static void walk(struct p2p *p)
     }
     if (now < p->walk_due_ms || p->is_walking || (!p2p_has_company(p) && p->cp == NULL))
         return;
+    p->walks_more = p->walks_more || !p2p_vouch_is_named(p->vouch);
     if (p->walks_more)
         p->walk_from = 0; /* some trackers know nothing at all */
     p->walk_due_ms =
@@ -792,6 +823,7 @@ void p2p_find_init(struct p2p *p)
     el_list_init(&p->leads);
     el_list_init(&p->announces);
     el_list_init(&p->heard);
+    el_list_init(&p->awaiting);
     el_msg_init(&p->heard_msg, on_heard);
     EL_ASSERT(pthread_mutex_init(&p->heard_mtx, NULL) == 0);
 }
@@ -819,6 +851,12 @@ void p2p_find_stop(struct p2p *p)
 
         if (h->kind == HEARD_FIND)
             (void)cache_found(p->cache, (struct el_str){ h->url, h->url_n });
+        heard_free(h);
+    }
+    while ((l = el_list_pop(&p->awaiting)) != NULL) {
+        struct heard *h = EL_ENTRY(l, struct heard, link);
+
+        p2p_vouch_leave(p->vouch, &h->hashes);
         heard_free(h);
     }
 }

@@ -12,6 +12,7 @@
 
 #define LOAD_MAGIC 0x4c4f4144u
 #define MAX_TOLD   16384u /* chunks, of a link */
+#define MAX_LOADS  65536u /* Requests that wait for the disk, which may hang */
 
 /* What a link was told of a chunk. */
 struct p2p_told_of {
@@ -24,14 +25,16 @@ struct p2p_told_of {
     bool follows;
 };
 
-/* A Request about a version that only the disk has. */
+/* A Request about a version that only the disk has, or a chunk whose hashes only the disk has. */
 struct load {
     uint32_t magic;
     struct el_list link;
     struct p2p_remote *remote;
     struct el_chunk_id chunk;
     struct p2p_request request;
-    struct cache_waiter waiter;
+    uint32_t cancelled;             /* of its blocks */
+    struct cache_waiter waiter;     /* for the version, */
+    struct p2p_vouch_waiter hashes; /* then for these */
 };
 
 /* ---- what links were told ---- */
@@ -452,8 +455,13 @@ static void serve_over(struct p2p_remote *r)
     n->served = r;
 }
 
+static bool is_cancelled(uint32_t cancelled, uint32_t block)
+{
+    return block < P2P_CHUNK_BLOCKS && (cancelled >> block & 1) != 0;
+}
+
 static void serve(struct p2p_remote *r, struct cache_object *o, const struct el_chunk_id *chunk,
-                  const struct p2p_request *request)
+                  const struct p2p_request *request, uint32_t cancelled)
 {
     uint32_t present = given(r->p, o, chunk), blocks = p2p_give_chunk_blocks(o, chunk);
     struct p2p_told_of *t;
@@ -472,69 +480,115 @@ static void serve(struct p2p_remote *r, struct cache_object *o, const struct el_
         give_manifests(r, o, chunk, present);
     if ((request->flags & P2P_WANT_RECORD) != 0)
         give_record(r, o, chunk);
-    for (uint32_t i = 0; i < request->blocks.count; i++)
-        serve_block(r, o, chunk, request->blocks.first + i, present,
-                    (request->flags & P2P_WANT_COMING) != 0);
+    for (uint32_t i = 0; i < request->blocks.count; i++) {
+        if (!is_cancelled(cancelled, request->blocks.first + i))
+            serve_block(r, o, chunk, request->blocks.first + i, present,
+                        (request->flags & P2P_WANT_COMING) != 0);
+    }
 }
 
 /* Of a version that this node does not have yet, but may: it is told when it has. */
 static void not_here(struct p2p_remote *r, const struct el_chunk_id *chunk,
-                     const struct p2p_request *request)
+                     const struct p2p_request *request, uint32_t cancelled)
 {
+    const struct p2p_blocks blocks = request->blocks;
+
     if ((request->flags & P2P_WANT_HAVE) != 0)
         told_get(r, chunk)->follows = true;
-    if (request->blocks.count > 0 || (request->flags & P2P_WANT_HAVE) == 0)
-        refuse(r, chunk, request->blocks, EL_ENOTCACHED, 0);
+    if (cancelled == 0 && (blocks.count > 0 || (request->flags & P2P_WANT_HAVE) == 0))
+        refuse(r, chunk, blocks, EL_ENOTCACHED, 0);
+    for (uint32_t i = 0; cancelled != 0 && i < blocks.count; i++) {
+        if (!is_cancelled(cancelled, blocks.first + i))
+            refuse(r, chunk, (struct p2p_blocks){ blocks.first + i, 1 }, EL_ENOTCACHED, 0);
+    }
 }
 
-static void try_again(struct p2p_remote *r, const struct el_chunk_id *chunk,
-                      const struct p2p_request *request)
+static void load_free(struct p2p *p, struct load *l)
 {
+    cache_flight_leave(p->cache, &l->waiter);
+    p2p_vouch_leave(p->vouch, &l->hashes);
+    el_list_remove(&l->link);
+    p->n_loads--;
+    l->magic = 0;
+    free(l);
+}
+
+static void on_hashes(struct el_msg *m)
+{
+    struct load *l = EL_ENTRY(m, struct load, hashes.msg);
+    struct p2p *p = l->remote->p;
     struct cache_object_id id;
     struct cache_object *o;
 
-    version_of(chunk, &id);
-    o = cache_find_version(r->p->cache, &id);
+    EL_ASSERT(l->magic == LOAD_MAGIC);
+    el_list_remove(&l->link);
+    version_of(&l->chunk, &id);
+    o = cache_find_version(p->cache, &id);
     if (o != NULL)
-        serve(r, o, chunk, request);
+        serve(l->remote, o, &l->chunk, &l->request, l->cancelled);
     else
-        not_here(r, chunk, request);
+        not_here(l->remote, &l->chunk, &l->request, l->cancelled);
     cache_object_unref(o);
+    load_free(p, l);
+    p2p_pump(p);
+}
+
+/* False: what is known of its hashes is in memory. */
+static bool load_hashes(struct load *l, struct cache_object *o)
+{
+    return p2p_give_chunk_blocks(o, &l->chunk) > 0 &&
+           p2p_vouch_load(l->remote->p->vouch, &l->chunk, &l->hashes);
 }
 
 static void on_loaded(struct el_msg *m)
 {
     struct load *l = EL_ENTRY(m, struct load, waiter.msg);
-    struct p2p *p = l->remote->p;
+    struct cache_object_id id;
+    struct cache_object *o;
 
     EL_ASSERT(l->magic == LOAD_MAGIC);
-    el_list_remove(&l->link);
-    try_again(l->remote, &l->chunk, &l->request);
-    l->magic = 0;
-    free(l);
-    p2p_pump(p);
+    version_of(&l->chunk, &id);
+    o = cache_find_version(l->remote->p->cache, &id);
+    if (o == NULL || !load_hashes(l, o))
+        on_hashes(&l->hashes.msg);
+    cache_object_unref(o);
 }
 
-/* False: the disk does not have it either. */
-static bool load(struct p2p_remote *r, const struct el_chunk_id *chunk,
-                 const struct p2p_request *request)
+static struct load *load_new(struct p2p_remote *r, const struct el_chunk_id *chunk,
+                             const struct p2p_request *request)
 {
     struct load *l = el_new(struct load);
-    struct cache_object_id id;
 
-    version_of(chunk, &id);
     l->magic = LOAD_MAGIC;
     l->remote = r;
     l->chunk = *chunk;
     l->request = *request;
     l->waiter.queue = r->p->queue;
+    el_list_init(&l->waiter.link);
     el_msg_init(&l->waiter.msg, on_loaded);
-    if (!cache_load_version(r->p->cache, &id, &l->waiter)) {
-        free(l);
-        return false;
-    }
+    l->hashes.queue = r->p->queue;
+    el_list_init(&l->hashes.link);
+    el_msg_init(&l->hashes.msg, on_hashes);
     el_list_append(&r->loads, &l->link);
-    return true;
+    r->p->n_loads++;
+    return l;
+}
+
+/* o is NULL where memory lacks it. False: there is nothing to wait for, or no room to. */
+static bool load(struct p2p_remote *r, struct cache_object *o, const struct el_chunk_id *chunk,
+                 const struct p2p_request *request)
+{
+    struct cache_object_id id;
+    struct load *l;
+
+    if (r->p->n_loads == MAX_LOADS)
+        return false;
+    version_of(chunk, &id);
+    l = load_new(r, chunk, request);
+    if (o != NULL ? load_hashes(l, o) : cache_load_version(r->p->cache, &id, &l->waiter))
+        return true;
+    load_free(r->p, l);
+    return false;
 }
 
 void p2p_give_request(struct p2p_remote *r, const struct p2p_frame *f)
@@ -552,11 +606,33 @@ void p2p_give_request(struct p2p_remote *r, const struct p2p_frame *f)
         p2p_swarm_on_followed(r->p->swarm, p2p_now(r->p), r->node->hash, &f->chunk);
     version_of(&f->chunk, &id);
     o = cache_find_version(r->p->cache, &id);
-    if (o != NULL)
-        serve(r, o, &f->chunk, &request);
-    else if (!load(r, &f->chunk, &request))
-        not_here(r, &f->chunk, &request);
+    if (!load(r, o, &f->chunk, &request)) {
+        if (o != NULL)
+            serve(r, o, &f->chunk, &request, 0);
+        else
+            not_here(r, &f->chunk, &request, 0);
+    }
     cache_object_unref(o);
+}
+
+/* What has not been looked at yet. */
+static void recall_loads(struct p2p_remote *r, const struct el_chunk_id *chunk,
+                         struct p2p_blocks blocks)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &r->loads) {
+        struct load *l = EL_ENTRY(it, struct load, link);
+
+        if (!el_chunk_id_eq(&l->chunk, chunk))
+            continue;
+        if (blocks.count == 0) {
+            load_free(r->p, l);
+            continue;
+        }
+        for (uint32_t i = 0; i < blocks.count && blocks.first + i < P2P_CHUNK_BLOCKS; i++)
+            l->cancelled |= (uint32_t)1 << (blocks.first + i);
+    }
 }
 
 /* Of what the link has, what is not begun does not go: the Ack would overtake it. */
@@ -594,6 +670,7 @@ void p2p_give_cancel(struct p2p_remote *r, const struct p2p_frame *f)
         return;
     }
     p2p_upload_cancel(r->p->upload, r->node->hash, &f->chunk, blocks);
+    recall_loads(r, &f->chunk, blocks);
     recall(r, &f->chunk, blocks);
     if (blocks.count == 0 && t != NULL)
         told_free(t);
@@ -607,16 +684,11 @@ void p2p_give_cancel(struct p2p_remote *r, const struct p2p_frame *f)
 void p2p_give_remote_down(struct p2p_remote *r)
 {
     struct p2p *p = r->p;
-    struct el_list *l;
 
     while (!el_list_empty(&r->told))
         told_free(EL_ENTRY(r->told.next, struct p2p_told_of, link));
-    while ((l = el_list_pop(&r->loads)) != NULL) {
-        struct load *load = EL_ENTRY(l, struct load, link);
-
-        cache_flight_leave(p->cache, &load->waiter);
-        free(load);
-    }
+    while (!el_list_empty(&r->loads))
+        load_free(p, EL_ENTRY(r->loads.next, struct load, link));
     /* Blocks that the link had have come back; these wait for the cache. */
     while (!el_list_empty(&r->gives))
         p2p_give_over(EL_ENTRY(r->gives.next, struct p2p_give, link));

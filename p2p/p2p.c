@@ -191,7 +191,8 @@ static void new_cores(struct p2p *p, const struct p2p_conf *conf)
     p->swarm = p2p_swarm_new(&swarm, p2p_now(p));
     p->upload = p2p_upload_new(&upload);
     p->tracker = p2p_tracker_new(&tracker, p2p_now(p));
-    p->vouch = p2p_vouch_new(p->identity.key, conf->max_chunks);
+    p->vouch = p2p_vouch_new(&(struct p2p_vouch_conf){
+        .key = p->identity.key, .max_chunks = conf->max_chunks, .metrics = p->metrics });
 }
 
 static void say_hello(struct p2p *p, struct p2p_hello *h)
@@ -381,7 +382,7 @@ enum el_err p2p_run(struct p2p *p, struct cache *cache, void *measure_arg, uint1
     rc = start_net(p, &p->conf, err);
     if (rc == EL_OK) {
         new_cores(p, &p->conf);
-        rc = p2p_vouch_keep(p->vouch, p->conf.state_dir, err);
+        rc = p2p_vouch_keep(p->vouch, p->conf.state_dir, p->conf.max_manifest_bytes, err);
     }
     if (rc == EL_OK)
         rc = p2p_peers_start(p, &p->conf, err);

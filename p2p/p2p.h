@@ -51,7 +51,8 @@ struct p2p_conf {
     unsigned max_peers, k;
     size_t min_peers;                  /* company.h; 0: any other counts */
     uint64_t upload_bps, download_bps; /* bytes a second; 0: no limit */
-    size_t max_chunks;                 /* of so many the hashes are kept */
+    size_t max_chunks;                 /* of so many the hashes are in memory */
+    uint64_t max_manifest_bytes;       /* those of all that is here, in state_dir */
     struct cache_source *origin;       /* borrowed until p2p_free() */
     struct el_clock *clock;            /* the same */
     struct el_metrics *metrics;        /* the same */

@@ -299,6 +299,15 @@ static enum el_err make_control_plane(struct node *n, const char *name, struct e
     return rc;
 }
 
+/*
+ * What is on disk takes at least 4 KiB there, and its manifest 600 bytes (a million short objects):
+ * a sixth is never too little where one node has signed each. What memory alone has comes on top.
+ */
+static uint64_t manifest_bytes(const struct el_conf *c)
+{
+    return (uint64_t)c->cache_disk_cache_size_mb * EL_MIB / 6 + EL_GIB;
+}
+
 static enum el_err make_p2p(struct node *n, struct el_error *err)
 {
     static const char *const modes[] = {
@@ -329,6 +338,7 @@ static enum el_err make_p2p(struct node *n, struct el_error *err)
         .measure = proxy_nodeapi_measure,
         .prefetch = proxy_nodeapi_prefetch,
         .max_chunks = 65536,
+        .max_manifest_bytes = manifest_bytes(c),
         .origin = storage_source(n->storage),
         .clock = n->clock,
         .metrics = n->metrics,
