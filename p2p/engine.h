@@ -171,6 +171,8 @@ struct p2p {
     /* the walk's while there is one */
     bool walk_is_full;          /* there was no room for what it met last */
     size_t walk_met, walk_from; /* chunks that count; so many were told by the one before */
+    bool is_sweeping;           /* what it does not meet goes from the store of manifests */
+    uint64_t sweep_due_ms;      /* when the next walk is one that sweeps */
     uint64_t walked_version;    /* of the members */
     uint64_t changed_ms;        /* when they last changed */
     bool is_echo;               /* what the cache tells now is what another node has said */

@@ -19,6 +19,10 @@
 #define WALK_MS   50u    /* after a change of the members */
 #define WALK_MORE 5000u  /* once more: after a start it was not known what can be given */
 #define WALK_ON   1000u  /* where there was no room for more */
+/* How often what the store of manifests has is held against what is here, after the start: it reads
+ * 40 bytes for each chunk. */
+#define SWEEP_MS      21600000u
+#define MAX_FORGOTTEN 65536u /* chunks of an object at once: 1 TiB; the rest is swept */
 /* All is announced anew before trackers forget it, not by all nodes at once. */
 #define ANEW_MS   (P2P_ANNOUNCE_TTL_MS / 2)
 #define MAX_HEARD 65536u
@@ -423,16 +427,21 @@ static bool is_whole(struct cache_object *o, uint64_t chunk)
     return bits[0] == ((uint64_t)1 << n) - 1;
 }
 
-/* The cache tells of none of them that it is lost. */
+/* The cache tells of none of them that it is lost. Who still takes it needs its hashes. */
 static void forget_chunks(struct p2p *p, struct cache_object *o)
 {
     uint64_t n = (cache_object_length(o) + CACHE_CHUNK_BYTES - 1) / CACHE_CHUNK_BYTES;
     struct cache_object *same = cache_find_version(p->cache, cache_object_id(o));
     struct el_chunk_id chunk = { .index = 0 };
+    bool is_wanted;
 
     memcpy(chunk.object, cache_object_id(o)->v, sizeof(chunk.object));
+    is_wanted = same != NULL || p2p_fetch_find(p, chunk.object) != NULL;
     for (; p->cp != NULL && chunk.index < n; chunk.index++)
         disc_cp_chunk(p->cp, &chunk, same != NULL && is_whole(same, chunk.index));
+    n = is_wanted ? 0 : el_min_u64(n, MAX_FORGOTTEN);
+    for (chunk.index = 0; chunk.index < n; chunk.index++)
+        p2p_vouch_forget(p->vouch, &chunk);
     cache_object_unref(same);
 }
 
@@ -625,8 +634,10 @@ static void on_heard(struct el_msg *m)
     EL_ASSERT(pthread_mutex_lock(&p->heard_mtx) == 0);
     el_list_move(&some, &p->heard);
     p->n_heard = 0;
-    if (p->has_missed) /* what it was is found by looking at all */
+    if (p->has_missed) { /* what it was is found by looking at all */
         p->walk_due_ms = el_min_u64(p->walk_due_ms, p2p_now(p) + WALK_MORE);
+        p->sweep_due_ms = 0;
+    }
     p->has_missed = false;
     EL_ASSERT(pthread_mutex_unlock(&p->heard_mtx) == 0);
     while ((l = el_list_pop(&some)) != NULL)
@@ -765,8 +776,11 @@ static void walk_meets(struct cache_walk *w, const struct cache_object_id *id, u
     struct p2p *p = EL_ENTRY(w, struct p2p, walk);
     uint64_t left = length - chunk * CACHE_CHUNK_BYTES;
     uint64_t n = cache_blocks_of(el_min_u64(left, CACHE_CHUNK_BYTES));
+    struct el_chunk_id met = { .index = (uint32_t)chunk };
     struct heard *h;
 
+    memcpy(met.object, id->v, sizeof(met.object));
+    p2p_vouch_walk_met(p->vouch, &met);
     if (blocks != (uint16_t)(((uint32_t)1 << n) - 1) || p->walk_is_full ||
         p->walk_met++ < p->walk_from)
         return;
@@ -777,11 +791,19 @@ static void walk_meets(struct cache_walk *w, const struct cache_object_id *id, u
     p->walk_is_full = !tell(p, h);
 }
 
+static void sweep(struct p2p *p)
+{
+    p->sweep_due_ms = p2p_now(p) + SWEEP_MS;
+    p2p_vouch_sweep(p->vouch);
+}
+
 static void walk_ends(struct el_msg *m)
 {
     struct p2p *p = EL_ENTRY(m, struct p2p, walk.msg);
 
     p->is_walking = false;
+    if (p->is_sweeping && p->walk.err.code == EL_OK)
+        sweep(p);
     p->walk_from = 0;
     if (p->walk_is_full) { /* the next one goes on there: order changes little */
         p->walk_from = p->walk_met - 1;
@@ -793,6 +815,7 @@ static void walk_ends(struct el_msg *m)
 static void walk(struct p2p *p)
 {
     uint64_t now = p2p_now(p);
+    bool is_named;
 
     if (p->walked_version != p->live_version) {
         p->walked_version = p->live_version;
@@ -801,7 +824,8 @@ static void walk(struct p2p *p)
     }
     if (now < p->walk_due_ms || p->is_walking || (!p2p_has_company(p) && p->cp == NULL))
         return;
-    p->walks_more = p->walks_more || !p2p_vouch_is_named(p->vouch);
+    is_named = p2p_vouch_is_named(p->vouch);
+    p->walks_more = p->walks_more || !is_named;
     if (p->walks_more)
         p->walk_from = 0; /* some trackers know nothing at all */
     p->walk_due_ms =
@@ -812,7 +836,11 @@ static void walk(struct p2p *p)
     p->walk_met = 0;
     p->walk.queue = p->queue;
     p->walk.each = walk_meets;
+    p->walk.err = (struct el_error){ 0 };
     el_msg_init(&p->walk.msg, walk_ends);
+    p->is_sweeping = is_named && now >= p->sweep_due_ms;
+    if (p->is_sweeping)
+        p2p_vouch_walk_begin(p->vouch);
     cache_each_version(p->cache, &p->walk);
 }
 

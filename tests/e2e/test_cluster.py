@@ -2,6 +2,7 @@
 """What nodes that know of each other do for their clients, and what the origin notices of it."""
 import contextlib
 import json
+import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -127,6 +128,32 @@ def test_a_node_that_has_started_again_gives_what_it_has_on_disk(origin, cluster
     origin.forget()
     is_exact(c.get(1, "/a"), origin.content("/a"))
     assert origin.body_sent("/a") <= FIRST  # nobody may know of the version any more
+
+
+def kept(node):
+    return node.metrics()["eliop2p_p2p_kept_chunks"]
+
+
+def test_hashes_are_kept_as_long_as_what_they_are_of(origin, cluster):
+    c = cluster(2)
+    c.stop(0)
+    disk = {"cache__disk_cache_size_mb": 256, "cache__disk_cache_path": c.dir / "disk", "cache__disk_commit_ms": 50}
+    c.start(0, **disk)
+    for path in ("/a", "/b"):
+        origin.add(path, size=SIZE)
+        is_exact(c.get(0, path), origin.content(path))
+    wait_for(lambda: kept(c.nodes[0]) == 6)
+    purged = wire.fetch(c.nodes[0].admin_port, f"/api/v1/cache/purge?url={origin.url}/b", method="POST", body=b"")
+    assert purged.status == 200
+    wait_for(lambda: kept(c.nodes[0]) == 3)
+    wait_for(lambda: written(c.nodes[0]) >= 41)
+    c.stop(0)
+    c.start(0, **disk)
+    wait_for(lambda: kept(c.nodes[0]) == 3)
+    c.stop(0)
+    shutil.rmtree(c.dir / "disk")  # nobody tells the node
+    c.start(0, **disk)
+    wait_for(lambda: kept(c.nodes[0]) == 0, 30)
 
 
 def test_a_node_killed_within_a_chunk_goes_on_at_the_last_whole_block(origin, cluster):
