@@ -111,6 +111,9 @@ EL_EVENT(EV_MANIFEST_REFUSED, "p2p.manifest_refused",
          "a node passed on hashes that no member has signed; they are not believed")
 EL_EVENT(EV_RECORD_REFUSED, "p2p.record_refused",
          "what another node says of a URL was not believed, or came too late")
+EL_EVENT(EV_MANIFEST_DROPPED, "p2p.manifest_dropped",
+         "a node has signed parts of a chunk that do not go together too often: what it signs next "
+         "is not given; once for a chunk")
 EL_EVENT(EV_MANIFESTS_LOST, "p2p.manifests_lost",
          "hashes of blocks could not be written to general.state_dir, or not be read from there; "
          "these blocks are not given to others once their hashes have left memory")

@@ -3,6 +3,7 @@
  * vouch: see vouch.h. Manifests are kept with their hashes only; the object part belongs to the
  * object records (find.c), so what goes out has its SHA-256.
  */
+#include "common/log.h"
 #include "p2p/vouch_in.h"
 
 #define MAX_OF_ONE 4u /* parts of a chunk by the same signer */
@@ -42,7 +43,7 @@ static bool is_by(const struct p2p_vouch_part *p, const uint8_t *key)
  * The signer's word is replaced by one that says the same and more. Who has lost what it read
  * signs anew, other blocks perhaps: that is kept beside it.
  */
-static void keep(struct p2p_vouch_chunk *c, const struct p2p_manifest *m)
+static void keep(struct p2p_vouch *v, struct p2p_vouch_chunk *c, const struct p2p_manifest *m)
 {
     struct p2p_vouch_part *p = c->parts;
     unsigned n = 0;
@@ -56,8 +57,11 @@ static void keep(struct p2p_vouch_chunk *c, const struct p2p_manifest *m)
             break;
         n++;
     }
-    if (p == NULL && n == MAX_OF_ONE)
+    if (p == NULL && n == MAX_OF_ONE) {
+        el_counter_add(v->dropped, 1);
+        c->has_dropped = true;
         return;
+    }
     if (p == NULL) {
         p = el_new(struct p2p_vouch_part);
         p->next = c->parts;
@@ -83,19 +87,35 @@ enum el_err p2p_vouch_take_locked(struct p2p_vouch *v, struct p2p_vouch_chunk *c
         p2p_vouch_keep_locked(v, c);
         return EL_EHASH;
     }
-    keep(c, m);
+    keep(v, c, m);
     if (c->known == all && before != all)
         p2p_vouch_keep_locked(v, c);
     return EL_OK;
 }
 
+/* Its signer has said different things of the chunk before; none of them has all of it. */
+static void say_dropped(const struct el_chunk_id *chunk, bool is_own)
+{
+    char id[EL_CHUNK_ID_CHARS + 1];
+
+    el_chunk_id_text(chunk, id);
+    el_log(EL_WARN, EV_MANIFEST_DROPPED, "chunk=%s signer=%s", id, is_own ? "self" : "other");
+}
+
 enum el_err p2p_vouch_take(struct p2p_vouch *v, const struct p2p_manifest *m, struct el_error *err)
 {
+    struct p2p_vouch_chunk *c;
+    bool had_dropped, has_dropped;
     enum el_err rc;
 
     p2p_vouch_lock(v);
-    rc = p2p_vouch_take_locked(v, p2p_vouch_make_locked(v, &m->chunk), m, err);
+    c = p2p_vouch_make_locked(v, &m->chunk);
+    had_dropped = c->has_dropped;
+    rc = p2p_vouch_take_locked(v, c, m, err);
+    has_dropped = c->has_dropped;
     p2p_vouch_unlock(v);
+    if (has_dropped && !had_dropped)
+        say_dropped(&m->chunk, memcmp(m->key, v->public_key, sizeof(m->key)) == 0);
     return rc;
 }
 
@@ -154,11 +174,18 @@ enum el_err p2p_vouch_sign(struct p2p_vouch *v, const struct p2p_manifest *objec
                            const struct el_chunk_id *chunk, unsigned block,
                            const struct el_digest *digest, struct el_error *err)
 {
+    struct p2p_vouch_chunk *c;
+    bool had_dropped, has_dropped;
     enum el_err rc;
 
     p2p_vouch_lock(v);
-    rc = sign_locked(v, p2p_vouch_make_locked(v, chunk), object, block, digest, err);
+    c = p2p_vouch_make_locked(v, chunk);
+    had_dropped = c->has_dropped;
+    rc = sign_locked(v, c, object, block, digest, err);
+    has_dropped = c->has_dropped;
     p2p_vouch_unlock(v);
+    if (has_dropped && !had_dropped)
+        say_dropped(chunk, true);
     return rc;
 }
 

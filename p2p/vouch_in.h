@@ -35,6 +35,7 @@ struct p2p_vouch_chunk {
     uint32_t known; /* blocks */
     bool is_contradicted;
     bool is_reading;              /* the store has more to say: until then nothing is told */
+    bool has_dropped;             /* some of what was signed had no room */
     struct el_list waiting;       /* of p2p_vouch_waiter.link: until it is read */
     struct p2p_vouch_part *parts; /* owned */
     struct p2p_vouch_part *own;   /* of these, this node's; NULL: it has read nothing of it */
@@ -45,7 +46,7 @@ struct p2p_vouch {
     uint8_t public_key[EL_KEY_BYTES];
     size_t max_chunks;
     struct p2p_vouch_store *store; /* NULL: nothing outlives the process */
-    struct el_counter *read, *lost;
+    struct el_counter *read, *lost, *dropped;
     struct el_gauge *kept;
     pthread_mutex_t mtx; /* all below */
     struct p2p_vouch_chunk *buckets[P2P_VOUCH_BUCKETS];

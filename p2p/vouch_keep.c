@@ -419,6 +419,10 @@ static void count(struct p2p_vouch *v, struct el_metrics *m)
                                  "chunks whose hashes were read from there", NULL);
     v->lost = el_metrics_counter(m, "eliop2p_p2p_manifests_lost_total",
                                  "chunks whose hashes could not be written there", NULL);
+    v->dropped = el_metrics_counter(m, "eliop2p_p2p_manifests_dropped_total",
+                                    "manifests that were right and had no room beside others of "
+                                    "their signer",
+                                    NULL);
 }
 
 struct p2p_vouch *p2p_vouch_new(const struct p2p_vouch_conf *conf)

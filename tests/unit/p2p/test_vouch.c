@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "common/log.h"
 #include "p2p/vouch.h"
 #include "p2p/vouch_store.h"
 #include "tests/lib/manifest.h"
@@ -632,6 +633,43 @@ static void what_is_damaged_in_the_store_is_as_if_it_was_not_there(void **state)
     close_world(&w);
 }
 
+/* ---- parts that do not go together ---- */
+
+static unsigned lines_with(const char *tag)
+{
+    struct el_buf lines = { 0 };
+    unsigned n = 0;
+
+    el_log_recent(&lines, 256);
+    el_bytes_add_u8(&lines, 0);
+    for (const char *at = lines.p; (at = strstr(at, tag)) != NULL; at++)
+        n++;
+    el_buf_deinit(&lines);
+    return n;
+}
+
+static void a_part_without_room_beside_others_of_its_signer_is_counted_and_said_once(void **state)
+{
+    struct p2p_manifest m = { .chunk = chunk_of(0), .bytes = CACHE_CHUNK_BYTES };
+    struct world w = open_world(ROOM);
+    unsigned before = lines_with("p2p.manifest_dropped");
+    struct el_digest d;
+
+    (void)state;
+    for (uint8_t i = 0; i < 6; i++) { /* its own, from before it lost them */
+        m.bitmap = (uint32_t)1 << i;
+        m.blocks[i] = digest_of(i);
+        assert_int_equal(p2p_manifest_seal(&m, NULL), EL_OK);
+        p2p_manifest_sign(&m, w.key);
+        assert_int_equal(p2p_vouch_take(w.vouch, &m, NULL), EL_OK);
+    }
+    assert_true(p2p_vouch_hash(w.vouch, &m.chunk, 3, &d));
+    assert_false(p2p_vouch_hash(w.vouch, &m.chunk, 4, &d));
+    assert_int_equal(counted(&w, "eliop2p_p2p_manifests_dropped_total"), 2);
+    assert_int_equal(lines_with("p2p.manifest_dropped"), before + 1);
+    close_world(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -656,6 +694,7 @@ int main(void)
         cmocka_unit_test(what_a_walk_has_not_met_goes_and_what_has_come_since_stays),
         cmocka_unit_test(without_a_walk_nothing_is_swept),
         cmocka_unit_test(what_is_damaged_in_the_store_is_as_if_it_was_not_there),
+        cmocka_unit_test(a_part_without_room_beside_others_of_its_signer_is_counted_and_said_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
