@@ -20,7 +20,7 @@
 #define WALK_MORE 5000u  /* once more: after a start it was not known what can be given */
 #define WALK_ON   1000u  /* where there was no room for more */
 /* How often what the store of manifests has is held against what is here, after the start: it reads
- * 40 bytes for each chunk. */
+ * 50 bytes for each chunk. */
 #define SWEEP_MS      21600000u
 #define MAX_FORGOTTEN 65536u /* chunks of an object at once: 1 TiB; the rest is swept */
 /* All is announced anew before trackers forget it, not by all nodes at once. */

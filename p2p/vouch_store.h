@@ -11,7 +11,7 @@
  * signature is looked at when it is read.
  *
  * Two tables, changed together: the manifests, by name, and the names alone. To know what there is
- * a start reads 40 bytes for each chunk, not a manifest.
+ * a start reads 50 bytes for each chunk, not a manifest.
  *
  * The map grows by doubling. The limit is on what is in use: beyond it nothing more is put, and
  * what goes makes room again.
