@@ -84,26 +84,49 @@ static bool is_signed_by_member(struct p2p *p, const struct p2p_manifest *m)
     return disc_members_find(p->members, p2p_hash_of(&fingerprint), &member);
 }
 
-void p2p_fetch_manifest(struct p2p_remote *r, const struct p2p_frame *f)
+/* Of what else is signed nothing is asked for: it would only fill the place for manifests. */
+static bool is_of_interest(struct p2p *p, const struct el_chunk_id *chunk)
+{
+    struct cache_object_id id;
+    struct cache_object *o;
+    bool is_here;
+
+    if (p2p_fetch_find(p, chunk->object) != NULL)
+        return true;
+    memcpy(id.v, chunk->object, sizeof(id.v));
+    o = cache_find_version(p->cache, &id);
+    is_here = o != NULL;
+    cache_object_unref(o);
+    return is_here;
+}
+
+static void heed_manifest(struct p2p_remote *r, const struct p2p_manifest *m)
 {
     struct p2p *p = r->p;
+    struct p2p_fetch *fetch = p2p_fetch_find(p, m->chunk.object);
+    struct el_error err;
+
+    if (!is_signed_by_member(p, m)) {
+        el_log(EL_WARN, EV_MANIFEST_REFUSED, "peer=%016llx reason=\"its signer is no member\"",
+               (unsigned long long)r->node->hash);
+    } else if (p2p_vouch_take(p->vouch, m, &err) != EL_OK) {
+        if (fetch != NULL)
+            p2p_swarm_distrust_chunk(fetch->download, p2p_now(p), m->chunk.index);
+        el_log_error(EL_WARN, EV_CHUNK_DISTRUSTED, &err);
+    }
+}
+
+void p2p_fetch_manifest(struct p2p_remote *r, const struct p2p_frame *f)
+{
     struct p2p_manifest m;
-    struct p2p_fetch *fetch;
     struct el_error err;
 
     if (p2p_manifest_decode(f, &m, &err) != EL_OK) {
         malformed(r, &err);
         return;
     }
-    if (!is_signed_by_member(p, &m)) {
-        el_log(EL_WARN, EV_MANIFEST_REFUSED, "peer=%016llx reason=\"its signer is no member\"",
-               (unsigned long long)r->node->hash);
-    } else if (p2p_vouch_take(p->vouch, &m, &err) != EL_OK) {
-        fetch = p2p_fetch_find(p, m.chunk.object);
-        if (fetch != NULL)
-            p2p_swarm_distrust_chunk(fetch->download, p2p_now(p), m.chunk.index);
-        el_log_error(EL_WARN, EV_CHUNK_DISTRUSTED, &err);
-    }
+    if (is_of_interest(r->p, &m.chunk))
+        heed_manifest(r, &m);
     p2p_arrive_signed(r);
     p2p_manifest_deinit(&m);
 }
