@@ -244,7 +244,7 @@ void p2p_fetch_block(struct p2p *p, const struct el_chunk_id *chunk, uint64_t nu
     if (f == NULL)
         return;
     f->came_bytes += CACHE_BLOCK_BYTES;
-    p2p_swarm_have(f->download, p2p_now(p), number);
+    p2p_fetch_put(p, chunk, number);
     EL_LIST_EACH (it, tmp, &f->runs)
         run_block(EL_ENTRY(it, struct p2p_reading, link), number);
     if (f->is_exact)

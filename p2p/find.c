@@ -22,7 +22,7 @@
 /* How often what the store of manifests has is held against what is here, after the start: it reads
  * 50 bytes for each chunk. */
 #define SWEEP_MS      21600000u
-#define MAX_FORGOTTEN 65536u /* chunks of an object at once: 1 TiB; the rest is swept */
+#define MAX_FORGOTTEN 16384u /* chunks of an object at once: 256 GiB; the rest is swept */
 /* All is announced anew before trackers forget it, not by all nodes at once. */
 #define ANEW_MS   (P2P_ANNOUNCE_TTL_MS / 2)
 #define MAX_HEARD 65536u
@@ -495,7 +495,8 @@ void p2p_find_heed(struct p2p *p, uint64_t node, enum disc_type type, const stru
         el_counter_add(p->count.heard, (unsigned)__builtin_popcountll(v[i].bitmap));
 }
 
-static void block(struct p2p *p, const struct heard *h)
+/* Signed by this node, if nobody else has, and told to who follows. */
+static void vouch_for(struct p2p *p, const struct heard *h)
 {
     struct el_chunk_id chunk = { .index = (uint32_t)(h->number / CACHE_CHUNK_BLOCKS) };
     unsigned number = (unsigned)(h->number % CACHE_CHUNK_BLOCKS);
@@ -504,8 +505,6 @@ static void block(struct p2p *p, const struct heard *h)
     struct p2p_fetch *f;
     enum el_err rc = EL_OK;
 
-    if (!p2p_is_shareable(h->object))
-        return;
     memcpy(chunk.object, h->id.v, sizeof(chunk.object));
     if ((p2p_vouch_known(p->vouch, &chunk) >> number & 1) == 0) {
         m = object_part(h->object);
@@ -518,10 +517,20 @@ static void block(struct p2p *p, const struct heard *h)
         if (f != NULL)
             p2p_swarm_distrust_chunk(f->download, p2p_now(p), chunk.index);
     }
-    p2p_fetch_block(p, &chunk, h->number);
     p2p_give_block(p, h->object, &chunk);
     if (is_whole(h->object, chunk.index))
         p2p_announce(p, &chunk, false);
+}
+
+static bool is_here(struct p2p *p, const struct heard *h)
+{
+    struct cache_object *o = cache_find_version(p->cache, &h->id);
+    uint64_t bits[1] = { 0 };
+
+    if (o != NULL)
+        cache_object_map(o, h->number, 1, bits);
+    cache_object_unref(o);
+    return bits[0] != 0;
 }
 
 static void on_hashes(struct el_msg *m)
@@ -531,25 +540,38 @@ static void on_hashes(struct el_msg *m)
 
     el_list_remove(&h->link);
     p->n_awaiting--;
-    block(p, h);
+    if (is_here(p, h)) /* it may have gone meanwhile */
+        vouch_for(p, h);
     heard_free(h);
     p2p_pump(p);
 }
 
 /* What this node signs, and says that it has, goes with what it knew before. */
-static bool await_hashes(struct p2p *p, struct heard *h)
+static bool await_hashes(struct p2p *p, struct heard *h, const struct el_chunk_id *chunk)
 {
-    struct el_chunk_id chunk = { .index = (uint32_t)(h->number / CACHE_CHUNK_BLOCKS) };
-
-    memcpy(chunk.object, h->id.v, sizeof(chunk.object));
     h->p = p;
     h->hashes.queue = p->queue;
     el_list_init(&h->hashes.link);
     el_msg_init(&h->hashes.msg, on_hashes);
-    if (p->n_awaiting == MAX_HEARD || !p2p_vouch_load(p->vouch, &chunk, &h->hashes))
+    if (p->n_awaiting == MAX_HEARD || !p2p_vouch_load(p->vouch, chunk, &h->hashes))
         return false;
     el_list_append(&p->awaiting, &h->link);
     p->n_awaiting++;
+    return true;
+}
+
+/* Who waits for the block here does not wait for hashes. False: it is kept. */
+static bool block(struct p2p *p, struct heard *h)
+{
+    struct el_chunk_id chunk = { .index = (uint32_t)(h->number / CACHE_CHUNK_BLOCKS) };
+
+    if (!p2p_is_shareable(h->object))
+        return true;
+    memcpy(chunk.object, h->id.v, sizeof(chunk.object));
+    p2p_fetch_block(p, &chunk, h->number);
+    if (await_hashes(p, h, &chunk))
+        return false;
+    vouch_for(p, h);
     return true;
 }
 
@@ -597,9 +619,8 @@ static void heed(struct p2p *p, struct heard *h)
 
     switch (h->kind) {
     case HEARD_BLOCK:
-        if (p2p_is_shareable(h->object) && await_hashes(p, h))
+        if (!block(p, h))
             return;
-        block(p, h);
         break;
     case HEARD_LOST:
         lost(p, h);

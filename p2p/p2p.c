@@ -58,6 +58,7 @@ static void tick(struct p2p *p)
     p2p_orders_tick(p);
     if (now >= p->look_due_ms) {
         p->look_due_ms = now + LOOK_MS;
+        p2p_vouch_tick(p->vouch, now);
         p2p_fetch_tick(p);
     }
     if (now >= p->status_due_ms) {

@@ -74,6 +74,14 @@ static void keep(struct p2p_vouch *v, struct p2p_vouch_chunk *c, const struct p2
     c->known |= m->bitmap;
 }
 
+bool p2p_vouch_is_worth_keeping(const struct p2p_vouch_chunk *c)
+{
+    uint32_t all =
+        c->parts != NULL ? ((uint32_t)1 << p2p_manifest_blocks(&c->parts->m)) - 1 : UINT32_MAX;
+
+    return c->is_contradicted || c->known == all;
+}
+
 /* What is whole and what is distrusted outlives its place in memory. */
 enum el_err p2p_vouch_take_locked(struct p2p_vouch *v, struct p2p_vouch_chunk *c,
                                   const struct p2p_manifest *m, struct el_error *err)
@@ -88,7 +96,7 @@ enum el_err p2p_vouch_take_locked(struct p2p_vouch *v, struct p2p_vouch_chunk *c
         return EL_EHASH;
     }
     keep(v, c, m);
-    if (c->known == all && before != all)
+    if (c->known == all && before != all && !c->is_reading) /* else that comes first */
         p2p_vouch_keep_locked(v, c);
     return EL_OK;
 }

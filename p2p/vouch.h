@@ -17,7 +17,8 @@
  * That takes a page fault or two (microseconds when the page is in memory, a read of the SSD when
  * not, for ever when the disk hangs), so the store's thread does it, never the caller's: until then
  * it is as if nothing was known of the chunk, and who wants to know waits with load(). Which chunks
- * the store has is in memory, so nobody waits for what is not there.
+ * the store has is in memory, so nobody waits for what is not there. A read that takes longer than
+ * a second is not waited for, and nothing else is read until the store answers again.
  *
  * Thread: the engine's, but where it says "any".
  */
@@ -71,6 +72,9 @@ struct p2p_vouch_waiter {
     struct el_msg msg; /* initialised by the caller, posted to `queue` */
     struct el_msgq *queue;
 };
+
+/* Once in a while: the clock, by which reads are given up. */
+void p2p_vouch_tick(struct p2p_vouch *v, uint64_t now_ms);
 
 /* False: there is nothing to wait for. */
 bool p2p_vouch_load(struct p2p_vouch *v, const struct el_chunk_id *chunk,

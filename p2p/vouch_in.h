@@ -35,6 +35,7 @@ struct p2p_vouch_chunk {
     uint32_t known; /* blocks */
     bool is_contradicted;
     bool is_reading;              /* the store has more to say: until then nothing is told */
+    uint64_t asked_ms;            /* since then */
     bool has_dropped;             /* some of what was signed had no room */
     struct el_list waiting;       /* of p2p_vouch_waiter.link: until it is read */
     struct p2p_vouch_part *parts; /* owned */
@@ -52,6 +53,8 @@ struct p2p_vouch {
     struct p2p_vouch_chunk *buckets[P2P_VOUCH_BUCKETS];
     struct el_list used, reading;
     size_t n_chunks;
+    uint64_t now_ms;             /* of the last tick */
+    bool is_stuck;               /* the store has not answered in time; nothing is read meanwhile */
     struct p2p_vouch_set stored; /* what the store has, or has been given */
     bool is_named;               /* all that it had at the start is in that */
     bool is_walked;              /* a walk that knew of all of them has begun */
@@ -67,6 +70,9 @@ void p2p_vouch_unlock(struct p2p_vouch *v);
 enum el_err p2p_vouch_take_locked(struct p2p_vouch *v, struct p2p_vouch_chunk *c,
                                   const struct p2p_manifest *m, struct el_error *err);
 
+/* All of it is known, or it is distrusted. */
+bool p2p_vouch_is_worth_keeping(const struct p2p_vouch_chunk *c);
+
 /* ---- vouch_keep.c: which chunks are in memory ---- */
 
 /* What the store has of it is being read from now on, if there is something. NULL: it is not in
@@ -75,5 +81,5 @@ struct p2p_vouch_chunk *p2p_vouch_find_locked(struct p2p_vouch *v, const struct 
 /* The same, and if there is nothing it is empty. */
 struct p2p_vouch_chunk *p2p_vouch_make_locked(struct p2p_vouch *v, const struct el_chunk_id *id);
 void p2p_vouch_chunk_free_locked(struct p2p_vouch *v, struct p2p_vouch_chunk *c);
-/* All of it is known now, or it is distrusted. */
+/* What is worth it; nothing happens if the store has it like that. */
 void p2p_vouch_keep_locked(struct p2p_vouch *v, const struct p2p_vouch_chunk *c);

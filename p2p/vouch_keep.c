@@ -8,6 +8,8 @@
 #include "common/log.h"
 #include "p2p/vouch_in.h"
 
+#define READ_MS 1000u /* the store has so long; a disk that hangs is waited for once */
+
 void p2p_vouch_lock(struct p2p_vouch *v)
 {
     EL_ASSERT(pthread_mutex_lock(&v->mtx) == 0);
@@ -98,10 +100,11 @@ static struct p2p_vouch_chunk *begin_read(struct p2p_vouch *v, const struct el_c
 {
     struct p2p_vouch_chunk *c;
 
-    if (!p2p_vouch_store_get(v->store, id))
+    if (v->is_stuck || !p2p_vouch_store_get(v->store, id))
         return NULL;
     c = add(v, id);
     c->is_reading = true;
+    c->asked_ms = v->now_ms;
     el_list_remove(&c->used);
     el_list_append(&v->reading, &c->used);
     return c;
@@ -157,10 +160,12 @@ void p2p_vouch_keep_locked(struct p2p_vouch *v, const struct p2p_vouch_chunk *c)
         return;
     if (!c->is_contradicted)
         write_parts(c, &value);
-    if (!p2p_vouch_store_put(v->store, &c->id, c->is_contradicted, &value))
+    if (!p2p_vouch_store_put(v->store, &c->id, c->is_contradicted, &value)) {
         el_counter_add(v->lost, 1);
-    else
-        (void)p2p_vouch_set_put(&v->stored, &c->id, wanted | P2P_VOUCH_MET); /* or not shared */
+        if (!c->is_contradicted) /* what it has of that must not come back as long as this runs */
+            return;
+    }
+    (void)p2p_vouch_set_put(&v->stored, &c->id, wanted | P2P_VOUCH_MET); /* or not shared */
 }
 
 /* What still waits to be written goes with it. */
@@ -220,7 +225,7 @@ static void read_frame(struct p2p_vouch *v, const struct el_chunk_id *chunk, str
         return;
     p2p_vouch_lock(v);
     c = peek(v, chunk);
-    if (c != NULL && c->is_reading && !c->is_contradicted)
+    if (c != NULL && !c->is_contradicted)
         rc = p2p_vouch_take_locked(v, c, &m, &err);
     p2p_vouch_unlock(v);
     p2p_manifest_deinit(&m);
@@ -239,7 +244,7 @@ static void read_parts(struct p2p_vouch *v, const struct el_chunk_id *chunk, str
     }
 }
 
-/* False: it was forgotten meanwhile. */
+/* Also of one for which nobody waits any more. False: it was forgotten meanwhile. */
 static bool begin_merge(struct p2p_vouch *v, const struct el_chunk_id *chunk, bool is_there,
                         bool is_distrusted)
 {
@@ -247,8 +252,9 @@ static bool begin_merge(struct p2p_vouch *v, const struct el_chunk_id *chunk, bo
     bool is_wanted;
 
     p2p_vouch_lock(v);
+    v->is_stuck = false;
     c = peek(v, chunk);
-    is_wanted = c != NULL && c->is_reading;
+    is_wanted = c != NULL;
     if (is_wanted && is_distrusted)
         c->is_contradicted = true;
     if (is_wanted && is_there && !p2p_vouch_set_get(&v->stored, chunk, NULL)) /* not named yet */
@@ -257,27 +263,51 @@ static bool begin_merge(struct p2p_vouch *v, const struct el_chunk_id *chunk, bo
     return is_wanted;
 }
 
-static void end_merge(struct p2p_vouch *v, const struct el_chunk_id *chunk)
+static void end_read(struct p2p_vouch *v, struct p2p_vouch_chunk *c)
+{
+    c->is_reading = false;
+    el_list_remove(&c->used);
+    el_list_append(&v->used, &c->used);
+    wake_all(c);
+    if (p2p_vouch_is_worth_keeping(c))
+        p2p_vouch_keep_locked(v, c);
+}
+
+/* What has come meanwhile is kept with it. */
+static void end_merge(struct p2p_vouch *v, const struct el_chunk_id *chunk, bool is_known)
 {
     struct p2p_vouch_chunk *c;
 
     p2p_vouch_lock(v);
     c = peek(v, chunk);
     if (c != NULL && c->is_reading) {
-        c->is_reading = false;
-        el_list_remove(&c->used);
-        el_list_append(&v->used, &c->used);
-        wake_all(c);
+        end_read(v, c);
         if (c->parts == NULL && !c->is_contradicted) { /* nothing that is of use */
             p2p_vouch_chunk_free_locked(v, c);
-            if (p2p_vouch_set_get(&v->stored, chunk, NULL))
+            if (is_known && p2p_vouch_set_get(&v->stored, chunk, NULL))
                 drop(v, chunk);
         }
     }
     p2p_vouch_unlock(v);
 }
 
-static void on_got(void *arg, const struct el_chunk_id *chunk, struct el_str value)
+void p2p_vouch_tick(struct p2p_vouch *v, uint64_t now_ms)
+{
+    struct p2p_vouch_chunk *c;
+
+    p2p_vouch_lock(v);
+    v->now_ms = now_ms;
+    while (!el_list_empty(&v->reading)) {
+        c = EL_ENTRY(v->reading.next, struct p2p_vouch_chunk, used);
+        if (now_ms - c->asked_ms < READ_MS)
+            break;
+        v->is_stuck = true;
+        end_read(v, c);
+    }
+    p2p_vouch_unlock(v);
+}
+
+static void on_got(void *arg, const struct el_chunk_id *chunk, struct el_str value, bool is_known)
 {
     struct p2p_vouch *v = arg;
     bool is_distrusted = value.n == sizeof(uint32_t); /* no frame is as short */
@@ -287,7 +317,7 @@ static void on_got(void *arg, const struct el_chunk_id *chunk, struct el_str val
     if (!is_distrusted)
         read_parts(v, chunk, value);
     el_counter_add(v->read, value.n > 0);
-    end_merge(v, chunk);
+    end_merge(v, chunk, is_known);
 }
 
 bool p2p_vouch_load(struct p2p_vouch *v, const struct el_chunk_id *chunk,

@@ -355,10 +355,11 @@ static void write_some(struct p2p_vouch_store *s, struct el_list *some)
 
 static struct change **bucket_of(struct p2p_vouch_store *s, const uint8_t key[KEY_BYTES])
 {
-    uint32_t h;
+    uint32_t h, index;
 
     memcpy(&h, key, sizeof(h));
-    return &s->waiting[(h ^ key[KEY_BYTES - 1] * 0x9e3779b1u) % WAITING_TABLE];
+    memcpy(&index, key + KEY_BYTES - sizeof(index), sizeof(index));
+    return &s->waiting[((h ^ index) * 0x9e3779b1u >> 16) % WAITING_TABLE];
 }
 
 static struct change *find_waiting_locked(struct p2p_vouch_store *s, const uint8_t key[KEY_BYTES])
@@ -393,13 +394,17 @@ static void answer(struct p2p_vouch_store *s, MDB_txn *txn, const struct el_chun
     MDB_val key = { KEY_BYTES, k }, value = { 0 };
     struct el_buf waiting = { 0 };
     struct el_str found = { 0 };
+    int code = 0;
 
     key_of(chunk, k);
-    if (read_waiting(s, k, &waiting))
+    if (read_waiting(s, k, &waiting)) {
         found = el_buf_str(&waiting);
-    else if (txn != NULL && mdb_get(txn, s->manifests, &key, &value) == 0)
-        found = (struct el_str){ value.mv_data, value.mv_size };
-    s->ops->got(s->arg, chunk, found);
+    } else {
+        code = txn != NULL ? mdb_get(txn, s->manifests, &key, &value) : MDB_PANIC;
+        if (code == 0)
+            found = (struct el_str){ value.mv_data, value.mv_size };
+    }
+    s->ops->got(s->arg, chunk, found, code == 0 || code == MDB_NOTFOUND);
     el_buf_deinit(&waiting);
 }
 

@@ -30,8 +30,8 @@ struct p2p_vouch_store_ops {
     void (*each)(void *arg, const struct el_chunk_id *chunk, bool is_distrusted);
     /* That was all, since the start or the last look(). */
     void (*all_named)(void *arg);
-    /* What was put last; empty: nothing. */
-    void (*got)(void *arg, const struct el_chunk_id *chunk, struct el_str value);
+    /* What was put last; empty: nothing, or, where it could not be read, nobody knows. */
+    void (*got)(void *arg, const struct el_chunk_id *chunk, struct el_str value, bool is_known);
     /* What was put could not be written; what was there before may be. */
     void (*lost)(void *arg, const struct el_chunk_id *chunk, bool is_distrusted);
 };

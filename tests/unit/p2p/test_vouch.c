@@ -4,7 +4,10 @@
 #include "tests/lib/test.h"
 
 #include <ftw.h>
+#include <lmdb.h>
 #include <poll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -426,6 +429,101 @@ static void all_who_wait_for_a_chunk_are_told_but_not_who_has_left(void **state)
     close_world(&w);
 }
 
+/* Another process, which holds the store's file when it is told to: the store's thread hangs then,
+ * as on a disk that does not answer, as soon as it has something to write. */
+struct holder {
+    pid_t pid;
+    int fd;
+};
+
+static void hold(const char *dir, int fd)
+{
+    char path[128], byte;
+    MDB_env *env;
+    MDB_txn *txn;
+
+    EL_ASSERT(read(fd, &byte, 1) == 1);
+    (void)snprintf(path, sizeof(path), "%s/manifests", dir);
+    EL_ASSERT(mdb_env_create(&env) == 0 && mdb_env_open(env, path, MDB_NOSUBDIR, 0600) == 0);
+    EL_ASSERT(mdb_txn_begin(env, NULL, 0, &txn) == 0);
+    EL_ASSERT(write(fd, &byte, 1) == 1);
+    (void)!read(fd, &byte, 1);
+    mdb_txn_abort(txn);
+    _exit(0);
+}
+
+/* Before there is any thread. */
+static struct holder holder_of(const struct world *w)
+{
+    struct holder h;
+    int fd[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
+    h.pid = fork();
+    if (h.pid == 0) {
+        close(fd[0]);
+        hold(w->dir, fd[1]);
+    }
+    assert_true(h.pid > 0);
+    close(fd[1]);
+    h.fd = fd[0];
+    return h;
+}
+
+static void begin_hold(const struct holder *h)
+{
+    char byte = 'h';
+
+    assert_int_equal(write(h->fd, &byte, 1), 1);
+    assert_int_equal(read(h->fd, &byte, 1), 1);
+}
+
+static void end_hold(struct holder *h)
+{
+    close(h->fd);
+    assert_int_equal(waitpid(h->pid, NULL, 0), h->pid);
+}
+
+static void a_store_that_does_not_answer_is_waited_for_once(void **state)
+{
+    struct world w = open_kept(1);
+    struct waiter x = { 0 };
+    struct holder h;
+    uint32_t i = 0;
+
+    (void)state;
+    take_many(&w);
+    close_vouch(&w);
+    h = holder_of(&w);
+    open_vouch(&w, 1);
+    p2p_vouch_tick(w.vouch, 1);
+    begin_hold(&h);
+    assert_int_equal(take_whole(&w, 7, MANY, 0), EL_OK); /* to be written in a second */
+    for (bool is_stuck = false; !is_stuck && i < MANY; i++) {
+        assert_true(begin_load(&w, i, &x));
+        for (unsigned ms = 0; x.woken == 0 && ms < 300; ms++) {
+            (void)poll(NULL, 0, 1);
+            el_msgq_dispatch(w.queue);
+        }
+        is_stuck = x.woken == 0;
+        (void)poll(NULL, 0, 100);
+    }
+    p2p_vouch_tick(w.vouch, 999);
+    el_msgq_dispatch(w.queue);
+    assert_int_equal(x.woken, 0);
+    p2p_vouch_tick(w.vouch, 1001);
+    wait_for(&w, &x);
+    assert_int_equal(told_of(&w, i - 1), 0);
+    assert_false(load(&w, MANY - 1)); /* though the store has it */
+    end_hold(&h);
+    for (unsigned ms = 0; told_of(&w, i - 1) != ALL && ms < WAIT_MS; ms++)
+        (void)poll(NULL, 0, 1);
+    assert_int_equal(told_of(&w, i - 1), ALL);
+    (void)load(&w, MANY - 1);
+    assert_int_equal(told_of(&w, MANY - 1), ALL);
+    close_world(&w);
+}
+
 static void a_part_that_comes_is_put_to_what_the_store_has(void **state)
 {
     struct p2p_manifest m = { .chunk = chunk_of(0), .bytes = CACHE_CHUNK_BYTES, .bitmap = 2 };
@@ -684,6 +782,7 @@ int main(void)
         cmocka_unit_test(after_a_restart_all_of_them_can_be_given),
         cmocka_unit_test(nothing_is_told_of_a_chunk_while_it_is_being_read),
         cmocka_unit_test(all_who_wait_for_a_chunk_are_told_but_not_who_has_left),
+        cmocka_unit_test(a_store_that_does_not_answer_is_waited_for_once),
         cmocka_unit_test(a_part_that_comes_is_put_to_what_the_store_has),
         cmocka_unit_test(what_is_forgotten_is_not_in_the_store_either),
         cmocka_unit_test(who_waits_for_what_is_forgotten_is_told),

@@ -57,11 +57,12 @@ static void on_all_named(void *arg)
     EL_ASSERT(pthread_mutex_unlock(&w->mtx) == 0);
 }
 
-static void on_got(void *arg, const struct el_chunk_id *id, struct el_str value)
+static void on_got(void *arg, const struct el_chunk_id *id, struct el_str value, bool is_known)
 {
     struct world *w = arg;
 
     (void)id;
+    EL_ASSERT(is_known);
     EL_ASSERT(pthread_mutex_lock(&w->mtx) == 0);
     w->got++;
     w->got_bytes = value.n;
