@@ -264,8 +264,8 @@ static void beyond_the_limit_nothing_is_put_until_something_has_gone(void **stat
 
     (void)state;
     init_world(&w);
-    open_store(&w, EL_MIB);
-    for (uint32_t i = 0; i < CHUNKS; i++) /* within one commit, more than there may be */
+    open_store(&w, EL_GIB);
+    for (uint32_t i = 0; i < CHUNKS; i++) /* more than there may be from then on */
         put(&w, i, 'a', BYTES);
     reopen(&w, EL_MIB);
     assert_int_equal(w.named, CHUNKS);
