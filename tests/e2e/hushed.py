@@ -5,6 +5,7 @@ own client sends is noted here, and every node is looked through when it ends (n
 disk too (tier.py).
 """
 import base64
+import os
 import re
 import urllib.parse
 
@@ -13,6 +14,7 @@ _FIELDS = ("authorization", "proxy-authorization", "x-amz-security-token", "x-os
 _IN_QUERY = re.compile(r"[?&](?:X-Amz-Signature|X-Amz-Security-Token|x-oss-signature|x-oss-security-token|Signature|"
                        r"security-token)=([^&#]*)", re.IGNORECASE)
 SHORTEST = 16  # what is shorter may be there by chance
+PIECE = 4 << 20  # bytes of a file at a time
 
 
 def hush(*texts):
@@ -47,8 +49,31 @@ def told(text):
     return [t for t in _texts if t in text]
 
 
+def _pieces(fd, overlap):
+    """What the file has between its holes; each piece begins with the end of the one before it."""
+    at, end = 0, os.fstat(fd).st_size
+    while at < end:
+        try:
+            at = os.lseek(fd, at, os.SEEK_DATA)
+        except OSError:
+            return  # the rest is a hole
+        until = os.lseek(fd, at, os.SEEK_HOLE)
+        for first in range(at, until, PIECE):
+            begin = max(first - overlap, 0)
+            yield os.pread(fd, min(first + PIECE, until) - begin, begin)
+        at = until
+
+
+def _told_by_file(path):
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        longest = max(map(len, _texts), default=0)
+        return sorted({t for piece in _pieces(fd, longest) for t in told(piece.decode("latin-1"))})
+    finally:
+        os.close(fd)
+
+
 def told_by_files(directory):
-    """(name, what of it the file tells) of the files below that tell something."""
-    files = [p for p in directory.rglob("*") if p.is_file()]
-    found = [(p.name, told(p.read_bytes().decode("latin-1"))) for p in files]
+    """(name, what of it the file tells) of the files below that tell something. They may be long and full of holes."""
+    found = [(p.name, _told_by_file(p)) for p in directory.rglob("*") if p.is_file()]
     return [(name, texts) for name, texts in found if texts]
