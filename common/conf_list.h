@@ -51,6 +51,7 @@ EL_CONF_STR(p2p, tls_ca, "", 0, NULL, "PEM certificates of the CA of the cluster
 EL_CONF_BOOL(p2p, outbound_only, 0, 0, NULL, "no port is opened: for a node that others cannot connect to (NAT, a firewall). It connects to them, and over these links it takes and gives; it answers for nothing as a tracker")
 EL_CONF_INT(p2p, max_peers, 50, 1, 1000, 0, "ELIOP2P_MAX_PEERS", "links for blocks at a time")
 EL_CONF_INT(p2p, k_selection, 10, 5, 10, 0, NULL, "peers that blocks of an object are asked of at a time, if so many have some")
+EL_CONF_INT(p2p, tracker_memory_mb, 256, 16, 65536, 0, NULL, "MiB of memory, at most, for what this node knows on behalf of the others (where objects are); taken as it is needed. A URL, and a GiB of an object, each take 4 KiB of it")
 EL_CONF_INT(p2p, upload_limit_mbps, 0, 0, 1000000, 1, NULL, "Mbit/s that this node gives to others, all links together; 0: no limit")
 EL_CONF_INT(p2p, download_limit_mbps, 0, 0, 1000000, 1, NULL, "Mbit/s that it takes from them; 0: no limit")
 

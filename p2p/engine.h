@@ -208,6 +208,7 @@ struct p2p {
         struct el_counter *orders[3]; /* by enum disc_cp_outcome */
         struct el_counter *finds_known, *finds_asked, *calls, *calls_failed, *announced, *heard;
         struct el_counter *second_asked, *second_known;
+        struct el_counter *tracker_gave_up;
         struct el_gauge *unwell;
     } count;
 };

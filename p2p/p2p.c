@@ -165,6 +165,9 @@ static void count(struct p2p *p)
         el_metrics_counter(m, "eliop2p_p2p_tracker_questions_total", "questions to trackers", NULL);
     p->count.calls_failed = el_metrics_counter(m, "eliop2p_p2p_tracker_silence_total",
                                                "of these, that nobody answered", NULL);
+    p->count.tracker_gave_up = el_metrics_counter(
+        m, "eliop2p_p2p_tracker_given_up_total",
+        "what this node knew for others and had no room for in p2p.tracker_memory_mb", NULL);
     p->count.second_asked = el_metrics_counter(
         m, "eliop2p_p2p_second_chunks_total",
         "chunks that the control plane was asked about in place of trackers", NULL);
@@ -184,7 +187,9 @@ static void new_cores(struct p2p *p, const struct p2p_conf *conf)
 {
     struct p2p_swarm_conf swarm = { .self = p->self, .k = conf->k, .max_peers = conf->max_peers };
     struct p2p_upload_conf upload = { 0 };
-    struct p2p_tracker_conf tracker = { .is_member = p2p_is_member, .arg = p };
+    struct p2p_tracker_conf tracker = { .memory = conf->tracker_bytes,
+                                        .is_member = p2p_is_member,
+                                        .arg = p };
 
     el_rng_seed(&swarm.rng, seed(p));
     el_rng_seed(&upload.rng, seed(p));

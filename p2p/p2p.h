@@ -53,6 +53,7 @@ struct p2p_conf {
     uint64_t upload_bps, download_bps; /* bytes a second; 0: no limit */
     size_t max_chunks;                 /* of so many the hashes are in memory */
     uint64_t max_manifest_bytes;       /* those of all that is here, in state_dir */
+    uint64_t tracker_bytes;            /* of memory, for what others ask of this node; 0: 256 MiB */
     struct cache_source *origin;       /* borrowed until p2p_free() */
     struct el_clock *clock;            /* the same */
     struct el_metrics *metrics;        /* the same */

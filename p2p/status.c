@@ -132,6 +132,7 @@ static void add_tracker(struct p2p *p, json_t *root)
     struct p2p_tracker_stats t;
 
     p2p_tracker_stats(p->tracker, &t);
+    el_counter_add(p->count.tracker_gave_up, t.given_up - el_counter_get(p->count.tracker_gave_up));
     el_json_add_u64(one, "groups", t.groups);
     el_json_add_u64(one, "takers", t.takers);
     el_json_add_u64(one, "runs", t.runs);
@@ -140,6 +141,7 @@ static void add_tracker(struct p2p *p, json_t *root)
     el_json_add_u64(one, "adopted", t.adopted);
     el_json_add_u64(one, "lapsed", t.lapsed);
     el_json_add_u64(one, "doubted", t.doubted);
+    el_json_add_u64(one, "given_up", t.given_up);
 }
 
 static json_t *p2p_json(struct p2p *p)

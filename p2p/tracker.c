@@ -12,13 +12,16 @@ static size_t or (size_t given, size_t otherwise)
     return given != 0 ? given : otherwise;
 }
 
-static void set_limits(struct p2p_tracker_limits *l)
+/* docs/peers.md, "What it costs", has what each takes. */
+static void set_limits(struct p2p_tracker_limits *l, uint64_t memory)
 {
-    l->groups = or (l->groups, 65536);
-    l->holders = or (l->holders, 262144);
+    uint64_t bytes = memory != 0 ? memory : 256 * EL_MIB;
+
+    l->groups = or (l->groups, bytes / 4096);
+    l->holders = or (l->holders, bytes / 1024);
     l->takers = el_min_size(or (l->takers, 16384), MOST_TAKERS);
-    l->urls = or (l->urls, 65536);
-    l->record_bytes = or (l->record_bytes, 64 * EL_MIB);
+    l->urls = or (l->urls, bytes / 4096);
+    l->record_bytes = or (l->record_bytes, bytes / 4);
     l->waiters = or (l->waiters, 65536);
     l->first_run = (unsigned) or (l->first_run, 4);
     l->first_runs = (unsigned) or (l->first_runs, 1);
@@ -29,7 +32,7 @@ struct p2p_tracker *p2p_tracker_new(const struct p2p_tracker_conf *conf, uint64_
     struct p2p_tracker *t = el_new(struct p2p_tracker);
 
     t->conf = *conf;
-    set_limits(&t->conf.limits);
+    set_limits(&t->conf.limits, conf->memory);
     t->rng = conf->rng;
     t->salt[0] = el_rng_u64(&t->rng);
     t->salt[1] = el_rng_u64(&t->rng);

@@ -49,13 +49,13 @@
 #define P2P_MAX_VARIANTS   8u
 #define P2P_MAX_INTERESTED 64u /* nodes of a URL that are told of a change by name */
 
-/* 0: the default. */
+/* 0: what p2p_tracker_conf.memory allows, or the default. */
 struct p2p_tracker_limits {
-    size_t groups;       /* 65536 */
-    size_t holders;      /* of all groups together: 262144 */
+    size_t groups;       /* one for each 4 KiB of memory: 65536 */
+    size_t holders;      /* of all groups together, one for each KiB: 262144 */
     size_t takers;       /* of them, those that take: 16384, at most 32768 */
-    size_t urls;         /* 65536 */
-    size_t record_bytes; /* of all URLs together: 64 MiB */
+    size_t urls;         /* one for each 4 KiB: 65536 */
+    size_t record_bytes; /* of all URLs together, a quarter: 64 MiB */
     size_t waiters;      /* of all URLs together: 65536 */
     unsigned first_run;  /* blocks of a taker's first run, and of all where few take part: 4 */
     unsigned first_runs; /* of a taker, before it has read a block: 1 */
@@ -63,6 +63,7 @@ struct p2p_tracker_limits {
 
 struct p2p_tracker_conf {
     struct el_rng rng;
+    uint64_t memory; /* bytes, about; what grows with what there is to know of. 0: 256 MiB */
     struct p2p_tracker_limits limits;
     /*
      * Whether the membership knows the node as alive, and its zone, as a number that is the same
@@ -174,6 +175,6 @@ struct p2p_tracker_stats {
     uint64_t read, failed, lapsed, slow, gone; /* how runs ended: all read; by their holder's word;
                                                   no progress; much slower than others; node gone */
     uint64_t asks, late_asks;                  /* ASK; those after the silence of another */
-    uint64_t given_up;                         /* groups, holders and URLs that had no room */
+    uint64_t given_up;                         /* groups and URLs that had no room */
 };
 void p2p_tracker_stats(const struct p2p_tracker *t, struct p2p_tracker_stats *ret);

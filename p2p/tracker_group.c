@@ -469,7 +469,6 @@ static void drop_any_idle(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t 
     while (g->v[i].taking != NULL)
         i = (i + 1) % g->n;
     p2p_tgroup_drop(t, g, now, &g->v[i]);
-    t->stats.given_up++;
 }
 
 static struct p2p_holder *announcer(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now,

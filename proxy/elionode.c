@@ -339,6 +339,7 @@ static enum el_err make_p2p(struct node *n, struct el_error *err)
         .prefetch = proxy_nodeapi_prefetch,
         .max_chunks = 65536,
         .max_manifest_bytes = manifest_bytes(c),
+        .tracker_bytes = c->p2p_tracker_memory_mb * EL_MIB,
         .origin = storage_source(n->storage),
         .clock = n->clock,
         .metrics = n->metrics,

@@ -451,6 +451,31 @@ static void what_was_asked_for_longest_ago_is_given_up(void **state)
     tracker_deinit(&k);
 }
 
+static uint64_t urls_known_in(uint64_t memory)
+{
+    struct p2p_tracker_conf conf = { .memory = memory };
+    struct tracker k;
+    uint64_t n;
+    char text[32];
+
+    tracker_init(&k, &conf);
+    for (unsigned i = 0; i < 600; i++)
+        assert_int_equal(tell_url(&k, 1, url_of(text, i), "", 50, 0), EL_OK);
+    n = tracker_stats(&k).urls;
+    assert_int_equal(n + tracker_stats(&k).given_up, 600);
+    tracker_deinit(&k);
+    return n;
+}
+
+static void as_many_urls_are_known_as_there_is_memory_for(void **state)
+{
+    (void)state;
+    assert_int_equal(urls_known_in(1 * EL_MIB), 256);
+    assert_int_equal(urls_known_in(2 * EL_MIB), 512);
+    assert_int_equal(urls_known_in(4 * EL_MIB), 600);
+    assert_int_equal(urls_known_in(0), 600);
+}
+
 /* Who waits for it keeps it; who finds no room asks for himself. */
 static void a_url_that_is_waited_for_is_not_given_up(void **state)
 {
@@ -528,6 +553,7 @@ int main(void)
         TEST(what_was_asked_for_before_a_change_is_refused),
         TEST(who_was_to_be_told_of_a_record_that_is_forgotten_again_asks),
         TEST(what_was_asked_for_longest_ago_is_given_up),
+        TEST(as_many_urls_are_known_as_there_is_memory_for),
         TEST(a_url_that_is_waited_for_is_not_given_up),
         TEST(what_nobody_asks_for_is_forgotten),
         TEST(a_url_that_is_too_long_everybody_asks_for_himself),
