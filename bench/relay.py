@@ -2,7 +2,7 @@
 """The simplest way to give one object to many: a chain in a fixed order, and a floor for all others.
 
 relay.py OUT PORT NEXT FROM: takes the bytes of FROM (http://HOST:PORT/PATH, or HOST:PORT of the one
-before), writes them to OUT and, when NEXT is 1, sends them on to whoever connects to PORT. It prints
+before), writes them to OUT (a file that is there) and, when NEXT is 1, sends them on to whoever connects to PORT. It prints
 "ready" when it listens, and begins at the first line of its standard input.
 """
 
@@ -54,7 +54,7 @@ def main():
         s, body = connect(host, int(its_port)), b""
     after = listener.accept()[0] if has_next == "1" else None
     room = memoryview(bytearray(STEP))
-    with open(out, "wb", buffering=0) as f:
+    with open(out, "r+b", buffering=0) as f:
         while True:
             f.write(body)
             if after is not None:

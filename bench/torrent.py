@@ -52,6 +52,8 @@ def join(role, torrent, directory, address, peers):
     params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
     if role == "seed":
         params.flags |= lt.torrent_flags.seed_mode
+    else:
+        params.flags |= lt.torrent_flags.no_verify_files  # the file is there, and there is nothing in it
     print("ready", flush=True)
     sys.stdin.readline()
     handle = session.add_torrent(params)
