@@ -133,15 +133,17 @@ static void reopen(struct proxy_req *r)
 }
 
 /*
- * Served without a question, and now that bytes are missing the origin refuses them, or has them of
- * another version only, or none: what it says to the request itself is the answer.
+ * Nothing is promised yet, and now that bytes are missing the origin has them of another version
+ * only, or none, or refuses them to who was served without a question: what it says to the request
+ * itself is the answer. Once: that answer brings its bytes along.
  */
 static bool is_to_be_asked(const struct proxy_req *r)
 {
     enum el_err code = r->reader.err.code;
 
-    return (code == EL_EFORBIDDEN || code == EL_ECHANGED) && !r->head_is_sent && !r->from_origin &&
-           !r->was_validated;
+    if (r->head_is_sent || r->was_asked_after_all)
+        return false;
+    return code == EL_ECHANGED || (code == EL_EFORBIDDEN && !r->from_origin && !r->was_validated);
 }
 
 /* A condition about what is no more would only be in the way. */
@@ -161,7 +163,8 @@ static void ask_after_all(struct proxy_req *r)
     cache_ticket_unref(r->ticket);
     r->ticket = NULL;
     r->reader_is_open = r->is_planned = false;
-    r->is_alone = true;
+    r->from_origin = r->was_validated = r->was_stored = r->is_new_object = false;
+    r->is_alone = r->was_asked_after_all = true;
     r->rule = PROXY_RULE_ORIGIN;
     proxy_multi_free(r->multi);
     r->multi = NULL;

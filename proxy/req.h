@@ -154,6 +154,7 @@ struct proxy_req {
 
     /* DELIVER */
     struct cache_reader reader;
+    bool was_asked_after_all; /* the origin, for bytes that turned out to be missing */
     bool is_planned, reader_is_open,
         was_here;                          /* was_here: every byte was in the cache at the start */
     uint64_t length, body_first, body_end; /* of the object; of the answer, or its part, in it */

@@ -54,6 +54,7 @@ class Knobs:
     truncate_at: int = -1          # body byte after which the connection is closed in peace
     extra_length: int = 0          # Content-Length says so many bytes more (or, negative, fewer)
     shift_range: int = 0           # Content-Range and body of a 206 begin so many bytes too late
+    bump_after_304: bool = False   # a new version as soon as it has said that the old one is good
     bump_after: int = -1           # body byte after which the object has a new version
     fail_status: int = 0           # this status instead
     fail_fields: list = dataclasses.field(default_factory=list)
@@ -344,7 +345,7 @@ class Origin:
         status, first, end = self._select(seen, k, etag, total)
         seen.status = status
         if status in (304, 412, 416):
-            return self._bodyless(sock, status, fields, total)
+            return self._bodyless(sock, k, status, fields, total)
         if status == 206:
             first = min(first + (k.shift_range if hit else 0), end)
             fields.append(("Content-Range", f"bytes {first}-{end - 1}/{total}"))
@@ -352,11 +353,13 @@ class Origin:
             fields.append(("Accept-Ranges", "bytes"))
         return self._stream(sock, seen, k, hit, status, fields, (content, body, first, end))
 
-    def _bodyless(self, sock, status, fields, total):
+    def _bodyless(self, sock, k, status, fields, total):
         if status == 416:
             fields = [("Content-Range", f"bytes */{total}")]
         if status != 304:
             fields = [*fields, ("Content-Length", "0")]
+        elif k.bump_after_304:
+            k.version += 1
         sock.sendall(self._head(status, fields))
         return True
 

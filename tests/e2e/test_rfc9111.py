@@ -9,6 +9,7 @@ import pytest
 
 import wire
 from checks import is_exact, is_our_error, is_part
+from content import MIB
 
 STALE = "max-age=0"  # with a validator: stored, and stale from the first moment on
 
@@ -376,6 +377,15 @@ def test_a_range_beyond_the_end_of_what_is_not_stored_is_416_with_the_length(ori
     for first, last in ((100, 200), (50, "")):
         r = node.get(origin.url + "/a", [("Range", f"bytes={first}-{last}")])
         assert r.status == 416 and r.complete and r.body == b"" and r.all("Content-Range") == ["bytes */50"]
+
+
+def test_what_changes_right_after_it_was_confirmed_is_asked_for_anew(origin, node):
+    k = origin.add("/a", size=4 * MIB, cache_control="no-cache")
+    is_part(node.get(origin.url + "/a", [("Range", "bytes=0-9")]), origin.content("/a"), 0, 10)
+    k.bump_after_304 = True
+    r = node.get(origin.url + "/a", [("Range", f"bytes={2 * MIB}-")])
+    assert k.version == 2
+    is_part(r, origin.content("/a"), 2 * MIB, 4 * MIB)
 
 
 def test_a_part_that_does_not_say_of_how_much_reaches_the_client_as_it_came(origin, node):
