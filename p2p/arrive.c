@@ -329,13 +329,15 @@ static void put(struct p2p_remote *r, struct expect *x)
 }
 
 /* It came, and nobody is to blame that it is of no use. */
-static void drop(struct p2p_remote *r, struct expect *x)
+static void drop(struct p2p_remote *r, struct expect *x, bool is_known)
 {
     struct p2p *p = r->p;
 
     el_counter_add(p->count.dropped, 1);
     if (x->is_needless)
         p2p_swarm_on_block(p->swarm, p2p_now(p), r->node->hash, &x->chunk, x->block);
+    else if (!is_known)
+        p2p_swarm_on_unsigned(p->swarm, p2p_now(p), r->node->hash, &x->chunk, x->block);
     else
         p2p_swarm_on_dropped(p->swarm, p2p_now(p), r->node->hash, &x->chunk, x->block);
 }
@@ -373,7 +375,7 @@ static bool judge(struct p2p_remote *r, struct expect *x)
     if (is_known && !is_right)
         p2p_swarm_on_bad(r->p->swarm, p2p_now(r->p), r->node->hash, &x->chunk, x->block);
     else
-        drop(r, x);
+        drop(r, x, is_known);
     return true;
 }
 

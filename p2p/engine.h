@@ -100,6 +100,7 @@ struct p2p_fetch {
     unsigned n_calls; /* LOCATEs without their answer */
     bool owes_record; /* its record goes out once the tracker knows what this node reads of it */
     struct el_error failure;
+    bool is_gone;  /* the origin has another version, so only peers can give this one */
     bool is_exact; /* only one signed range can be read at a time */
     /* progress.c */
     uint64_t began_ms, had_bytes;    /* when it began, and what was here then */

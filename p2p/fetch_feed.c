@@ -109,11 +109,13 @@ static struct p2p_feed *any_asker(struct p2p_fetch *f)
 
 bool p2p_feeds_set_reach(struct p2p_fetch *f)
 {
-    struct p2p_feed *feed = p2p_feeds_speaker(f, 0, UINT64_MAX); /* one for any part */
+    struct p2p_feed *feed = NULL;
     const struct cache_ticket *t;
     uint64_t first, end;
 
-    if (feed == NULL)
+    if (!f->is_gone)
+        feed = p2p_feeds_speaker(f, 0, UINT64_MAX); /* one for any part */
+    if (feed == NULL && !f->is_gone)
         feed = any_asker(f);
     t = feed != NULL ? asker(feed) : NULL;
     f->is_exact = t != NULL && t->exact;
@@ -290,6 +292,7 @@ static void feed_begin(struct p2p_feed *feed)
     }
     f = p2p_fetch_get(p, o);
     feed->fetch = f;
+    f->is_gone = false; /* whoever has it begin has found it there again */
     el_list_append(&f->feeds, &feed->link);
     feed_look(feed);
 }

@@ -113,7 +113,13 @@ void p2p_swarm_on_block(struct p2p_swarm *s, uint64_t now, uint64_t node,
 /* It is not: its sender lied for certain. */
 void p2p_swarm_on_bad(struct p2p_swarm *s, uint64_t now, uint64_t node,
                       const struct el_chunk_id *chunk, uint64_t block_of_chunk);
-/* A Response that nobody is to blame for could not be taken (no manifest, no memory). */
+/*
+ * A Response came, and no member has signed what its hash is, as far as is known here: its sender
+ * cannot give the block, unless it says anew that it has it.
+ */
+void p2p_swarm_on_unsigned(struct p2p_swarm *s, uint64_t now, uint64_t node,
+                           const struct el_chunk_id *chunk, uint64_t block_of_chunk);
+/* A Response that nobody is to blame for could not be taken (no memory). */
 void p2p_swarm_on_dropped(struct p2p_swarm *s, uint64_t now, uint64_t node,
                           const struct el_chunk_id *chunk, uint64_t block_of_chunk);
 /* The Ack of a CANCEL: what had not come before it does not come. */

@@ -11,7 +11,7 @@ import pytest
 import liar
 import peer
 import wire
-from checks import is_exact
+from checks import is_exact, is_part
 from cluster import Cluster, peers
 from content import MIB, Content
 from tier import wait_for
@@ -72,6 +72,16 @@ def test_hashes_that_nobody_of_the_cluster_has_signed_are_none(origin, open_clus
     lying(c, "/a", "truth", other=Content("/b", SIZE), signer=peer.Identity())
     for r in c.get_all("/a"):
         is_exact(r, origin.content("/a"))
+
+
+def test_who_waits_for_what_only_a_stranger_vouches_for_gets_the_version_that_the_origin_has(origin, open_cluster, lying):
+    k = origin.add("/a", size=SIZE)
+    c = open_cluster(2)
+    is_part(c.get(0, "/a", [("Range", "bytes=0-9")]), origin.content("/a"), 0, 10)
+    lying(c, "/a", "truth", signer=peer.Identity())
+    k.version = 2
+    r = c.get(0, "/a", [("Range", f"bytes={32 * MIB}-")])
+    is_part(r, origin.content("/a"), 32 * MIB, SIZE)
 
 
 @pytest.mark.parametrize("what", sorted(liar.shouts()))

@@ -808,6 +808,23 @@ static void a_block_that_begins_behind_its_cancel_is_owed_until_the_ack(void **s
     end(f);
 }
 
+static void what_no_member_has_signed_is_not_asked_of_its_sender_again(void **state)
+{
+    struct fixture *f = start_with_one_asked();
+    struct el_chunk_id id = chunk_of(0);
+
+    (void)state;
+    p2p_swarm_on_begun(f->s, 1001, 2, &id);
+    p2p_swarm_on_unsigned(f->s, 1002, 2, &id, 0);
+    p2p_swarm_tick(f->s, 2000);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_REQUEST), 0);
+    tell(f, 2001, 2, 0, 1);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_REQUEST), 1);
+    end(f);
+}
+
 static void an_ack_says_nothing_of_what_was_asked_after_its_cancel(void **state)
 {
     struct fixture *f = start_with_one_asked();
@@ -1109,6 +1126,7 @@ int main(void)
         cmocka_unit_test(when_enough_blocks_come_the_rest_is_taken_back),
         cmocka_unit_test(a_block_is_asked_for_again_on_a_link_only_after_the_ack),
         cmocka_unit_test(a_block_that_begins_behind_its_cancel_is_owed_until_the_ack),
+        cmocka_unit_test(what_no_member_has_signed_is_not_asked_of_its_sender_again),
         cmocka_unit_test(an_ack_says_nothing_of_what_was_asked_after_its_cancel),
         cmocka_unit_test(who_sends_a_bad_block_is_blamed_and_asked_no_more),
         cmocka_unit_test(a_second_lie_costs_more_than_the_first),
