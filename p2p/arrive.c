@@ -332,12 +332,13 @@ static void put(struct p2p_remote *r, struct expect *x)
 static void drop(struct p2p_remote *r, struct expect *x, bool is_known)
 {
     struct p2p *p = r->p;
+    uint32_t known = p2p_vouch_known(p->vouch, &x->chunk);
 
     el_counter_add(p->count.dropped, 1);
     if (x->is_needless)
         p2p_swarm_on_block(p->swarm, p2p_now(p), r->node->hash, &x->chunk, x->block);
     else if (!is_known)
-        p2p_swarm_on_unsigned(p->swarm, p2p_now(p), r->node->hash, &x->chunk, x->block);
+        p2p_swarm_on_unsigned(p->swarm, p2p_now(p), r->node->hash, &x->chunk, x->block, known);
     else
         p2p_swarm_on_dropped(p->swarm, p2p_now(p), r->node->hash, &x->chunk, x->block);
 }

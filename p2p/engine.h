@@ -201,6 +201,10 @@ struct p2p {
     struct el_buf peers_json, seeds_json, p2p_json; /* under status_mtx: made anew once a second */
     struct disc_cp_download *downloads;             /* the same; owned; NULL: none yet */
     size_t n_downloads;                             /* the same */
+    struct {
+        uint64_t from_ms; /* the next one is logged */
+        unsigned n;
+    } unsaid;                      /* manifests that were refused since the last line about one */
     uint64_t progress_ms, fastest; /* progress.c: the last look; the best bytes a second */
 
     struct {

@@ -4,6 +4,8 @@
 #include "common/log.h"
 #include "p2p/fetch.h"
 
+#define LOG_EVERY_MS 1000u
+
 static void malformed(struct p2p_remote *r, const struct el_error *err)
 {
     el_log_error(EL_WARN, EV_PEER_MALFORMED, err);
@@ -100,6 +102,22 @@ static bool is_of_interest(struct p2p *p, const struct el_chunk_id *chunk)
     return is_here;
 }
 
+/* There is one for each block that is asked for. */
+static void say_refused(struct p2p_remote *r)
+{
+    struct p2p *p = r->p;
+
+    if (p2p_now(p) < p->unsaid.from_ms) {
+        p->unsaid.n++;
+        return;
+    }
+    el_log(EL_WARN, EV_MANIFEST_REFUSED,
+           "peer=%016llx others=%u reason=\"its signer is no member\"",
+           (unsigned long long)r->node->hash, p->unsaid.n);
+    p->unsaid.from_ms = p2p_now(p) + LOG_EVERY_MS;
+    p->unsaid.n = 0;
+}
+
 static void heed_manifest(struct p2p_remote *r, const struct p2p_manifest *m)
 {
     struct p2p *p = r->p;
@@ -107,8 +125,7 @@ static void heed_manifest(struct p2p_remote *r, const struct p2p_manifest *m)
     struct el_error err;
 
     if (!is_signed_by_member(p, m)) {
-        el_log(EL_WARN, EV_MANIFEST_REFUSED, "peer=%016llx reason=\"its signer is no member\"",
-               (unsigned long long)r->node->hash);
+        say_refused(r);
     } else if (p2p_vouch_take(p->vouch, m, &err) != EL_OK) {
         if (fetch != NULL)
             p2p_swarm_distrust_chunk(fetch->download, p2p_now(p), m->chunk.index);

@@ -104,8 +104,7 @@ uint32_t p2p_give_chunk_blocks(struct cache_object *o, const struct el_chunk_id 
     return first >= blocks ? 0 : (uint32_t)el_min_u64(blocks - first, CACHE_CHUNK_BLOCKS);
 }
 
-/* What of the chunk is here and may be given. */
-static uint32_t given(struct p2p *p, struct cache_object *o, const struct el_chunk_id *chunk)
+static uint32_t here(struct cache_object *o, const struct el_chunk_id *chunk)
 {
     uint64_t bits[1] = { 0 };
     uint32_t n = p2p_give_chunk_blocks(o, chunk);
@@ -113,7 +112,13 @@ static uint32_t given(struct p2p *p, struct cache_object *o, const struct el_chu
     if (n == 0)
         return 0;
     cache_object_map(o, (uint64_t)chunk->index * CACHE_CHUNK_BLOCKS, n, bits);
-    return (uint32_t)bits[0] & p2p_vouch_known(p->vouch, chunk);
+    return (uint32_t)bits[0];
+}
+
+/* What of the chunk is here and may be given. */
+static uint32_t given(struct p2p *p, struct cache_object *o, const struct el_chunk_id *chunk)
+{
+    return here(o, chunk) & p2p_vouch_known(p->vouch, chunk);
 }
 
 /* ---- Have ---- */
@@ -250,6 +255,7 @@ bool p2p_give_tell_hash(struct p2p_give *g)
         return true;
     el_buf_init(&frames);
     hashes = p2p_vouch_tell(r->p->vouch, &g->send.chunk, g->send.block,
+                            here(g->reader.object, &g->send.chunk) | (uint32_t)1 << g->send.block,
                             age_of(r->p, g->reader.object), p2p_remote_version(r), &frames);
     t->hashes |= hashes;
     p2p_remote_send(r, &frames);
@@ -420,14 +426,14 @@ static void give_manifests(struct p2p_remote *r, struct cache_object *o,
                            const struct el_chunk_id *chunk, uint32_t present)
 {
     struct p2p_told_of *t = told_get(r, chunk);
+    uint32_t hashes, all = present;
     struct el_buf frames;
-    uint32_t hashes;
 
     if (present == 0)
         refuse(r, chunk, (struct p2p_blocks){ 0, 0 }, EL_ENOTCACHED, 0);
     el_buf_init(&frames);
     while (present != 0) {
-        hashes = p2p_vouch_tell(r->p->vouch, chunk, (unsigned)__builtin_ctz(present),
+        hashes = p2p_vouch_tell(r->p->vouch, chunk, (unsigned)__builtin_ctz(present), all,
                                 age_of(r->p, o), p2p_remote_version(r), &frames);
         t->hashes |= hashes;
         present &= ~hashes & (present - 1); /* the lowest one was asked about */

@@ -183,6 +183,18 @@ static uint64_t seed(struct p2p *p)
     return el_rng_u64(&p->rng);
 }
 
+/* One that is dead or has left is known to those only who met it before. */
+static bool lives(void *arg, const uint8_t *key)
+{
+    const struct p2p *p = arg;
+    struct disc_member member;
+    struct el_digest fingerprint;
+
+    el_key_fingerprint(key, &fingerprint);
+    return disc_members_find(p->members, p2p_hash_of(&fingerprint), &member) &&
+           member.state <= DISC_SUSPECT;
+}
+
 static void new_cores(struct p2p *p, const struct p2p_conf *conf)
 {
     struct p2p_swarm_conf swarm = { .self = p->self, .k = conf->k, .max_peers = conf->max_peers };
@@ -197,8 +209,11 @@ static void new_cores(struct p2p *p, const struct p2p_conf *conf)
     p->swarm = p2p_swarm_new(&swarm, p2p_now(p));
     p->upload = p2p_upload_new(&upload);
     p->tracker = p2p_tracker_new(&tracker, p2p_now(p));
-    p->vouch = p2p_vouch_new(&(struct p2p_vouch_conf){
-        .key = p->identity.key, .max_chunks = conf->max_chunks, .metrics = p->metrics });
+    p->vouch = p2p_vouch_new(&(struct p2p_vouch_conf){ .key = p->identity.key,
+                                                       .max_chunks = conf->max_chunks,
+                                                       .is_known = lives,
+                                                       .arg = p,
+                                                       .metrics = p->metrics });
 }
 
 static void say_hello(struct p2p *p, struct p2p_hello *h)

@@ -506,17 +506,19 @@ void p2p_swarm_on_bad(struct p2p_swarm *s, uint64_t now, uint64_t node,
 }
 
 void p2p_swarm_on_unsigned(struct p2p_swarm *s, uint64_t now, uint64_t node,
-                           const struct el_chunk_id *chunk, uint64_t block_of_chunk)
+                           const struct el_chunk_id *chunk, uint64_t block_of_chunk, uint32_t known)
 {
     struct p2p_sw_group *g;
     struct p2p_sw_neighbour *nb = find(s, node, chunk, &g);
-    unsigned b = first_of(chunk) + (unsigned)block_of_chunk;
+    unsigned first = first_of(chunk);
 
     s->now = now;
-    if (nb == NULL || block_of_chunk >= P2P_CHUNK_BLOCKS || b >= g->blocks)
+    if (nb == NULL || block_of_chunk >= P2P_CHUNK_BLOCKS || first + block_of_chunk >= g->blocks)
         return;
-    (void)p2p_sw_settle(g, nb, b, false);
-    p2p_sw_has_not(g, nb, b);
+    (void)p2p_sw_settle(g, nb, first + (unsigned)block_of_chunk, false);
+    for (unsigned i = 0; i < P2P_CHUNK_BLOCKS && first + i < g->blocks; i++)
+        if ((known >> i & 1) == 0)
+            p2p_sw_has_not(g, nb, first + i);
 }
 
 void p2p_swarm_on_dropped(struct p2p_swarm *s, uint64_t now, uint64_t node,

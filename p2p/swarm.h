@@ -115,10 +115,12 @@ void p2p_swarm_on_bad(struct p2p_swarm *s, uint64_t now, uint64_t node,
                       const struct el_chunk_id *chunk, uint64_t block_of_chunk);
 /*
  * A Response came, and no member has signed what its hash is, as far as is known here: its sender
- * cannot give the block, unless it says anew that it has it.
+ * cannot give the block, nor others of the chunk but those `known`, unless it says anew that it has
+ * them.
  */
 void p2p_swarm_on_unsigned(struct p2p_swarm *s, uint64_t now, uint64_t node,
-                           const struct el_chunk_id *chunk, uint64_t block_of_chunk);
+                           const struct el_chunk_id *chunk, uint64_t block_of_chunk,
+                           uint32_t known);
 /* A Response that nobody is to blame for could not be taken (no memory). */
 void p2p_swarm_on_dropped(struct p2p_swarm *s, uint64_t now, uint64_t node,
                           const struct el_chunk_id *chunk, uint64_t block_of_chunk);

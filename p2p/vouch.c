@@ -234,8 +234,50 @@ uint32_t p2p_vouch_known(struct p2p_vouch *v, const struct el_chunk_id *chunk)
     return known;
 }
 
+/* Its signature counts with who is asked to believe it. */
+static bool is_known(const struct p2p_vouch *v, const struct p2p_vouch_part *p)
+{
+    return is_by(p, v->public_key) || v->is_known == NULL || v->is_known(v->arg, p->m.key);
+}
+
+static struct p2p_vouch_part *known_part_with(const struct p2p_vouch *v, struct p2p_vouch_chunk *c,
+                                              unsigned block)
+{
+    struct p2p_vouch_part *p = c->parts;
+
+    while (p != NULL && (!has(p->m.bitmap, block) || !is_known(v, p)))
+        p = p->next;
+    return p;
+}
+
+/* What somebody has signed who is not known any more. */
+static void sign_anew(struct p2p_vouch *v, struct p2p_vouch_chunk *c,
+                      const struct p2p_vouch_part *p, uint32_t here)
+{
+    struct p2p_manifest m = p->m;
+    struct el_error err;
+
+    m.bitmap &= here;
+    if (p2p_manifest_seal(&m, &err) != EL_OK)
+        return;
+    p2p_manifest_sign(&m, v->key);
+    (void)p2p_vouch_take_locked(v, c, &m, &err); /* it says what is known */
+}
+
+static struct p2p_vouch_part *part_to_tell(struct p2p_vouch *v, struct p2p_vouch_chunk *c,
+                                           unsigned block, uint32_t here)
+{
+    struct p2p_vouch_part *any = part_with(c, block), *p = known_part_with(v, c, block);
+
+    if (any == NULL || p != NULL)
+        return p;
+    sign_anew(v, c, any, here);
+    p = known_part_with(v, c, block);
+    return p != NULL ? p : any;
+}
+
 uint32_t p2p_vouch_tell(struct p2p_vouch *v, const struct el_chunk_id *chunk, unsigned block,
-                        uint64_t age_ms, uint32_t version, struct el_buf *out)
+                        uint32_t here, uint64_t age_ms, uint32_t version, struct el_buf *out)
 {
     uint32_t bitmap = 0;
     struct p2p_vouch_chunk *c;
@@ -243,7 +285,7 @@ uint32_t p2p_vouch_tell(struct p2p_vouch *v, const struct el_chunk_id *chunk, un
 
     p2p_vouch_lock(v);
     c = find_told(v, chunk);
-    p = c != NULL ? part_with(c, block) : NULL;
+    p = c != NULL ? part_to_tell(v, c, block, here) : NULL;
     if (p != NULL) {
         p->m.age_ms = age_ms;
         p2p_manifest_add(out, version, &p->m);

@@ -10,6 +10,10 @@
  *                                        |                                 \-> tell() to a peer
  *                                        +-- two of them disagree: nothing of the chunk is believed
  *
+ * What nobody has signed whom others know (the node that read it has gone, and who came later never
+ * met it) this node signs itself when it tells of it, as far as it has the blocks: it has held them
+ * against what it believed.
+ *
  * In memory are the chunks that were used last; those of which all is known are in a store on disk
  * (vouch_store.h) too, as long as something of them is in the cache, and so are those that are
  * distrusted. What is asked about, signed or taken and only there is read from there.
@@ -32,8 +36,11 @@
 struct p2p_vouch;
 
 struct p2p_vouch_conf {
-    const struct el_key *key;   /* borrowed */
-    size_t max_chunks;          /* in memory; those not used for longest make room */
+    const struct el_key *key; /* borrowed */
+    size_t max_chunks;        /* in memory; those not used for longest make room */
+    /* Whether whose key that is lives, so that all know it. NULL: everybody does. */
+    bool (*is_known)(void *arg, const uint8_t *key);
+    void *arg;
     struct el_metrics *metrics; /* borrowed */
 };
 
@@ -88,10 +95,11 @@ bool p2p_vouch_hash(struct p2p_vouch *v, const struct el_chunk_id *chunk, unsign
 uint32_t p2p_vouch_known(struct p2p_vouch *v, const struct el_chunk_id *chunk);
 /*
  * Appends the manifest that has the hash of the block, as a frame of that version; returns whose
- * hashes it has, 0: nobody has signed that one, or as for hash().
+ * hashes it has, 0: nobody has signed that one, or as for hash(). `here`: the blocks of the chunk
+ * that this node has, that one among them.
  */
 uint32_t p2p_vouch_tell(struct p2p_vouch *v, const struct el_chunk_id *chunk, unsigned block,
-                        uint64_t age_ms, uint32_t version, struct el_buf *out);
+                        uint32_t here, uint64_t age_ms, uint32_t version, struct el_buf *out);
 /* All of these blocks of the chunk can be told of, be it after a load(). Nothing is read. */
 bool p2p_vouch_can_tell(struct p2p_vouch *v, const struct el_chunk_id *chunk, uint32_t blocks);
 

@@ -46,6 +46,8 @@ struct p2p_vouch {
     const struct el_key *key;
     uint8_t public_key[EL_KEY_BYTES];
     size_t max_chunks;
+    bool (*is_known)(void *arg, const uint8_t *key);
+    void *arg;
     struct p2p_vouch_store *store; /* NULL: nothing outlives the process */
     struct el_counter *read, *lost, *dropped;
     struct el_gauge *kept;

@@ -462,6 +462,8 @@ struct p2p_vouch *p2p_vouch_new(const struct p2p_vouch_conf *conf)
     EL_ASSERT(conf->max_chunks > 0);
     v->key = conf->key;
     v->max_chunks = conf->max_chunks;
+    v->is_known = conf->is_known;
+    v->arg = conf->arg;
     el_key_public(conf->key, v->public_key);
     el_list_init(&v->used);
     el_list_init(&v->reading);

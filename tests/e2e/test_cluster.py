@@ -196,6 +196,27 @@ def test_a_node_that_is_killed_takes_nothing_with_it(origin, cluster, victim):
     assert len(answers) == 2
 
 
+def announced(node):
+    return node.metrics()["eliop2p_p2p_announced_chunks_total"]
+
+
+def test_what_one_has_read_who_is_gone_for_good_is_given_to_those_who_never_met_it(origin, cluster):
+    origin.add("/a", size=40 * MIB)
+    c = cluster(3)
+    is_exact(c.get(0, "/a"), origin.content("/a"))
+    is_exact(c.get(1, "/a"), origin.content("/a"))
+    c.crash(0)
+    c.crash(2)
+    wait_for(lambda: sum(p["state"] == "dead" for p in c.nodes[1].status_of_peers()) == 2, 30)
+    shutil.rmtree(c.dir / "state-2")
+    told = announced(c.nodes[1])
+    c.start(2, wait=False)
+    wait_for(lambda: len(peers(c.nodes[2])) == 1 and announced(c.nodes[1]) >= told + 3, 30)
+    origin.forget()
+    is_exact(c.get(2, "/a"), origin.content("/a"))
+    assert origin.body_sent("/a") <= FIRST  # who knows the URL now may never have heard of it
+
+
 def test_one_that_is_left_alone_serves_as_ever(origin, cluster):
     c = cluster(3)
     origin.add("/a", size=SIZE)

@@ -815,7 +815,12 @@ static void what_no_member_has_signed_is_not_asked_of_its_sender_again(void **st
 
     (void)state;
     p2p_swarm_on_begun(f->s, 1001, 2, &id);
-    p2p_swarm_on_unsigned(f->s, 1002, 2, &id, 0);
+    tell(f, 1002, 2, 0, 7);
+    p2p_swarm_on_unsigned(f->s, 1003, 2, &id, 0, 4);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_REQUEST), 1); /* block 2 */
+    p2p_swarm_on_begun(f->s, 1004, 2, &id);
+    p2p_swarm_on_unsigned(f->s, 1005, 2, &id, 2, 0);
     p2p_swarm_tick(f->s, 2000);
     drain(f);
     assert_int_equal(count(f, P2P_MOVE_REQUEST), 0);

@@ -58,11 +58,21 @@ struct world {
     struct el_msgq *queue;
 };
 
+static uint8_t gone[EL_KEY_BYTES]; /* whom nobody knows */
+
+static bool has_stayed(void *arg, const uint8_t *key)
+{
+    return memcmp(key, arg, EL_KEY_BYTES) != 0;
+}
+
 static void open_vouch(struct world *w, size_t max_chunks)
 {
     w->metrics = el_metrics_new();
-    w->vouch = p2p_vouch_new(
-        &(struct p2p_vouch_conf){ .key = w->key, .max_chunks = max_chunks, .metrics = w->metrics });
+    w->vouch = p2p_vouch_new(&(struct p2p_vouch_conf){ .key = w->key,
+                                                       .max_chunks = max_chunks,
+                                                       .is_known = has_stayed,
+                                                       .arg = gone,
+                                                       .metrics = w->metrics });
     if (w->dir[0] == '\0')
         return;
     assert_int_equal(p2p_vouch_keep(w->vouch, w->dir, EL_GIB, NULL), EL_OK);
@@ -195,7 +205,7 @@ static uint32_t told_of(struct world *w, uint32_t index)
 {
     struct el_chunk_id id = chunk_of(index);
     struct el_buf out = { 0 };
-    uint32_t blocks = p2p_vouch_tell(w->vouch, &id, 3, 5, 1, &out);
+    uint32_t blocks = p2p_vouch_tell(w->vouch, &id, 3, 0xffff, 5, 1, &out);
 
     el_buf_deinit(&out);
     return blocks;
@@ -233,12 +243,12 @@ static enum el_err take(struct world *w, uint8_t who, uint32_t bitmap)
     return rc;
 }
 
-/* What is told of the block, as its receiver reads it; the blocks that it is about. */
-static uint32_t told(struct world *w, unsigned block, struct p2p_manifest *ret)
+/* What is told of the block by who has these, as its receiver reads it; what that is about. */
+static uint32_t told_by(struct world *w, uint32_t here, unsigned block, struct p2p_manifest *ret)
 {
     struct el_buf out = { 0 };
     struct p2p_frame f;
-    uint32_t bitmap = p2p_vouch_tell(w->vouch, &w->chunk, block, 5, 1, &out);
+    uint32_t bitmap = p2p_vouch_tell(w->vouch, &w->chunk, block, here, 5, 1, &out);
 
     if (bitmap != 0) {
         *ret = (struct p2p_manifest){ .chunk = w->chunk };
@@ -248,6 +258,11 @@ static uint32_t told(struct world *w, unsigned block, struct p2p_manifest *ret)
     }
     el_buf_deinit(&out);
     return bitmap;
+}
+
+static uint32_t told(struct world *w, unsigned block, struct p2p_manifest *ret)
+{
+    return told_by(w, 0xffff, block, ret);
 }
 
 static void what_nobody_has_signed_is_not_known(void **state)
@@ -260,6 +275,54 @@ static void what_nobody_has_signed_is_not_known(void **state)
     assert_false(p2p_vouch_hash(w.vouch, &w.chunk, 0, &d));
     assert_int_equal(p2p_vouch_known(w.vouch, &w.chunk), 0);
     assert_int_equal(told(&w, 0, &m), 0);
+    close_world(&w);
+}
+
+static void leave(uint8_t who)
+{
+    struct el_key *key = key_of(who);
+
+    el_key_public(key, gone);
+    el_key_free(key);
+}
+
+static void what_one_has_signed_who_is_gone_is_signed_by_who_gives_it(void **state)
+{
+    struct world w = open_world(8);
+    struct p2p_manifest m;
+    uint8_t own[EL_KEY_BYTES];
+
+    (void)state;
+    el_key_public(w.key, own);
+    assert_int_equal(take(&w, 2, 7), EL_OK);
+    assert_int_equal(told(&w, 1, &m), 7);
+    assert_memory_not_equal(m.key, own, sizeof(own));
+    leave(2);
+    assert_int_equal(told_by(&w, 2, 1, &m), 2); /* as far as it has it */
+    assert_memory_equal(m.key, own, sizeof(own));
+    assert_int_equal(told_by(&w, 7, 0, &m), 7);
+    assert_memory_equal(m.key, own, sizeof(own));
+    assert_true(p2p_manifest_is_whole(&m));
+    memset(gone, 0, sizeof(gone));
+    close_world(&w);
+}
+
+static void what_one_has_signed_who_is_known_is_passed_on_as_it_is(void **state)
+{
+    struct world w = open_world(8);
+    struct p2p_manifest m;
+    struct el_key *other = key_of(3);
+    uint8_t key[EL_KEY_BYTES];
+
+    (void)state;
+    el_key_public(other, key);
+    leave(2);
+    assert_int_equal(take(&w, 3, 7), EL_OK);
+    assert_int_equal(take(&w, 2, 7), EL_OK);
+    assert_int_equal(told(&w, 1, &m), 7);
+    assert_memory_equal(m.key, key, sizeof(key));
+    memset(gone, 0, sizeof(gone));
+    el_key_free(other);
     close_world(&w);
 }
 
@@ -772,6 +835,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_nobody_has_signed_is_not_known),
+        cmocka_unit_test(what_one_has_signed_who_is_gone_is_signed_by_who_gives_it),
+        cmocka_unit_test(what_one_has_signed_who_is_known_is_passed_on_as_it_is),
         cmocka_unit_test(what_this_node_has_read_grows_into_one_manifest),
         cmocka_unit_test(parts_of_several_signers_are_united),
         cmocka_unit_test(an_older_word_of_a_signer_takes_nothing_back),
