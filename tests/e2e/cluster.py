@@ -22,21 +22,23 @@ SEEDS = 2  # so that the first may be away
 
 class Cluster:
     """
-    Options are the nodes'. secret=False: links are plain, so that others than nodes can join (liar.py).
+    Options are the nodes'. secret=False: links are plain, so that others than nodes can join (liar.py). start: what
+    starts one, in place of the method.
     """
 
-    def __init__(self, n, origin, secret=True, wait=True, **options):
+    def __init__(self, n, origin, secret=True, wait=True, start=None, **options):
         self.origin, self.options, self.former = origin, options, []
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="elio-cluster-"))
         self.p2p_ports = free_ports(n)
         self.nodes = [None] * n
+        start = start or Cluster.start
         if secret:
             self.options["p2p__cluster_secret_file"] = self.dir / "secret"
             (self.dir / "secret").write_text("known to this cluster only\n")
             (self.dir / "secret").chmod(0o600)
         try:
             for i in range(n):
-                self.start(i, wait=False)
+                start(self, i, wait=False)
             if wait:
                 self.wait_until_known()
         except BaseException:

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: MIT
+"""
+Mixed load on a cluster while objects change, are purged and evicted, and nodes are killed and come back: what a client
+gets is one version, whole and exact, no older than its freshness allows; or it is visibly cut off, and for a reason.
+"""
+import collections
+import os
+import random
+import shutil
+import threading
+import time
+
+import wire
+from cluster import Cluster
+from content import MIB, Content
+from node import SANITIZED
+from tier import wait_for
+
+SECONDS = float(os.environ.get("ELIO_SOAK_SECONDS", "20")) * min(wire.SLOW, 2)
+NODES, CLIENTS, NAMES = 4, 6, 30
+MEMORY_MB, DISK_MB = 64, 512
+SIZES = [1, 4096, 70_000, MIB, 3 * MIB + 7, 20 * MIB, 40 * MIB]
+FRESH_S = 1
+LIFETIMES = {"no-cache": 0, f"max-age={FRESH_S}": FRESH_S, "max-age=3600": None}
+# A request may get the answer to a question that another one has asked, and a thread here may wait for its turn.
+SLACK_S = 1.5 * wire.SLOW
+
+
+class Library:
+    """The objects of the origin; which version of each was there when."""
+
+    def __init__(self, origin, rng):
+        self.origin, self.rng, self.lock = origin, rng, threading.Lock()
+        self.rules, self.spans = {}, {}  # path -> Cache-Control; path -> [[version, from, to]]
+        for i in range(NAMES):
+            path, size = f"/o/{i}", SIZES[i % len(SIZES)]
+            self.rules[path] = list(LIFETIMES)[i % len(LIFETIMES)]
+            self.spans[path] = [[1, 0, float("inf")]]
+            origin.add(path, size=size, cache_control=self.rules[path])
+
+    def change(self):
+        path = self.rng.choice(list(self.rules))
+        with self.lock:
+            k = self.origin.objects[path]
+            self.spans[path].append([k.version + 1, time.monotonic(), float("inf")])
+            k.version += 1
+            self.spans[path][-2][2] = time.monotonic()
+        return path
+
+    def version_of(self, path, etag):
+        size = self.origin.objects[path].size
+        return next((v for v, _, _ in self.spans[path] if Content(path, size, v).etag == etag), None)
+
+    def was_there(self, path, version, since, until):
+        with self.lock:
+            _, first, last = self.spans[path][version - 1]
+        return first <= until and last >= since
+
+    def has_changed(self, path, since):
+        with self.lock:
+            return self.spans[path][-1][1] >= since
+
+
+class Reader(threading.Thread):
+    def __init__(self, cluster, library, nemesis, seed, stop):
+        super().__init__(daemon=True)
+        self.cluster, self.library, self.nemesis, self.stop = cluster, library, nemesis, stop
+        self.rng, self.count, self.failure = random.Random(seed), collections.Counter(), None
+        self.seen = {}  # path -> ETag
+        self.start()
+
+    def run(self):
+        try:
+            while not self.stop.is_set():
+                self.visit(self.rng.randrange(NODES))
+        except Exception as e:  # reported by the test, with the seed
+            self.failure = repr(e)
+
+    def visit(self, i):
+        node = self.cluster.nodes[i]
+        try:
+            with node.connect() as c:
+                for _ in range(self.rng.randrange(1, 12)):
+                    if self.stop.is_set() or not self.read(c, i):
+                        return
+        except OSError:
+            self.count["no connection"] += 1
+            assert node.process.poll() is not None or self.nemesis.was_at(i, time.monotonic() - SLACK_S), node.log()[-5000:]
+            self.stop.wait(0.05)
+
+    def read(self, c, i):
+        path = self.rng.choice(list(self.library.rules))
+        size, began = self.library.origin.objects[path].size, time.monotonic()
+        first, last, fields = 0, size - 1, []
+        if self.rng.random() < 0.4:
+            first = self.rng.randrange(size)
+            last = min(size - 1, first + self.rng.randrange(3 * MIB))
+            fields = [("Range", f"bytes={first}-{last}")]
+        if self.rng.random() < 0.2 and path in self.seen:
+            fields.append(("If-None-Match", self.seen[path]))
+        c.send_request("GET", self.library.origin.url + path, fields)
+        if self.rng.random() < 0.05:
+            return False  # and leaves
+        r = c.read_response(rate=self.rng.choice([0, 0, 0, 8 * MIB]))
+        if r is None or not r.complete:
+            why = self.library.has_changed(path, began - SLACK_S) or self.nemesis.was_at(None, began)
+            assert why, (path, fields, r, time.monotonic() - began)
+            self.count["cut off"] += 1
+            return False
+        assert r.status < 400, (path, fields, r, r.body, self.cluster.nodes[i].log()[-3000:])
+        self.judge(path, r, first, last, fields, began)
+        return True
+
+    def judge(self, path, r, first, last, fields, began):
+        version = self.library.version_of(path, r.get("ETag"))
+        assert version, (path, r)
+        if r.status == 304:
+            assert ("If-None-Match", r.get("ETag")) in fields, (path, fields, r)
+        else:
+            content = Content(path, self.library.origin.objects[path].size, version)
+            assert r.status == (206 if fields and fields[0][0] == "Range" else 200), (path, fields, r)
+            assert r.received == last - first + 1 and content.differs_at(first, r.body) is None, (path, fields, r)
+        self.seen[path] = r.get("ETag")
+        lifetime = LIFETIMES[self.library.rules[path]]
+        if lifetime is not None:
+            since = began - lifetime - SLACK_S
+            assert self.library.was_there(path, version, since, time.monotonic()), (path, r, version, self.library.spans[path])
+        self.count["304" if r.status == 304 else (r.x_cache or "none").split()[0]] += 1
+        self.count["MiB"] += r.received / MIB
+
+
+class Nemesis(threading.Thread):
+    """Changes objects, purges them, and kills nodes, one at a time."""
+
+    def __init__(self, cluster, library, rng, stop):
+        super().__init__(daemon=True)
+        self.cluster, self.library, self.rng, self.stop = cluster, library, rng, stop
+        self.count, self.failure, self.raids = collections.Counter(), None, []  # [node, from, to]
+
+    def was_at(self, node, since):
+        """Whether that node (None: any) was away at some time since."""
+        return any(node in (None, who) and until + 1 >= since for who, _, until in list(self.raids))
+
+    def run(self):
+        try:
+            while not self.stop.wait(self.rng.uniform(0, 0.5)):
+                getattr(self, self.rng.choice(["change"] * 8 + ["purge"] * 2 + ["raid"] * 2))()
+        except Exception as e:
+            self.failure = repr(e)
+
+    def change(self):
+        self.library.change()
+        self.count["changes"] += 1
+
+    def purge(self):
+        path = self.rng.choice(list(self.library.rules))
+        node = self.rng.choice(self.cluster.nodes)
+        r = wire.fetch(node.admin_port, f"/api/v1/cache/purge?url={self.library.origin.url}{path}", method="POST", body=b"")
+        assert r.status == 200, r
+        self.count["purges"] += 1
+
+    def raid(self):
+        i = self.rng.randrange(NODES)
+        raid = [i, time.monotonic(), float("inf")]
+        self.raids.append(raid)
+        kind = self.rng.choice(["crash", "crash", "stop", "loss"])
+        self.cluster.stop(i) if kind == "stop" else self.cluster.crash(i)
+        if kind == "loss":  # the disk with it
+            shutil.rmtree(self.cluster.dir / f"disk-{i}", ignore_errors=True)
+            shutil.rmtree(self.cluster.dir / f"state-{i}", ignore_errors=True)
+        self.stop.wait(self.rng.uniform(0, 1.5))
+        start(self.cluster, i)
+        raid[2] = time.monotonic()
+        self.count[kind] += 1
+
+
+def start(cluster, i, wait=False):
+    return cluster.start(i, wait=wait, cache__disk_cache_path=cluster.dir / f"disk-{i}")
+
+
+def is_quiet(node):
+    m = node.metrics()
+    return m["eliop2p_origin_running"] == 0 and node.status()["p2p"]["downloads"] == 0
+
+
+def test_clients_of_a_cluster_in_trouble_get_right_bytes_or_a_visible_end(origin):
+    seed = int(os.environ.get("ELIO_SOAK_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 30)
+    print(f"\nELIO_SOAK_SEED={seed}")
+    options = {"cache__memory_cache_size_mb": MEMORY_MB, "cache__disk_cache_size_mb": DISK_MB, "cache__disk_commit_ms": 50}
+    library = Library(origin, random.Random(seed))
+    with Cluster(NODES, origin, start=start, **options) as cluster:
+        stop = threading.Event()
+        nemesis = Nemesis(cluster, library, random.Random(seed + 1), stop)
+        nemesis.start()
+        readers = [Reader(cluster, library, nemesis, seed + 2 + i, stop) for i in range(CLIENTS)]
+        stop.wait(SECONDS)
+        stop.set()
+        for t in [nemesis, *readers]:
+            t.join(60 * wire.SLOW)
+            assert t.failure is None and not t.is_alive(), t.failure or "it does not end"
+        tell(nemesis, readers)
+        all_is_well_again(cluster, library)
+
+
+def tell(nemesis, readers):
+    total = sum((r.count for r in readers), collections.Counter())
+    print(f"{dict(nemesis.count)}\n" + ", ".join(f"{k} {v:.0f}" for k, v in sorted(total.items())))
+    assert total["HIT"] > 0 and total["MISS"] > 0 and all(r.count for r in readers)
+
+
+def all_is_well_again(cluster, library):
+    cluster.wait_until_known()
+    for path in library.rules:
+        if library.rules[path] == "no-cache":
+            now = library.origin.content(path)
+            for r in cluster.get_all(path):
+                assert r.status == 200 and r.complete and r.get("ETag") == now.etag, (path, r)
+                assert now.differs_at(0, r.body) is None, path
+    for node in cluster.nodes:
+        wait_for(lambda node=node: is_quiet(node), 30, why=lambda node=node: f"{node.status()}")
+        assert node.fds() < 300, node.fds()
+        assert SANITIZED or node.rss() < (MEMORY_MB + 192) * MIB, node.rss() // MIB
