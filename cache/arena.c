@@ -3,13 +3,17 @@
  * arena: see arena.h. Each file has a table of its slabs; a slab is in exactly one state:
  *
  *   UNUSED --take--> IN_USE --last slot freed--> FREE --take--> IN_USE
- *      ^                                           |
- *      +------------------ punched ----------------+   when the other file needs the memory
+ *    ^  |                                         | ^
+ *    |  +---------- ready_begin --> PREPARING <---+ |
+ *    |                                 |            |
+ *    +--- no memory to be had ---------+------------+   ready_end
+ *    |                                              |
+ *    +------------------ punched -------------------+   when the other file needs the memory
  *
- * IN_USE and FREE slabs have memory behind them and count as resident. A FREE slab that was exposed
- * is punched before it is used again; whoever takes it pays for that, and the others do not wait
- * for it: holes are punched without the mutex, in slabs and slots that nobody else can reach
- * meanwhile.
+ * All but UNUSED slabs count as resident. A FREE slab is *ready*, or *worn*: it was exposed and is
+ * punched before it is used again, or has not been touched everywhere. Whoever takes a worn one
+ * pays for that, and the others do not wait for it: holes are punched and pages touched without the
+ * mutex, in slabs and slots that nobody else can reach meanwhile.
  */
 #include "cache/arena.h"
 
@@ -26,10 +30,15 @@
 #define MIN_CLASS  12 /* log2 of 4 KiB */
 #define CLASSES    9  /* 4 KiB .. 1 MiB */
 #define HALF_BYTES (CACHE_SLAB_BYTES / 2)
+#define BOTH       3 /* halves, by bit */
+#define PAGE_BYTES 4096
 #define MAX_SLOTS  (CACHE_SLAB_BYTES >> MIN_CLASS)
 #define MAP_WORDS  (MAX_SLOTS / 64)
 
-enum slab_state { SLAB_UNUSED, SLAB_FREE, SLAB_IN_USE };
+/* Touched at a time: while the file allocates pages, who wants a hole in it waits. */
+#define PIECE_BYTES (256 * EL_KIB)
+
+enum slab_state { SLAB_UNUSED, SLAB_FREE, SLAB_IN_USE, SLAB_PREPARING };
 
 /* By slot: bits, which are in use and which were exposed since they last had new pages; whose. */
 struct slot_map {
@@ -52,8 +61,10 @@ struct file {
     uint8_t *mem;
     struct slab *slabs;
     uint32_t n, unused_from; /* slabs below unused_from were touched once */
-    struct el_list free;     /* SLAB_FREE */
+    struct el_list ready;    /* SLAB_FREE, to be used as they are */
+    struct el_list worn;     /* SLAB_FREE, the others */
     struct el_list punched;  /* SLAB_UNUSED again */
+    uint32_t n_ready;        /* in that list */
 };
 
 struct cache_arena {
@@ -62,6 +73,13 @@ struct cache_arena {
     struct el_list roomy[CLASSES];            /* under mtx; IN_USE slabs with a free slot */
     uint64_t budget, resident, used, charged; /* under mtx but for budget */
     bool is_huge;
+
+    uint32_t n_wanted;       /* under mtx: ready slabs of the big file */
+    pthread_cond_t lacking;  /* there are fewer, and one can be had; or is_stopping */
+    pthread_cond_t prepared; /* preparing is over */
+    struct slab *preparing;  /* under mtx: in no list; NULL: none */
+    bool is_refused;         /* under mtx: there was no memory for the last one */
+    bool is_stopping;        /* under mtx */
 };
 
 static void lock(struct cache_arena *a)
@@ -119,7 +137,8 @@ static enum el_err open_file(struct file *f, int fd, uint32_t slabs, struct el_e
 
     f->fd = fd;
     f->n = slabs;
-    el_list_init(&f->free);
+    el_list_init(&f->ready);
+    el_list_init(&f->worn);
     el_list_init(&f->punched);
     if (fd < 0)
         return el_fail(err, EL_ESYS, errno, "create the memory of the cache");
@@ -159,6 +178,8 @@ enum el_err cache_arena_open(uint64_t bytes, bool huge_pages, struct cache_arena
     enum el_err rc;
 
     EL_ASSERT(pthread_mutex_init(&a->mtx, NULL) == 0);
+    EL_ASSERT(pthread_cond_init(&a->lacking, NULL) == 0);
+    EL_ASSERT(pthread_cond_init(&a->prepared, NULL) == 0);
     a->budget = el_max_u64(bytes, CACHE_SLAB_BYTES);
     a->is_huge = fd >= 0;
     a->small.fd = -1;
@@ -184,6 +205,8 @@ void cache_arena_close(struct cache_arena *a)
         return;
     close_file(&a->big);
     close_file(&a->small);
+    EL_ASSERT(pthread_cond_destroy(&a->prepared) == 0);
+    EL_ASSERT(pthread_cond_destroy(&a->lacking) == 0);
     EL_ASSERT(pthread_mutex_destroy(&a->mtx) == 0);
     free(a);
 }
@@ -229,11 +252,76 @@ static struct file *file_of(struct cache_arena *a, const struct slab *s)
     return s >= a->big.slabs && s < a->big.slabs + a->big.n ? &a->big : &a->small;
 }
 
+static void put_ready_locked(struct file *f, struct slab *s)
+{
+    s->state = SLAB_FREE;
+    el_list_prepend(&f->ready, &s->link);
+    f->n_ready++;
+}
+
+static struct slab *pop_ready_locked(struct file *f)
+{
+    struct el_list *l = el_list_pop(&f->ready);
+
+    if (l == NULL)
+        return NULL;
+    f->n_ready--;
+    return slab_at(l);
+}
+
+static struct slab *pop_worn_locked(struct file *f)
+{
+    struct el_list *l = el_list_pop(&f->worn);
+
+    return l != NULL ? slab_at(l) : NULL;
+}
+
+static bool can_prepare_locked(const struct cache_arena *a)
+{
+    const struct file *f = &a->big;
+
+    if (f->n_ready >= a->n_wanted || a->preparing != NULL || a->is_refused)
+        return false;
+    if (!el_list_empty(&f->worn))
+        return true;
+    /* A slab's distance from the budget: else the next charges would have it punched again. */
+    return (f->unused_from < f->n || !el_list_empty(&f->punched)) &&
+           a->resident + a->charged + 2 * CACHE_SLAB_BYTES <= a->budget;
+}
+
+/* After anything that may have made it possible, or necessary. */
+static void stir_locked(struct cache_arena *a)
+{
+    if (can_prepare_locked(a))
+        EL_ASSERT(pthread_cond_signal(&a->lacking) == 0);
+}
+
+/* What is being prepared may be all that is left. False: nothing is. Releases the mutex. */
+static bool await_prepared_locked(struct cache_arena *a)
+{
+    if (a->preparing == NULL)
+        return false;
+    EL_ASSERT(pthread_cond_wait(&a->prepared, &a->mtx) == 0);
+    return true;
+}
+
 /* Slabs about to lose their memory, in no other list. */
 struct victims {
     struct el_list slabs;
     uint64_t bytes;
 };
+
+/* Those go first that would have to be punched anyway. */
+static struct slab *pop_victim_locked(struct cache_arena *a)
+{
+    struct slab *s = pop_worn_locked(&a->big);
+
+    if (s == NULL)
+        s = pop_worn_locked(&a->small);
+    if (s == NULL)
+        s = pop_ready_locked(&a->big);
+    return s != NULL ? s : pop_ready_locked(&a->small);
+}
 
 /*
  * Moves free slabs to `victims` until `more` fits in the budget, as far as there are any. They
@@ -242,14 +330,12 @@ struct victims {
 static bool make_room_locked(struct cache_arena *a, uint64_t more, struct victims *victims)
 {
     while (a->resident + a->charged + more > a->budget + victims->bytes) {
-        struct el_list *l = el_list_pop(&a->big.free);
+        struct slab *s = pop_victim_locked(a);
 
-        if (l == NULL)
-            l = el_list_pop(&a->small.free);
-        if (l == NULL)
+        if (s == NULL)
             return false;
-        slab_at(l)->state = SLAB_UNUSED;
-        el_list_append(&victims->slabs, l);
+        s->state = SLAB_UNUSED;
+        el_list_append(&victims->slabs, &s->link);
         victims->bytes += CACHE_SLAB_BYTES;
     }
     return true;
@@ -283,6 +369,22 @@ static struct slab *unused_slab_locked(struct cache_arena *a, struct file *f)
     return l != NULL ? slab_at(l) : &f->slabs[f->unused_from++];
 }
 
+static struct slab *find_slab_locked(struct cache_arena *a, struct file *f, uint64_t extra,
+                                     struct victims *victims)
+{
+    struct slab *s;
+
+    /* With charges above the budget even a free slab of the own file may have to go. */
+    if (!make_room_locked(a, extra, victims))
+        return NULL;
+    s = pop_ready_locked(f);
+    if (s == NULL)
+        s = pop_worn_locked(f);
+    if (s == NULL && make_room_locked(a, CACHE_SLAB_BYTES + extra, victims))
+        s = unused_slab_locked(a, f);
+    return s;
+}
+
 /*
  * A slab for the caller alone, who will charge `extra` beside it. NULL: the budget is used up.
  * Releases the mutex while it punches.
@@ -290,24 +392,20 @@ static struct slab *unused_slab_locked(struct cache_arena *a, struct file *f)
 static struct slab *take_slab_locked(struct cache_arena *a, struct file *f, uint64_t extra)
 {
     struct victims victims = { EL_LIST_INIT(victims.slabs), 0 };
-    struct slab *s = NULL;
-    struct el_list *l;
+    struct slab *s;
 
-    /* With charges above the budget even a free slab of the own file may have to go. */
-    if (make_room_locked(a, extra, &victims)) {
-        l = el_list_pop(&f->free);
-        if (l != NULL)
-            s = slab_at(l);
-        else if (make_room_locked(a, CACHE_SLAB_BYTES + extra, &victims))
-            s = unused_slab_locked(a, f);
-    }
+    do {
+        s = find_slab_locked(a, f, extra, &victims);
+    } while (s == NULL && await_prepared_locked(a));
     if (s != NULL) {
         el_list_init(&s->link);
         s->state = SLAB_IN_USE;
         s->live = 0;
         s->given = 0;
+        a->is_refused = false;
     }
     punch_victims_locked(a, &victims);
+    stir_locked(a);
     if (s != NULL && s->is_exposed) {
         unlock(a);
         punch_slab(f, s);
@@ -321,8 +419,12 @@ void cache_arena_trim(struct cache_arena *a)
     struct victims victims = { EL_LIST_INIT(victims.slabs), 0 };
 
     lock(a);
-    (void)make_room_locked(a, 0, &victims); /* what is in use stays */
+    while (!make_room_locked(a, 0, &victims)) {
+        if (!await_prepared_locked(a))
+            break; /* what is in use stays */
+    }
     punch_victims_locked(a, &victims);
+    stir_locked(a);
     unlock(a);
 }
 
@@ -342,9 +444,15 @@ static void free_slab_locked(struct cache_arena *a, struct file *f, struct slab 
         a->charged -= map_bytes(s->class);
     free(s->map);
     s->map = NULL;
-    s->state = SLAB_FREE;
     el_list_remove(&s->link);
-    el_list_prepend(&f->free, &s->link);
+    if (!s->is_exposed && (f == &a->small || s->given == BOTH)) {
+        put_ready_locked(f, s);
+    } else {
+        s->state = SLAB_FREE;
+        el_list_prepend(&f->worn, &s->link);
+    }
+    a->is_refused = false;
+    stir_locked(a);
 }
 
 /* ---- pairs of blocks ---- */
@@ -526,10 +634,111 @@ void cache_arena_free(struct cache_arena *a, struct cache_slot *slot)
     *slot = (struct cache_slot){ 0 };
 }
 
+/* ---- memory made ready ---- */
+
+void cache_arena_ready_want(struct cache_arena *a, uint64_t bytes)
+{
+    lock(a);
+    a->n_wanted = (uint32_t)el_min_u64(bytes / CACHE_SLAB_BYTES, a->big.n);
+    stir_locked(a);
+    unlock(a);
+}
+
+bool cache_arena_ready_await(struct cache_arena *a)
+{
+    bool is_stopping;
+
+    lock(a);
+    while (!a->is_stopping && !can_prepare_locked(a))
+        EL_ASSERT(pthread_cond_wait(&a->lacking, &a->mtx) == 0);
+    is_stopping = a->is_stopping;
+    unlock(a);
+    return !is_stopping;
+}
+
+void cache_arena_ready_stop(struct cache_arena *a)
+{
+    lock(a);
+    a->is_stopping = true;
+    EL_ASSERT(pthread_cond_broadcast(&a->lacking) == 0);
+    unlock(a);
+}
+
+bool cache_arena_ready_begin(struct cache_arena *a)
+{
+    bool can;
+
+    lock(a);
+    can = can_prepare_locked(a);
+    if (can) {
+        a->preparing = pop_worn_locked(&a->big);
+        if (a->preparing == NULL)
+            a->preparing = unused_slab_locked(a, &a->big);
+        a->preparing->state = SLAB_PREPARING;
+    }
+    unlock(a);
+    return can;
+}
+
+/*
+ * Pages that cannot be had are SIGBUS where they are touched, so the file is asked for them first.
+ * MADV_POPULATE_WRITE would do both at once, but holds the lock of the whole address space for as
+ * long as it takes; a fault holds it for a page, and in newer kernels not even that.
+ */
+static bool touch(const struct file *f, uint64_t offset, uint64_t bytes)
+{
+    if (fallocate(f->fd, 0, (off_t)offset, (off_t)bytes) != 0)
+        return false;
+    for (uint64_t i = 0; i < bytes; i += PAGE_BYTES)
+        *(volatile uint8_t *)(f->mem + offset + i) = 0;
+    return true;
+}
+
+bool cache_arena_ready_touch(struct cache_arena *a)
+{
+    struct file *f = &a->big;
+    struct slab *s = a->preparing; /* nobody else changes it until it ends */
+    uint64_t start = (uint64_t)(s - f->slabs) * CACHE_SLAB_BYTES;
+    uint64_t piece = a->is_huge ? CACHE_SLAB_BYTES : PIECE_BYTES;
+
+    if (s->is_exposed)
+        punch_slab(f, s);
+    for (uint64_t at = 0; at < CACHE_SLAB_BYTES; at += piece) {
+        if (!touch(f, start + at, piece)) {
+            punch_slab(f, s);
+            return false;
+        }
+    }
+    return true;
+}
+
+void cache_arena_ready_end(struct cache_arena *a, bool is_touched)
+{
+    struct slab *s;
+
+    lock(a);
+    s = a->preparing;
+    EL_ASSERT(s->state == SLAB_PREPARING);
+    a->preparing = NULL;
+    if (is_touched) {
+        put_ready_locked(&a->big, s);
+    } else {
+        s->state = SLAB_UNUSED;
+        el_list_append(&a->big.punched, &s->link);
+        a->resident -= CACHE_SLAB_BYTES;
+        a->is_refused = true;
+    }
+    EL_ASSERT(pthread_cond_broadcast(&a->prepared) == 0);
+    unlock(a);
+}
+
+/* ---- the budget ---- */
+
 void cache_arena_charge(struct cache_arena *a, int64_t bytes)
 {
     lock(a);
     a->charged = (uint64_t)((int64_t)a->charged + bytes);
+    stir_locked(a);
     unlock(a);
 }
 
@@ -539,5 +748,6 @@ void cache_arena_stats_get(struct cache_arena *a, struct cache_arena_stats *ret)
     ret->budget = a->budget;
     ret->used = a->used + a->charged;
     ret->resident = a->resident + a->charged;
+    ret->ready = (uint64_t)a->big.n_ready * CACHE_SLAB_BYTES;
     unlock(a);
 }

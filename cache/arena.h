@@ -14,7 +14,13 @@
  * (/sys/kernel/mm/transparent_hugepage/shmem_enabled: always, within_size). `force`, which is for
  * tests of the kernel, may overrule that: a slow client could get zeros there.
  *
- * Thread: any; one leaf mutex, not held while a hole is punched.
+ * Memory that nobody has touched yet costs its first user the most, so some is *made ready* ahead
+ * of need (ready.h): free, and with its pages behind it. It is taken before any other, and never
+ * takes the place of anything: it is made out of what the budget has left, and of free slabs that
+ * want new pages.
+ *
+ * Thread: any; one leaf mutex, not held while a hole is punched or pages are touched. Who needs the
+ * very slab that is being made ready waits until it is.
  */
 #pragma once
 
@@ -67,6 +73,25 @@ size_t cache_arena_mates(struct cache_arena *a, uint32_t slab, struct cache_owne
 void cache_arena_expose(struct cache_arena *a, const struct cache_slot *slot);
 void cache_arena_free(struct cache_arena *a, struct cache_slot *slot);
 
+/* ---- memory made ready: of blocks in pairs ---- */
+
+/* How much there should be, in whole slabs; 0 at first. */
+void cache_arena_ready_want(struct cache_arena *a, uint64_t bytes);
+/* Waits until there is less, and more can be had. False: cache_arena_ready_stop() was called. */
+bool cache_arena_ready_await(struct cache_arena *a);
+void cache_arena_ready_stop(struct cache_arena *a);
+/*
+ * One slab: begin, touch, end, on one thread. False: there is enough, or nothing to make it of;
+ * then there is no end.
+ */
+bool cache_arena_ready_begin(struct cache_arena *a);
+/* Its pages are there now. False: the system has no memory for it, and nothing of it is kept. */
+bool cache_arena_ready_touch(struct cache_arena *a);
+/* After a failure no other begins until a slab is taken or freed. */
+void cache_arena_ready_end(struct cache_arena *a, bool is_touched);
+
+/* ---- the budget ---- */
+
 /* Memory outside the slabs that counts against the same budget: objects and their heads. */
 void cache_arena_charge(struct cache_arena *a, int64_t bytes);
 /* Gives the memory of free slabs back as long as charges have pushed it over the budget. */
@@ -75,5 +100,6 @@ void cache_arena_trim(struct cache_arena *a);
 struct cache_arena_stats {
     uint64_t budget, used; /* used: slots in use, and what was charged */
     uint64_t resident; /* slabs that have memory, and what was charged; never above the budget */
+    uint64_t ready;    /* free slabs of pairs that have all their pages */
 };
 void cache_arena_stats_get(struct cache_arena *a, struct cache_arena_stats *ret);

@@ -3,11 +3,13 @@
 #include "cache/cache.h"
 
 #include "cache/object.h"
+#include "cache/ready.h"
 #include "common/log.h"
 
 /* Four slabs, and their objects: the arena is never smaller, so that streaming works without a
  * cache. */
 #define MIN_ARENA_BYTES (9 * EL_MIB)
+#define READY_SHARE     16 /* of the arena at most: what is ready is not to be seen in a small one */
 
 static int64_t read_used(void *arg)
 {
@@ -23,6 +25,14 @@ static int64_t read_resident(void *arg)
 
     cache_arena_stats_get(((struct cache *)arg)->arena, &st);
     return (int64_t)st.resident;
+}
+
+static int64_t read_ready(void *arg)
+{
+    struct cache_arena_stats st;
+
+    cache_arena_stats_get(((struct cache *)arg)->arena, &st);
+    return (int64_t)st.ready;
 }
 
 static int64_t read_limit(void *arg)
@@ -52,6 +62,9 @@ static void register_metrics(struct cache *c)
     el_metrics_gauge_fn(m, "eliop2p_cache_memory_resident_bytes",
                         "Memory behind the memory tier, free slabs included.", NULL, read_resident,
                         c);
+    el_metrics_gauge_fn(m, "eliop2p_cache_memory_ready_bytes",
+                        "Free memory of the memory tier that was touched already.", NULL,
+                        read_ready, c);
     el_metrics_gauge_fn(m, "eliop2p_cache_fills_running", "Fills that are running or paused.", NULL,
                         read_fills, c);
     el_metrics_gauge_fn(m, "eliop2p_cache_fills_starved", "Fills that wait for memory.", NULL,
@@ -63,6 +76,19 @@ static void register_metrics(struct cache *c)
         el_metrics_counter(m, "eliop2p_cache_evicted_blocks_total", "Blocks evicted.", NULL);
     c->count.evicted_bytes =
         el_metrics_counter(m, "eliop2p_cache_evicted_bytes_total", "Bytes evicted.", NULL);
+}
+
+static enum el_err open_tiers(struct cache *c, uint64_t bytes, struct el_error *err)
+{
+    uint64_t ready = el_min_u64(c->conf.ready_bytes, bytes / READY_SHARE);
+    enum el_err rc = EL_OK;
+
+    cache_arena_ready_want(c->arena, ready);
+    if (ready >= CACHE_SLAB_BYTES)
+        rc = cache_ready_start(c->arena, &c->ready, err);
+    if (rc == EL_OK && c->conf.disk != NULL)
+        rc = cache_l2_open(c->conf.disk, c, &c->l2, err);
+    return rc;
 }
 
 enum el_err cache_open(const struct cache_conf *conf, struct cache **ret_cache,
@@ -93,7 +119,7 @@ enum el_err cache_open(const struct cache_conf *conf, struct cache **ret_cache,
     register_metrics(c);
     el_log(EL_INFO, EV_CACHE_OPEN, "bytes=%llu huge_pages=%d", (unsigned long long)bytes,
            cache_arena_is_huge(c->arena));
-    rc = conf->disk != NULL ? cache_l2_open(conf->disk, c, &c->l2, err) : EL_OK;
+    rc = open_tiers(c, bytes, err);
     if (rc != EL_OK) {
         cache_close(c);
         return rc;
@@ -132,6 +158,7 @@ void cache_close(struct cache *c)
     if (c == NULL)
         return;
     EL_ASSERT(el_list_empty(&c->starved));
+    cache_ready_stop(c->ready);
     cache_l2_close(c->l2);
     for (size_t i = 0; i < CACHE_SHARDS; i++)
         close_shard(&c->shards[i]);
@@ -186,6 +213,7 @@ void cache_stats_get(struct cache *c, struct cache_stats *ret)
     };
     cache_arena_stats_get(c->arena, &arena);
     ret->memory_used_bytes = arena.used;
+    ret->memory_ready_bytes = arena.ready;
     cache_pins_get(c->pins, &pins);
     ret->pinned_objects = pins.objects;
     ret->pinned_bytes = pins.bytes;

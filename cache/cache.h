@@ -108,6 +108,7 @@ struct cache_finder_ops {
 
 struct cache_conf {
     uint64_t memory_bytes; /* 0: nothing is ever stored, readers stream through a small window */
+    uint64_t ready_bytes;  /* of these, touched ahead of need; a sixteenth at most; 0: none */
     double evict_above;    /* fraction of memory_bytes at which eviction starts, (0, 1] */
     double evict_to;       /* and at which it stops, below evict_above */
     struct cache_weights weights;
@@ -545,6 +546,7 @@ void cache_disk_stats_get(struct cache *c, struct cache_disk_stats *ret);
 
 struct cache_stats {
     uint64_t memory_limit_bytes, memory_used_bytes, memory_pinned_bytes;
+    uint64_t memory_ready_bytes; /* free, and touched already */
     uint64_t objects, chunks, blocks;
     uint64_t hot_chunks, warm_chunks,
         cold_chunks; /* Hot > 100, Warm 10..100, Cold < 10 accesses an hour */

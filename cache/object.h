@@ -164,7 +164,8 @@ struct cache_fill {
 struct cache {
     struct cache_conf conf;
     struct cache_arena *arena;
-    struct cache_l2 *l2; /* NULL: none */
+    struct cache_ready *ready; /* NULL: none */
+    struct cache_l2 *l2;       /* NULL: none */
     struct cache_pins *pins;
     uint64_t window;         /* how far a fill may run ahead of its foremost reader */
     uint64_t whole_window;   /* the same where what was passed over cannot be fetched again */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Many readers, several threads that fill, and a memory that is far too small for what is read,
- * with and without a disk beside it, in order from one source or in none from another: every byte
- * is compared with what the url promises, nobody waits for ever, and the memory stays bounded.
+ * with and without a disk beside it, in order from one source or in none from another (and with
+ * memory made ready meanwhile): every byte is compared with what the url promises, nobody waits for
+ * ever, and the memory stays bounded.
  */
 #include "tests/unit/cache/world.h"
 
@@ -10,6 +11,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "cache/ready.h"
 #include "common/rng.h"
 
 #define READERS 4
@@ -607,6 +609,12 @@ static uint64_t pinned_bytes(struct stage *s)
     return stats.memory_pinned_bytes;
 }
 
+static void make_ready(struct stage *s)
+{
+    cache_arena_ready_want(s->w.cache->arena, MEMORY / 4);
+    assert_int_equal(cache_ready_start(s->w.cache->arena, &s->w.cache->ready, NULL), EL_OK);
+}
+
 static void play(bool is_wide, const struct cache_disk_conf *disk)
 {
     static struct patron patrons[READERS];
@@ -616,6 +624,8 @@ static void play(bool is_wide, const struct cache_disk_conf *disk)
     struct cache_stats stats;
 
     open_stage(&s, is_wide, disk);
+    if (is_wide)
+        make_ready(&s);
     for (size_t i = 0; i < FILLERS; i++)
         assert_int_equal(pthread_create(&fillers[i], NULL, fill_thread, &s), 0);
     for (size_t i = 0; i < READERS; i++) {

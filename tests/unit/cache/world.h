@@ -35,6 +35,7 @@ struct client {
 /* Of the caches that are opened from now on. */
 static struct cache_listener *world_listener;
 static struct cache_finder *world_finder;
+static uint64_t world_ready_bytes;
 
 static struct world *world_of_clock(struct el_clock *c)
 {
@@ -89,6 +90,7 @@ static void world_open_with(struct world *w, uint64_t memory, const struct cache
     assert_int_equal(el_msgq_new(&w->queue, NULL), EL_OK);
     conf = (struct cache_conf){
         .memory_bytes = memory,
+        .ready_bytes = world_ready_bytes,
         .evict_above = 0.8,
         .evict_to = 0.6,
         .weights = { 1.0, 0.5, 0.3 },
