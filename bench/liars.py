@@ -34,7 +34,8 @@ class Besieged(swarm.Cluster):
 
     def options_of(self, i):
         options = [o for o in super().options_of(i) if not o.startswith("--p2p.cluster_secret_file")]
-        return [*options, "--general.insecure=true"]
+        # What is touched ahead of need would hide what the peer makes the nodes grow by.
+        return [*options, "--general.insecure=true", "--cache.memory_ready_mb=0"]
 
     def prepare(self):
         super().prepare()

@@ -20,6 +20,7 @@ EL_CONF_STR(general, zone, "", 0, NULL, "where this node is, a rack or a zone: p
 EL_CONF_BOOL(general, insecure, 0, 0, NULL, "without p2p.cluster_secret_file: serve other machines all the same, whoever they are")
 
 EL_CONF_INT(cache, memory_cache_size_mb, 4096, 0, 1048576, 0, "ELIOP2P_CACHE_MEMORY_SIZE", "memory tier, MiB: blocks, objects and heads together; 0 turns it off, and the SSD tier with it")
+EL_CONF_INT(cache, memory_ready_mb, 256, 0, 1048576, 0, NULL, "of the memory tier, MiB of free memory touched ahead of need, while a processor is idle; at most a sixteenth of the tier; 0: none")
 EL_CONF_INT(cache, chunk_size_mb, 16, 16, 16, 0, "ELIOP2P_CACHE_CHUNK_SIZE", "chunk size, MiB: fixed, other values are refused")
 EL_CONF_REAL(cache, eviction_threshold, 0.8, 0.05, 1.0, 0, NULL, "share of the memory tier at which eviction starts")
 EL_CONF_REAL(cache, eviction_target, 0.6, 0.0, 0.99, 0, NULL, "share at which it stops; below eviction_threshold")

@@ -425,6 +425,7 @@ static enum el_err open_cache(struct node *n, struct el_error *err)
     bool has_disk = disk.bytes > 0 && disk.n_dirs > 0 && c->cache_memory_cache_size_mb > 0;
     const struct cache_conf conf = {
         .memory_bytes = c->cache_memory_cache_size_mb * EL_MIB,
+        .ready_bytes = c->cache_memory_ready_mb * EL_MIB,
         .evict_above = c->cache_eviction_threshold,
         .evict_to = c->cache_eviction_target,
         .weights = { .age = c->cache_weight_time,

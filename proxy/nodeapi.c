@@ -204,6 +204,7 @@ static void add_cache(struct proxy_nodeapi *api, json_t *status)
     el_json_add_u64(memory, "limit_bytes", s.memory_limit_bytes);
     el_json_add_u64(memory, "used_bytes", s.memory_used_bytes);
     el_json_add_u64(memory, "pinned_bytes", s.memory_pinned_bytes);
+    el_json_add_u64(memory, "ready_bytes", s.memory_ready_bytes);
     el_json_add_bool(memory, "huge_pages", s.huge_pages);
     el_json_add_u64(pinned, "objects", s.pinned_objects);
     el_json_add_u64(pinned, "bytes", s.pinned_bytes);

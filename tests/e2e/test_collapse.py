@@ -139,7 +139,7 @@ def test_a_big_object_passes_through_a_small_memory(start, far):
 
 def test_many_small_objects_are_all_kept(start, far):
     memory, clients = (1024 if SOAK else 256), 8
-    node = start(cache__memory_cache_size_mb=memory)
+    node = start(cache__memory_cache_size_mb=memory, cache__memory_ready_mb=0)  # which would be in `before`
     before = node.rss()
     lost = []
 
@@ -167,7 +167,7 @@ def test_many_small_objects_are_all_kept(start, far):
 
 def test_a_big_upload_needs_no_memory(start, far):
     memory = 64
-    node = start(cache__memory_cache_size_mb=memory)
+    node = start(cache__memory_cache_size_mb=memory, cache__memory_ready_mb=0)  # which would be in `before`
     content, digest = Content("/up", UPLOAD), hashlib.sha256()
     before, began = node.rss(), time.monotonic()
     with node.connect() as c:

@@ -15,7 +15,11 @@ void cache_stats_get(struct cache *c, struct cache_stats *ret)
 {
     (void)c;
     *ret = (struct cache_stats){
-        .memory_limit_bytes = 1000, .memory_used_bytes = 400, .hot_chunks = 3, .objects = 5
+        .memory_limit_bytes = 1000,
+        .memory_used_bytes = 400,
+        .memory_ready_bytes = 50,
+        .hot_chunks = 3,
+        .objects = 5,
     };
 }
 
@@ -390,6 +394,7 @@ static void status_has_the_figures_of_every_part(void **state)
     assert_int_equal(number(tiers, "memory", "requests"), 0);
     assert_int_equal(number(json_object_get(root, "proxy"), "intercept", "tunnels"), 7);
     assert_int_equal(number(json_object_get(root, "cache"), "memory", "used_bytes"), 400);
+    assert_int_equal(number(json_object_get(root, "cache"), "memory", "ready_bytes"), 50);
     assert_int_equal(number(json_object_get(root, "cache"), "heat", "hot"), 3);
     assert_int_equal(number(root, "cache", "objects"), 5);
     assert_int_equal(number(root, "origin", "exchanges"), 7);
