@@ -3,17 +3,15 @@
  * l2_index: see l2_index.h. Two lists under one mutex, batches and reads (gets); the thread takes
  * both aside, commits the batches one transaction each, then answers the reads.
  *
- * LMDB maps its file, so a file that is too short, or cannot be read, would be a signal and not an
- * error. Hence open() gives the file its full length (sparse) when it makes it, takes one that is
- * shorter than what it says of itself for damaged, and reads it through once, which also brings it
- * into memory in one go. Damage within, LMDB may find with an assertion: then the file is removed
- * before the process ends, so that the next start is not the same.
+ * The file is read through when it is opened, which also brings it into memory in one go
+ * (common/mdb_map.h has why, and what else can be wrong with it). Damage within, LMDB may find with
+ * an assertion: then the file is removed before the process ends, so that the next start is not the
+ * same.
  */
 #include "cache/l2_index.h"
 
 #include <errno.h>
 #include <limits.h>
-#include <lmdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
@@ -21,17 +19,16 @@
 
 #include "common/bytes.h"
 #include "common/log.h"
+#include "common/mdb_map.h"
 
 #define MAX_KEY_BYTES 511u /* LMDB's */
-#define READ_BYTES    ((size_t)EL_MIB)
 
 static const char *const table_names[L2_TABLES] = { "meta", "object", "chunk" };
 
 struct l2_index {
     /* immutable after open, but for what the index's thread does about a full map or a panic */
     char path[PATH_MAX]; /* DIR/index */
-    uint64_t map_bytes;
-    MDB_env *env;
+    struct el_mdb_map map;
     MDB_dbi tables[L2_TABLES];
     pthread_t thread;
     bool has_thread;
@@ -119,98 +116,25 @@ static void on_assert(MDB_env *env, const char *text)
            EL_LOG_Q(el_str_of(text)));
 }
 
-static int read_through(int fd, uint64_t bytes)
+static int open_map(struct l2_index *x)
 {
-    char *room = el_try_alloc(READ_BYTES);
-    uint64_t at = 0;
-    ssize_t n = 1;
+    const struct el_mdb_map_conf conf = {
+        .path = x->path,
+        .flags = MDB_NOTLS,
+        .max_tables = L2_TABLES,
+        .is_read_whole = true,
+        .on_assert = on_assert,
+        .arg = x,
+    };
 
-    if (room == NULL)
-        return ENOMEM;
-    while (at < bytes && (n = pread(fd, room, READ_BYTES, (off_t)at)) > 0)
-        at += (uint64_t)n;
-    n = n < 0 ? errno : 0;
-    free(room);
-    return (int)n;
-}
-
-/* 0, an errno, or MDB_CORRUPTED when something of the file is missing. */
-static int check_length(const struct l2_index *x)
-{
-    MDB_envinfo info;
-    MDB_stat shape;
-    struct stat st;
-    uint64_t named;
-    int fd, code;
-
-    code = mdb_env_get_fd(x->env, &fd);
-    if (code == 0)
-        code = mdb_env_info(x->env, &info);
-    if (code == 0)
-        code = mdb_env_stat(x->env, &shape);
-    if (code != 0)
-        return code;
-    if (fstat(fd, &st) != 0)
-        return errno;
-    named = ((uint64_t)info.me_last_pgno + 1) * shape.ms_psize;
-    if ((uint64_t)st.st_size < named)
-        return MDB_CORRUPTED;
-    if ((uint64_t)st.st_size < info.me_mapsize && ftruncate(fd, (off_t)info.me_mapsize) != 0)
-        return errno;
-    return read_through(fd, named);
-}
-
-/* A map that has grown stays as large as it was: that is the length of its file. */
-static void keep_grown(struct l2_index *x)
-{
-    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-    char name[PATH_MAX];
-    struct stat st;
-
-    if (file_name(x->path, "data.mdb", name, NULL) == EL_OK && stat(name, &st) == 0)
-        x->map_bytes = el_max_u64(x->map_bytes, (uint64_t)st.st_size / page * page);
-}
-
-static int open_env(struct l2_index *x)
-{
-    int code = mdb_env_create(&x->env);
-
-    if (code != 0)
-        return code;
-    keep_grown(x);
-    (void)mdb_env_set_userctx(x->env, x);        /* these three cannot fail */
-    (void)mdb_env_set_assert(x->env, on_assert); /* before the environment */
-    (void)mdb_env_set_maxdbs(x->env, L2_TABLES); /* is open */
-    code = mdb_env_set_mapsize(x->env, (size_t)x->map_bytes);
-    if (code == 0)
-        code = mdb_env_open(x->env, x->path, MDB_NOTLS, 0600);
-    return code == 0 ? check_length(x) : code;
-}
-
-static void close_env(struct l2_index *x)
-{
-    if (x->env != NULL)
-        mdb_env_close(x->env);
-    x->env = NULL;
+    return el_mdb_map_open(&x->map, &conf);
 }
 
 /* ---- tables and version ---- */
 
-static uint64_t used_bytes(const struct l2_index *x, MDB_txn *txn)
-{
-    uint64_t used = 0;
-    MDB_stat s;
-
-    for (unsigned i = 0; i < L2_TABLES; i++) {
-        if (mdb_stat(txn, x->tables[i], &s) == 0)
-            used += (s.ms_branch_pages + s.ms_leaf_pages + s.ms_overflow_pages) * s.ms_psize;
-    }
-    return used;
-}
-
 static int commit(struct l2_index *x, MDB_txn *txn)
 {
-    uint64_t used = used_bytes(x, txn);
+    uint64_t used = el_mdb_map_used(txn, x->tables, L2_TABLES);
     int code = mdb_txn_commit(txn);
 
     if (code == 0)
@@ -282,7 +206,7 @@ static enum el_err settle(struct l2_index *x, MDB_txn *txn, struct opened *o, st
 {
     uint32_t version = L2_INDEX_VERSION;
     MDB_stat all;
-    int code = mdb_env_stat(x->env, &all);
+    int code = mdb_env_stat(x->map.env, &all);
 
     o->is_new = code == 0 && all.ms_entries == 0;
     if (code == 0)
@@ -295,15 +219,15 @@ static enum el_err settle(struct l2_index *x, MDB_txn *txn, struct opened *o, st
     return fail_mdb(x, code, "open", err);
 }
 
-static enum el_err start_env(struct l2_index *x, struct opened *o, struct el_error *err)
+static enum el_err start_map(struct l2_index *x, struct opened *o, struct el_error *err)
 {
     MDB_txn *txn;
     enum el_err rc;
-    int code = open_env(x);
+    int code = open_map(x);
 
     *o = (struct opened){ 0 };
     if (code == 0)
-        code = mdb_txn_begin(x->env, NULL, 0, &txn);
+        code = mdb_txn_begin(x->map.env, NULL, 0, &txn);
     if (code != 0) {
         o->is_useless = is_damage(code);
         return fail_mdb(x, code, "open", err);
@@ -323,9 +247,9 @@ static enum el_err start_anew(struct l2_index *x, struct opened *o, struct el_er
     enum el_err rc;
 
     el_log_error(EL_WARN, EV_DISK_EMPTIED, err);
-    close_env(x);
+    el_mdb_map_close(&x->map);
     rc = remove_files(x->path, err);
-    return rc == EL_OK ? start_env(x, o, err) : rc;
+    return rc == EL_OK ? start_map(x, o, err) : rc;
 }
 
 /* ---- on the index's thread ---- */
@@ -337,14 +261,14 @@ static enum el_err start_anew(struct l2_index *x, struct opened *o, struct el_er
 static int begin(struct l2_index *x, unsigned flags, MDB_txn **ret_txn)
 {
     struct opened o;
-    int code = x->env != NULL ? mdb_txn_begin(x->env, NULL, flags, ret_txn) : MDB_PANIC;
+    int code = x->map.env != NULL ? mdb_txn_begin(x->map.env, NULL, flags, ret_txn) : MDB_PANIC;
 
     if (code != MDB_PANIC)
         return code;
-    close_env(x);
-    if (start_env(x, &o, NULL) == EL_OK)
-        return mdb_txn_begin(x->env, NULL, flags, ret_txn);
-    close_env(x);
+    el_mdb_map_close(&x->map);
+    if (start_map(x, &o, NULL) == EL_OK)
+        return mdb_txn_begin(x->map.env, NULL, flags, ret_txn);
+    el_mdb_map_close(&x->map);
     return MDB_PANIC;
 }
 
@@ -401,33 +325,12 @@ static int try_all(struct l2_index *x, struct el_str changes)
     return code;
 }
 
-/*
- * The map is twice as large from now on; LMDB allows that between transactions, all of which are
- * the caller's. The file first, since what is mapped and not there is a signal.
- */
-static int grow(struct l2_index *x)
-{
-    uint64_t bytes = 2 * x->map_bytes;
-    int fd, code = mdb_env_get_fd(x->env, &fd);
-
-    if (code == 0 && ftruncate(fd, (off_t)bytes) != 0)
-        code = errno;
-    if (code != 0)
-        return code;
-    code = mdb_env_set_mapsize(x->env, (size_t)bytes);
-    if (code == 0)
-        x->map_bytes = bytes;
-    else
-        close_env(x); /* it has no map any more: begin() opens another */
-    return code;
-}
-
 /* All of it, or nothing. Only the disk limits how much there may be. */
 static int apply_all(struct l2_index *x, struct el_str changes)
 {
     int code = try_all(x, changes);
 
-    while (code == MDB_MAP_FULL && (code = grow(x)) == 0)
+    while (code == MDB_MAP_FULL && (code = el_mdb_map_grow(&x->map)) == 0)
         code = try_all(x, changes);
     return code;
 }
@@ -611,9 +514,8 @@ static enum el_err start_thread(struct l2_index *x, struct el_error *err)
 static struct l2_index *alloc_index(uint64_t bytes)
 {
     struct l2_index *x = el_new(struct l2_index);
-    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 
-    x->map_bytes = (bytes + page - 1) / page * page;
+    x->map.bytes = bytes;
     EL_ASSERT(pthread_mutex_init(&x->mtx, NULL) == 0);
     EL_ASSERT(pthread_cond_init(&x->changed, NULL) == 0);
     el_list_init(&x->batches);
@@ -641,7 +543,7 @@ enum el_err l2_index_open(const char *dir, uint64_t bytes, struct l2_index **ret
 
     if (rc != EL_OK)
         goto fail;
-    rc = start_env(x, &o, &why);
+    rc = start_map(x, &o, &why);
     if (rc != EL_OK && o.is_useless)
         rc = start_anew(x, &o, &why);
     if (rc == EL_OK)
@@ -669,7 +571,7 @@ void l2_index_close(struct l2_index *x)
     unlock(x);
     if (x->has_thread)
         EL_ASSERT(pthread_join(x->thread, NULL) == 0);
-    close_env(x);
+    el_mdb_map_close(&x->map);
     EL_ASSERT(pthread_cond_destroy(&x->changed) == 0);
     EL_ASSERT(pthread_mutex_destroy(&x->mtx) == 0);
     free(x);
@@ -710,7 +612,7 @@ enum el_err l2_index_each(struct l2_index *x, enum l2_table table,
     MDB_cursor *cursor;
     MDB_txn *txn;
     enum el_err rc;
-    int code = mdb_txn_begin(x->env, NULL, MDB_RDONLY, &txn);
+    int code = mdb_txn_begin(x->map.env, NULL, MDB_RDONLY, &txn);
 
     if (code != 0)
         return fail_mdb(x, code, "read", err);

@@ -4,22 +4,19 @@
  * manifest's value is what was put; that of a chunk which is distrusted is a mark that no manifest
  * begins with. Names have one byte: whether it is.
  *
- * As in cache/l2_index.c: a file that is shorter than it says is damaged, since what is mapped and
- * not there is a signal; and after LMDB's own head could not be written the environment is opened
+ * The file is one of common/mdb_map.h. After LMDB's own head could not be written it is opened
  * anew.
  */
 #include "p2p/vouch_store.h"
 
-#include <errno.h>
 #include <limits.h>
-#include <lmdb.h>
 #include <pthread.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/bytes.h"
 #include "common/list.h"
 #include "common/log.h"
+#include "common/mdb_map.h"
 
 #define FIRST_BYTES   ((uint64_t)EL_GIB) /* sparse */
 #define KEY_BYTES     20u
@@ -28,6 +25,8 @@
 #define COMMIT_WAIT_S 1
 #define STEP          1024u                   /* names, then who waits for a read has his turn */
 #define MARKS_BYTES   ((uint64_t)64 * EL_MIB) /* beyond the limit, for those that are distrusted */
+
+enum { MANIFESTS, NAMES, TABLES };
 
 static const uint8_t mark_of_distrust[4];
 
@@ -48,11 +47,11 @@ struct wanted {
 struct p2p_vouch_store {
     /* the thread's once it runs */
     char path[PATH_MAX];
-    uint64_t max_bytes, map_bytes;
+    uint64_t max_bytes;
     const struct p2p_vouch_store_ops *ops;
     void *arg;
-    MDB_env *env; /* NULL: it could not be opened anew */
-    MDB_dbi manifests, names;
+    struct el_mdb_map map; /* not open: that could not be done anew */
+    MDB_dbi tables[TABLES];
     bool is_full; /* and that has been said */
     uint8_t named[KEY_BYTES];
     bool has_named; /* up to that one */
@@ -125,77 +124,16 @@ static void on_assert(MDB_env *env, const char *text)
     el_log_error(EL_ERROR, EV_MANIFESTS_LOST, &err);
 }
 
-/* A map that has grown stays as large as it was: that is the length of its file. */
-static void keep_grown(struct p2p_vouch_store *s)
-{
-    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-    struct stat st;
-
-    if (stat(s->path, &st) == 0)
-        s->map_bytes = el_max_u64(s->map_bytes, (uint64_t)st.st_size / page * page);
-}
-
-/* 0, an errno, or MDB_CORRUPTED when something of the file is missing. */
-static int check_length(const struct p2p_vouch_store *s)
-{
-    MDB_envinfo info;
-    MDB_stat shape;
-    struct stat st;
-    int fd, code = mdb_env_get_fd(s->env, &fd);
-
-    if (code == 0)
-        code = mdb_env_info(s->env, &info);
-    if (code == 0)
-        code = mdb_env_stat(s->env, &shape);
-    if (code != 0)
-        return code;
-    if (fstat(fd, &st) != 0)
-        return errno;
-    if ((uint64_t)st.st_size < ((uint64_t)info.me_last_pgno + 1) * shape.ms_psize)
-        return MDB_CORRUPTED;
-    if ((uint64_t)st.st_size < info.me_mapsize && ftruncate(fd, (off_t)info.me_mapsize) != 0)
-        return errno;
-    return 0;
-}
-
-static void close_env(struct p2p_vouch_store *s)
-{
-    if (s->env != NULL)
-        mdb_env_close(s->env);
-    s->env = NULL;
-}
-
-/*
- * The map is twice as large from now on; LMDB allows that between transactions, all of which are
- * this thread's.
- */
-static int grow(struct p2p_vouch_store *s)
-{
-    uint64_t bytes = 2 * s->map_bytes;
-    int fd, code = mdb_env_get_fd(s->env, &fd);
-
-    if (code == 0 && ftruncate(fd, (off_t)bytes) != 0)
-        code = errno;
-    if (code != 0)
-        return code;
-    code = mdb_env_set_mapsize(s->env, (size_t)bytes);
-    if (code == 0)
-        s->map_bytes = bytes;
-    else
-        close_env(s); /* it has no map any more: begin() opens another */
-    return code;
-}
-
 static int open_tables(struct p2p_vouch_store *s)
 {
     MDB_txn *txn;
-    int code = mdb_txn_begin(s->env, NULL, 0, &txn);
+    int code = mdb_txn_begin(s->map.env, NULL, 0, &txn);
 
     if (code != 0)
         return code;
-    code = mdb_dbi_open(txn, NULL, 0, &s->manifests);
+    code = mdb_dbi_open(txn, NULL, 0, &s->tables[MANIFESTS]);
     if (code == 0)
-        code = mdb_dbi_open(txn, "names", MDB_CREATE, &s->names);
+        code = mdb_dbi_open(txn, "names", MDB_CREATE, &s->tables[NAMES]);
     if (code == 0)
         return mdb_txn_commit(txn);
     mdb_txn_abort(txn);
@@ -203,24 +141,20 @@ static int open_tables(struct p2p_vouch_store *s)
 }
 
 /* Reads are of one manifest here and one there: what stands beside it is of no use. */
-static int open_env(struct p2p_vouch_store *s)
+static int open_map(struct p2p_vouch_store *s)
 {
-    int code = mdb_env_create(&s->env);
+    const struct el_mdb_map_conf conf = {
+        .path = s->path,
+        .flags = MDB_NOSUBDIR | MDB_NOMETASYNC | MDB_NORDAHEAD,
+        .max_tables = 1, /* that of manifests has no name */
+        .on_assert = on_assert,
+        .arg = s,
+    };
+    int code = el_mdb_map_open(&s->map, &conf);
 
-    if (code != 0)
-        return code;
-    keep_grown(s);
-    (void)mdb_env_set_userctx(s->env, s);        /* these three cannot fail */
-    (void)mdb_env_set_assert(s->env, on_assert); /* before the environment */
-    (void)mdb_env_set_maxdbs(s->env, 1);         /* is open */
-    code = mdb_env_set_mapsize(s->env, (size_t)s->map_bytes);
-    if (code == 0)
-        code = mdb_env_open(s->env, s->path, MDB_NOSUBDIR | MDB_NOMETASYNC | MDB_NORDAHEAD, 0600);
-    if (code == 0)
-        code = check_length(s);
     if (code == 0)
         code = open_tables(s);
-    while (code == MDB_MAP_FULL && (code = grow(s)) == 0)
+    while (code == MDB_MAP_FULL && (code = el_mdb_map_grow(&s->map)) == 0)
         code = open_tables(s);
     return code;
 }
@@ -228,14 +162,14 @@ static int open_env(struct p2p_vouch_store *s)
 /* What is committed is still there after a panic. */
 static int begin(struct p2p_vouch_store *s, unsigned flags, MDB_txn **ret_txn)
 {
-    int code = s->env != NULL ? mdb_txn_begin(s->env, NULL, flags, ret_txn) : MDB_PANIC;
+    int code = s->map.env != NULL ? mdb_txn_begin(s->map.env, NULL, flags, ret_txn) : MDB_PANIC;
 
     if (code != MDB_PANIC)
         return code;
-    close_env(s);
-    if (open_env(s) == 0)
-        return mdb_txn_begin(s->env, NULL, flags, ret_txn);
-    close_env(s);
+    el_mdb_map_close(&s->map);
+    if (open_map(s) == 0)
+        return mdb_txn_begin(s->map.env, NULL, flags, ret_txn);
+    el_mdb_map_close(&s->map);
     return MDB_PANIC;
 }
 
@@ -251,12 +185,12 @@ static int apply(struct p2p_vouch_store *s, MDB_txn *txn, const struct change *c
     if (c->is_distrusted)
         value = (MDB_val){ sizeof(mark_of_distrust), (void *)(uintptr_t)mark_of_distrust };
     if (value.mv_size > 0) {
-        code = mdb_put(txn, s->manifests, &key, &value, 0);
-        return code == 0 ? mdb_put(txn, s->names, &key, &name, 0) : code;
+        code = mdb_put(txn, s->tables[MANIFESTS], &key, &value, 0);
+        return code == 0 ? mdb_put(txn, s->tables[NAMES], &key, &name, 0) : code;
     }
-    code = mdb_del(txn, s->manifests, &key, NULL);
+    code = mdb_del(txn, s->tables[MANIFESTS], &key, NULL);
     if (code == 0 || code == MDB_NOTFOUND)
-        code = mdb_del(txn, s->names, &key, NULL);
+        code = mdb_del(txn, s->tables[NAMES], &key, NULL);
     return code == MDB_NOTFOUND ? 0 : code;
 }
 
@@ -271,19 +205,6 @@ static bool has_room(const struct p2p_vouch_store *s, const struct change *c, ui
     return !is_put(c) || used < s->max_bytes + (c->is_distrusted ? MARKS_BYTES : 0);
 }
 
-static uint64_t used_bytes(const struct p2p_vouch_store *s, MDB_txn *txn)
-{
-    const MDB_dbi tables[] = { s->manifests, s->names };
-    uint64_t used = 0;
-    MDB_stat st;
-
-    for (size_t i = 0; i < EL_COUNT(tables); i++) {
-        if (mdb_stat(txn, tables[i], &st) == 0)
-            used += (st.ms_branch_pages + st.ms_leaf_pages + st.ms_overflow_pages) * st.ms_psize;
-    }
-    return used;
-}
-
 /* All of it, or nothing; what has no room is marked as lost. */
 static int write_once(struct p2p_vouch_store *s, struct el_list *some)
 {
@@ -294,7 +215,7 @@ static int write_once(struct p2p_vouch_store *s, struct el_list *some)
 
     if (code != 0)
         return code;
-    used = used_bytes(s, txn);
+    used = el_mdb_map_used(txn, s->tables, TABLES);
     EL_LIST_EACH (it, tmp, some) {
         struct change *c = EL_ENTRY(it, struct change, link);
 
@@ -340,7 +261,7 @@ static void write_some(struct p2p_vouch_store *s, struct el_list *some)
     struct el_error err;
     int code = write_once(s, some);
 
-    while (code == MDB_MAP_FULL && (code = grow(s)) == 0)
+    while (code == MDB_MAP_FULL && (code = el_mdb_map_grow(&s->map)) == 0)
         code = write_once(s, some);
     if (code == 0) {
         say_full(s, lose(s, some, false) > 0);
@@ -400,7 +321,7 @@ static void answer(struct p2p_vouch_store *s, MDB_txn *txn, const struct el_chun
     if (read_waiting(s, k, &waiting)) {
         found = el_buf_str(&waiting);
     } else {
-        code = txn != NULL ? mdb_get(txn, s->manifests, &key, &value) : MDB_PANIC;
+        code = txn != NULL ? mdb_get(txn, s->tables[MANIFESTS], &key, &value) : MDB_PANIC;
         if (code == 0)
             found = (struct el_str){ value.mv_data, value.mv_size };
     }
@@ -467,7 +388,7 @@ static void name_some(struct p2p_vouch_store *s)
     int code = begin(s, MDB_RDONLY, &txn);
 
     if (code == 0) {
-        code = mdb_cursor_open(txn, s->names, &cursor);
+        code = mdb_cursor_open(txn, s->tables[NAMES], &cursor);
         if (code == 0) {
             code = name_from(s, cursor);
             mdb_cursor_close(cursor);
@@ -513,15 +434,15 @@ static int make_names(struct p2p_vouch_store *s)
 
     if (code != 0)
         return code;
-    code = mdb_stat(txn, s->manifests, &manifests);
+    code = mdb_stat(txn, s->tables[MANIFESTS], &manifests);
     if (code == 0)
-        code = mdb_stat(txn, s->names, &names);
+        code = mdb_stat(txn, s->tables[NAMES], &names);
     if (code == 0 && manifests.ms_entries != names.ms_entries + 1) { /* the table is an entry too */
-        code = mdb_drop(txn, s->names, 0);
+        code = mdb_drop(txn, s->tables[NAMES], 0);
         if (code == 0)
-            code = mdb_cursor_open(txn, s->manifests, &cursor);
+            code = mdb_cursor_open(txn, s->tables[MANIFESTS], &cursor);
         if (code == 0) {
-            code = copy_names(cursor, txn, s->names);
+            code = copy_names(cursor, txn, s->tables[NAMES]);
             mdb_cursor_close(cursor);
         }
     }
@@ -535,7 +456,7 @@ static void begin_names(struct p2p_vouch_store *s)
 {
     int code = make_names(s);
 
-    while (code == MDB_MAP_FULL && (code = grow(s)) == 0)
+    while (code == MDB_MAP_FULL && (code = el_mdb_map_grow(&s->map)) == 0)
         code = make_names(s);
     if (code != 0)
         say_unread(code);
@@ -631,12 +552,12 @@ static void *run(void *arg)
 /* What cannot be read is of no use: it begins anew. */
 static enum el_err open_or_renew(struct p2p_vouch_store *s, struct el_error *err)
 {
-    int code = open_env(s);
+    int code = open_map(s);
 
     if (code < 0) {
-        close_env(s);
+        el_mdb_map_close(&s->map);
         (void)unlink(s->path);
-        code = open_env(s);
+        code = open_map(s);
     }
     return code == 0 ? EL_OK : fail_mdb(code, "open", err);
 }
@@ -660,7 +581,7 @@ enum el_err p2p_vouch_store_open(const struct p2p_vouch_store_conf *conf,
     int n, failed;
 
     s->max_bytes = conf->max_bytes;
-    s->map_bytes = conf->first_bytes != 0 ? conf->first_bytes : FIRST_BYTES;
+    s->map.bytes = conf->first_bytes != 0 ? conf->first_bytes : FIRST_BYTES;
     s->ops = conf->ops;
     s->arg = conf->arg;
     s->is_naming = true;
@@ -696,7 +617,7 @@ void p2p_vouch_store_close(struct p2p_vouch_store *s)
         unlock(s);
         EL_ASSERT(pthread_join(s->thread, NULL) == 0);
     }
-    close_env(s);
+    el_mdb_map_close(&s->map);
     EL_ASSERT(pthread_cond_destroy(&s->changed) == 0);
     EL_ASSERT(pthread_mutex_destroy(&s->mtx) == 0);
     free(s);

@@ -23,11 +23,16 @@ declare -A home=(
     [jansson.h]='^common/json\.[ch]$'
     [ini.h]='^common/conf\.c$'
     [liburing.h]='^common/ring\.c$'
-    [lmdb.h]='^(cache/l2_index|p2p/vouch_store)\.c$'
+    [lmdb.h]='^common/mdb_map\.[ch]$'
     [sqlite3.h]='^controlplane/store_sqlite\.c$'
     [hiredis/hiredis.h]='^controlplane/redis(_link)?\.[ch]$'
     [openssl/hmac.h]='^common/sha256\.c$'
     [h2o.h]='^(common/http_server\.[ch]|proxy/.*)$'
+)
+
+# Headers of common that have a library of their own, and who is linked with it.
+declare -A linked=(
+    [common/mdb_map.h]='^(common/mdb_map|cache/l2_index|p2p/vouch_store)\.c$'
 )
 
 bad=0
@@ -45,6 +50,7 @@ check_ours() { # FILE LIBRARY INCLUDED
     [[ " ${may[$2]} " == *" $owner "* ]] || { complain "$1" "$2 must not include $3" && return; }
     [ "$owner" = common ] || [ "$owner" = "$2" ] || [ "$3" = "$owner/$owner.h" ] ||
         [[ $interfaces == *" $3 "* ]] || complain "$1" "$3 is internal to $owner"
+    [[ -z ${linked[$3]:-} || $1 =~ ${linked[$3]} ]] || complain "$1" "$3 is for ${linked[$3]}"
 }
 
 seen=0

@@ -34,6 +34,7 @@ includes pass cache/x.c '"cache/fill.h"'
 includes pass storage/x.c '"cache/source.h"'
 includes pass proxy/elionode.c '"storage/storage.h"'
 includes pass common/http_client.c '<curl/curl.h>'
+includes pass cache/l2_index.c '"common/mdb_map.h"'
 includes fail common/x.c '"cache/cache.h"'
 includes fail cache/x.h '"storage/storage.h"'
 includes fail cache/x.c '"proxy/proxy.h"'
@@ -43,6 +44,9 @@ includes fail discovery/x.c '"p2p/p2p.h"'
 includes fail controlplane/x.c '"cache/cache.h"'
 includes fail cache/x.c '"fill.h"'
 includes fail storage/x.c '<curl/curl.h>'
+includes fail cache/l2_index.c '<lmdb.h>'
+includes fail common/x.c '"common/mdb_map.h"'
+includes fail controlplane/x.c '"common/mdb_map.h"'
 expect fail "an empty tree" "$here/arrows.sh" "$(mktemp -d -p "$dir")"
 
 texts() { # pass|fail LINE
@@ -73,6 +77,12 @@ compiled cache policy 'long time(long *); long cache_x(void); long cache_x(void)
 expect fail "a call of time()" "$here/pure.sh" "$dir/build" cache/policy
 compiled cache policy 'int proxy_x; static int hidden; int *cache_y(void); int *cache_y(void) { return &hidden; }'
 expect fail "a foreign prefix" "$here/symbols.sh" "$dir/build"
+compiled cache policy 'int cache_z;'
+ar rcs "$dir/build/cache/libmore.a" "$dir/build/cache/CMakeFiles/cache.dir/policy.c.o"
+expect pass "a second library of a folder" "$here/symbols.sh" "$dir/build"
+printf 'int proxy_z;\n' | cc -x c -c -o "$dir/more.o" -
+ar rcs "$dir/build/cache/libmore.a" "$dir/more.o"
+expect fail "a foreign prefix in a second library of a folder" "$here/symbols.sh" "$dir/build"
 expect fail "no archive" "$here/symbols.sh" "$dir/nowhere"
 
 printf '#!/bin/sh\nprintf "a\\nb\\n"\n' > "$dir/program"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# symbols.sh BUILD_DIR : each archive exports only names that carry its library's prefix.
+# symbols.sh BUILD_DIR : each archive exports only names that carry its folder's prefix.
 set -euo pipefail
 build=${1:?build directory}
 
@@ -16,15 +16,16 @@ declare -A prefix=(
 
 bad=0 seen=0
 for library in "${!prefix[@]}"; do
-    archive=$build/$library/lib$library.a
-    [ -e "$archive" ] || continue
-    seen=$((seen + 1))
-    # A leading underscore is the compiler's or a sanitizer's.
-    while read -r name; do
-        echo "lib$library.a exports $name: neither static nor ${prefix[$library]}" >&2
-        bad=1
-    done < <(nm -g --defined-only "$archive" 2> /dev/null | awk 'NF == 3 { print $3 }' | sort -u |
-        grep -vE "^(_|${prefix[$library]})" || true)
+    for archive in "$build/$library"/lib*.a; do
+        [ -e "$archive" ] || continue
+        seen=$((seen + 1))
+        # A leading underscore is the compiler's or a sanitizer's.
+        while read -r name; do
+            echo "${archive##*/} exports $name: neither static nor ${prefix[$library]}" >&2
+            bad=1
+        done < <(nm -g --defined-only "$archive" 2> /dev/null | awk 'NF == 3 { print $3 }' | sort -u |
+            grep -vE "^(_|${prefix[$library]})" || true)
+    done
 done
 [ "$seen" -gt 0 ] || { echo "$build: no archive was found" >&2 && bad=1; }
 exit $bad
