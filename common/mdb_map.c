@@ -99,10 +99,12 @@ int el_mdb_map_grow(struct el_mdb_map *m)
     if (code != 0)
         return code;
     code = mdb_env_set_mapsize(m->env, (size_t)bytes);
-    if (code == 0)
+    if (code == 0) {
         m->bytes = bytes;
-    else
-        el_mdb_map_close(m); /* it has no map any more */
+        return 0;
+    }
+    (void)ftruncate(fd, (off_t)m->bytes); /* or else open() wants a map that is too large again */
+    el_mdb_map_close(m);                  /* it has none any more */
     return code;
 }
 

@@ -46,8 +46,8 @@ int el_mdb_map_open(struct el_mdb_map *m, const struct el_mdb_map_conf *conf);
 
 /*
  * The map is twice as large. LMDB allows that between transactions, of which there are none now. A
- * disk without room leaves the map as it was. When there are no addresses for it, it is not open
- * any more, and open() makes one as large as the file is: try that later.
+ * disk without room leaves the map as it was. Without addresses for it there is none: it is not
+ * open any more, and open() makes the one that there was.
  */
 int el_mdb_map_grow(struct el_mdb_map *m);
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -13,6 +14,7 @@
 #include "common/mdb_map.h"
 
 #define SMALL_MAP   (128 * EL_KIB)
+#define LARGE_MAP   (256 * EL_MIB)
 #define VALUE_BYTES 3000u /* more than a page holds two of */
 
 struct world {
@@ -179,6 +181,40 @@ static void a_disk_without_room_leaves_it_as_it_was(void **state)
     assert_int_equal(put(w, n), 0);
 }
 
+/* How many bytes of addresses the process has now. */
+static uint64_t addresses(void)
+{
+    FILE *f = fopen("/proc/self/statm", "r");
+    unsigned long pages;
+
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%lu", &pages), 1);
+    (void)fclose(f);
+    return pages * page_bytes();
+}
+
+static void where_addresses_are_short_it_opens_again_as_it_was(void **state)
+{
+    struct rlimit before, limit;
+    struct world *w = *state;
+
+    open_map(w, LARGE_MAP);
+    assert_int_equal(put(w, 1), 0);
+    assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
+    limit = before;
+    limit.rlim_cur = addresses() + LARGE_MAP / 2; /* others go on */
+    assert_int_equal(setrlimit(RLIMIT_AS, &limit), 0);
+    assert_int_equal(el_mdb_map_grow(&w->map), ENOMEM);
+    assert_null(w->map.env);
+    assert_int_equal(file_bytes(w), LARGE_MAP);
+    open_map(w, w->map.bytes);
+    assert_int_equal(w->map.bytes, LARGE_MAP);
+    assert_int_equal(count(w), 1);
+    assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
+    assert_int_equal(el_mdb_map_grow(&w->map), 0);
+    assert_int_equal(put(w, 2), 0);
+}
+
 /* ---- what is wrong with it ---- */
 
 static void one_that_is_shorter_than_it_says_is_damaged(void **state)
@@ -250,6 +286,7 @@ int main(void)
         TEST(a_file_without_a_directory_of_its_own_is_the_same),
         TEST(one_that_is_full_grows_and_is_as_large_the_next_time),
         TEST(a_disk_without_room_leaves_it_as_it_was),
+        TEST(where_addresses_are_short_it_opens_again_as_it_was),
         TEST(one_that_is_shorter_than_it_says_is_damaged),
         TEST(what_was_cut_off_behind_all_that_is_used_is_there_again),
         TEST(what_cannot_be_opened_is_not_open),
