@@ -7,18 +7,10 @@
  *
  * Nothing in it opens a door: values of signing parameters and passwords in the URL are masked, and
  * bytes that could break a line or a terminal are escaped as \xHH.
- *
- * An event loop only copies its line into its thread's buffer. A thread of the log's own writes the
- * buffers to the file, once a second or when one holds 64 KiB; a disk that stands still makes lines
- * go missing, which is counted, and never stops a request.
  */
 #pragma once
 
-#include "common/err.h"
-#include "common/metrics.h"
-#include "common/str.h"
-
-struct proxy_accesslog; /* Thread: see the functions */
+#include "proxy/linelog.h"
 
 /* Borrowed for the call. */
 struct proxy_access_entry {
@@ -41,11 +33,7 @@ struct proxy_access_entry {
  * lines is in metrics (borrowed until close).
  */
 enum el_err proxy_accesslog_open(const char *path, unsigned threads, struct el_metrics *metrics,
-                                 struct proxy_accesslog **ret_log, struct el_error *err);
-/* Thread: any, each with its own index. Never blocks on the file. NULL log is fine. */
-void proxy_accesslog_write(struct proxy_accesslog *log, unsigned thread_index,
+                                 struct proxy_linelog **ret_log, struct el_error *err);
+/* As proxy_linelog_write(). */
+void proxy_accesslog_write(struct proxy_linelog *log, unsigned thread_index,
                            const struct proxy_access_entry *e);
-/* The file was moved away: continue in a new one. On error the old one stays. NULL log is fine. */
-enum el_err proxy_accesslog_reopen(struct proxy_accesslog *log, struct el_error *err);
-/* Everything that was written before is in the file when it returns. NULL is fine. */
-void proxy_accesslog_close(struct proxy_accesslog *log);

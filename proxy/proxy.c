@@ -393,7 +393,7 @@ enum el_err proxy_reload(struct proxy *p, const struct el_conf *conf, struct el_
         rc =
             proxy_server_reload(p->server, &limits, conf->proxy_tls_cert, conf->proxy_tls_key, err);
     if (rc == EL_OK)
-        rc = proxy_accesslog_reopen(p->access_log, err);
+        rc = proxy_linelog_reopen(p->access_log, err);
     return rc;
 }
 
@@ -479,7 +479,7 @@ void proxy_stop(struct proxy *p)
     proxy_warm_stop(p->warm);
     proxy_server_stop(p->server);
     proxy_warm_free(p->warm);
-    proxy_accesslog_close(p->access_log);
+    proxy_linelog_close(p->access_log);
     proxy_served_free(p->served);
     proxy_gateway_free(p->gateway);
     free_settings(p);

@@ -71,8 +71,8 @@ struct proxy {
     struct el_clock *clock;
     struct proxy_server *server;
     struct proxy_warm *warm;
-    struct proxy_accesslog *access_log; /* NULL: none */
-    struct proxy_gateway *gateway;      /* immutable */
+    struct proxy_linelog *access_log; /* NULL: none */
+    struct proxy_gateway *gateway;    /* immutable */
     struct proxy_grants *grants;
     char *node_id;   /* in Cache-Status */
     char *via_token; /* our pseudonym: no other node has it */

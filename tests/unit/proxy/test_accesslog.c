@@ -1,22 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "proxy/accesslog.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/buf.h"
 #include "tests/lib/test.h"
 
-#define THREADS          4
-#define LINES_PER_THREAD 3000
-
 struct fixture {
-    char dir[64], path[96], moved[96];
+    char dir[64], path[96];
     struct el_metrics *metrics;
 };
 
@@ -28,7 +21,6 @@ static int set_up(void **state)
     if (mkdtemp(f->dir) == NULL)
         return -1;
     (void)snprintf(f->path, sizeof(f->path), "%s/access.log", f->dir);
-    (void)snprintf(f->moved, sizeof(f->moved), "%s/access.log.1", f->dir);
     f->metrics = el_metrics_new();
     *state = f;
     return 0;
@@ -39,7 +31,6 @@ static int tear_down(void **state)
     struct fixture *f = (struct fixture *)*state;
 
     (void)unlink(f->path);
-    (void)unlink(f->moved);
     (void)rmdir(f->dir);
     el_metrics_free(f->metrics);
     free(f);
@@ -75,17 +66,11 @@ static struct proxy_access_entry entry_of(struct el_str url)
     };
 }
 
-static uint64_t lost_lines(struct fixture *f)
-{
-    return el_counter_get(
-        el_metrics_counter(f->metrics, "eliop2p_access_log_lost_lines_total", "", NULL));
-}
-
 static void a_line_has_every_field_and_is_in_the_file_after_close(void **state)
 {
     struct fixture *f = (struct fixture *)*state;
     struct proxy_access_entry e = entry_of(EL_STR("http://h/k"));
-    struct proxy_accesslog *log;
+    struct proxy_linelog *log;
     char *text;
 
     assert_int_equal(proxy_accesslog_open(f->path, 1, f->metrics, &log, NULL), EL_OK);
@@ -99,7 +84,7 @@ static void a_line_has_every_field_and_is_in_the_file_after_close(void **state)
     e.is_tunnel = true;
     e.bytes_in = 77;
     proxy_accesslog_write(log, 0, &e);
-    proxy_accesslog_close(log);
+    proxy_linelog_close(log);
     text = read_file(f->path);
     assert_string_equal(text,
                         "1970-01-01T00:00:00.000Z client=192.0.2.1:4711 method=GET url=http://h/k "
@@ -114,131 +99,12 @@ static void a_line_has_every_field_and_is_in_the_file_after_close(void **state)
     free(text);
 }
 
-struct writer {
-    struct proxy_accesslog *log;
-    unsigned index;
-};
-
-static void *write_many(void *arg)
-{
-    struct writer *w = (struct writer *)arg;
-    struct proxy_access_entry e = entry_of(EL_STR("http://host/bucket/key"));
-
-    for (int i = 0; i < LINES_PER_THREAD; i++)
-        proxy_accesslog_write(w->log, w->index, &e);
-    return NULL;
-}
-
-static void lines_of_several_threads_arrive_whole_and_none_is_missing(void **state)
-{
-    struct fixture *f = (struct fixture *)*state;
-    struct proxy_accesslog *log;
-    struct writer w[THREADS];
-    pthread_t id[THREADS];
-    size_t lines = 0;
-    char *text, *rest;
-
-    assert_int_equal(proxy_accesslog_open(f->path, THREADS, f->metrics, &log, NULL), EL_OK);
-    for (unsigned i = 0; i < THREADS; i++) {
-        w[i] = (struct writer){ log, i };
-        assert_int_equal(pthread_create(&id[i], NULL, write_many, &w[i]), 0);
-    }
-    for (unsigned i = 0; i < THREADS; i++)
-        assert_int_equal(pthread_join(id[i], NULL), 0);
-    proxy_accesslog_close(log);
-    text = read_file(f->path);
-    for (rest = text; *rest != '\0'; lines++) {
-        char *end = strchr(rest, '\n');
-
-        assert_non_null(end);
-        assert_memory_equal(rest, "1970-01-01T", 11);
-        assert_memory_equal(end - 9, "ttfb_ms=1", 9);
-        rest = end + 1;
-    }
-    assert_int_equal(lines, THREADS * LINES_PER_THREAD);
-    assert_int_equal(lost_lines(f), 0);
-    free(text);
-}
-
-static void after_reopen_lines_go_to_a_new_file(void **state)
-{
-    struct fixture *f = (struct fixture *)*state;
-    struct proxy_access_entry e = entry_of(EL_STR("/new"));
-    struct proxy_accesslog *log;
-    char *text;
-
-    assert_int_equal(proxy_accesslog_open(f->path, 1, f->metrics, &log, NULL), EL_OK);
-    assert_int_equal(rename(f->path, f->moved), 0);
-    assert_int_equal(proxy_accesslog_reopen(log, NULL), EL_OK);
-    proxy_accesslog_write(log, 0, &e);
-    proxy_accesslog_close(log);
-    text = read_file(f->path);
-    assert_non_null(strstr(text, "url=/new "));
-    free(text);
-    text = read_file(f->moved);
-    assert_string_equal(text, "");
-    free(text);
-}
-
-static void a_full_disk_loses_lines_and_counts_them(void **state)
-{
-    struct fixture *f = (struct fixture *)*state;
-    struct proxy_access_entry e = entry_of(EL_STR("/k"));
-    struct proxy_accesslog *log;
-
-    assert_int_equal(proxy_accesslog_open("/dev/full", 1, f->metrics, &log, NULL), EL_OK);
-    proxy_accesslog_write(log, 0, &e);
-    proxy_accesslog_write(log, 0, &e);
-    proxy_accesslog_close(log);
-    assert_int_equal(lost_lines(f), 2);
-}
-
-static void a_file_that_takes_nothing_does_not_block_the_callers(void **state)
-{
-    struct fixture *f = (struct fixture *)*state;
-    struct proxy_access_entry e = entry_of(EL_STR("/k"));
-    struct proxy_accesslog *log;
-    int reader;
-
-    /* Nobody reads the fifo: the writer stands still in write(2), the buffer fills up. */
-    assert_int_equal(mkfifo(f->path, 0600), 0);
-    reader = open(f->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    assert_true(reader >= 0);
-    assert_int_equal(proxy_accesslog_open(f->path, 1, f->metrics, &log, NULL), EL_OK);
-    for (int i = 0; i < 40000; i++)
-        proxy_accesslog_write(log, 0, &e);
-    assert_true(lost_lines(f) > 0);
-    (void)close(reader); /* the writer gets EPIPE and close() can join it */
-    proxy_accesslog_close(log);
-}
-
-static void a_file_that_cannot_be_opened_is_an_error(void **state)
-{
-    struct fixture *f = (struct fixture *)*state;
-    struct proxy_accesslog *log = NULL;
-    struct el_error err = { 0 };
-
-    assert_int_equal(proxy_accesslog_open("/nonexistent/a.log", 1, f->metrics, &log, &err),
-                     EL_ESYS);
-    assert_int_equal(err.sys, ENOENT);
-    assert_null(log);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_line_has_every_field_and_is_in_the_file_after_close,
                                         set_up, tear_down),
-        cmocka_unit_test_setup_teardown(lines_of_several_threads_arrive_whole_and_none_is_missing,
-                                        set_up, tear_down),
-        cmocka_unit_test_setup_teardown(after_reopen_lines_go_to_a_new_file, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_full_disk_loses_lines_and_counts_them, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_file_that_takes_nothing_does_not_block_the_callers,
-                                        set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_file_that_cannot_be_opened_is_an_error, set_up,
-                                        tear_down),
     };
 
-    (void)signal(SIGPIPE, SIG_IGN); /* as elionode does */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
