@@ -3,6 +3,7 @@
 #include "common/trace.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define VERSION_CHARS 2u
 #define PARENT_CHARS  16u
@@ -28,20 +29,35 @@ static bool take_hex(struct el_str *rest, size_t n, bool may_be_zero, struct el_
     return may_be_zero || !is_zero;
 }
 
-struct el_str el_trace_id(struct el_str field)
+/* The lowest bit of the flags. */
+static bool is_recorded(struct el_str flags)
 {
-    struct el_str rest = field, version, id, parent, flags, none = { "", 0 };
+    return strchr("13579bdf", flags.p[FLAGS_CHARS - 1]) != NULL;
+}
+
+bool el_trace_parse(struct el_str field, struct el_trace *ret)
+{
+    struct el_str rest = field, version, id, parent, flags;
 
     if (!take_hex(&rest, VERSION_CHARS, true, &version) ||
         !take_hex(&rest, EL_TRACE_ID_CHARS, false, &id) ||
         !take_hex(&rest, PARENT_CHARS, false, &parent) ||
         !take_hex(&rest, FLAGS_CHARS, true, &flags))
-        return none;
+        return false;
     /* Later versions may go on behind the flags; this one may not, and ff is none. */
     if (el_str_eq(version, EL_STR("ff")) ||
         (el_str_eq(version, EL_STR("00")) && field.n != EL_TRACE_PARENT_CHARS))
-        return none;
-    return id;
+        return false;
+    *ret = (struct el_trace){ .id = id, .parent = parent, .is_recorded = is_recorded(flags) };
+    return true;
+}
+
+struct el_str el_trace_id(struct el_str field)
+{
+    struct el_trace trace = { .id = { "", 0 } };
+
+    (void)el_trace_parse(field, &trace);
+    return trace.id;
 }
 
 void el_trace_begin(struct el_rng *rng, char ret[EL_TRACE_PARENT_CHARS + 1])

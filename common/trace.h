@@ -15,7 +15,15 @@
 #define EL_TRACE_ID_CHARS     32u
 #define EL_TRACE_PARENT_CHARS 55u
 
-/* The id of the trace, a slice of `field`; empty: that is no traceparent. */
+/* Slices of the field. */
+struct el_trace {
+    struct el_str id, parent; /* of the trace; of the part that has sent the field */
+    bool is_recorded;         /* the sender records its part, and wants others to do so */
+};
+
+/* False: that is no traceparent, and *ret as it was. */
+bool el_trace_parse(struct el_str field, struct el_trace *ret);
+/* The id alone; empty: that is none. */
 struct el_str el_trace_id(struct el_str field);
 /* A trace that begins here, not asked to be recorded. */
 void el_trace_begin(struct el_rng *rng, char ret[EL_TRACE_PARENT_CHARS + 1]);
