@@ -88,6 +88,7 @@ EL_CONF_INT(proxy, idle_timeout_ms, 60000, 100, 3600000, 1, NULL, "a kept connec
 EL_CONF_INT(proxy, body_timeout_ms, 60000, 100, 3600000, 1, NULL, "a client that neither sends nor takes a byte for this long is dropped")
 EL_CONF_INT(proxy, drain_timeout_ms, 30000, 0, 3600000, 1, NULL, "after SIGTERM running requests get this long")
 EL_CONF_STR(proxy, access_log, "", 0, NULL, "file for one line per request, - for standard output; empty: none")
+EL_CONF_STR(proxy, trace_log, "", 0, NULL, "file for one span per line (OpenTelemetry, JSON) of each request whose traceparent says that it is recorded, - for standard output; empty: none")
 
 EL_CONF_ENUM(auth, mode, 0, "origin|trust|deny", 1, NULL, "who may read what is cached: origin: whom the origin lets; trust: whoever reaches the node, private objects included; deny: nobody, every request is answered with 403. Policies may say otherwise for parts of an origin")
 EL_CONF_STR(auth, keys_file, "", 1, NULL, "access keys and their secrets, whose signatures the node verifies itself: a section [name] for each, with access_key and secret_key; read again at reload and when it changes; empty: none")

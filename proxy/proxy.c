@@ -333,11 +333,19 @@ static enum el_err start_server(struct proxy *p, const struct proxy_conf *conf,
         .arg = p,
         .metrics = conf->metrics,
     };
+    const struct proxy_spans_conf spans = {
+        .path = c->proxy_trace_log,
+        .node_id = p->node_id,
+        .threads = threads,
+        .metrics = conf->metrics,
+    };
     enum el_err rc = EL_OK;
 
     p->served = proxy_served_new();
     if (c->proxy_access_log[0] != '\0')
         rc = proxy_accesslog_open(c->proxy_access_log, threads, conf->metrics, &p->access_log, err);
+    if (rc == EL_OK && c->proxy_trace_log[0] != '\0')
+        rc = proxy_spans_open(&spans, &p->spans, err);
     return rc != EL_OK ? rc : proxy_server_start(&server, &p->server, err);
 }
 
@@ -394,6 +402,8 @@ enum el_err proxy_reload(struct proxy *p, const struct el_conf *conf, struct el_
             proxy_server_reload(p->server, &limits, conf->proxy_tls_cert, conf->proxy_tls_key, err);
     if (rc == EL_OK)
         rc = proxy_linelog_reopen(p->access_log, err);
+    if (rc == EL_OK)
+        rc = proxy_spans_reopen(p->spans, err);
     return rc;
 }
 
@@ -480,6 +490,7 @@ void proxy_stop(struct proxy *p)
     proxy_server_stop(p->server);
     proxy_warm_free(p->warm);
     proxy_linelog_close(p->access_log);
+    proxy_spans_close(p->spans);
     proxy_served_free(p->served);
     proxy_gateway_free(p->gateway);
     free_settings(p);

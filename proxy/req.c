@@ -816,12 +816,34 @@ static void note_served(struct proxy_req *r)
 }
 
 /* The client's traceparent goes on to the origin as it came; here the line can be found by it. */
-static struct el_str trace_of(const struct proxy_req *r)
+static struct el_trace trace_of(const struct proxy_req *r)
 {
+    struct el_trace trace = { .id = { "", 0 } };
     struct el_str field = { "", 0 };
 
+    if (r->proxy->access_log == NULL && r->proxy->spans == NULL)
+        return trace;
     (void)el_fieldv_get(r->stream->head.fields, EL_STR("traceparent"), &field);
-    return el_trace_id(field);
+    (void)el_trace_parse(field, &trace);
+    return trace;
+}
+
+static void record_span(const struct proxy_req *r, const struct el_trace *trace,
+                        const struct proxy_access_entry *entry, uint64_t now)
+{
+    const uint64_t began = r->stream->started_ns;
+    const struct proxy_span span = {
+        .trace = *trace,
+        .request = entry,
+        .share = &r->share,
+        .origin_status = r->origin_status,
+        .is_broken = r->is_broken,
+        .end_wall_ns = el_clock_wall_ms(r->proxy->clock) * 1000000,
+        .took_ns = now - began,
+        .first_byte_ns = r->first_byte_ns != 0 ? r->first_byte_ns - began : 0,
+    };
+
+    proxy_spans_write(r->proxy->spans, r->thread->index, &span);
 }
 
 static void account(struct proxy_req *r)
@@ -830,6 +852,7 @@ static void account(struct proxy_req *r)
     uint64_t now = el_clock_mono_ns(p->clock), began = r->stream->started_ns;
     uint64_t first = r->first_byte_ns == 0 ? now : r->first_byte_ns;
     enum proxy_xcache xcache = proxy_xcache_final(&r->share, r->xcache);
+    const struct el_trace trace = trace_of(r);
     struct el_buf room = { 0 };
     const struct proxy_access_entry entry = {
         .wall_ms = r->started_wall_ms,
@@ -842,7 +865,7 @@ static void account(struct proxy_req *r)
         .peer_bytes = r->share.bytes[PROXY_TIER_PEER],
         .total_ms = (now - began) / 1000000,
         .ttfb_ms = (first - began) / 1000000,
-        .trace = p->access_log != NULL ? trace_of(r) : EL_STR(""),
+        .trace = trace.id,
     };
 
     el_counter_add(p->requests[xcache], 1);
@@ -851,6 +874,8 @@ static void account(struct proxy_req *r)
     el_hist_add(p->ttfb, (first - began) / 1000);
     if (p->access_log != NULL)
         proxy_accesslog_write(p->access_log, r->thread->index, &entry);
+    if (p->spans != NULL && trace.is_recorded)
+        record_span(r, &trace, &entry, now);
     note_served(r);
     el_buf_deinit(&room);
 }

@@ -10,7 +10,6 @@
 #pragma once
 
 #include "cache/cache.h"
-#include "proxy/accesslog.h"
 #include "proxy/auth.h"
 #include "proxy/authorise.h"
 #include "proxy/changes.h"
@@ -22,6 +21,7 @@
 #include "proxy/s3.h"
 #include "proxy/served.h"
 #include "proxy/server.h"
+#include "proxy/spans.h"
 #include "proxy/status.h"
 #include "proxy/stream.h"
 #include "proxy/tiers.h"
@@ -72,6 +72,7 @@ struct proxy {
     struct proxy_server *server;
     struct proxy_warm *warm;
     struct proxy_linelog *access_log; /* NULL: none */
+    struct proxy_spans *spans;        /* NULL: none */
     struct proxy_gateway *gateway;    /* immutable */
     struct proxy_grants *grants;
     char *node_id;   /* in Cache-Status */

@@ -16,6 +16,7 @@ from checks import is_exact, is_our_error, is_part
 from content import MIB
 from node import ELIONODE, Node
 from origin import LAST_MODIFIED, Origin
+from tier import wait_for
 
 
 # ---- hits and misses ----
@@ -395,6 +396,52 @@ def test_a_trace_goes_on_to_the_origin_and_is_in_the_access_log(start, origin, t
         name = re.search(r"url=\S+/bytes/1000/(\w+)", line)[1]
         traces[name] = line.rpartition(" trace=")[2] if " trace=" in line else ""
     assert traces == {"traced": "4bf92f3577b34da6a3ce929d0e0e4736", "wrong": "", "without": ""}
+
+
+def test_a_recorded_trace_has_a_span_of_each_request(start, origin, tmp_path):
+    log, moved = tmp_path / "trace.jsonl", tmp_path / "moved.jsonl"
+    node = start(proxy__trace_log=log)
+
+    def get(name, flags, path="bytes/1000"):
+        return node.get(f"{origin.url}/{path}/{name}?token=abc",
+                        [("traceparent", f"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-{flags}")])
+
+    def attributes(of):
+        return {a["key"]: next(iter(a["value"].values())) for a in of["attributes"]}
+
+    def spans(file):
+        for line in file.read_text().splitlines():
+            [of_node] = json.loads(line)["resourceSpans"]
+            assert attributes(of_node["resource"])["service.name"] == "elionode"
+            [scope] = of_node["scopeSpans"]
+            yield from scope["spans"]
+
+    before = time.time_ns()
+    assert get("first", "01").status == 200
+    assert get("first", "01").status == 200
+    assert get("unrecorded", "00").status == 200
+    assert node.get(f"{origin.url}/bytes/1000/untraced").status == 200
+    wait_for(lambda: len(list(spans(log))) == 2)
+    log.rename(moved)
+    node.signal(signal.SIGHUP)
+    wait_for(log.exists)
+    origin.close()
+    assert get("gone", "01").status >= 500
+    node.signal(signal.SIGTERM)
+    assert node.wait() == 0
+
+    # The loops write their lines each for itself.
+    miss, hit = sorted(spans(moved), key=lambda s: s["startTimeUnixNano"])
+    [failed] = spans(log)
+    for s in (miss, hit, failed):
+        assert (s["traceId"], s["parentSpanId"], s["name"]) == ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", "GET")
+        assert before - 10 ** 9 < int(s["startTimeUnixNano"]) <= int(s["endTimeUnixNano"]) < time.time_ns() + 10 ** 9
+        assert attributes(s)["url.full"].endswith("?token=***")
+    assert len({s["spanId"] for s in (miss, hit, failed)}) == 3
+    assert attributes(miss)["eliop2p.cache"] == "MISS" and attributes(miss)["eliop2p.bytes.origin"] == "1000"
+    assert attributes(hit)["eliop2p.cache"] == "HIT" and attributes(hit)["eliop2p.bytes.memory"] == "1000"
+    assert int(miss["startTimeUnixNano"]) <= int(miss["events"][0]["timeUnixNano"]) <= int(miss["endTimeUnixNano"])
+    assert failed["status"] == {"code": 2} and attributes(failed)["http.response.status_code"] == attributes(failed)["error.type"]
 
 
 # ---- connections ----
