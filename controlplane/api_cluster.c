@@ -8,6 +8,7 @@
 #define MAX_ZONES   256u
 #define MAX_HOTTEST 100u
 #define MAX_SWARMS  1000u
+#define MAX_EDGES   16384u
 
 static void add_now(json_t *root, struct cp_service *s)
 {
@@ -457,6 +458,50 @@ void cp_get_swarms(void *arg, const struct el_http_call_in *in, struct el_http_r
     while ((n = cp_node_next(state, &cursor)) != NULL) {
         if (cp_node_is_alive(n))
             add_downloads(list, state, n);
+    }
+    (void)cp_plane_unlock(s->plane);
+    add_now(root, s);
+    cp_reply_json(out, 200, root);
+}
+
+static void add_zone(json_t *item, const char *key, const struct cp_node *n)
+{
+    el_json_add_str(item, key, el_str_of(n != NULL ? n->card.zone : ""));
+}
+
+/* From whom that node takes blocks, as it has told it. */
+static void add_edges(json_t *list, const struct cp_state *state, const struct cp_node *n)
+{
+    struct el_str text = n->beat.links;
+    json_t *told = text.n > 0 ? json_loadb(text.p, text.n, 0, NULL) : NULL, *item;
+    const char *from;
+    size_t i;
+
+    json_array_foreach(told, i, item)
+    {
+        if (json_array_size(list) >= MAX_EDGES)
+            break;
+        from = json_string_value(json_object_get(item, "from"));
+        add_zone(item, "from_zone", from != NULL ? cp_node_get(state, el_str_of(from)) : NULL);
+        el_json_add_str(item, "to", el_str_of(n->card.node_id));
+        add_zone(item, "to_zone", n);
+        EL_ASSERT(json_array_append(list, item) == 0);
+    }
+    json_decref(told);
+}
+
+void cp_get_edges(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    struct cp_service *s = cp_service_of(arg);
+    json_t *root = el_json_new(), *list = el_json_child_list(root, "edges");
+    struct cp_state *state = cp_plane_lock(s->plane);
+    const struct cp_node *n;
+    uint32_t cursor = 0;
+
+    (void)in;
+    while ((n = cp_node_next(state, &cursor)) != NULL) {
+        if (cp_node_is_alive(n))
+            add_edges(list, state, n);
     }
     (void)cp_plane_unlock(s->plane);
     add_now(root, s);

@@ -9,6 +9,7 @@
 /* ---- beats ---- */
 
 #define MAX_DOWNLOADS 32u
+#define MAX_LINKS     16u
 
 /* What a beat calls objects; borrowed from its body. */
 struct told {
@@ -94,6 +95,50 @@ static char *ask_downloads(struct cp_ask *a, struct told *told)
     free(text);
     cp_ask_fault(a, EL_EINVAL, "downloads", "are too long");
     return NULL;
+}
+
+static void ask_link(struct cp_ask *a, json_t *to)
+{
+    char node_id[CP_ID_MAX + 1] = "", via[8] = "p2p";
+    uint64_t blocks = 0, rate = 0;
+
+    cp_ask_text(a, "node_id", CP_NEEDED, node_id, sizeof(node_id));
+    cp_ask_text(a, "via", CP_OPTIONAL, via, sizeof(via));
+    cp_ask_u64(a, "blocks", CP_OPTIONAL, INT64_MAX, &blocks);
+    cp_ask_u64(a, "rate_bytes_s", CP_OPTIONAL, INT64_MAX, &rate);
+    if (!cp_name_is_valid(el_str_of(node_id)))
+        cp_ask_fault(a, EL_EINVAL, "node_id", "has other bytes than letters, digits, '._:-'");
+    if (strcmp(via, "p2p") != 0 && strcmp(via, "http") != 0)
+        cp_ask_fault(a, EL_EINVAL, "via", "is p2p or http");
+    el_json_add_str(to, "from", el_str_of(node_id));
+    el_json_add_str(to, "via", el_str_of(via));
+    el_json_add_u64(to, "blocks", blocks);
+    el_json_add_u64(to, "rate_bytes_s", rate);
+}
+
+/* As text, to be free()d; NULL: there is none. */
+static char *ask_links(struct cp_ask *a)
+{
+    const json_t *list = cp_ask_list(a, "links", CP_OPTIONAL, MAX_LINKS);
+    size_t n = json_array_size(list);
+    json_t *kept;
+    char *text;
+
+    if (n == 0)
+        return NULL;
+    kept = json_array();
+    EL_ASSERT(kept != NULL);
+    for (size_t i = 0; i < n; i++) {
+        struct cp_ask item;
+
+        cp_ask_down(a, &item, "links", i, json_array_get(list, i));
+        ask_link(&item, el_json_append_child(kept));
+        cp_ask_up(a, &item);
+    }
+    text = a->code == EL_OK ? json_dumps(kept, JSON_COMPACT) : NULL;
+    EL_ASSERT(text == NULL || strlen(text) <= CP_LINKS_MAX); /* of what is well so many have room */
+    json_decref(kept);
+    return text;
 }
 
 static void ask_bytes(struct cp_ask *up, struct cp_beat *b)
@@ -264,7 +309,7 @@ void cp_put_heartbeat(void *arg, const struct el_http_call_in *in, struct el_htt
     struct told told = { .n = 0 };
     struct cp_ask a;
     json_t *root;
-    char *downloads, *runs;
+    char *downloads, *runs, *links;
 
     if (!cp_param(in, 0, out, node_id) || !cp_body(in, out, &a, &root))
         return;
@@ -275,12 +320,15 @@ void cp_put_heartbeat(void *arg, const struct el_http_call_in *in, struct el_htt
     b.downloads = el_str_of(downloads);
     runs = ask_runs(&a);
     b.runs = el_str_of(runs);
+    links = ask_links(&a);
+    b.links = el_str_of(links);
     if (a.code == EL_OK)
         beat(cp_service_of(arg), node_id, &b, &told, out);
     else
         cp_reply_fault(out, &a);
     free(downloads);
     free(runs);
+    free(links);
     json_decref(root);
 }
 

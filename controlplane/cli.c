@@ -174,6 +174,15 @@ static const struct cp_column zone_columns[] = {
     { "FROM PEERS", "peer_bytes", CP_CELL_BYTES },
     { "FROM ORIGIN", "origin_bytes", CP_CELL_BYTES },
 };
+static const struct cp_column edge_columns[] = {
+    { "FROM", "from", CP_CELL_TEXT },
+    { "ZONE", "from_zone", CP_CELL_TEXT },
+    { "TO", "to", CP_CELL_TEXT },
+    { "ZONE", "to_zone", CP_CELL_TEXT },
+    { "VIA", "via", CP_CELL_TEXT },
+    { "BLOCKS", "blocks", CP_CELL_NUMBER },
+    { "A SECOND", "rate_bytes_s", CP_CELL_BYTES },
+};
 static const struct cp_column object_columns[] = {
     { "OBJECT", "object", CP_CELL_TEXT },   { "HEAT", "heat", CP_CELL_NUMBER },
     { "CHUNKS", "chunks", CP_CELL_NUMBER }, { "COPIES", "locations", CP_CELL_NUMBER },
@@ -203,6 +212,8 @@ static const struct listing listings[] = {
       "groups of nodes" },
     { "zones", "/api/v1/zones", "zones", zone_columns, EL_COUNT(zone_columns),
       "zones and what they took from where" },
+    { "edges", "/api/v1/edges", "edges", edge_columns, EL_COUNT(edge_columns),
+      "which nodes take blocks from which" },
     { "objects", "/api/v1/objects/hottest", "objects", object_columns, EL_COUNT(object_columns),
       "the hottest objects" },
     { "policies", "/api/v1/policies", "policies", policy_columns, EL_COUNT(policy_columns),

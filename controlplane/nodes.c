@@ -14,7 +14,7 @@
 #include "controlplane/state_in.h"
 
 #define NODE_FORMAT 2 /* 1: without a proof */
-#define BEAT_FORMAT 3 /* 2: without what it prefetches; 1: nor what it runs */
+#define BEAT_FORMAT 4 /* 3: without links; 2: nor what it prefetches; 1: nor what it runs */
 #define MISSED      3 /* beats, after which a node is suspect */
 
 bool cp_name_is_valid(struct el_str name)
@@ -222,6 +222,7 @@ static void encode_beat(struct el_buf *b, const struct cp_beat *v)
     el_bytes_add_u64(b, v->prefetch_done);
     el_bytes_add_u64(b, v->prefetch_failed);
     el_bytes_add_u8(b, v->prefetch_is_over);
+    cp_add_text(b, v->links);
 }
 
 static bool decode_beat(struct el_str value, struct cp_beat *v)
@@ -254,6 +255,7 @@ static bool decode_beat(struct el_str value, struct cp_beat *v)
         v->prefetch_failed = el_bytes_u64(&b);
         v->prefetch_is_over = el_bytes_u8(&b) != 0;
     }
+    v->links = format > 3 ? cp_get_text(&b, CP_LINKS_MAX) : (struct el_str){ "", 0 };
     return el_bytes_is_end(&b) && format >= 1 && format <= BEAT_FORMAT;
 }
 
@@ -353,6 +355,7 @@ static struct cp_member *put_member(struct cp_state *s, struct el_str node_id)
     m->node.card.labels = (struct el_str){ "", 0 };
     m->node.beat.downloads = (struct el_str){ "", 0 };
     m->node.beat.runs = (struct el_str){ "", 0 };
+    m->node.beat.links = (struct el_str){ "", 0 };
     m->node.number = number;
     m->node.life = CP_JOINING;
     m->load = s->load; /* one that comes while records are read need not be among them */
@@ -369,6 +372,7 @@ static void free_member(struct cp_member *m)
     free_text(&m->node.card.labels);
     free_text(&m->node.beat.downloads);
     free_text(&m->node.beat.runs);
+    free_text(&m->node.beat.links);
     cp_set_deinit(&m->chunks);
     cp_set_deinit(&m->paging.chunks);
     free(m);
@@ -547,14 +551,17 @@ static void set_beat(struct cp_member *m, const struct cp_beat *beat)
 {
     struct el_str downloads = own_text(el_str_first(beat->downloads, CP_DOWNLOADS_MAX));
     struct el_str runs = own_text(el_str_first(beat->runs, CP_RUNS_MAX));
+    struct el_str links = own_text(el_str_first(beat->links, CP_LINKS_MAX));
     struct cp_beat *b = &m->node.beat;
 
     m->has_beat = true;
     free_text(&b->downloads);
     free_text(&b->runs);
+    free_text(&b->links);
     *b = *beat;
     b->downloads = downloads;
     b->runs = runs;
+    b->links = links;
     b->hottest = NULL;
     b->hottest_n = 0;
     b->memory_used_mb = sane(b->memory_used_mb);

@@ -20,6 +20,7 @@ enum cp_disk { CP_DISK_NORMAL, CP_DISK_DEGRADED, CP_DISK_DOWN, CP_DISK_NONE };
 #define CP_LABELS_MAX    4096u /* bytes of JSON text */
 #define CP_DOWNLOADS_MAX 8192u
 #define CP_RUNS_MAX      5120u
+#define CP_LINKS_MAX     4096u
 #define CP_HOTTEST_MAX   32u
 
 /* A node that downloads is asked to beat so often, while there are so many nodes at most. */
@@ -68,7 +69,8 @@ struct cp_beat {
     uint64_t prefetch;            /* operation whose list it loads, or has loaded; 0: none */
     uint64_t prefetch_done, prefetch_failed; /* URLs of it */
     bool prefetch_is_over;
-    struct el_str runs; /* the same: which configuration it runs, and what of it waits */
+    struct el_str runs;  /* as downloads: which configuration it runs, and what of it waits */
+    struct el_str links; /* the same: from whom it takes blocks */
 };
 
 /* What it should know then. */

@@ -40,6 +40,7 @@ CP_ROUTE("GET",    "/api/v1/chunks/copies",               CP_NEED_READER,   cp_g
 CP_ROUTE("GET",    "/api/v1/chunks/map",                  CP_NEED_READER,   cp_get_map)
 CP_ROUTE("GET",    "/api/v1/nodes/{}/timeline",           CP_NEED_READER,   cp_get_node_timeline)
 CP_ROUTE("GET",    "/api/v1/swarms",                      CP_NEED_READER,   cp_get_swarms)
+CP_ROUTE("GET",    "/api/v1/edges",                       CP_NEED_READER,   cp_get_edges)
 CP_ROUTE("GET",    "/api/v1/events",                      CP_NEED_NODE,     cp_get_events)
 CP_ROUTE("GET",    "/api/v1/alerts",                      CP_NEED_READER,   cp_get_alerts)
 CP_ROUTE("GET",    "/api/v1/logs",                        CP_NEED_READER,   cp_get_logs)

@@ -86,6 +86,18 @@ static void add_downloads(json_t *list, const struct disc_cp_download *v, size_t
     }
 }
 
+static void add_links(json_t *list, const struct disc_cp_link *v, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        json_t *o = el_json_append_child(list);
+
+        el_json_add_str(o, "node_id", el_str_of(v[i].node_id));
+        el_json_add_str(o, "via", v[i].is_detour ? EL_STR("http") : EL_STR("p2p"));
+        el_json_add_u64(o, "blocks", v[i].blocks);
+        el_json_add_u64(o, "rate_bytes_s", v[i].rate_bytes_s);
+    }
+}
+
 static void add_ran(json_t *root, const struct disc_cp_ran *ran)
 {
     json_t *config = el_json_child(root, "config"), *list;
@@ -144,6 +156,7 @@ void disc_cp_put_beat(struct el_buf *out, const struct disc_cp_beat_of *of,
     el_json_add_str(root, "disk_state", el_str_of(b->disk_state));
     add_hottest(el_json_child_list(root, "hottest"), b->hottest, b->n_hottest);
     add_downloads(el_json_child_list(root, "downloads"), b->downloads, b->n_downloads);
+    add_links(el_json_child_list(root, "links"), b->links, b->n_links);
     add_ran(root, of->ran);
     add_prefetch(root, b);
     put(out, root);

@@ -54,6 +54,15 @@ struct disc_cp_download {
     uint64_t bound_ms; /* what was missing when it began by the speed of the link; 0: not known */
 };
 
+/* One from which the node takes blocks: there is a link for asking it. */
+#define DISC_CP_MAX_LINKS 16u
+struct disc_cp_link {
+    char node_id[DISC_CP_MAX_ID + 1];
+    bool is_detour;        /* by way of its node API */
+    uint64_t blocks;       /* taken from it since this node started */
+    uint64_t rate_bytes_s; /* while something was awaited of it */
+};
+
 /* Which pushed configuration the node runs; "" in error: it runs it. */
 #define DISC_CP_PENDING 48u
 struct disc_cp_ran {
@@ -68,7 +77,8 @@ struct disc_cp_ran {
 struct disc_cp_beat {
     struct disc_cp_hot hottest[DISC_CP_MAX_HOTTEST];
     struct disc_cp_download downloads[DISC_CP_MAX_DOWNLOADS];
-    size_t n_hottest, n_downloads;
+    struct disc_cp_link links[DISC_CP_MAX_LINKS];
+    size_t n_hottest, n_downloads, n_links;
     bool is_ready, origin_ok;
     double memory_used_mb, disk_used_mb, hit_rate, upload_mbps, download_mbps;
     uint64_t connections, origin_errors;

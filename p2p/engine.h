@@ -200,7 +200,8 @@ struct p2p {
     pthread_mutex_t status_mtx;
     struct el_buf peers_json, seeds_json, p2p_json; /* under status_mtx: made anew once a second */
     struct disc_cp_download *downloads;             /* the same; owned; NULL: none yet */
-    size_t n_downloads;                             /* the same */
+    struct disc_cp_link links[DISC_CP_MAX_LINKS];   /* the same */
+    size_t n_downloads, n_links;                    /* the same */
     struct {
         uint64_t from_ms; /* the next one is logged */
         unsigned n;

@@ -106,6 +106,8 @@ void p2p_moved(struct p2p *p, uint64_t *ret_in, uint64_t *ret_out);
  * others may not have are left out. Thread: any, while p2p_run() works.
  */
 void p2p_tell_objects(struct p2p *p, struct disc_cp_beat *beat);
+/* The links over which blocks are taken, most blocks first. Thread: any. */
+void p2p_tell_links(struct p2p *p, struct disc_cp_beat *beat);
 /* Adds peers and p2p to the object of the status. Thread: any. */
 void p2p_status(struct p2p *p, json_t *status);
 /*

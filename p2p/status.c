@@ -167,9 +167,66 @@ static json_t *p2p_json(struct p2p *p)
     return root;
 }
 
+/* ---- for heartbeats ---- */
+
+static void describe(struct p2p *p, const struct p2p_swarm_peer *peer, struct disc_cp_link *ret)
+{
+    struct p2p_node *n = p2p_node_find(p, peer->node);
+    struct disc_member m;
+
+    *ret = (struct disc_cp_link){ .blocks = peer->blocks, .rate_bytes_s = peer->rate_bps };
+    ret->is_detour = n != NULL && n->asking != NULL && p2p_is_detour(n->asking);
+    if (disc_members_find(p->members, peer->node, &m))
+        (void)snprintf(ret->node_id, sizeof(ret->node_id), "%s", disc_card_id(m.card));
+}
+
+/* In the place that is due to it; of those before it the last may fall out. */
+static size_t put_link(struct disc_cp_link v[DISC_CP_MAX_LINKS], size_t n,
+                       const struct disc_cp_link *link)
+{
+    size_t at = n;
+
+    while (at > 0 && v[at - 1].blocks < link->blocks)
+        at--;
+    if (at == DISC_CP_MAX_LINKS)
+        return n;
+    n = el_min_size(n + 1, DISC_CP_MAX_LINKS);
+    memmove(&v[at + 1], &v[at], (n - at - 1) * sizeof(v[0]));
+    v[at] = *link;
+    return n;
+}
+
+static size_t find_links(struct p2p *p, struct disc_cp_link v[DISC_CP_MAX_LINKS])
+{
+    struct p2p_swarm_peer peer;
+    struct disc_cp_link link;
+    size_t cursor = 0, n = 0;
+
+    while (p2p_swarm_peer_next(p->swarm, p2p_now(p), &cursor, &peer)) {
+        if (!peer.is_up)
+            continue;
+        describe(p, &peer, &link);
+        if (link.node_id[0] != '\0')
+            n = put_link(v, n, &link);
+    }
+    return n;
+}
+
+void p2p_tell_links(struct p2p *p, struct disc_cp_beat *beat)
+{
+    EL_ASSERT(pthread_mutex_lock(&p->status_mtx) == 0);
+    beat->n_links = p->n_links;
+    memcpy(beat->links, p->links, p->n_links * sizeof(p->links[0]));
+    EL_ASSERT(pthread_mutex_unlock(&p->status_mtx) == 0);
+}
+
+/* ---- once a second, and whoever asks ---- */
+
 void p2p_status_make(struct p2p *p)
 {
     struct el_buf peers = { 0 }, seeds = { 0 }, all = { 0 };
+    struct disc_cp_link links[DISC_CP_MAX_LINKS];
+    size_t n_links = find_links(p, links);
 
     count_unwell(p);
     write_members(p, add_peer, &peers);
@@ -182,6 +239,8 @@ void p2p_status_make(struct p2p *p)
     p->peers_json = peers;
     p->seeds_json = seeds;
     p->p2p_json = all;
+    memcpy(p->links, links, n_links * sizeof(links[0]));
+    p->n_links = n_links;
     EL_ASSERT(pthread_mutex_unlock(&p->status_mtx) == 0);
 }
 

@@ -209,6 +209,8 @@ void proxy_nodeapi_measure(void *arg, struct disc_cp_beat *ret)
     measure_proxy(api, ret);
     measure_traffic(api, ret);
     proxy_prefetch_measure(api, ret);
-    if (api->conf.p2p != NULL)
-        p2p_tell_objects(api->conf.p2p, ret);
+    if (api->conf.p2p == NULL)
+        return;
+    p2p_tell_objects(api->conf.p2p, ret);
+    p2p_tell_links(api->conf.p2p, ret);
 }

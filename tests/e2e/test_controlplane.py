@@ -164,6 +164,32 @@ def test_what_a_dashboard_shows_is_there(shared):
     assert 'eliocp_requests_total{method="PUT",path="/api/v1/nodes/{}/heartbeat"}' in text and "eliocp_locations " in text
 
 
+def test_edges_are_what_nodes_told_of_their_links(shared):
+    shared.register("edge-1", zone="ez1")
+    shared.register("edge-2", zone="ez2")
+    shared.beat("edge-1")
+    links = [{"node_id": "edge-1", "via": "http", "blocks": 7, "rate_bytes_s": 1000}, {"node_id": "edge-0"}]
+    assert shared.beat("edge-2", links=links).status == 204
+
+    def edges():
+        return [e for e in shared.get("/api/v1/edges")["edges"] if e["to"].startswith("edge-")]
+
+    assert edges() == [
+        {"from": "edge-1", "from_zone": "ez1", "to": "edge-2", "to_zone": "ez2", "via": "http", "blocks": 7, "rate_bytes_s": 1000},
+        {"from": "edge-0", "from_zone": "", "to": "edge-2", "to_zone": "ez2", "via": "p2p", "blocks": 0, "rate_bytes_s": 0}]
+    for wrong, field in (([{"node_id": "edge 1"}], "links[0].node_id"), ([{"via": "p2p"}], "links[0].node_id"),
+                         ([{"node_id": "a", "via": "udp"}], "links[0].via"), ([{"node_id": "a", "blocks": -1}], "links[0].blocks"),
+                         ([{"node_id": '"' * 128}] * 16, "links[0].node_id"), ([{"node_id": "a"}] * 17, "links")):
+        r = shared.beat("edge-2", links=wrong)
+        assert (r.status, r.json["field"]) == (400, field), r.json
+    assert len(edges()) == 2
+    # The most that a node may say of them.
+    most = [{"node_id": f"{i:0>128}", "via": "http", "blocks": 2 ** 63 - 1, "rate_bytes_s": 2 ** 63 - 1} for i in range(16)]
+    assert shared.beat("edge-2", links=most).status == 204 and len(edges()) == 16
+    assert shared.beat("edge-2", online=False, links=links).status == 204
+    assert edges() == []  # who leaves takes from nobody
+
+
 def test_a_beat_says_what_objects_are_called(shared):
     named, unnamed = f"{301:032x}", f"{302:032x}"
     shared.register("name-1", available_chunks=[chunk(301), chunk(302)])
@@ -1034,7 +1060,7 @@ def test_the_client_shows_tables_or_json_and_tells_by_its_exit_code(plane):
     assert [n["node_id"] for n in as_json["nodes"]] == ["cli-1"]
     table = cli(plane, "nodes", "--table").stdout
     assert table.startswith("NODE ") and "cli-1  first  active" in table
-    for verb in ("status", "commands", "operations", "alerts", "groups", "zones", "objects", "policies", "audit", "events"):
+    for verb in ("status", "commands", "operations", "alerts", "groups", "zones", "edges", "objects", "policies", "audit", "events"):
         for form in ("--table", "--json"):
             r = cli(plane, verb, form)
             assert r.returncode == 0, (verb, form, r.stderr)

@@ -95,6 +95,22 @@ def test_nodes_find_each_other_and_it_knows_what_they_have(origin, planes, clust
     wait_for(lambda: len(holders(plane, chunk)) == NODES and set(chunks(plane).values()) == {3})
 
 
+def test_who_takes_from_whom_is_an_edge_of_the_cluster(origin, planes, cluster):
+    plane = planes()
+    c = cluster(plane)
+    wait_for(lambda: len(chunks(plane)) == NODES)
+    node = ids(plane)
+    read(c, 0, origin, "/a")
+    wait_for(lambda: chunks(plane)["node-0"] == 3)
+    is_exact(c.get(1, "/a"), origin.content("/a"))
+
+    def edge():
+        return next((e for e in plane.get("/api/v1/edges")["edges"] if (e["from"], e["to"]) == (node["node-0"], node["node-1"])), None)
+
+    wait_for(lambda: edge() and edge()["blocks"] == 41, why=lambda: plane.get("/api/v1/edges"))
+    assert edge()["via"] == "p2p" and edge()["rate_bytes_s"] > 0
+
+
 def test_commands_are_carried_out(origin, planes, cluster):
     plane = planes()
     c = cluster(plane)

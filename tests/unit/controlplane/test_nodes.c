@@ -187,6 +187,67 @@ static void figures_that_are_none_count_as_nothing(void **state)
     cp_state_free(s);
 }
 
+static void beat_with_links(struct cp_state *s, const char *links)
+{
+    struct cp_beat beat = { .is_online = true, .total_chunks = 7, .links = el_str_of(links) };
+    struct cp_beat_answer answer;
+
+    assert_int_equal(cp_node_beat(s, EL_STR("n1"), &beat, &answer, NULL), EL_OK);
+}
+
+static bool has_links(const struct cp_state *s, const char *links)
+{
+    return el_str_eq(cp_node_get(s, EL_STR("n1"))->beat.links, el_str_of(links));
+}
+
+static void from_whom_a_node_takes_is_what_it_said_last_and_outlives_the_process(void **state)
+{
+    struct cp_state *s = control_state(), *copy;
+
+    (void)state;
+    control_register(s, "n1", "");
+    beat_with_links(s, "[{\"from\":\"n2\"}]");
+    copy = control_copy(s);
+    assert_true(has_links(copy, "[{\"from\":\"n2\"}]"));
+    cp_state_free(copy);
+    beat_with_links(s, "");
+    copy = control_copy(s);
+    assert_true(has_links(s, "") && has_links(copy, ""));
+    cp_state_free(copy);
+    cp_state_free(s);
+}
+
+/* As a program wrote it that knew nothing of links: format 3, which ends where their length is. */
+static void keep_older(void *arg, struct el_str key, struct el_str value)
+{
+    struct el_buf older = { 0 };
+
+    el_buf_add_str(&older, value);
+    if (el_str_starts(key, EL_STR("beat"))) {
+        assert_int_equal(older.p[0], 4);
+        older.p[0] = 3;
+        older.n -= 2;
+    }
+    control_keep(arg, key, el_buf_str(&older));
+    el_buf_deinit(&older);
+}
+
+static void a_beat_that_an_older_program_has_kept_is_read(void **state)
+{
+    struct cp_state *s = control_state(), *copy = control_state();
+
+    (void)state;
+    control_register(s, "n1", "");
+    beat_with_links(s, "");
+    cp_state_load_begin(copy);
+    cp_state_dump(s, keep_older, copy);
+    cp_state_load_end(copy);
+    assert_int_equal(cp_node_get(copy, EL_STR("n1"))->beat.total_chunks, 7);
+    assert_true(has_links(copy, ""));
+    cp_state_free(copy);
+    cp_state_free(s);
+}
+
 static void seeds_of_the_own_zone_come_first_and_the_dead_not_at_all(void **state)
 {
     struct cp_state *s = control_state();
@@ -477,6 +538,8 @@ int main(void)
         cmocka_unit_test(who_leaves_is_suspect_at_once_and_who_is_unknown_has_to_register),
         cmocka_unit_test(a_card_that_makes_no_sense_is_refused_by_field),
         cmocka_unit_test(figures_that_are_none_count_as_nothing),
+        cmocka_unit_test(from_whom_a_node_takes_is_what_it_said_last_and_outlives_the_process),
+        cmocka_unit_test(a_beat_that_an_older_program_has_kept_is_read),
         cmocka_unit_test(seeds_of_the_own_zone_come_first_and_the_dead_not_at_all),
         cmocka_unit_test(a_node_that_is_removed_takes_its_groups_and_tokens_along),
         cmocka_unit_test(a_nodes_new_token_ends_the_one_before_after_a_minute),

@@ -58,6 +58,28 @@ static void a_beat_tells_what_is_hot_and_what_is_downloaded(void **state)
     json_decref(root);
 }
 
+static void a_beat_tells_from_whom_blocks_are_taken(void **state)
+{
+    static struct disc_cp_beat b = { .disk_state = "none", .n_links = 2 };
+    const json_t *link;
+    json_t *root;
+
+    (void)state;
+    b.links[0] = (struct disc_cp_link){ "n2", false, 7, 1000 };
+    b.links[1] = (struct disc_cp_link){ "n3", true, 0, 0 };
+    root = beat_of(&b);
+    link = json_array_get(json_object_get(root, "links"), 0);
+    assert_string_equal(json_string_value(json_object_get(link, "node_id")), "n2");
+    assert_string_equal(json_string_value(json_object_get(link, "via")), "p2p");
+    assert_number(link, "blocks", 7);
+    assert_number(link, "rate_bytes_s", 1000);
+    link = json_array_get(json_object_get(root, "links"), 1);
+    assert_string_equal(json_string_value(json_object_get(link, "node_id")), "n3");
+    assert_string_equal(json_string_value(json_object_get(link, "via")), "http");
+    assert_number(link, "blocks", 0);
+    json_decref(root);
+}
+
 static void a_beat_of_nothing_says_so(void **state)
 {
     static const struct disc_cp_beat b = { .disk_state = "none" };
@@ -67,6 +89,7 @@ static void a_beat_of_nothing_says_so(void **state)
     root = beat_of(&b);
     assert_int_equal(json_array_size(json_object_get(root, "hottest")), 0);
     assert_int_equal(json_array_size(json_object_get(root, "downloads")), 0);
+    assert_int_equal(json_array_size(json_object_get(root, "links")), 0);
     json_decref(root);
 }
 
@@ -74,6 +97,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_beat_tells_what_is_hot_and_what_is_downloaded),
+        cmocka_unit_test(a_beat_tells_from_whom_blocks_are_taken),
         cmocka_unit_test(a_beat_of_nothing_says_so),
     };
 

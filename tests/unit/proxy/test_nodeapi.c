@@ -119,6 +119,12 @@ void p2p_tell_objects(struct p2p *p, struct disc_cp_beat *beat)
     beat->n_hottest = beat->n_downloads = 0;
 }
 
+void p2p_tell_links(struct p2p *p, struct disc_cp_beat *beat)
+{
+    (void)p;
+    beat->n_links = 0;
+}
+
 /* It asks all of the proxy. */
 void proxy_explain_get(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
