@@ -117,17 +117,18 @@ static struct p2p_call *find(struct p2p *p, uint64_t node, uint32_t sequence)
 
 /* ---- the tracker's side ---- */
 
-/* Somebody comes before this node, and is there as far as it is known here. */
-static bool stands_in(struct p2p *p, const uint8_t key[DISC_KEY_BYTES])
+/* Whoever comes before this node. */
+static void find_passed_over(struct p2p *p, const uint8_t key[DISC_KEY_BYTES],
+                             struct p2p_in_place *ret)
 {
     uint64_t owners[DISC_OWNERS];
     size_t n = p2p_owners(p, key, owners);
 
-    for (size_t i = 0; i < n && owners[i] != p->self; i++) {
-        if (!p2p_is_shunned(p, owners[i]))
-            return true;
+    *ret = (struct p2p_in_place){ 0 };
+    for (size_t i = 0; i < n && owners[i] != p->self && ret->n < EL_COUNT(ret->nodes); i++) {
+        ret->nodes[ret->n++] = owners[i];
+        ret->may_answer = ret->may_answer || !p2p_is_shunned(p, owners[i]);
     }
-    return false;
 }
 
 static enum el_err locate(struct p2p *p, uint64_t from, struct el_str body, struct el_buf *ret,
@@ -135,13 +136,16 @@ static enum el_err locate(struct p2p *p, uint64_t from, struct el_str body, stru
 {
     struct p2p_locate l;
     struct p2p_located located;
+    struct p2p_in_place in_place;
     uint8_t key[DISC_KEY_BYTES];
     enum el_err rc = p2p_locate_decode(body, &l, err);
 
     if (rc != EL_OK)
         return rc;
     p2p_group_key(&l.group, key);
-    if (p2p_tracker_locate(p->tracker, p2p_now(p), from, stands_in(p, key), &l, &located) != EL_OK)
+    find_passed_over(p, key, &in_place);
+    if (p2p_tracker_locate(p->tracker, p2p_now(p), from, in_place.n > 0 ? &in_place : NULL, &l,
+                           &located) != EL_OK)
         return EL_EFULL;
     p2p_located_put(ret, l.blocks, &located);
     return EL_OK;

@@ -80,13 +80,21 @@ void p2p_tracker_free(struct p2p_tracker *t); /* NULL is fine */
 
 /* ---- groups ---- */
 
+/* In whose place this node is asked: of those that are to be asked before it. */
+struct p2p_in_place {
+    uint64_t nodes[DISC_OWNERS];
+    size_t n;
+    bool may_answer; /* one of them, as far as is known here: it may have granted what is not known
+                        here */
+};
+
 /*
- * The question of a node, and its answer. `stands_in`: another node is the tracker of the group,
- * and can be reached as far as is known here: it may have granted what is not known here. EL_EFULL:
- * no room; the node does as if there were no tracker. *ret is untouched then.
+ * The question of a node, and its answer. `in_place` NULL: this node is the tracker of the group.
+ * EL_EFULL: no room; the node does as if there were no tracker. *ret is untouched then.
  */
-enum el_err p2p_tracker_locate(struct p2p_tracker *t, uint64_t now, uint64_t from, bool stands_in,
-                               const struct p2p_locate *locate, struct p2p_located *ret);
+enum el_err p2p_tracker_locate(struct p2p_tracker *t, uint64_t now, uint64_t from,
+                               const struct p2p_in_place *in_place, const struct p2p_locate *locate,
+                               struct p2p_located *ret);
 /* ChunkAnnounce and ChunkRemove: whole chunks that a node keeps, taker or not. */
 void p2p_tracker_announce(struct p2p_tracker *t, uint64_t now, uint64_t from,
                           const struct disc_chunks *v, size_t n);

@@ -9,6 +9,9 @@
  * forgotten, and not believed as long as the group is taken. That a taker has got a block from such
  * a holder is seen from its having one that no taker had or read.
  *
+ * Nor is a holder believed in whose place this node is asked: who does not answer as a tracker
+ * gives no blocks either.
+ *
  * A taker that reads from the origin and gives to nobody is given no more to read; and when most
  * others complain, what only it has is leased to them.
  */
@@ -149,6 +152,17 @@ static void doubt_keepers(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t 
         want = h->taking->want;
         p2p_tgroup_said(g, h, &have, &want);
     }
+}
+
+void p2p_tgroup_doubt_silent(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now,
+                             uint64_t node)
+{
+    struct p2p_holder *h = p2p_tgroup_holder(g, node);
+
+    if (h == NULL || (h->taking != NULL && !h->taking->has_left))
+        return;
+    doubt(t, g->flight, node);
+    p2p_tgroup_drop(t, g, now, h);
 }
 
 void p2p_tgroup_doubt(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now,

@@ -333,6 +333,23 @@ void p2p_tgroup_leave(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now,
     count_holder(g, &before, h);
 }
 
+void p2p_tgroup_forsake(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now)
+{
+    for (uint32_t i = 0; i < g->n; i++) {
+        struct p2p_holder *h = &g->v[i];
+        struct p2p_blockset before;
+
+        if (!is_taking(h))
+            continue;
+        p2p_tgroup_leave(t, g, now, h);
+        held_by(g, h, &before);
+        if (h->taking != NULL)
+            end_taking(t, g, h);
+        count_holder(g, &before, h);
+    }
+    free_flight(t, g);
+}
+
 void p2p_tgroup_drop(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now,
                      struct p2p_holder *h)
 {

@@ -89,6 +89,7 @@ struct p2p_flight {
     unsigned out; /* runs that are not lost */
     uint32_t ttl_ms;
     uint64_t began;
+    uint64_t heard;       /* the last question */
     uint64_t quiet_until; /* nothing is granted: others have still to say what they read */
     bool stands_in;       /* and that is because another node is its tracker */
     struct p2p_pace pace;
@@ -153,6 +154,8 @@ void p2p_tgroup_said(struct p2p_tgroup *g, struct p2p_holder *h, const struct p2
 /* It takes no more: what it has whole counts as announced; its runs are free. */
 void p2p_tgroup_leave(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now,
                       struct p2p_holder *h);
+/* All of them do, and nothing is known of what they have in part. */
+void p2p_tgroup_forsake(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now);
 /* It has nothing any more, whatever was said. h and all others are elsewhere then. */
 void p2p_tgroup_drop(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now,
                      struct p2p_holder *h);
@@ -170,6 +173,9 @@ uint64_t p2p_groups_due(const struct p2p_tracker *t);
 void p2p_tgroup_doubt(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now,
                       const struct p2p_holder *h, const struct p2p_locate *l,
                       const struct p2p_blockset *have);
+/* It does not answer as a tracker: what it only said to have is not believed. */
+void p2p_tgroup_doubt_silent(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now,
+                             uint64_t node);
 /* What the node announces of the group does not count. */
 bool p2p_tgroup_doubts(const struct p2p_tgroup *g, uint64_t node);
 

@@ -17,6 +17,8 @@
  * in place of one that lives: then what is granted before is what somebody reads already, or has.
  */
 #define QUIET_MS 1500u
+/* All who take ask more often, or are so many that some do: then another one is asked. */
+#define FORSAKEN_MS 5000u
 
 /* Who says that it was located before, and is not known here: it was by another tracker. */
 static bool is_from_another(const struct p2p_tgroup *g, uint64_t from, const struct p2p_locate *l)
@@ -73,6 +75,7 @@ static void hear(struct p2p_tgroup *g, uint64_t now, struct p2p_holder *h,
     struct p2p_flight *f = g->flight;
     bool begins = stands_in && now == f->began, is_over;
 
+    f->heard = now;
     h->taking->others = l->others;
     h->taking->has_moved = h->taking->has_moved || is_new;
     f->stands_in = f->stands_in || begins;
@@ -124,8 +127,23 @@ static void answer(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now, st
     ret->again_ms = again_ms(t, g, h);
 }
 
-enum el_err p2p_tracker_locate(struct p2p_tracker *t, uint64_t now, uint64_t from, bool stands_in,
-                               const struct p2p_locate *locate, struct p2p_located *ret)
+/* What they said when this node was last asked in place of another is not true any more. */
+static void forget_forsaken(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now)
+{
+    if (g->flight != NULL && now - g->flight->heard >= FORSAKEN_MS)
+        p2p_tgroup_forsake(t, g, now);
+}
+
+static void doubt_silent(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now,
+                         const struct p2p_in_place *in_place)
+{
+    for (size_t i = 0; in_place != NULL && i < in_place->n; i++)
+        p2p_tgroup_doubt_silent(t, g, now, in_place->nodes[i]);
+}
+
+enum el_err p2p_tracker_locate(struct p2p_tracker *t, uint64_t now, uint64_t from,
+                               const struct p2p_in_place *in_place, const struct p2p_locate *locate,
+                               struct p2p_located *ret)
 {
     struct p2p_tgroup *g;
     struct p2p_holder *h;
@@ -140,10 +158,14 @@ enum el_err p2p_tracker_locate(struct p2p_tracker *t, uint64_t now, uint64_t fro
         g->blocks = locate->blocks;
     if (g->blocks != locate->blocks)
         return EL_EINVAL;
+    if (in_place != NULL)
+        forget_forsaken(t, g, now);
     is_new = is_from_another(g, from, locate);
     h = p2p_tgroup_taker(t, g, now, from);
     if (h != NULL) {
-        hear(g, now, h, locate, is_new, stands_in);
+        hear(g, now, h, locate, is_new, in_place != NULL && in_place->may_answer);
+        doubt_silent(t, g, now, in_place);
+        h = p2p_tgroup_holder(g, from);
         *ret = (struct p2p_located){ 0 };
         answer(t, g, now, h, locate, ret);
         rc = EL_OK;

@@ -41,7 +41,7 @@ static void locate(struct fuzz *f, uint64_t from, struct el_str body)
     p2p_locate_put(&f->again, &l);
     is_same(f, body);
     el_buf_clear(&f->again);
-    if (p2p_tracker_locate(f->t, f->now, from, false, &l, &located) == EL_OK)
+    if (p2p_tracker_locate(f->t, f->now, from, NULL, &l, &located) == EL_OK)
         check_located(f, l.blocks, &located);
 }
 

@@ -84,7 +84,7 @@ static inline void question_run(struct p2p_locate *l, const struct p2p_lease *ru
 static inline const struct p2p_located *ask(struct tracker *k, uint64_t node,
                                             const struct p2p_locate *l)
 {
-    assert_int_equal(p2p_tracker_locate(k->t, k->now, node, false, l, &k->located), EL_OK);
+    assert_int_equal(p2p_tracker_locate(k->t, k->now, node, NULL, l, &k->located), EL_OK);
     return &k->located;
 }
 

@@ -194,7 +194,7 @@ void sim_on_locate(struct world *w, const struct event *e)
     if (x->tracker == NULL)
         x->tracker = new_tracker(w);
     p2p_tracker_tick(x->tracker, sim_ms(w));
-    if (p2p_tracker_locate(x->tracker, sim_ms(w), e->from + 1, false, e->more, answer) == EL_OK) {
+    if (p2p_tracker_locate(x->tracker, sim_ms(w), e->from + 1, NULL, e->more, answer) == EL_OK) {
         back.more = answer;
         answer = NULL;
     }

@@ -132,6 +132,36 @@ static void a_first_question_accuses_nobody(void **state)
     assert_int_equal(tracker_stats(k).doubted, 0);
 }
 
+/* ---- who does not answer as a tracker ---- */
+
+static const struct p2p_in_place of_the_liar = { .nodes = { LIAR }, .n = 1 };
+
+static void what_only_a_silent_tracker_has_is_leased_at_once(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate l = question(BLOCKS);
+
+    announce(k, LIAR);
+    assert_int_equal(p2p_tracker_locate(k->t, k->now, 1, &of_the_liar, &l, &k->located), EL_OK);
+    assert_int_equal(k->located.n_leases, 1);
+    assert_int_equal(k->located.n_takers, 0);
+    assert_int_equal(tracker_stats(k).doubted, 1);
+}
+
+/* It asks this node, and another one did not get an answer from it. */
+static void a_silent_tracker_that_takes_is_believed(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate l = question(BLOCKS);
+
+    question_has(&l, 0, 32);
+    ask(k, LIAR, &l);
+    l = question(BLOCKS);
+    assert_int_equal(p2p_tracker_locate(k->t, k->now, 1, &of_the_liar, &l, &k->located), EL_OK);
+    assert_true(k->located.n_leases == 0 || k->located.leases[0].first >= 32);
+    assert_int_equal(tracker_stats(k).doubted, 0);
+}
+
 /* ---- who says that nothing comes ---- */
 
 #define TAKERS 4u
@@ -260,6 +290,8 @@ int main(void)
         WITH(a_holder_that_has_given_lately_is_only_slow),
         WITH(who_gave_nothing_is_not_believed_when_it_says_it_again),
         WITH(a_first_question_accuses_nobody),
+        WITH(what_only_a_silent_tracker_has_is_leased_at_once),
+        WITH(a_silent_tracker_that_takes_is_believed),
         WITH(what_most_wait_for_in_vain_is_leased),
         WITH(who_waits_while_others_were_given_something_waits_on),
         WITH(the_last_one_who_waits_is_not_believed_at_once),

@@ -467,7 +467,7 @@ static void groups_with_takers_are_not_given_up(void **state)
         ask(&k, 1, &l);
     }
     l.group = tracker_group(11);
-    assert_int_equal(p2p_tracker_locate(k.t, k.now, 1, false, &l, &k.located), EL_EFULL);
+    assert_int_equal(p2p_tracker_locate(k.t, k.now, 1, NULL, &l, &k.located), EL_EFULL);
     assert_int_equal(tracker_stats(&k).groups, 10);
     tracker_deinit(&k);
 }
@@ -483,7 +483,7 @@ static void there_are_no_more_takers_than_fit_but_those_there_are_go_on(void **s
     l.leases = 0;
     for (uint64_t node = 1; node <= 10; node++)
         ask(&k, node, &l);
-    assert_int_equal(p2p_tracker_locate(k.t, k.now, 11, false, &l, &k.located), EL_EFULL);
+    assert_int_equal(p2p_tracker_locate(k.t, k.now, 11, NULL, &l, &k.located), EL_EFULL);
     ask(&k, 10, &l);
     p2p_tracker_node_gone(k.t, k.now, 3);
     ask(&k, 11, &l);
@@ -510,7 +510,7 @@ static void a_group_of_another_length_is_not_the_same(void **state)
 
     ask(k, 1, &l);
     l = question(17);
-    assert_int_equal(p2p_tracker_locate(k->t, k->now, 1, false, &l, &k->located), EL_EINVAL);
+    assert_int_equal(p2p_tracker_locate(k->t, k->now, 1, NULL, &l, &k->located), EL_EINVAL);
 }
 
 static void what_it_costs_is_what_is_documented(void **state)

@@ -74,6 +74,9 @@ static void who_has_read_nothing_yet_has_one_run(void **state)
     tracker_deinit(&k);
 }
 
+static const struct p2p_in_place of_one_that_lives = { .nodes = { 9 }, .n = 1, .may_answer = true };
+static const struct p2p_in_place of_one_that_is_gone = { .nodes = { 9 }, .n = 1 };
+
 /* The one that it stands in for may have granted what is not known here. */
 static void who_stands_in_for_a_tracker_that_lives_listens_before_it_grants(void **state)
 {
@@ -81,12 +84,14 @@ static void who_stands_in_for_a_tracker_that_lives_listens_before_it_grants(void
     struct p2p_locate l = question(64);
 
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(p2p_tracker_locate(k->t, k->now, 1, true, &l, &k->located), EL_OK);
+        assert_int_equal(p2p_tracker_locate(k->t, k->now, 1, &of_one_that_lives, &l, &k->located),
+                         EL_OK);
         assert_int_equal(k->located.n_leases, 0);
         k->now += 1499;
     }
     k->now -= 1498;
-    assert_int_equal(p2p_tracker_locate(k->t, k->now, 1, true, &l, &k->located), EL_OK);
+    assert_int_equal(p2p_tracker_locate(k->t, k->now, 1, &of_one_that_lives, &l, &k->located),
+                     EL_OK);
     assert_int_equal(k->located.n_leases, 1);
 }
 
@@ -95,10 +100,12 @@ static void who_stood_in_for_a_tracker_that_is_gone_grants_at_once(void **state)
     struct tracker *k = *state;
     struct p2p_locate l = question(64);
 
-    assert_int_equal(p2p_tracker_locate(k->t, k->now, 1, true, &l, &k->located), EL_OK);
+    assert_int_equal(p2p_tracker_locate(k->t, k->now, 1, &of_one_that_lives, &l, &k->located),
+                     EL_OK);
     assert_int_equal(k->located.n_leases, 0);
     k->now += 250;
-    assert_int_equal(p2p_tracker_locate(k->t, k->now, 2, false, &l, &k->located), EL_OK);
+    assert_int_equal(p2p_tracker_locate(k->t, k->now, 2, &of_one_that_is_gone, &l, &k->located),
+                     EL_OK);
     assert_int_equal(k->located.n_leases, 1);
 }
 
@@ -110,12 +117,36 @@ static void not_if_somebody_comes_from_there(void **state)
 
     moved.again = true;
     moved.others = 5;
-    assert_int_equal(p2p_tracker_locate(k->t, k->now, 1, true, &l, &k->located), EL_OK);
+    assert_int_equal(p2p_tracker_locate(k->t, k->now, 1, &of_one_that_lives, &l, &k->located),
+                     EL_OK);
     k->now += 250;
-    assert_int_equal(p2p_tracker_locate(k->t, k->now, 2, false, &moved, &k->located), EL_OK);
+    assert_int_equal(p2p_tracker_locate(k->t, k->now, 2, &of_one_that_is_gone, &moved, &k->located),
+                     EL_OK);
     assert_int_equal(k->located.n_leases, 0);
-    assert_int_equal(p2p_tracker_locate(k->t, k->now, 1, false, &l, &k->located), EL_OK);
+    assert_int_equal(p2p_tracker_locate(k->t, k->now, 1, &of_one_that_is_gone, &l, &k->located),
+                     EL_OK);
     assert_int_equal(k->located.n_leases, 0);
+}
+
+/* Of what it heard when it was last asked in place of another nothing is true any more. */
+static void who_was_not_asked_in_place_of_another_for_a_while_listens_anew(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate l = question(64);
+
+    assert_int_equal(p2p_tracker_locate(k->t, k->now, 1, &of_one_that_lives, &l, &k->located),
+                     EL_OK);
+    k->now += 6000;
+    l.again = true;
+    for (uint64_t node = 1; node <= 2; node++) {
+        assert_int_equal(
+            p2p_tracker_locate(k->t, k->now, node, &of_one_that_is_gone, &l, &k->located), EL_OK);
+        assert_int_equal(k->located.n_leases, 0);
+    }
+    k->now += 1500;
+    assert_int_equal(p2p_tracker_locate(k->t, k->now, 1, &of_one_that_is_gone, &l, &k->located),
+                     EL_OK);
+    assert_int_equal(k->located.n_leases, 1);
 }
 
 /* Also when the pace has room for no more: it passes on what it reads. */
@@ -833,6 +864,7 @@ int main(void)
         TEST(who_stands_in_for_a_tracker_that_lives_listens_before_it_grants),
         TEST(who_stood_in_for_a_tracker_that_is_gone_grants_at_once),
         TEST(not_if_somebody_comes_from_there),
+        TEST(who_was_not_asked_in_place_of_another_for_a_while_listens_anew),
         cmocka_unit_test(who_reads_what_nobody_granted_waits_for_the_others_as_well),
         cmocka_unit_test(what_is_not_adopted_is_not_held_against_its_holder),
         cmocka_unit_test(who_was_given_more_than_most_waits_for_them),
