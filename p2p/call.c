@@ -2,22 +2,35 @@
 /*
  * call: questions to trackers, and those that others put to this one. The tracker for a key is
  * whoever rendezvous hashing says; when that is this node nothing goes over a link. One that does
- * not answer in time is passed over for its backups.
+ * not answer in time is passed over for its backups: about a group the next one is soon asked as
+ * well, and whichever knows something answers (silence.h); about a URL each has its time, since an
+ * answer may have to wait for another node's.
  */
 #include "common/log.h"
 #include "p2p/engine.h"
+#include "p2p/silence.h"
 #include "p2p/tracker_wire.h"
 
 #define CALL_MAGIC 0x43414c4cu
-#define SILENCE_MS 500u /* after that a tracker is asked whether it is there */
+/* After that a tracker is asked whether it is there; and so often is it looked whether it says
+ * anything. */
+#define SILENCE_MS P2P_LATE_MS
+#define UNHEARD    (P2P_SILENT_MS / SILENCE_MS) /* looks, and nothing has come on its link */
 
 struct p2p_call {
     uint32_t magic;
     struct el_list link;
     uint32_t sequence;
-    uint64_t node; /* who was asked last */
-    uint64_t due_ms, ms;
-    unsigned attempt;
+    uint64_t node;               /* who was asked last; in the end, who answered */
+    uint64_t waits[DISC_OWNERS]; /* who may answer, in the order in which they were asked */
+    size_t n_waits;
+    uint64_t due_ms, end_ms, ms; /* something is to be done; they have had their time; how much */
+    unsigned first, attempt;
+    bool has_asked, asks_late; /* nobody but those that were late before was left */
+    uint64_t heard_bytes;      /* on the link of `node' */
+    unsigned unheard;          /* looks in a row at which there was no more */
+    uint64_t stands_in;        /* it only listens as yet, and is asked again; 0: none */
+    uint64_t stood_ms;         /* when that was first so; 0: never */
     uint8_t key[DISC_KEY_BYTES];
     uint64_t owners[DISC_OWNERS]; /* of the key as it began */
     size_t n_owners;
@@ -68,7 +81,7 @@ static bool is_expected(struct p2p *p, uint64_t node)
         if (is_owner(EL_ENTRY(it, struct p2p_call, link), node))
             return true;
     }
-    return false;
+    return p2p_node_owes_ms(p, node) != 0;
 }
 
 /* Of this call. */
@@ -102,6 +115,37 @@ static void end_soon(struct p2p_call *c, enum el_err code)
     c->due_ms = 0;
 }
 
+/* ---- whom an answer may come from ---- */
+
+static bool waits_for(const struct p2p_call *c, uint64_t node)
+{
+    for (size_t i = 0; i < c->n_waits; i++) {
+        if (c->waits[i] == node)
+            return true;
+    }
+    return false;
+}
+
+static void wait_for(struct p2p_call *c, uint64_t node)
+{
+    c->node = node;
+    if (!waits_for(c, node) && c->n_waits < DISC_OWNERS)
+        c->waits[c->n_waits++] = node;
+}
+
+static void wait_no_more(struct p2p_call *c, uint64_t node)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < c->n_waits; i++) {
+        if (c->waits[i] != node)
+            c->waits[n++] = c->waits[i];
+    }
+    c->n_waits = n;
+    if (c->stands_in == node)
+        c->stands_in = 0;
+}
+
 static struct p2p_call *find(struct p2p *p, uint64_t node, uint32_t sequence)
 {
     struct el_list *it, *tmp;
@@ -109,7 +153,7 @@ static struct p2p_call *find(struct p2p *p, uint64_t node, uint32_t sequence)
     EL_LIST_EACH (it, tmp, &p->calls) {
         struct p2p_call *c = EL_ENTRY(it, struct p2p_call, link);
 
-        if (c->sequence == sequence && c->node == node && !c->is_over)
+        if (c->sequence == sequence && waits_for(c, node) && !c->is_over)
             return c;
     }
     return NULL;
@@ -127,7 +171,9 @@ static void find_passed_over(struct p2p *p, const uint8_t key[DISC_KEY_BYTES],
     *ret = (struct p2p_in_place){ 0 };
     for (size_t i = 0; i < n && owners[i] != p->self && ret->n < EL_COUNT(ret->nodes); i++) {
         ret->nodes[ret->n++] = owners[i];
-        ret->may_answer = ret->may_answer || !p2p_is_shunned(p, owners[i]);
+        ret->may_answer =
+            ret->may_answer || !(p2p_is_shunned(p, owners[i]) ||
+                                 p2p_silence_is_gone(p2p_node_owes_ms(p, owners[i]), p2p_now(p)));
     }
 }
 
@@ -278,40 +324,159 @@ static void add_envelope(struct p2p *p, uint64_t node, uint32_t type, uint32_t s
     p2p_envelope_add(ret, p2p_node_version(p, node), type, sequence, &e);
 }
 
+static bool is_of_group(const struct p2p_call *c)
+{
+    return c->type == P2P_LOCATE;
+}
+
+/* It only listens, in place of one that may yet answer. */
+static bool has_to_wait(struct p2p *p, struct p2p_call *c, uint64_t node, struct el_str answer)
+{
+    struct p2p_locate l;
+    struct p2p_located located;
+    struct el_error err;
+
+    if (!is_of_group(c) || c->waits[0] == node ||
+        p2p_locate_decode(el_buf_str(&c->body), &l, &err) != EL_OK ||
+        p2p_located_decode(answer, l.blocks, &located, &err) != EL_OK ||
+        p2p_silence_counts(&l, &located))
+        return false;
+    if (c->stood_ms == 0)
+        c->stood_ms = p2p_now(p);
+    return p2p_now(p) - c->stood_ms < P2P_LISTENS_MS;
+}
+
+static void ask_stand_in_again(struct p2p *p, struct p2p_call *c, uint64_t node)
+{
+    c->stands_in = node;
+    c->due_ms = p2p_now(p) + P2P_LATE_MS;
+}
+
 static void ask_self(struct p2p *p, struct p2p_call *c)
 {
     struct el_error err;
-    enum el_err rc =
-        answer(p, p->self, c->type, c->sequence, el_buf_str(&c->body), &c->answer, &err);
+    enum el_err rc;
 
-    if (rc != EL_EBUSY)
+    el_buf_clear(&c->answer);
+    rc = answer(p, p->self, c->type, c->sequence, el_buf_str(&c->body), &c->answer, &err);
+    if (rc == EL_OK && has_to_wait(p, c, p->self, el_buf_str(&c->answer)))
+        ask_stand_in_again(p, c, p->self);
+    else if (rc != EL_EBUSY)
         end_soon(c, rc);
+}
+
+static bool is_late(struct p2p *p, uint64_t node)
+{
+    return p2p_silence_is_late(p2p_node_owes_ms(p, node), p2p_now(p));
+}
+
+/* Until it answers; or is asked once more after all that time. */
+static void note_asked(struct p2p *p, uint64_t node, uint64_t since_ms)
+{
+    struct p2p_node *n = p2p_node_find(p, node);
+
+    if (n != NULL && (n->owes_ms == 0 || p2p_now(p) - n->owes_ms >= P2P_PARDON_MS))
+        n->owes_ms = since_ms;
+}
+
+/* It may still owe another answer. */
+static bool owes_another(struct p2p *p, uint64_t node)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &p->calls) {
+        struct p2p_call *c = EL_ENTRY(it, struct p2p_call, link);
+
+        if (is_of_group(c) && !c->is_over && waits_for(c, node) && c->stands_in != node)
+            return true;
+    }
+    return false;
+}
+
+/* After that call is dealt with. */
+static void note_answered(struct p2p *p, uint64_t node)
+{
+    struct p2p_node *n = p2p_node_find(p, node);
+
+    if (n == NULL || n->owes_ms == 0)
+        return;
+    n->owes_ms = owes_another(p, node) ? p2p_now(p) : 0;
+    if (!is_expected(p, node))
+        expect(p, node, 0);
+}
+
+static uint64_t bytes_from(struct p2p *p, uint64_t node)
+{
+    struct p2p_remote *r = p2p_node_remote(p2p_node_find(p, node));
+    struct p2p_link_stats stats = { 0 };
+
+    if (r != NULL)
+        p2p_link_stats(r->link, &stats);
+    return stats.in_bytes;
+}
+
+/* It was asked whether it is there, and says nothing at all. */
+static bool is_mute(struct p2p *p, struct p2p_call *c)
+{
+    uint64_t bytes = bytes_from(p, c->node);
+
+    c->unheard = bytes > 0 && bytes == c->heard_bytes ? c->unheard + 1 : 0;
+    c->heard_bytes = bytes;
+    return c->unheard >= UNHEARD;
+}
+
+/* False: it cannot be reached. */
+static bool ask(struct p2p *p, struct p2p_call *c, uint64_t node)
+{
+    struct el_buf frames;
+
+    c->due_ms = p2p_now(p) + P2P_LATE_MS;
+    c->unheard = 0;
+    c->heard_bytes = bytes_from(p, node);
+    if (node != p->self) {
+        add_envelope(p, node, c->type, c->sequence, P2P_QUESTION, el_buf_str(&c->body), &frames);
+        if (!p2p_node_send(p, node, &frames))
+            return false;
+        if (is_of_group(c))
+            note_asked(p, node, p2p_now(p));
+        expect_owners(p, c);
+    }
+    wait_for(c, node);
+    c->has_asked = true;
+    c->stands_in = 0;
+    if (node == p->self)
+        ask_self(p, c);
+    return true;
+}
+
+/* Those that have been asked have some time left; else there are some that were late before. */
+static void ask_nobody_else(struct p2p *p, struct p2p_call *c)
+{
+    if (c->n_waits > 0) {
+        c->due_ms = c->end_ms;
+    } else if (is_of_group(c) && !c->has_asked && !c->asks_late) {
+        c->asks_late = true;
+        c->attempt = c->first;
+        c->due_ms = p2p_now(p);
+    } else {
+        end_soon(c, EL_ETIMEOUT);
+    }
 }
 
 /* The next who may know. */
 static void ask_next(struct p2p *p, struct p2p_call *c)
 {
-    struct el_buf frames;
+    uint64_t node;
 
-    for (;;) {
-        c->node = p2p_owner(p, c->key, c->attempt++);
-        c->due_ms = p2p_now(p) + c->ms;
-        if (c->node == 0) {
-            end_soon(c, EL_ETIMEOUT);
-            return;
-        }
-        if (c->node == p->self) {
-            ask_self(p, c);
-            return;
-        }
-        if (p2p_is_shunned(p, c->node))
+    while ((node = p2p_owner(p, c->key, c->attempt++)) != 0) {
+        if (p2p_is_shunned(p, node) || (is_of_group(c) && !c->asks_late && is_late(p, node)))
             continue;
-        add_envelope(p, c->node, c->type, c->sequence, P2P_QUESTION, el_buf_str(&c->body), &frames);
-        if (p2p_node_send(p, c->node, &frames)) {
-            expect_owners(p, c);
+        if (ask(p, c, node)) {
+            c->end_ms = p2p_now(p) + c->ms;
             return;
         }
     }
+    ask_nobody_else(p, c);
 }
 
 void p2p_call_ask(struct p2p *p, const uint8_t key[DISC_KEY_BYTES], unsigned attempt, uint32_t type,
@@ -322,7 +487,7 @@ void p2p_call_ask(struct p2p *p, const uint8_t key[DISC_KEY_BYTES], unsigned att
     c->magic = CALL_MAGIC;
     c->sequence = ++p->next_call;
     c->ms = ms;
-    c->attempt = attempt;
+    c->first = c->attempt = attempt;
     c->type = type;
     memcpy(c->key, key, DISC_KEY_BYTES);
     c->n_owners = p2p_owners(p, key, c->owners);
@@ -396,6 +561,16 @@ static enum el_err on_question(struct p2p_remote *r, const struct p2p_frame *f,
     return rc == EL_EFULL || rc == EL_EBUSY ? EL_OK : rc;
 }
 
+static void take_answer(struct p2p *p, struct p2p_call *c, uint64_t node, struct el_str body)
+{
+    if (has_to_wait(p, c, node, body)) {
+        ask_stand_in_again(p, c, node);
+        return;
+    }
+    c->node = node;
+    end(p, c, body, EL_OK);
+}
+
 void p2p_call_frame(struct p2p_remote *r, const struct p2p_frame *f)
 {
     struct p2p *p = r->p;
@@ -409,9 +584,12 @@ void p2p_call_frame(struct p2p_remote *r, const struct p2p_frame *f)
     } else if (rc == EL_OK && e.role == P2P_STATEMENT) {
         rc = heed(p, r->node->hash, f->type, e.body, &err);
     } else if (rc == EL_OK) {
-        c = find(p, r->node->hash, f->sequence); /* NULL: it came too late */
+        uint64_t node = r->node->hash;
+
+        c = find(p, node, f->sequence); /* NULL: it came too late */
         if (c != NULL && c->type == f->type)
-            end(p, c, e.body, EL_OK);
+            take_answer(p, c, node, e.body);
+        note_answered(p, node);
     }
     if (rc != EL_OK) {
         el_log_error(EL_WARN, EV_PEER_MALFORMED, &err);
@@ -421,21 +599,31 @@ void p2p_call_frame(struct p2p_remote *r, const struct p2p_frame *f)
 
 void p2p_call_refused(struct p2p_remote *r, uint32_t sequence)
 {
-    struct p2p_call *c = find(r->p, r->node->hash, sequence);
+    uint64_t node = r->node->hash;
+    struct p2p *p = r->p;
+    struct p2p_call *c = find(p, node, sequence);
 
-    if (c != NULL)
-        ask_next(r->p, c);
+    if (c != NULL) {
+        wait_no_more(c, node);
+        ask_next(p, c);
+    }
+    note_answered(p, node);
 }
 
 void p2p_call_link_down(struct p2p *p, uint64_t node)
 {
+    struct p2p_node *n = p2p_node_find(p, node);
     struct el_list *it, *tmp;
 
+    if (n != NULL)
+        n->owes_ms = 0;
     EL_LIST_EACH (it, tmp, &p->calls) {
         struct p2p_call *c = EL_ENTRY(it, struct p2p_call, link);
 
-        if (c->node == node && !c->is_over)
-            c->due_ms = 0; /* the next tick asks another */
+        if (c->is_over || !waits_for(c, node))
+            continue;
+        wait_no_more(c, node);
+        c->due_ms = 0; /* the next tick asks another */
     }
 }
 
@@ -465,6 +653,37 @@ static void late_answers(struct p2p *p)
     }
 }
 
+/*
+ * About a group, as soon as it is late over a link that is there. About a URL its answer may have
+ * to wait for another node's: then only when nothing comes from it at all.
+ */
+static bool is_passed_over(struct p2p *p, struct p2p_call *c)
+{
+    if (is_of_group(c))
+        return is_late(p, c->node);
+    if (!is_mute(p, c))
+        return false;
+    note_asked(p, c->node, p2p_now(p) - P2P_SILENT_MS);
+    wait_no_more(c, c->node);
+    return true;
+}
+
+/* They have had their time, or it is time for the next one, or once more for who stands in. */
+static void look_at(struct p2p *p, struct p2p_call *c)
+{
+    uint64_t now = p2p_now(p);
+
+    if (now >= c->end_ms)
+        c->n_waits = 0;
+    if (c->n_waits > 0 && c->stands_in != 0 && ask(p, c, c->stands_in))
+        return;
+    c->stands_in = 0;
+    if (waits_for(c, c->node) && !is_passed_over(p, c))
+        c->due_ms = el_min_u64(now + P2P_LATE_MS, c->end_ms);
+    else
+        ask_next(p, c);
+}
+
 void p2p_call_tick(struct p2p *p)
 {
     uint64_t now = p2p_now(p);
@@ -477,7 +696,7 @@ void p2p_call_tick(struct p2p *p)
         if (now < c->due_ms)
             continue;
         if (!c->is_over)
-            ask_next(p, c);
+            look_at(p, c);
         if (c->is_over)
             end(p, c, el_buf_str(&c->answer), c->code);
     }

@@ -51,6 +51,7 @@ struct p2p_node {
     uint64_t shunned_until;      /* it could not be reached, or its link broke */
     uint64_t direct_due_ms;      /* `asking` is by way of its node API: when its port is tried */
     unsigned failures;           /* of this kind, one after another */
+    uint64_t owes_ms;            /* when it was asked as a tracker, and has not answered; or 0 */
     bool is_cut;                 /* its last link was cut, and the attempt that tells why runs */
     uint64_t announced_ms;       /* when chunks were last announced to it; 0: never */
     uint64_t trusted_ms;         /* when the membership last said that it lives again */
@@ -270,6 +271,9 @@ void p2p_remote_send(struct p2p_remote *r, struct el_buf *frames);
 uint32_t p2p_remote_version(const struct p2p_remote *r);
 /* Lately it could not be reached, or it does not answer: its backups are asked. */
 bool p2p_is_shunned(struct p2p *p, uint64_t hash);
+/* When the answer that it owes as a tracker could first have come; 0: it owes none, or there is no
+ * link to it. */
+uint64_t p2p_node_owes_ms(struct p2p *p, uint64_t hash);
 uint64_t p2p_hash_of(const struct el_digest *fingerprint); /* of its id */
 /* is_member of the tracker's conf; arg is the p2p. */
 bool p2p_is_member(void *arg, uint64_t hash, uint64_t *ret_zone);

@@ -101,7 +101,7 @@ struct p2p_net_conf {
 /* Deadlines. */
 #define P2P_CONNECT_MS   1000u
 #define P2P_HANDSHAKE_MS 2000u /* from the connection to the peer's Proof */
-#define P2P_DEAD_MS      1000u /* no answer to a Ping, see p2p_link_expects() */
+#define P2P_DEAD_MS      1250u /* no answer to a Ping, see p2p_link_expects() */
 
 /* The queue of a link. */
 #define P2P_QUEUE_BYTES  (2u * 1024u * 1024u) /* frames */

@@ -22,6 +22,7 @@
 #define SHUN_TWICE  3u     /* so often twice as long the next time */
 #define UP_MS       1000u  /* a link that was up for less is not tried again at once */
 #define SENT_MS     3000u  /* what was said to a peer before its link broke may not have arrived */
+#define LONG_WAY_MS 500u   /* there and back; beyond that it is slowness */
 #define MAX_WAITING (256u * 1024u) /* bytes for somebody who is being connected to */
 #define MAX_ADDRESS 300u
 
@@ -80,6 +81,18 @@ bool p2p_is_shunned(struct p2p *p, uint64_t hash)
 
     return (n != NULL && n->asking == NULL && n->shunned_until > p2p_now(p)) ||
            is_in(p, hash, DISC_SUSPECT);
+}
+
+uint64_t p2p_node_owes_ms(struct p2p *p, uint64_t hash)
+{
+    struct p2p_node *n = p2p_node_find(p, hash);
+    struct p2p_remote *r = p2p_node_remote(n);
+    struct p2p_link_stats stats;
+
+    if (n == NULL || r == NULL || n->owes_ms == 0)
+        return 0;
+    p2p_link_stats(r->link, &stats);
+    return el_max_u64(n->owes_ms, r->up_ms) + el_min_u64(stats.rtt_us / 1000, LONG_WAY_MS);
 }
 
 static void shun(struct p2p *p, struct p2p_node *n)

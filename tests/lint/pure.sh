@@ -6,7 +6,7 @@ set -euo pipefail
 build=${1:?build directory}
 shift
 [ $# -gt 0 ] || set -- common/address common/bytes common/chunk_id common/prefix common/trace common/url cache/policy cache/l2_map cache/l2_health cache/l2_record \
-    p2p/wire p2p/wire_reader p2p/payload p2p/manifest p2p/proof p2p/vouch_set p2p/regard p2p/company p2p/bandwidth \
+    p2p/wire p2p/wire_reader p2p/payload p2p/manifest p2p/proof p2p/vouch_set p2p/regard p2p/company p2p/silence p2p/bandwidth \
     p2p/table p2p/track p2p/tracker p2p/tracker_group p2p/tracker_lease p2p/tracker_doubt p2p/tracker_locate p2p/tracker_name \
     p2p/tracker_pace p2p/tracker_record p2p/tracker_wire \
     p2p/swarm p2p/swarm_peers p2p/swarm_blocks p2p/swarm_ask p2p/swarm_stream p2p/swarm_runs p2p/swarm_locate p2p/swarm_unleased p2p/named p2p/upload \
