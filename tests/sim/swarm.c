@@ -126,6 +126,13 @@ static void dripping_seed(struct sim_conf *c)
     seed_that(c, SIM_DRIP);
 }
 
+/* And the others ask it who has what. */
+static void silent_tracker(struct sim_conf *c)
+{
+    seed_that(c, SIM_SILENT);
+    c->first_tracker = c->nodes - 1;
+}
+
 static const struct scene scenes[] = {
     { "8 x 200 Mbit/s, 256 MiB", 8, 256, 200, NULL, 1.06 },
     { "  starts half a second apart", 8, 256, 200, stagger, 1.42 },
@@ -140,6 +147,7 @@ static const struct scene scenes[] = {
     { "  and lies", 6, 256, 200, lying_seed, 1.25 },
     { "  and never answers", 6, 256, 200, mute_seed, 1.25 },
     { "  and drips", 6, 256, 200, dripping_seed, 1.35 },
+    { "  and is a silent tracker", 6, 256, 200, silent_tracker, 1.20 },
     { "16 x 50 Mbit/s, 32 MiB", 16, 32, 50, NULL, 1.95 },
     { "  some connections get more", 16, 32, 50, uneven, 1.90 },
     { "16 x 100 Mbit/s, 128 MiB", 16, 128, 100, NULL, 1.06 },
@@ -238,6 +246,19 @@ static void spoil_node(struct el_rng *rng, struct sim_node_conf *n)
     n->side = (unsigned)el_rng_below(rng, 2);
 }
 
+/* Whoever comes when the others are done hears of them by no other: it may ask the origin. */
+static void silence_tracker(struct sim_conf *c, struct el_rng *rng)
+{
+    struct sim_node_conf *n;
+
+    c->first_tracker = 1 + el_rng_below(rng, c->nodes - 1);
+    n = &c->node[c->first_tracker];
+    n->manner = SIM_SILENT;
+    n->is_seed = el_rng_below(rng, 4) != 0;
+    for (size_t i = 0; i < c->nodes; i++)
+        c->node[i].no_origin = false;
+}
+
 /* Node 0 is honest, lives, and may ask the origin. */
 static void spoil(struct sim_conf *c, uint64_t seed, uint64_t window[2])
 {
@@ -264,6 +285,8 @@ static void spoil(struct sim_conf *c, uint64_t seed, uint64_t window[2])
     c->origin_connection = el_rng_below(&rng, 3) == 0 ? c->origin / 8 : 0;
     c->overtake = el_rng_below(&rng, 2) == 0;
     c->queue_us = el_rng_below(&rng, 2) == 0 ? 0 : el_rng_below(&rng, 30000);
+    if (el_rng_below(&rng, 8) == 0)
+        silence_tracker(c, &rng);
 }
 
 /* All at once and straight from the origin, as slow as the slowest; and what timeouts may add. Who

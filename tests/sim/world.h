@@ -21,6 +21,7 @@ enum sim_manner {
     SIM_MUTE,    /* says what it has, and never answers a question */
     SIM_DRIP,    /* sends 10 KB a second */
     SIM_REFUSER, /* answers every question with an Error */
+    SIM_SILENT,  /* is there, and says nothing at all, not as a tracker either */
 };
 
 struct sim_node_conf {
@@ -41,6 +42,7 @@ struct sim_conf {
     uint64_t queue_us;                /* that a full port adds to it, at either end */
     uint64_t seed;
     unsigned k, max_peers, slots; /* 0: as they are by default */
+    size_t first_tracker;         /* of group 0 */
     bool overtake;                /* short frames overtake blocks: two connections per pair */
     bool all_up;                  /* from the beginning; start_us is when they want the object */
     bool is_coarse;               /* coarse flows */

@@ -41,6 +41,8 @@ enum kind {
     LOCATE,
     LOCATED,
     FETCH_BEGIN,
+    LATE,     /* a tracker has not answered: the next one is asked as well */
+    GIVEN_UP, /* nor whether it is there: the link to it ends */
 };
 
 /* Something that happens at `to`; the links of `from` and `to` keep order. */
@@ -115,7 +117,8 @@ struct node {
     struct el_list in_world; /* of world.streaming, while there are streams */
     uint64_t wake_at, done_us;
     bool is_dead;
-    uint32_t dead_tracker; /* + 1: one that it found dead */
+    uint32_t dead_tracker; /* + 1: one that it found dead, or silent */
+    uint64_t owes_ms;      /* since when one that is silent owes it an answer; 0: it does not */
 };
 
 struct world {
@@ -198,6 +201,8 @@ void sim_locate(struct world *w, uint32_t i, const struct p2p_move *m);
 void sim_on_locate(struct world *w, const struct event *e);
 void sim_on_located(struct world *w, const struct event *e);
 void sim_unanswered(struct world *w, const struct event *e);
+void sim_late(struct world *w, const struct event *e);
+void sim_given_up(struct world *w, const struct event *e);
 void sim_announce(struct world *w, struct p2p_tracker *t, uint32_t i);
 
 /* ---- world_node.c ---- */

@@ -281,12 +281,17 @@ static void refuse(struct world *w, const struct event *e, uint32_t code, uint32
         (struct event){ .kind = ERROR, .chunk = e->chunk, .blocks = { block, 1 }, .code = code });
 }
 
+static bool is_mute(const struct node *x)
+{
+    return x->conf.manner == SIM_MUTE || x->conf.manner == SIM_SILENT;
+}
+
 static void on_request(struct world *w, const struct event *e)
 {
     struct node *x = &w->node[e->to];
     struct el_chunk_id id = sim_chunk_id(w, e->chunk);
 
-    if (x->conf.manner == SIM_MUTE)
+    if (is_mute(x))
         return;
     for (uint32_t b = e->blocks.first; b < e->blocks.first + e->blocks.count; b++) {
         enum el_err rc;
@@ -344,7 +349,7 @@ static void on_cancel(struct world *w, const struct event *e)
             if (f->v[i] == e->from)
                 f->v[i--] = f->v[--f->n];
     }
-    if (x->conf.manner == SIM_MUTE || l == NULL)
+    if (is_mute(x) || l == NULL)
         return;
     sim_stream_cancel(w, e->to, e->from, e->chunk, e->blocks);
     (void)p2p_upload_cancel(x->upload, e->from + 1, &id, e->blocks);
@@ -363,6 +368,8 @@ static void on_follow(struct world *w, const struct event *e)
     uint32_t bits = sim_have_bits(w, x, e->chunk);
     struct el_chunk_id id = sim_chunk_id(w, e->chunk);
 
+    if (x->conf.manner == SIM_SILENT)
+        return;
     send_have(w, e->to, e->from, e->chunk, bits);
     p2p_swarm_on_followed(x->swarm, sim_ms(w), e->from + 1, &id);
     if (sim_is_whole(w, e->chunk, bits))
@@ -560,6 +567,12 @@ void sim_happen(struct world *w, const struct event *e)
         break;
     case FETCH_BEGIN:
         sim_on_fetch(w, e);
+        break;
+    case LATE:
+        sim_late(w, e);
+        break;
+    case GIVEN_UP:
+        sim_given_up(w, e);
         break;
     }
     sim_pump(w, e->to);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The origin and the trackers of world.h. */
+#include "p2p/net.h"
+#include "p2p/silence.h"
 #include "tests/sim/world_in.h"
 
 static void end_run(struct world *w, struct run *r, bool ok)
@@ -106,14 +108,27 @@ void sim_on_fetch(struct world *w, const struct event *e)
 
 /* ---- the tracker ---- */
 
+static uint32_t owner(const struct world *w, uint32_t group, size_t k)
+{
+    return (uint32_t)((w->conf->first_tracker + group * 7 + k) % w->conf->nodes);
+}
+
+static bool is_silent(const struct world *w, uint32_t i)
+{
+    return w->node[i].conf.manner == SIM_SILENT && !w->node[i].is_dead;
+}
+
 /* Of the nodes that are believed to be there, the first one behind the group's number. */
-static uint32_t tracker_of(const struct world *w, uint32_t from, uint32_t group)
+static uint32_t tracker_of(const struct world *w, uint32_t from, uint32_t group, bool may_be_late)
 {
     size_t n = w->conf->nodes;
 
     for (size_t k = 0; k < n; k++) {
-        uint32_t i = (uint32_t)((group * 7 + k) % n);
+        uint32_t i = owner(w, group, k);
         const struct node *x = &w->node[i];
+
+        if (is_silent(w, i) && (!may_be_late || w->node[from].dead_tracker == i + 1))
+            continue;
 
         if (!w->conf->all_up && x->conf.start_us > w->now && !x->conf.is_seed)
             continue;
@@ -127,9 +142,41 @@ static uint32_t tracker_of(const struct world *w, uint32_t from, uint32_t group)
     return from;
 }
 
+/* By one that is gone: where its process has ended the connection is refused. */
+static void unanswered(struct world *w, uint32_t i, uint32_t at, const struct event *question)
+{
+    bool is_dead = w->node[at].is_dead;
+
+    if (is_dead)
+        w->node[i].dead_tracker = at + 1;
+    if (question->bitmap == 0)
+        sim_later(w, is_dead ? 2 * w->conf->latency_us : LOCATE_MS * 1000,
+                  (struct event){ .kind = LOCATED, .from = at, .to = i, .chunk = question->chunk });
+}
+
+/* False: it was asked before, and owes an answer for so long that the next one is asked now. */
+static bool ask_silent(struct world *w, uint32_t at, const struct event *e)
+{
+    struct node *x = &w->node[e->from];
+    struct event late = *e;
+
+    if (p2p_silence_is_late(x->owes_ms, sim_ms(w)))
+        return false;
+    if (x->owes_ms == 0 || sim_ms(w) - x->owes_ms >= P2P_PARDON_MS) {
+        x->owes_ms = el_max_u64(sim_ms(w), 1);
+        sim_later(w, (P2P_LATE_MS + P2P_DEAD_MS) * 1000,
+                  (struct event){ .kind = GIVEN_UP, .from = at, .to = e->from });
+    }
+    late.kind = LATE;
+    late.from = at;
+    late.to = e->from;
+    sim_later(w, (x->owes_ms + P2P_LATE_MS - sim_ms(w)) * 1000, late);
+    return true;
+}
+
 void sim_locate(struct world *w, uint32_t i, const struct p2p_move *m)
 {
-    uint32_t at = tracker_of(w, i, m->locate->group.number);
+    uint32_t at = tracker_of(w, i, m->locate->group.number, true);
     struct p2p_locate *copy = el_new(struct p2p_locate);
     bool lost = w->node[at].is_dead || sim_is_cut(w, i, at) ||
                 (w->now >= w->conf->deaf_us && w->now < w->conf->hear_us);
@@ -138,20 +185,19 @@ void sim_locate(struct world *w, uint32_t i, const struct p2p_move *m)
     w->result.locates++;
     *copy = *m->locate;
     e.chunk = copy->group.number;
+    e.more = copy;
+    if (is_silent(w, at) && !lost) {
+        if (ask_silent(w, at, &e))
+            return;
+        at = e.to = tracker_of(w, i, e.chunk, false);
+        lost = w->node[at].is_dead || sim_is_cut(w, i, at);
+    }
     if (!lost) {
-        e.more = copy;
         sim_later(w, sim_delay(w, 2 * (size_t)i, 2 * (size_t)at + 1), e);
         return;
     }
     free(copy);
-    e.kind = LOCATED;
-    e.from = at;
-    e.to = i;
-    /* Where its process has ended the connection is refused, and the next one is asked. */
-    if (w->node[at].is_dead)
-        w->node[i].dead_tracker = at + 1;
-    if (m->download != NULL)
-        sim_later(w, w->node[at].is_dead ? 2 * w->conf->latency_us : LOCATE_MS * 1000, e);
+    unanswered(w, i, at, &e);
 }
 
 /* Those who have all of it and take no part. */
@@ -181,11 +227,70 @@ static struct p2p_tracker *new_tracker(struct world *w)
     return t;
 }
 
+void sim_late(struct world *w, const struct event *e)
+{
+    uint32_t next = tracker_of(w, e->to, e->chunk, false);
+    struct event again = { .kind = LOCATE, .from = e->to, .to = next, .chunk = e->chunk };
+
+    if (w->node[next].is_dead || sim_is_cut(w, e->to, next)) {
+        unanswered(w, e->to, next, e);
+        return;
+    }
+    again.bitmap = e->bitmap;
+    again.code = true;
+    again.more = el_new(struct p2p_locate);
+    *(struct p2p_locate *)again.more = *(const struct p2p_locate *)e->more;
+    sim_later(w, sim_delay(w, 2 * (size_t)e->to, 2 * (size_t)next + 1), again);
+}
+
+void sim_given_up(struct world *w, const struct event *e)
+{
+    struct node *x = &w->node[e->to];
+
+    x->owes_ms = 0;
+    x->dead_tracker = e->from + 1;
+    sim_link_down(w, e->to, e->from);
+    p2p_swarm_tracker_lost(x->swarm, sim_ms(w), e->from + 1);
+    if (x->tracker != NULL)
+        p2p_tracker_node_gone(x->tracker, sim_ms(w), e->from + 1);
+}
+
+/* Those before it that are silent; the others are its own to be found out. */
+static void find_silent(const struct world *w, const struct event *e, struct p2p_in_place *ret)
+{
+    const struct node *x = &w->node[e->to];
+
+    *ret = (struct p2p_in_place){ 0 };
+    for (size_t k = 0; owner(w, e->chunk, k) != e->to && ret->n < EL_COUNT(ret->nodes); k++) {
+        uint32_t i = owner(w, e->chunk, k);
+
+        if (!is_silent(w, i))
+            continue;
+        ret->nodes[ret->n++] = i + 1;
+        ret->may_answer = ret->may_answer ||
+                          !(x->dead_tracker == i + 1 || p2p_silence_is_gone(x->owes_ms, sim_ms(w)));
+    }
+}
+
+/* It only listens, and the one in whose place it was asked may yet answer: it is asked again. */
+static bool ask_again(struct world *w, const struct event *e, const struct p2p_located *answer)
+{
+    struct event again = *e;
+
+    if (e->code == 0 || w->node[e->from].dead_tracker != 0 || p2p_silence_counts(e->more, answer))
+        return false;
+    again.more = el_new(struct p2p_locate);
+    *(struct p2p_locate *)again.more = *(const struct p2p_locate *)e->more;
+    sim_later(w, P2P_LATE_MS * 1000, again);
+    return true;
+}
+
 void sim_on_locate(struct world *w, const struct event *e)
 {
     struct node *x = &w->node[e->to];
     struct p2p_located *answer = el_new(struct p2p_located);
     struct event back = { .kind = LOCATED, .from = e->to, .to = e->from, .chunk = e->chunk };
+    struct p2p_in_place in_place;
 
     if (w->node[e->from].is_dead) {
         free(answer); /* its link has broken, and what it said before that is read no more */
@@ -194,7 +299,13 @@ void sim_on_locate(struct world *w, const struct event *e)
     if (x->tracker == NULL)
         x->tracker = new_tracker(w);
     p2p_tracker_tick(x->tracker, sim_ms(w));
-    if (p2p_tracker_locate(x->tracker, sim_ms(w), e->from + 1, NULL, e->more, answer) == EL_OK) {
+    find_silent(w, e, &in_place);
+    if (p2p_tracker_locate(x->tracker, sim_ms(w), e->from + 1, in_place.n > 0 ? &in_place : NULL,
+                           e->more, answer) == EL_OK) {
+        if (ask_again(w, e, answer)) {
+            free(answer);
+            return;
+        }
         back.more = answer;
         answer = NULL;
     }
@@ -211,7 +322,7 @@ void sim_unanswered(struct world *w, const struct event *e)
     struct event again = *e;
 
     w->node[e->from].dead_tracker = e->to + 1;
-    again.to = tracker_of(w, e->from, e->chunk);
+    again.to = tracker_of(w, e->from, e->chunk, false);
     if (!w->node[again.to].is_dead && !sim_is_cut(w, e->from, again.to)) {
         again.more = el_new(struct p2p_locate);
         *(struct p2p_locate *)again.more = *(const struct p2p_locate *)e->more;
