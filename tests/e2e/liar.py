@@ -95,13 +95,13 @@ LIES = {f.__name__: f for f in (truth, wrong, torn, drip, hang, mute, stop_half_
 class Liar:
     """
     lie: one of LIES. other: a Content that it gives in place of the object's, with manifests that say so.
-    has_manifest: it has hashes. signer: of manifests; None: itself.
+    has_manifest: it has hashes. signer: of manifests; None: itself. identity: None: a new one.
     """
 
-    def __init__(self, version, lie, other=None, has_manifest=True, signer=None, host="127.0.0.1"):
+    def __init__(self, version, lie, other=None, has_manifest=True, signer=None, host="127.0.0.1", identity=None):
         self.version, self.lie, self.other = version, LIES[lie], other
         self.has_manifest, self.signer = has_manifest, signer
-        self.identity, self.incarnation = peer.Identity(), int(time.time() * 1000)
+        self.identity, self.incarnation = identity or peer.Identity(), int(time.time() * 1000)
         self.host, self.is_over, self.asked, self.errors = host, threading.Event(), [], []
         self.links, self.mutex = [], threading.Lock()
         self.listener = socket.create_server((host, 0))

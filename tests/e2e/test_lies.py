@@ -5,11 +5,13 @@ time, whoever lies, and the origin is asked for what nobody gives.
 """
 import contextlib
 import socket
+import time
 
 import pytest
 
 import liar
 import peer
+import trackers
 import wire
 from checks import is_exact, is_part
 from cluster import Cluster, peers
@@ -64,6 +66,33 @@ def test_whoever_lies_the_clients_get_the_object(origin, open_cluster, lying, li
     for r in c.get_all("/a"):
         is_exact(r, origin.content("/a"))
     assert c.egress("/a") < 2.5  # never worse than each for itself, and the hedges
+
+
+def tracker_of(version, nodes):
+    """An identity that would make its owner the one who is asked about the object."""
+    ids = [p["node_id"] for p in nodes[0].status()["peers"]]
+    for _ in range(1000):
+        who = peer.Identity()
+        if trackers.owners([*ids, who.node_id], version.id.hex())[0] == who.node_id:
+            return who
+    raise AssertionError("nobody is it")
+
+
+def seconds_for_all(c, origin, path):
+    began = time.monotonic()
+    for r in c.get_all(path):
+        is_exact(r, origin.content(path))
+    return time.monotonic() - began
+
+
+def test_a_tracker_that_never_answers_costs_little(origin, open_cluster, lying):
+    for path in ("/a", "/b"):
+        origin.add(path, size=SIZE)
+    c = open_cluster(4)
+    lying(c, "/a", "mute", identity=tracker_of(version(origin, "/a"), c.nodes))
+    with_it = seconds_for_all(c, origin, "/a")
+    assert with_it < seconds_for_all(c, origin, "/b") + 1.75 * wire.SLOW  # by then it is known for what it is
+    assert c.egress("/a") < 1.2
 
 
 def test_hashes_that_nobody_of_the_cluster_has_signed_are_none(origin, open_cluster, lying):
