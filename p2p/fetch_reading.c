@@ -45,7 +45,7 @@ static void run_over(struct p2p_reading *r)
     r->done = run_progress(r);
     if (!ok) {
         f->failure = r->err;
-        f->is_gone = r->code == EL_ECHANGED;
+        f->is_gone = f->is_gone || r->code == EL_ECHANGED;
         el_log_error(EL_INFO, EV_RUN_FAILED, &r->err);
     }
     if (is_refused)

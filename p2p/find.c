@@ -495,18 +495,20 @@ void p2p_find_heed(struct p2p *p, uint64_t node, enum disc_type type, const stru
         el_counter_add(p->count.heard, (unsigned)__builtin_popcountll(v[i].bitmap));
 }
 
-/* Signed by this node, if nobody else has, and told to who follows. */
+/* Signed by this node, if nobody else has signed the same, and told to who follows. */
 static void vouch_for(struct p2p *p, const struct heard *h)
 {
     struct el_chunk_id chunk = { .index = (uint32_t)(h->number / CACHE_CHUNK_BLOCKS) };
     unsigned number = (unsigned)(h->number % CACHE_CHUNK_BLOCKS);
+    struct el_digest known;
     struct p2p_manifest m;
     struct el_error err;
     struct p2p_fetch *f;
     enum el_err rc = EL_OK;
 
     memcpy(chunk.object, h->id.v, sizeof(chunk.object));
-    if ((p2p_vouch_known(p->vouch, &chunk) >> number & 1) == 0) {
+    if (!p2p_vouch_hash(p->vouch, &chunk, number, &known) ||
+        memcmp(&known, &h->digest, sizeof(known)) != 0) {
         m = object_part(h->object);
         rc = p2p_vouch_sign(p->vouch, &m, &chunk, number, &h->digest, &err);
         cache_meta_unref(m.meta);

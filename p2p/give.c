@@ -115,6 +115,25 @@ static uint32_t here(struct cache_object *o, const struct el_chunk_id *chunk)
     return (uint32_t)bits[0];
 }
 
+/* Of these, what this node can vouch for: it has the very bytes of which the hash is known. */
+static uint32_t verified(struct p2p *p, struct cache_object *o, const struct el_chunk_id *chunk,
+                         uint32_t blocks)
+{
+    uint64_t first = (uint64_t)chunk->index * CACHE_CHUNK_BLOCKS;
+    struct el_digest is, should_be;
+    uint32_t right = 0;
+
+    for (uint32_t left = blocks; left != 0; left &= left - 1) {
+        unsigned b = (unsigned)__builtin_ctz(left);
+
+        if (cache_object_digest(o, first + b, &is) &&
+            p2p_vouch_hash(p->vouch, chunk, b, &should_be) &&
+            memcmp(&is, &should_be, sizeof(is)) == 0)
+            right |= (uint32_t)1 << b;
+    }
+    return right;
+}
+
 /* What of the chunk is here and may be given. */
 static uint32_t given(struct p2p *p, struct cache_object *o, const struct el_chunk_id *chunk)
 {
@@ -248,6 +267,7 @@ bool p2p_give_tell_hash(struct p2p_give *g)
 {
     struct p2p_remote *r = g->remote;
     struct p2p_told_of *t = told_get(r, &g->send.chunk);
+    struct cache_object *o = g->reader.object;
     struct el_buf frames;
     uint32_t hashes;
 
@@ -255,8 +275,8 @@ bool p2p_give_tell_hash(struct p2p_give *g)
         return true;
     el_buf_init(&frames);
     hashes = p2p_vouch_tell(r->p->vouch, &g->send.chunk, g->send.block,
-                            here(g->reader.object, &g->send.chunk) | (uint32_t)1 << g->send.block,
-                            age_of(r->p, g->reader.object), p2p_remote_version(r), &frames);
+                            verified(r->p, o, &g->send.chunk, here(o, &g->send.chunk)),
+                            age_of(r->p, o), p2p_remote_version(r), &frames);
     t->hashes |= hashes;
     p2p_remote_send(r, &frames);
     el_buf_deinit(&frames);
@@ -426,7 +446,7 @@ static void give_manifests(struct p2p_remote *r, struct cache_object *o,
                            const struct el_chunk_id *chunk, uint32_t present)
 {
     struct p2p_told_of *t = told_get(r, chunk);
-    uint32_t hashes, all = present;
+    uint32_t hashes, all = verified(r->p, o, chunk, present);
     struct el_buf frames;
 
     if (present == 0)

@@ -110,6 +110,26 @@ static void say_dropped(const struct el_chunk_id *chunk, bool is_own)
     el_log(EL_WARN, EV_MANIFEST_DROPPED, "chunk=%s signer=%s", id, is_own ? "self" : "other");
 }
 
+/* Its signature counts with who is asked to believe it. */
+static bool is_known(const struct p2p_vouch *v, const struct p2p_vouch_part *p)
+{
+    return is_by(p, v->public_key) || v->is_known == NULL || v->is_known(v->arg, p->m.key);
+}
+
+/* Each who gives a block may have signed it anew: what is said already is not kept once more. */
+static bool is_old_news(const struct p2p_vouch *v, struct p2p_vouch_chunk *c,
+                        const struct p2p_manifest *m)
+{
+    uint32_t news = m->bitmap;
+    struct el_error err;
+
+    for (const struct p2p_vouch_part *p = c->parts; p != NULL; p = p->next) {
+        if (is_known(v, p))
+            news &= ~p->m.bitmap;
+    }
+    return news == 0 && !c->is_contradicted && agrees(c, m, &err);
+}
+
 enum el_err p2p_vouch_take(struct p2p_vouch *v, const struct p2p_manifest *m, struct el_error *err)
 {
     struct p2p_vouch_chunk *c;
@@ -119,7 +139,7 @@ enum el_err p2p_vouch_take(struct p2p_vouch *v, const struct p2p_manifest *m, st
     p2p_vouch_lock(v);
     c = p2p_vouch_make_locked(v, &m->chunk);
     had_dropped = c->has_dropped;
-    rc = p2p_vouch_take_locked(v, c, m, err);
+    rc = is_old_news(v, c, m) ? EL_OK : p2p_vouch_take_locked(v, c, m, err);
     has_dropped = c->has_dropped;
     p2p_vouch_unlock(v);
     if (has_dropped && !had_dropped)
@@ -158,6 +178,14 @@ static enum el_err grow(struct p2p_vouch *v, struct p2p_vouch_chunk *c,
     return rc;
 }
 
+static void find_own(struct p2p_vouch *v, struct p2p_vouch_chunk *c, unsigned block)
+{
+    for (struct p2p_vouch_part *p = c->parts; p != NULL; p = p->next) {
+        if (is_by(p, v->public_key) && has(p->m.bitmap, block))
+            c->own = p;
+    }
+}
+
 static enum el_err sign_locked(struct p2p_vouch *v, struct p2p_vouch_chunk *c,
                                const struct p2p_manifest *object, unsigned block,
                                const struct el_digest *digest, struct el_error *err)
@@ -171,10 +199,8 @@ static enum el_err sign_locked(struct p2p_vouch *v, struct p2p_vouch_chunk *c,
     rc = grow(v, c, object, block, digest, &m, err);
     if (rc == EL_OK)
         rc = p2p_vouch_take_locked(v, c, &m, err);
-    for (struct p2p_vouch_part *p = c->parts; p != NULL && rc == EL_OK; p = p->next) {
-        if (is_by(p, v->public_key) && has(p->m.bitmap, block))
-            c->own = p;
-    }
+    if (rc == EL_OK)
+        find_own(v, c, block);
     return rc;
 }
 
@@ -234,12 +260,6 @@ uint32_t p2p_vouch_known(struct p2p_vouch *v, const struct el_chunk_id *chunk)
     return known;
 }
 
-/* Its signature counts with who is asked to believe it. */
-static bool is_known(const struct p2p_vouch *v, const struct p2p_vouch_part *p)
-{
-    return is_by(p, v->public_key) || v->is_known == NULL || v->is_known(v->arg, p->m.key);
-}
-
 static struct p2p_vouch_part *known_part_with(const struct p2p_vouch *v, struct p2p_vouch_chunk *c,
                                               unsigned block)
 {
@@ -250,18 +270,38 @@ static struct p2p_vouch_part *known_part_with(const struct p2p_vouch *v, struct 
     return p;
 }
 
-/* What somebody has signed who is not known any more. */
-static void sign_anew(struct p2p_vouch *v, struct p2p_vouch_chunk *c,
-                      const struct p2p_vouch_part *p, uint32_t here)
+/* The last one that grew, or of those that the store had, any; NULL: there is none. */
+static const struct p2p_vouch_part *own_part(const struct p2p_vouch *v,
+                                             const struct p2p_vouch_chunk *c)
 {
-    struct p2p_manifest m = p->m;
+    const struct p2p_vouch_part *p = c->own != NULL ? c->own : c->parts;
+
+    while (p != NULL && !is_by(p, v->public_key))
+        p = p->next;
+    return p;
+}
+
+/* What has been signed by some who are not known any more; it grows this node's own word. */
+static void sign_anew(struct p2p_vouch *v, struct p2p_vouch_chunk *c,
+                      const struct p2p_vouch_part *any, unsigned block, uint32_t here)
+{
+    const struct p2p_vouch_part *own = own_part(v, c);
+    struct p2p_manifest m = own != NULL ? own->m : any->m;
     struct el_error err;
 
-    m.bitmap &= here;
-    if (p2p_manifest_seal(&m, &err) != EL_OK)
+    if (own == NULL)
+        m.bitmap = 0;
+    for (uint32_t left = here & c->known & ~m.bitmap; left != 0; left &= left - 1) {
+        unsigned b = (unsigned)__builtin_ctz(left);
+
+        m.blocks[b] = part_with(c, b)->m.blocks[b];
+        m.bitmap |= (uint32_t)1 << b;
+    }
+    if (!has(m.bitmap, block) || p2p_manifest_seal(&m, &err) != EL_OK)
         return;
     p2p_manifest_sign(&m, v->key);
     (void)p2p_vouch_take_locked(v, c, &m, &err); /* it says what is known */
+    find_own(v, c, block);
 }
 
 static struct p2p_vouch_part *part_to_tell(struct p2p_vouch *v, struct p2p_vouch_chunk *c,
@@ -271,7 +311,7 @@ static struct p2p_vouch_part *part_to_tell(struct p2p_vouch *v, struct p2p_vouch
 
     if (any == NULL || p != NULL)
         return p;
-    sign_anew(v, c, any, here);
+    sign_anew(v, c, any, block, here);
     p = known_part_with(v, c, block);
     return p != NULL ? p : any;
 }

@@ -11,8 +11,7 @@
  *                                        +-- two of them disagree: nothing of the chunk is believed
  *
  * What nobody has signed whom others know (the node that read it has gone, and who came later never
- * met it) this node signs itself when it tells of it, as far as it has the blocks: it has held them
- * against what it believed.
+ * met it) this node signs itself when it tells of it, as far as it has the very bytes.
  *
  * In memory are the chunks that were used last; those of which all is known are in a store on disk
  * (vouch_store.h) too, as long as something of them is in the cache, and so are those that are
@@ -96,7 +95,7 @@ uint32_t p2p_vouch_known(struct p2p_vouch *v, const struct el_chunk_id *chunk);
 /*
  * Appends the manifest that has the hash of the block, as a frame of that version; returns whose
  * hashes it has, 0: nobody has signed that one, or as for hash(). `here`: the blocks of the chunk
- * that this node has, that one among them.
+ * that this node has, and whose bytes have the hash that is known.
  */
 uint32_t p2p_vouch_tell(struct p2p_vouch *v, const struct el_chunk_id *chunk, unsigned block,
                         uint32_t here, uint64_t age_ms, uint32_t version, struct el_buf *out);

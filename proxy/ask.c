@@ -67,6 +67,7 @@ static void add_condition(struct proxy_req *r, struct el_fields *fields)
 {
     struct cache_meta *meta;
 
+    r->asked_condition = false;
     if (r->object == NULL || r->has_conditions)
         return;
     meta = cache_object_meta(r->object);

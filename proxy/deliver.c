@@ -153,6 +153,21 @@ static void forget_copy(struct proxy_req *r)
     r->object = NULL;
 }
 
+/* Of a question that was answered: the next one is as if it were the first. */
+static void forget_question(struct proxy_req *r)
+{
+    cache_ticket_unref(r->ticket);
+    r->ticket = NULL;
+    r->asked_condition = r->has_asked_range = r->asked_beginning = r->asks_plainly = false;
+    r->from_origin = r->was_validated = r->was_stored = r->is_new_object = false;
+    r->has_age = r->stands_in = false;
+    r->origin_status = 0;
+    r->why = NULL;
+    el_fields_deinit(&r->cookies);
+    el_fields_init(&r->cookies);
+}
+
+/* What has changed is new to all who wait for it, and they share it; who is refused is alone. */
 static void ask_after_all(struct proxy_req *r)
 {
     bool has_changed = r->reader.err.code == EL_ECHANGED;
@@ -160,11 +175,10 @@ static void ask_after_all(struct proxy_req *r)
     cache_reader_close(&r->reader);
     if (has_changed)
         forget_copy(r);
-    cache_ticket_unref(r->ticket);
-    r->ticket = NULL;
+    forget_question(r);
     r->reader_is_open = r->is_planned = false;
-    r->from_origin = r->was_validated = r->was_stored = r->is_new_object = false;
-    r->is_alone = r->was_asked_after_all = true;
+    r->is_alone = !has_changed;
+    r->was_asked_after_all = true;
     r->rule = PROXY_RULE_ORIGIN;
     proxy_multi_free(r->multi);
     r->multi = NULL;

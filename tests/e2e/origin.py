@@ -55,6 +55,7 @@ class Knobs:
     extra_length: int = 0          # Content-Length says so many bytes more (or, negative, fewer)
     shift_range: int = 0           # Content-Range and body of a 206 begin so many bytes too late
     bump_after_304: bool = False   # a new version as soon as it has said that the old one is good
+    always_304_after: bool = False  # and then it says 304 whatever it is asked, without If-Match
     bump_after: int = -1           # body byte after which the object has a new version
     fail_status: int = 0           # this status instead
     fail_fields: list = dataclasses.field(default_factory=list)
@@ -369,6 +370,8 @@ class Origin:
         match, none_match = seen.get("If-Match"), seen.get("If-None-Match")
         if match and k.if_match and match != "*" and etag not in match:
             return 412, 0, 0
+        if k.always_304_after and k.version > 1:
+            return 304, 0, 0
         if none_match is not None:
             if etag and (etag in none_match or none_match == "*"):
                 return 304, 0, 0

@@ -383,9 +383,19 @@ def test_what_changes_right_after_it_was_confirmed_is_asked_for_anew(origin, nod
     k = origin.add("/a", size=4 * MIB, cache_control="no-cache")
     is_part(node.get(origin.url + "/a", [("Range", "bytes=0-9")]), origin.content("/a"), 0, 10)
     k.bump_after_304 = True
-    r = node.get(origin.url + "/a", [("Range", f"bytes={2 * MIB}-")])
+    r = node.get(origin.url + "/a", [("Range", f"bytes={2 * MIB + 100}-")])
     assert k.version == 2
-    is_part(r, origin.content("/a"), 2 * MIB, 4 * MIB)
+    is_part(r, origin.content("/a"), 2 * MIB + 100, 4 * MIB)
+    assert [s.status for s in origin.requests("/a")] == [206, 304, 412, 206]
+
+
+def test_an_origin_that_says_304_to_no_condition_harms_nobody(origin, node):
+    k = origin.add("/a", size=4 * MIB, cache_control="no-cache")
+    node.get(origin.url + "/a", [("Range", "bytes=0-9")])
+    k.bump_after_304 = k.always_304_after = True
+    r = node.get(origin.url + "/a", [("Range", f"bytes={2 * MIB}-")])
+    assert r.status in (304, 502)
+    assert node.admin("/health").status == 200
 
 
 def test_a_part_that_does_not_say_of_how_much_reaches_the_client_as_it_came(origin, node):

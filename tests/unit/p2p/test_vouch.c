@@ -59,10 +59,11 @@ struct world {
 };
 
 static uint8_t gone[EL_KEY_BYTES]; /* whom nobody knows */
+static bool all_are_gone;
 
 static bool has_stayed(void *arg, const uint8_t *key)
 {
-    return memcmp(key, arg, EL_KEY_BYTES) != 0;
+    return !all_are_gone && memcmp(key, arg, EL_KEY_BYTES) != 0;
 }
 
 static void open_vouch(struct world *w, size_t max_chunks)
@@ -304,6 +305,26 @@ static void what_one_has_signed_who_is_gone_is_signed_by_who_gives_it(void **sta
     assert_memory_equal(m.key, own, sizeof(own));
     assert_true(p2p_manifest_is_whole(&m));
     memset(gone, 0, sizeof(gone));
+    close_world(&w);
+}
+
+static void what_each_block_was_signed_by_another_is_signed_as_one(void **state)
+{
+    struct world w = open_world(8);
+    struct p2p_manifest m;
+    uint8_t own[EL_KEY_BYTES];
+
+    (void)state;
+    el_key_public(w.key, own);
+    all_are_gone = true;
+    for (unsigned b = 0; b < 3; b++)
+        assert_int_equal(take(&w, (uint8_t)(2 + b), 1u << b), EL_OK);
+    for (unsigned b = 0; b < 3; b++) {
+        assert_int_equal(told_by(&w, 1u << b, b, &m), (2u << b) - 1);
+        assert_memory_equal(m.key, own, sizeof(own));
+    }
+    assert_true(p2p_manifest_is_whole(&m));
+    all_are_gone = false;
     close_world(&w);
 }
 
@@ -836,6 +857,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_nobody_has_signed_is_not_known),
         cmocka_unit_test(what_one_has_signed_who_is_gone_is_signed_by_who_gives_it),
+        cmocka_unit_test(what_each_block_was_signed_by_another_is_signed_as_one),
         cmocka_unit_test(what_one_has_signed_who_is_known_is_passed_on_as_it_is),
         cmocka_unit_test(what_this_node_has_read_grows_into_one_manifest),
         cmocka_unit_test(parts_of_several_signers_are_united),
