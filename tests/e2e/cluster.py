@@ -31,7 +31,7 @@ class Cluster:
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="elio-cluster-"))
         self.p2p_ports = free_ports(n)
         self.nodes = [None] * n
-        start = start or Cluster.start
+        start = start or type(self).start
         if secret:
             self.options["p2p__cluster_secret_file"] = self.dir / "secret"
             (self.dir / "secret").write_text("known to this cluster only\n")

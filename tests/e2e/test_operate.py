@@ -144,7 +144,8 @@ def test_every_byte_is_counted_for_the_tier_that_gave_it(tier, origin):
 def test_every_metric_is_documented_and_every_documented_one_is_there(tier, tmp_path):
     text = (pathlib.Path(__file__).parents[2] / "docs" / "operations.md").read_text()
     documented = re.findall(r"^\| `(\w+)` \|", text.partition("\n## Metrics\n")[2].partition("\n## ")[0], re.M)
-    node = tier.start(proxy__access_log=tmp_path / "access.log", p2p__enable="true", p2p__listen_port=0, discovery__seeds="127.0.0.1:1",
+    node = tier.start(proxy__access_log=tmp_path / "access.log", proxy__trace_log=tmp_path / "trace.log", p2p__enable="true",
+                      p2p__listen_port=0, discovery__seeds="127.0.0.1:1",
                       control_plane__endpoint="127.0.0.1:1", general__state_dir=tmp_path / "state")
     printed = re.findall(r"^# TYPE (\w+)", node.admin("/metrics").body.decode(), re.M)
     assert sorted(documented) == sorted(printed)
