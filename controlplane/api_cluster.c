@@ -446,22 +446,30 @@ static void add_downloads(json_t *list, const struct cp_state *state, const stru
     json_decref(told);
 }
 
-void cp_get_swarms(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+typedef void add_of_node(json_t *list, const struct cp_state *state, const struct cp_node *n);
+
+/* What each node that lives has told. */
+static void tell_of_living(struct cp_service *s, const char *name, add_of_node *add,
+                           struct el_http_reply *out)
 {
-    struct cp_service *s = cp_service_of(arg);
-    json_t *root = el_json_new(), *list = el_json_child_list(root, "downloads");
+    json_t *root = el_json_new(), *list = el_json_child_list(root, name);
     struct cp_state *state = cp_plane_lock(s->plane);
     const struct cp_node *n;
     uint32_t cursor = 0;
 
-    (void)in;
     while ((n = cp_node_next(state, &cursor)) != NULL) {
         if (cp_node_is_alive(n))
-            add_downloads(list, state, n);
+            add(list, state, n);
     }
     (void)cp_plane_unlock(s->plane);
     add_now(root, s);
     cp_reply_json(out, 200, root);
+}
+
+void cp_get_swarms(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
+{
+    (void)in;
+    tell_of_living(cp_service_of(arg), "downloads", add_downloads, out);
 }
 
 static void add_zone(json_t *item, const char *key, const struct cp_node *n)
@@ -492,20 +500,8 @@ static void add_edges(json_t *list, const struct cp_state *state, const struct c
 
 void cp_get_edges(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)
 {
-    struct cp_service *s = cp_service_of(arg);
-    json_t *root = el_json_new(), *list = el_json_child_list(root, "edges");
-    struct cp_state *state = cp_plane_lock(s->plane);
-    const struct cp_node *n;
-    uint32_t cursor = 0;
-
     (void)in;
-    while ((n = cp_node_next(state, &cursor)) != NULL) {
-        if (cp_node_is_alive(n))
-            add_edges(list, state, n);
-    }
-    (void)cp_plane_unlock(s->plane);
-    add_now(root, s);
-    cp_reply_json(out, 200, root);
+    tell_of_living(cp_service_of(arg), "edges", add_edges, out);
 }
 
 void cp_get_alerts(void *arg, const struct el_http_call_in *in, struct el_http_reply *out)

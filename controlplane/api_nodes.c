@@ -68,40 +68,12 @@ static void ask_download(struct cp_ask *a, json_t *to, struct told *told)
     ask_name(a, told, object, v);
 }
 
-/* As text, to be free()d; NULL: there is none. */
-static char *ask_downloads(struct cp_ask *a, struct told *told)
-{
-    const json_t *list = cp_ask_list(a, "downloads", CP_OPTIONAL, MAX_DOWNLOADS);
-    size_t n = json_array_size(list);
-    json_t *kept;
-    char *text;
-
-    if (n == 0)
-        return NULL;
-    kept = json_array();
-    EL_ASSERT(kept != NULL);
-    for (size_t i = 0; i < n; i++) {
-        struct cp_ask item;
-
-        cp_ask_down(a, &item, "downloads", i, json_array_get(list, i));
-        ask_download(&item, el_json_append_child(kept), told);
-        cp_ask_up(a, &item);
-    }
-    text = json_dumps(kept, JSON_COMPACT);
-    EL_ASSERT(text != NULL);
-    json_decref(kept);
-    if (strlen(text) <= CP_DOWNLOADS_MAX)
-        return text;
-    free(text);
-    cp_ask_fault(a, EL_EINVAL, "downloads", "are too long");
-    return NULL;
-}
-
-static void ask_link(struct cp_ask *a, json_t *to)
+static void ask_link(struct cp_ask *a, json_t *to, struct told *told)
 {
     char node_id[CP_ID_MAX + 1] = "", via[8] = "p2p";
     uint64_t blocks = 0, rate = 0;
 
+    (void)told;
     cp_ask_text(a, "node_id", CP_NEEDED, node_id, sizeof(node_id));
     cp_ask_text(a, "via", CP_OPTIONAL, via, sizeof(via));
     cp_ask_u64(a, "blocks", CP_OPTIONAL, INT64_MAX, &blocks);
@@ -116,10 +88,14 @@ static void ask_link(struct cp_ask *a, json_t *to)
     el_json_add_u64(to, "rate_bytes_s", rate);
 }
 
-/* As text, to be free()d; NULL: there is none. */
-static char *ask_links(struct cp_ask *a)
+typedef void ask_item(struct cp_ask *a, json_t *to, struct told *told);
+
+/* Of a list what `each` keeps of its items, as text of at most so many bytes, to be free()d; NULL:
+ * there is none. */
+static char *ask_items(struct cp_ask *a, const char *name, size_t most, size_t max_bytes,
+                       ask_item *each, struct told *told)
 {
-    const json_t *list = cp_ask_list(a, "links", CP_OPTIONAL, MAX_LINKS);
+    const json_t *list = cp_ask_list(a, name, CP_OPTIONAL, most);
     size_t n = json_array_size(list);
     json_t *kept;
     char *text;
@@ -131,14 +107,18 @@ static char *ask_links(struct cp_ask *a)
     for (size_t i = 0; i < n; i++) {
         struct cp_ask item;
 
-        cp_ask_down(a, &item, "links", i, json_array_get(list, i));
-        ask_link(&item, el_json_append_child(kept));
+        cp_ask_down(a, &item, name, i, json_array_get(list, i));
+        each(&item, el_json_append_child(kept), told);
         cp_ask_up(a, &item);
     }
-    text = a->code == EL_OK ? json_dumps(kept, JSON_COMPACT) : NULL;
-    EL_ASSERT(text == NULL || strlen(text) <= CP_LINKS_MAX); /* of what is well so many have room */
+    text = json_dumps(kept, JSON_COMPACT);
+    EL_ASSERT(text != NULL);
     json_decref(kept);
-    return text;
+    if (strlen(text) <= max_bytes)
+        return text;
+    free(text);
+    cp_ask_fault(a, EL_EINVAL, name, "are too long");
+    return NULL;
 }
 
 static void ask_bytes(struct cp_ask *up, struct cp_beat *b)
@@ -316,11 +296,11 @@ void cp_put_heartbeat(void *arg, const struct el_http_call_in *in, struct el_htt
     cp_ask_own_id(&a, node_id);
     ask_beat(&a, &b);
     b.hottest_n = ask_hottest(&a, hot, &told);
-    downloads = ask_downloads(&a, &told);
+    downloads = ask_items(&a, "downloads", MAX_DOWNLOADS, CP_DOWNLOADS_MAX, ask_download, &told);
     b.downloads = el_str_of(downloads);
     runs = ask_runs(&a);
     b.runs = el_str_of(runs);
-    links = ask_links(&a);
+    links = ask_items(&a, "links", MAX_LINKS, CP_LINKS_MAX, ask_link, &told);
     b.links = el_str_of(links);
     if (a.code == EL_OK)
         beat(cp_service_of(arg), node_id, &b, &told, out);

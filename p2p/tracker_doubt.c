@@ -9,8 +9,8 @@
  * forgotten, and not believed as long as the group is taken. That a taker has got a block from such
  * a holder is seen from its having one that no taker had or read.
  *
- * Nor is a holder believed in whose place this node is asked: who does not answer as a tracker
- * gives no blocks either.
+ * Nor is a holder believed in whose place this node is asked, once it counts as gone: who does not
+ * answer as a tracker gives no blocks either.
  *
  * A taker that reads from the origin and gives to nobody is given no more to read; and when most
  * others complain, what only it has is leased to them.

@@ -137,7 +137,9 @@ static void forget_forsaken(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_
 static void doubt_silent(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now,
                          const struct p2p_in_place *in_place)
 {
-    for (size_t i = 0; in_place != NULL && i < in_place->n; i++)
+    if (in_place == NULL || in_place->may_answer)
+        return;
+    for (size_t i = 0; i < in_place->n; i++)
         p2p_tgroup_doubt_silent(t, g, now, in_place->nodes[i]);
 }
 

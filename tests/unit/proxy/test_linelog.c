@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "tests/lib/test.h"
 
 #define THREADS          4
@@ -48,14 +49,8 @@ static int tear_down(void **state)
 static char *read_file(const char *path)
 {
     struct el_buf b = { 0 };
-    char piece[65536];
-    ssize_t n;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-    assert_true(fd >= 0);
-    while ((n = read(fd, piece, sizeof(piece))) > 0)
-        el_buf_add(&b, piece, (size_t)n);
-    (void)close(fd);
+    assert_int_equal(el_file_read("a log", path, 16 * EL_MIB, &b, NULL, NULL), EL_OK);
     return el_buf_take(&b);
 }
 
