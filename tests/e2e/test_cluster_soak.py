@@ -9,7 +9,9 @@ import random
 import shutil
 import threading
 import time
+import traceback
 
+import pytest
 import wire
 from cluster import Cluster
 from content import MIB, Content
@@ -74,22 +76,24 @@ class Reader(threading.Thread):
         try:
             while not self.stop.is_set():
                 self.visit(self.rng.randrange(NODES))
-        except Exception as e:  # reported by the test, with the seed
-            self.failure = repr(e)
+        except Exception:  # reported by the test, with the seed
+            self.failure = traceback.format_exc()
+            self.stop.set()
 
     def visit(self, i):
-        node = self.cluster.nodes[i]
+        node, since = self.cluster.nodes[i], time.monotonic()
         try:
             with node.connect() as c:
                 for _ in range(self.rng.randrange(1, 12)):
-                    if self.stop.is_set() or not self.read(c, i):
+                    if self.stop.is_set() or not self.read(c, i, since):
                         return
-        except OSError:
+        except ConnectionError:
             self.count["no connection"] += 1
-            assert node.process.poll() is not None or self.nemesis.was_at(i, time.monotonic() - SLACK_S), node.log()[-5000:]
+            assert node.process.poll() is not None or self.nemesis.was_at(i, since - SLACK_S), node.log()[-5000:]
             self.stop.wait(0.05)
 
-    def read(self, c, i):
+    def read(self, c, i, since):
+        """False: the connection, which is there since then, is of no more use."""
         path = self.rng.choice(list(self.library.rules))
         size, began = self.library.origin.objects[path].size, time.monotonic()
         first, last, fields = 0, size - 1, []
@@ -102,15 +106,21 @@ class Reader(threading.Thread):
         c.send_request("GET", self.library.origin.url + path, fields)
         if self.rng.random() < 0.05:
             return False  # and leaves
-        r = c.read_response(rate=self.rng.choice([0, 0, 0, 8 * MIB]))
+        try:
+            r = c.read_response(rate=self.rng.choice([0, 0, 0, 8 * MIB]))
+        except TimeoutError as e:
+            raise AssertionError(f"no answer: {path} {fields} {self.state()}") from e
         if r is None or not r.complete:
-            why = self.nemesis.was_at(i, began) or (r is not None and self.library.is_past(path, r.get("ETag")))
-            assert why, (path, fields, r, time.monotonic() - began, self.cluster.nodes[i].log()[-3000:])
+            why = self.nemesis.was_at(i, since) or (r is not None and self.library.is_past(path, r.get("ETag")))
+            assert why, (path, fields, r, time.monotonic() - since, self.nemesis.raids, self.cluster.nodes[i].log()[-3000:])
             self.count["cut off"] += 1
             return False
         assert r.status < 400, (path, fields, r, r.body, self.cluster.nodes[i].log()[-3000:])
         self.judge(path, r, first, last, fields, began)
         return True
+
+    def state(self):
+        return "\n".join(f"{n.status()}\n{n.log()[-5000:]}" for n in self.cluster.alive())
 
     def judge(self, path, r, first, last, fields, began):
         version = self.library.version_of(path, r.get("ETag"))
@@ -146,8 +156,9 @@ class Nemesis(threading.Thread):
         try:
             while not self.stop.wait(self.rng.uniform(0, 0.5)):
                 getattr(self, self.rng.choice(["change"] * 8 + ["purge"] * 2 + ["raid"] * 2))()
-        except Exception as e:
-            self.failure = repr(e)
+        except Exception:
+            self.failure = traceback.format_exc()
+            self.stop.set()
 
     def change(self):
         self.library.change()
@@ -198,7 +209,10 @@ def test_clients_of_a_cluster_in_trouble_get_right_bytes_or_a_visible_end(origin
         stop.set()
         for t in [nemesis, *readers]:
             t.join(60 * wire.SLOW)
-            assert t.failure is None and not t.is_alive(), t.failure or "it does not end"
+            assert not t.is_alive(), "it does not end"
+        for t in [nemesis, *readers]:
+            if t.failure is not None:
+                pytest.fail(t.failure, pytrace=False)
         tell(nemesis, readers)
         all_is_well_again(cluster, library)
 
