@@ -59,11 +59,42 @@ void p2p_fetch_let_go(struct p2p_fetch *f)
     free(f);
 }
 
+static bool is_current(struct p2p *p, const struct cache_object *o)
+{
+    struct cache_object *current = cache_find_version(p->cache, cache_object_id(o));
+
+    cache_object_unref(current);
+    return current == o;
+}
+
+/* The version is to be had anew: nothing of what the former object has is here any more. */
+static void move_to(struct p2p_fetch *f, struct cache_object *o)
+{
+    uint64_t blocks = cache_blocks_of(cache_object_length(o));
+
+    f->n_calls++; /* it stays while its parts go */
+    p2p_feeds_hand_over(f);
+    p2p_readings_stop(f, "another object is in its place");
+    f->n_calls--;
+    cache_object_unref(f->object);
+    f->object = cache_object_ref(o);
+    for (uint64_t i = 0; i * CACHE_CHUNK_BLOCKS < blocks; i++)
+        p2p_fetch_lost(f, i);
+    note_present(f);
+    p2p_readings_adopt(f);
+    p2p_progress_begin(f);
+}
+
 struct p2p_fetch *p2p_fetch_get(struct p2p *p, struct cache_object *o)
 {
     const struct cache_object_id *id = cache_object_id(o);
     struct p2p_fetch **at = slot_of(p, id->v), *f = *at;
 
+    if (f != NULL && f->object != o) {
+        if (!is_current(p, o))
+            return NULL;
+        move_to(f, o);
+    }
     if (f != NULL)
         return f;
     f = el_new(struct p2p_fetch);
@@ -143,7 +174,7 @@ static void stop_fetch(struct p2p_fetch *f)
 {
     f->n_calls++; /* it stays while its parts go */
     p2p_feeds_stop(f);
-    p2p_readings_stop(f);
+    p2p_readings_stop(f, "the node stops");
     f->n_calls--;
     p2p_fetch_let_go(f);
 }

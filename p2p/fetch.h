@@ -51,7 +51,11 @@ struct p2p_cancel {
 
 /* ---- fetch.c ---- */
 
-/* Before anything is wanted: what a client's own request has begun is not read twice. */
+/*
+ * Before anything is wanted: what a client's own request has begun is not read twice. After a purge
+ * there may be two objects of a version, of which the former has readers still. Then it is fetched
+ * for the one that the cache finds; readers of the other are the origin's. NULL: this is the other.
+ */
 struct p2p_fetch *p2p_fetch_get(struct p2p *p, struct cache_object *o);
 /* Ends it if nothing holds it any more. */
 void p2p_fetch_let_go(struct p2p_fetch *f);
@@ -68,6 +72,8 @@ struct p2p_feed *p2p_feeds_at(struct p2p_fetch *f, uint64_t block);
 void p2p_feeds_refused(struct p2p_fetch *f, const struct p2p_reading *r);
 void p2p_feed_end(struct p2p_feed *feed, enum el_err code, const struct el_error *err);
 void p2p_feeds_stop(struct p2p_fetch *f);
+/* To the origin, for each reader's sake alone. */
+void p2p_feeds_hand_over(struct p2p_fetch *f);
 
 /* ---- fetch_reading.c ---- */
 
@@ -77,4 +83,4 @@ void p2p_reading_cut(struct p2p *p, const struct p2p_move *m);
 void p2p_readings_adopt(struct p2p_fetch *f);
 /* Whether that still comes. */
 void p2p_readings_look(struct p2p_fetch *f);
-void p2p_readings_stop(struct p2p_fetch *f);
+void p2p_readings_stop(struct p2p_fetch *f, const char *why);

@@ -291,6 +291,10 @@ static void feed_begin(struct p2p_feed *feed)
         return;
     }
     f = p2p_fetch_get(p, o);
+    if (f == NULL) {
+        hand_over(feed);
+        return;
+    }
     feed->fetch = f;
     f->is_gone = false; /* whoever has it begin has found it there again */
     el_list_append(&f->feeds, &feed->link);
@@ -370,4 +374,12 @@ void p2p_feeds_stop(struct p2p_fetch *f)
 
     EL_LIST_EACH (it, tmp, &f->feeds)
         feed_fail(EL_ENTRY(it, struct p2p_feed, link), EL_ESHUTDOWN, "the node stops");
+}
+
+void p2p_feeds_hand_over(struct p2p_fetch *f)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &f->feeds)
+        hand_over(EL_ENTRY(it, struct p2p_feed, link));
 }

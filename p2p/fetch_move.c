@@ -153,6 +153,8 @@ void p2p_fetch_adopt(struct p2p *p, struct cache_object *o)
 {
     struct p2p_fetch *f = p2p_fetch_get(p, o);
 
+    if (f == NULL)
+        return; /* another one has taken its place, and is told of */
     f->owes_record = true;
     if (el_list_empty(&f->runs))
         tell_present(f);

@@ -271,7 +271,7 @@ uint32_t p2p_fetch_stopped(struct p2p *p, const struct el_chunk_id *chunk)
     return bits;
 }
 
-void p2p_readings_stop(struct p2p_fetch *f)
+void p2p_readings_stop(struct p2p_fetch *f, const char *why)
 {
     struct el_list *it, *tmp;
 
@@ -281,6 +281,6 @@ void p2p_readings_stop(struct p2p_fetch *f)
         if (r->fill != NULL)
             cache_fill_cancel(r->fill);
         else
-            end_at_once(r, EL_ECANCELED, "the node stops");
+            end_at_once(r, EL_ECANCELED, why);
     }
 }

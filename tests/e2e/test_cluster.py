@@ -432,6 +432,24 @@ def test_what_one_node_writes_the_others_do_not_serve_as_it_was(origin, cluster)
     wait_for(lambda: all(c.get(i, "/a").status == 404 for i in range(3)))
 
 
+def test_what_is_purged_while_it_is_read_is_whole_for_that_reader_and_for_the_next(origin, cluster):
+    c = cluster(2)
+    origin.add("/a", size=SIZE)
+    content, node = origin.content("/a"), c.nodes[0]
+    with node.connect() as before:
+        before.send_request("GET", origin.url + "/a")
+        first = before.read_head()
+        got = before.rd.read(2 * MIB)
+        purged = wire.fetch(node.admin_port, f"/api/v1/cache/purge?url={origin.url}/a", method="POST", body=b"")
+        assert purged.status == 200 and first.status == 200
+        is_exact(c.get(0, "/a"), content)
+        is_exact(c.get(1, "/a"), content)
+        got += before.rd.read(SIZE - len(got))
+    assert len(got) == SIZE and content.differs_at(0, got) is None
+    for n in c.nodes:
+        wait_for(lambda n=n: n.status()["p2p"]["downloads"] == 0, 10)
+
+
 def test_an_object_that_changes_while_all_read_it_is_never_mixed(origin, cluster):
     c = cluster(3)
     origin.add("/a", size=SIZE, bump_after=3 * MIB)
