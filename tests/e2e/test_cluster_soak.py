@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """
-Mixed load on a cluster while objects change, are purged and evicted, and nodes are killed and come back: what a client
-gets is one version, whole and exact, no older than its freshness allows; or it is visibly cut off, and for a reason.
+Mixed load on a cluster while objects change, are purged and evicted, the origin fails, and nodes are killed, lose their
+disk, stand still and come back: what a client gets is one version, whole and exact, no older than its freshness allows;
+or it is visibly cut off, and for a reason.
 """
 import collections
 import os
 import random
 import shutil
+import signal
 import threading
 import time
 import traceback
@@ -26,6 +28,8 @@ FRESH_S = 1
 LIFETIMES = {"no-cache": 0, f"max-age={FRESH_S}": FRESH_S, "max-age=3600": None}
 # A request may get the answer to a question that another one has asked, and a thread here may wait for its turn.
 SLACK_S = 3 * wire.SLOW
+SIGNED = ("Authorization", "AWS4-HMAC-SHA256 Credential=K/20260901/r/s3/aws4_request, SignedHeaders=host;range;x-amz-date, "
+                           "Signature=00")
 
 
 class Library:
@@ -96,41 +100,47 @@ class Reader(threading.Thread):
         """False: the connection, which is there since then, is of no more use."""
         path = self.rng.choice(list(self.library.rules))
         size, began = self.library.origin.objects[path].size, time.monotonic()
-        first, last, fields = 0, size - 1, []
-        if self.rng.random() < 0.4:
+        first, last, fields, method = 0, size - 1, [], "HEAD" if self.rng.random() < 0.1 else "GET"
+        if method == "GET" and self.rng.random() < 0.4:
             first = self.rng.randrange(size)
-            last = min(size - 1, first + self.rng.randrange(3 * MIB))
+            last = min(size - 1, first + self.rng.randrange(self.rng.choice([1, 3, 20]) * MIB))
             fields = [("Range", f"bytes={first}-{last}")]
+            fields += [SIGNED] if self.rng.random() < 0.3 else []
         if self.rng.random() < 0.2 and path in self.seen:
             fields.append(("If-None-Match", self.seen[path]))
-        c.send_request("GET", self.library.origin.url + path, fields)
+        c.send_request(method, self.library.origin.url + path, fields)
         if self.rng.random() < 0.05:
             return False  # and leaves
         try:
-            r = c.read_response(rate=self.rng.choice([0, 0, 0, 8 * MIB]))
+            r = c.read_response(method, rate=self.rng.choice([0, 0, 0, 8 * MIB]))
         except TimeoutError as e:
             raise AssertionError(f"no answer: {path} {fields} {self.state()}") from e
         if r is None or not r.complete:
-            why = self.nemesis.was_at(i, since) or (r is not None and self.library.is_past(path, r.get("ETag")))
-            assert why, (path, fields, r, time.monotonic() - since, self.nemesis.raids, self.cluster.nodes[i].log()[-3000:])
+            why = self.nemesis.was_at(i, since) or self.nemesis.had_trouble(path, began)
+            assert why or (r is not None and self.library.is_past(path, r.get("ETag"))), (path, fields, r, time.monotonic() - since, self.nemesis.raids, self.cluster.nodes[i].log()[-3000:])
             self.count["cut off"] += 1
             return False
+        if r.status in (502, 503, 504) and self.nemesis.had_trouble(path, began):
+            self.count["no answer of the origin"] += 1
+            return r.get("Connection") != "close"
         assert r.status < 400, (path, fields, r, r.body, self.cluster.nodes[i].log()[-3000:])
-        self.judge(path, r, first, last, fields, began)
+        self.judge(path, r, first, last, fields, began, method)
         return True
 
     def state(self):
         return "\n".join(f"{n.status()}\n{n.log()[-5000:]}" for n in self.cluster.alive())
 
-    def judge(self, path, r, first, last, fields, began):
+    def judge(self, path, r, first, last, fields, began, method):
         version = self.library.version_of(path, r.get("ETag"))
         assert version, (path, r)
         if r.status == 304:
             assert ("If-None-Match", r.get("ETag")) in fields, (path, fields, r)
         else:
             content = Content(path, self.library.origin.objects[path].size, version)
+            length = last - first + 1
             assert r.status == (206 if fields and fields[0][0] == "Range" else 200), (path, fields, r)
-            assert r.received == last - first + 1 and content.differs_at(first, r.body) is None, (path, fields, r)
+            assert int(r.get("Content-Length")) == length and content.differs_at(first, r.body) is None, (path, fields, r)
+            assert r.received == (length if method == "GET" else 0), (path, fields, r)
         self.seen[path] = r.get("ETag")
         lifetime = LIFETIMES[self.library.rules[path]]
         if lifetime is not None:
@@ -141,21 +151,26 @@ class Reader(threading.Thread):
 
 
 class Nemesis(threading.Thread):
-    """Changes objects, purges them, and kills nodes, one at a time."""
+    """Changes objects, purges them, has the origin fail, and kills nodes, one at a time."""
 
     def __init__(self, cluster, library, rng, stop):
         super().__init__(daemon=True)
         self.cluster, self.library, self.rng, self.stop = cluster, library, rng, stop
-        self.count, self.failure, self.raids = collections.Counter(), None, []  # [node, from, to]
+        self.count, self.failure = collections.Counter(), None
+        self.raids, self.troubles = [], []  # [node or path, from, to]
 
     def was_at(self, node, since):
         """Whether that node (None: any) was away at some time since."""
         return any(node in (None, who) and until + 1 >= since for who, _, until in list(self.raids))
 
+    def had_trouble(self, path, since):
+        """Whether the origin failed at some time since to give that; what was asked then may come later."""
+        return any(path == what and until + SLACK_S >= since for what, _, until in list(self.troubles))
+
     def run(self):
         try:
             while not self.stop.wait(self.rng.uniform(0, 0.5)):
-                getattr(self, self.rng.choice(["change"] * 8 + ["purge"] * 2 + ["raid"] * 2))()
+                getattr(self, self.rng.choice(["change"] * 8 + ["purge"] * 3 + ["raid"] * 2 + ["trouble"] * 2 + ["freeze"]))()
         except Exception:
             self.failure = traceback.format_exc()
             self.stop.set()
@@ -170,6 +185,27 @@ class Nemesis(threading.Thread):
         r = wire.fetch(node.admin_port, f"/api/v1/cache/purge?url={self.library.origin.url}{path}", method="POST", body=b"")
         assert r.status == 200, r
         self.count["purges"] += 1
+
+    def trouble(self):
+        path = self.rng.choice(list(self.library.rules))
+        k = self.library.origin.objects[path]
+        name = self.rng.choice(["fail_status", "reset_at", "truncate_at", "delay_head"])
+        value = {"fail_status": 503, "delay_head": 0.5}.get(name, self.rng.randrange(k.size))
+        self.troubles.append([path, time.monotonic(), float("inf")])
+        before = getattr(k, name)
+        setattr(k, name, value)
+        self.stop.wait(self.rng.uniform(0, 1))
+        setattr(k, name, before)
+        self.troubles[-1][2] = time.monotonic()
+        self.count["troubles"] += 1
+
+    def freeze(self):
+        """To its clients it is slow; to the others' clients it shall be nothing."""
+        node = self.rng.choice(self.cluster.nodes)
+        node.signal(signal.SIGSTOP)
+        self.stop.wait(self.rng.uniform(0, 2))
+        node.signal(signal.SIGCONT)
+        self.count["freezes"] += 1
 
     def raid(self):
         i = self.rng.randrange(NODES)
