@@ -61,7 +61,7 @@ struct p2p_feed *p2p_feeds_speaker(struct p2p_fetch *f, uint64_t first, uint64_t
     return exact;
 }
 
-/* Whole blocks within a signed range; the last one of the object may be short. */
+/* The blocks of a signed range; the last one of the object may be short. */
 static void exact_blocks(struct cache_object *o, const struct cache_ticket *t, uint64_t *first,
                          uint64_t *end)
 {
@@ -253,9 +253,15 @@ static void hand_over(struct p2p_feed *feed)
     feed_free(feed);
 }
 
+static bool is_whole_blocks(struct cache_object *o, const struct cache_ticket *t)
+{
+    return t->first % CACHE_BLOCK_BYTES == 0 &&
+           (t->end % CACHE_BLOCK_BYTES == 0 || t->end >= cache_object_length(o));
+}
+
 /*
  * A signed range can be read for all when it is whole blocks of one chunk of which none is here.
- * Other ones are the caller's own affair.
+ * Other ones are the caller's own affair: nobody could read the rest of a block at their ends.
  */
 static bool is_leasable(struct cache_object *o, const struct cache_ticket *t)
 {
@@ -264,7 +270,8 @@ static bool is_leasable(struct cache_object *o, const struct cache_ticket *t)
     if (t == NULL || !t->exact)
         return true;
     exact_blocks(o, t, &first, &end);
-    if (first >= end || first / CACHE_CHUNK_BLOCKS != (end - 1) / CACHE_CHUNK_BLOCKS)
+    if (!is_whole_blocks(o, t) || first >= end ||
+        first / CACHE_CHUNK_BLOCKS != (end - 1) / CACHE_CHUNK_BLOCKS)
         return false;
     cache_object_map(o, first, (size_t)(end - first), here);
     return here[0] == 0;

@@ -489,6 +489,15 @@ def test_a_signed_range_of_which_a_part_is_here_is_read(origin, cluster):
     is_part(signed_part(c, 0, "/a", 0, 8 * MIB), origin.content("/a"), 0, 8 * MIB)
 
 
+@pytest.mark.parametrize("first, end", [(2 * MIB - 5, 4 * MIB + 9), (2 * MIB, 4 * MIB + 9), (2 * MIB - 5, 4 * MIB)])
+def test_a_signed_range_that_ends_within_blocks_is_read_to_its_ends_whatever_others_have(origin, cluster, first, end):
+    c = cluster(2)
+    origin.add("/a", size=SIZE)
+    is_part(signed_part(c, 0, "/a", 2 * MIB, 4 * MIB), origin.content("/a"), 2 * MIB, 4 * MIB)
+    is_part(signed_part(c, 1, "/a", first, end), origin.content("/a"), first, end)
+    is_part(signed_part(c, 0, "/a", first, end), origin.content("/a"), first, end)
+
+
 def test_a_signed_range_does_not_wait_for_the_client_of_another_one(origin, cluster):
     c = cluster(2)
     origin.add("/a", size=SIZE)
