@@ -335,12 +335,14 @@ static void drop(struct p2p_remote *r, struct expect *x, bool is_known)
     uint32_t known = p2p_vouch_known(p->vouch, &x->chunk);
 
     el_counter_add(p->count.dropped, 1);
-    if (x->is_needless)
+    if (x->is_needless) {
         p2p_swarm_on_block(p->swarm, p2p_now(p), r->node->hash, &x->chunk, x->block);
-    else if (!is_known && !p2p_vouch_can_tell(p->vouch, &x->chunk, (uint32_t)1 << x->block))
+        p2p_fetch_put(p, &x->chunk, number_of(x));
+    } else if (!is_known && !p2p_vouch_can_tell(p->vouch, &x->chunk, (uint32_t)1 << x->block)) {
         p2p_swarm_on_unsigned(p->swarm, p2p_now(p), r->node->hash, &x->chunk, x->block, known);
-    else
+    } else {
         p2p_swarm_on_dropped(p->swarm, p2p_now(p), r->node->hash, &x->chunk, x->block);
+    }
 }
 
 /* The link has had them once, and takes them for known; here they were forgotten meanwhile. */

@@ -336,6 +336,8 @@ void p2p_fetch_ack(struct p2p_remote *r, const struct p2p_frame *f);
 void p2p_fetch_manifest(struct p2p_remote *r, const struct p2p_frame *f);
 void p2p_fetch_remote_down(struct p2p_remote *r);
 void p2p_fetch_tick(struct p2p *p);
+/* Something that the cache has told was not heard: what is here is looked at again. */
+void p2p_fetch_missed(struct p2p *p);
 void p2p_fetch_stop(struct p2p *p);
 bool p2p_fetch_is_idle(const struct p2p *p);
 struct p2p_fetch *p2p_fetch_find(struct p2p *p, const uint8_t version[16]);

@@ -67,20 +67,26 @@ static bool is_current(struct p2p *p, const struct cache_object *o)
     return current == o;
 }
 
+/* What the swarm was not told of, or of another object. */
+static void look_again(struct p2p_fetch *f)
+{
+    uint64_t blocks = cache_blocks_of(cache_object_length(f->object));
+
+    for (uint64_t i = 0; i * CACHE_CHUNK_BLOCKS < blocks; i++)
+        p2p_fetch_lost(f, i);
+    note_present(f);
+}
+
 /* The version is to be had anew: nothing of what the former object has is here any more. */
 static void move_to(struct p2p_fetch *f, struct cache_object *o)
 {
-    uint64_t blocks = cache_blocks_of(cache_object_length(o));
-
     f->n_calls++; /* it stays while its parts go */
     p2p_feeds_hand_over(f);
     p2p_readings_stop(f, "another object is in its place");
     f->n_calls--;
     cache_object_unref(f->object);
     f->object = cache_object_ref(o);
-    for (uint64_t i = 0; i * CACHE_CHUNK_BLOCKS < blocks; i++)
-        p2p_fetch_lost(f, i);
-    note_present(f);
+    look_again(f);
     p2p_readings_adopt(f);
     p2p_progress_begin(f);
 }
@@ -159,12 +165,25 @@ bool p2p_fetch_is_urgent(struct p2p *p, const struct el_chunk_id *chunk, uint64_
     return false;
 }
 
-void p2p_fetch_tick(struct p2p *p)
+void p2p_fetch_missed(struct p2p *p)
 {
-    p2p_stream_tick(p);
     for (size_t i = 0; i < P2P_TABLE; i++) {
         for (struct p2p_fetch *f = p->fetches[i]; f != NULL; f = f->next)
+            look_again(f);
+    }
+}
+
+void p2p_fetch_tick(struct p2p *p)
+{
+    struct p2p_fetch *next;
+
+    p2p_stream_tick(p);
+    for (size_t i = 0; i < P2P_TABLE; i++) {
+        for (struct p2p_fetch *f = p->fetches[i]; f != NULL; f = next) {
+            next = f->next;
             p2p_readings_look(f);
+            p2p_feeds_look(f);
+        }
     }
 }
 

@@ -71,6 +71,8 @@ struct p2p_feed *p2p_feeds_at(struct p2p_fetch *f, uint64_t block);
 /* The origin gives nothing for the ticket of this reading any more. */
 void p2p_feeds_refused(struct p2p_fetch *f, const struct p2p_reading *r);
 void p2p_feed_end(struct p2p_feed *feed, enum el_err code, const struct el_error *err);
+/* What each of several wants now: the cache tells when a reader waits, not when he has gone on. */
+void p2p_feeds_look(struct p2p_fetch *f);
 void p2p_feeds_stop(struct p2p_fetch *f);
 /* To the origin, for each reader's sake alone. */
 void p2p_feeds_hand_over(struct p2p_fetch *f);

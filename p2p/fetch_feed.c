@@ -12,25 +12,27 @@ enum order { ORDER_BEGIN = 1, ORDER_RESUME = 2, ORDER_CANCEL = 4 };
 
 /* ---- demand ---- */
 
-/* What the feeds want together. Readers far apart want what lies between them too early, never
- * wrongly. */
+/* What the feeds want together. */
 static void set_window(struct p2p_fetch *f)
 {
-    uint64_t first = UINT64_MAX, end = 0, urgent = P2P_NO_BLOCK;
     struct el_list *it, *tmp;
+    struct p2p_span *spans;
+    uint64_t urgent = P2P_NO_BLOCK;
+    size_t n = 0;
 
+    EL_LIST_EACH (it, tmp, &f->feeds)
+        n++;
+    spans = el_alloc((n + 1) * sizeof(spans[0]));
+    n = 0;
     EL_LIST_EACH (it, tmp, &f->feeds) {
         const struct p2p_feed *feed = EL_ENTRY(it, struct p2p_feed, link);
 
-        if (feed->first == feed->end)
-            continue;
-        first = el_min_u64(first, feed->first);
-        end = el_max_u64(end, feed->end);
-        urgent = el_min_u64(urgent, feed->urgent);
+        spans[n++] = (struct p2p_span){ feed->first, feed->end };
+        if (feed->first < feed->end)
+            urgent = el_min_u64(urgent, feed->urgent);
     }
-    if (end == 0)
-        first = 0;
-    p2p_swarm_want(f->download, p2p_now(f->p), first, end, urgent);
+    p2p_swarm_want(f->download, p2p_now(f->p), spans, n, urgent);
+    free(spans);
 }
 
 /*
@@ -242,6 +244,19 @@ static void feed_look(struct p2p_feed *feed)
     (void)p2p_feeds_set_reach(feed->fetch);
 }
 
+void p2p_feeds_look(struct p2p_fetch *f)
+{
+    struct el_list *it, *tmp;
+
+    if (el_list_empty(&f->feeds) || f->feeds.next == f->feeds.prev)
+        return;
+    f->n_calls++; /* it stays while its parts go */
+    EL_LIST_EACH (it, tmp, &f->feeds)
+        feed_look(EL_ENTRY(it, struct p2p_feed, link));
+    f->n_calls--;
+    p2p_fetch_let_go(f);
+}
+
 static void hand_over(struct p2p_feed *feed)
 {
     if (p2p_is_of_order(cache_fill_ticket(feed->fill))) {
@@ -292,8 +307,9 @@ static void feed_begin(struct p2p_feed *feed)
     struct cache_object *o = cache_fill_object(feed->fill);
     struct p2p_fetch *f;
 
+    /* What a disk has counts as here, also when it does not give it. */
     if (atomic_load(&p->is_stopping) || goes_direct(p, cache_fill_ticket(feed->fill)) ||
-        !p2p_is_shareable(o) || !is_leasable(o, asker(feed))) {
+        !p2p_is_shareable(o) || !is_leasable(o, asker(feed)) || cache_fill_shuns_disk(feed->fill)) {
         hand_over(feed);
         return;
     }

@@ -653,11 +653,13 @@ static void on_heard(struct el_msg *m)
 {
     struct p2p *p = EL_ENTRY(m, struct p2p, heard_msg);
     struct el_list some, *l;
+    bool has_missed;
 
     EL_ASSERT(pthread_mutex_lock(&p->heard_mtx) == 0);
     el_list_move(&some, &p->heard);
     p->n_heard = 0;
-    if (p->has_missed) { /* what it was is found by looking at all */
+    has_missed = p->has_missed;
+    if (has_missed) { /* what it was is found by looking at all */
         p->walk_due_ms = el_min_u64(p->walk_due_ms, p2p_now(p) + WALK_MORE);
         p->sweep_due_ms = 0;
     }
@@ -665,6 +667,8 @@ static void on_heard(struct el_msg *m)
     EL_ASSERT(pthread_mutex_unlock(&p->heard_mtx) == 0);
     while ((l = el_list_pop(&some)) != NULL)
         heed(p, EL_ENTRY(l, struct heard, link));
+    if (has_missed)
+        p2p_fetch_missed(p);
     p2p_pump(p);
 }
 

@@ -202,6 +202,7 @@ static void free_download(struct p2p_download *d)
         close_group(EL_ENTRY(d->active.next, struct p2p_sw_group, in_download));
     forget_moves(d->s, d);
     el_list_remove(&d->in_swarm);
+    free(d->spans);
     free(d->groups);
     free(d->whole);
     free(d);
@@ -234,51 +235,89 @@ void p2p_swarm_free(struct p2p_swarm *s)
 
 /* ---- the window of demand ---- */
 
-/* The part of [first, end) that is in the group, as `want'. */
-static void set_want(struct p2p_sw_group *g, uint64_t first, uint64_t end)
+/* What of the spans is in the group, if it is at work. */
+static void set_want(struct p2p_sw_group *g)
 {
     uint64_t base = (uint64_t)g->number * P2P_GROUP_BLOCKS;
 
     memset(&g->want, 0, sizeof(g->want));
-    for (unsigned b = 0; b < g->blocks; b++)
-        if (base + b >= first && base + b < end)
-            p2p_blockset_add(&g->want, b);
+    for (size_t i = 0; g->is_open && i < g->d->n_spans; i++) {
+        uint64_t end = el_min_u64(g->d->spans[i].end, base + g->blocks);
+
+        for (uint64_t b = el_max_u64(g->d->spans[i].first, base); b < end; b++)
+            p2p_blockset_add(&g->want, (unsigned)(b - base));
+    }
     g->must_follow = true;
     p2p_sw_wake(g);
 }
 
-/* So many groups of the window at a time, the first ones first: memory is bounded by it. */
-static void open_window(struct p2p_download *d)
+/* The nth group of the span. False: it has fewer. */
+static bool open_nth(struct p2p_download *d, const struct p2p_span *span, uint64_t nth,
+                     size_t *room)
 {
-    uint64_t first = d->first, end = d->first;
-    unsigned n = 0;
-    struct el_list *it, *tmp;
+    uint64_t k = span->first / P2P_GROUP_BLOCKS + nth;
+    struct p2p_sw_group *g;
 
-    for (uint64_t k = first / P2P_GROUP_BLOCKS; k * P2P_GROUP_BLOCKS < d->end; k++) {
-        if (!is_whole(d, (uint32_t)k) && n++ == P2P_SW_GROUPS)
-            break;
-        end = el_min_u64(d->end, (k + 1) * P2P_GROUP_BLOCKS);
-        if (!is_whole(d, (uint32_t)k))
-            (void)open_group(d, (uint32_t)k);
-    }
-    EL_LIST_EACH (it, tmp, &d->active)
-        set_want(EL_ENTRY(it, struct p2p_sw_group, in_download), first, end);
+    if (k * P2P_GROUP_BLOCKS >= span->end)
+        return false;
+    if (is_whole(d, (uint32_t)k))
+        return true;
+    g = open_group(d, (uint32_t)k);
+    *room -= !g->is_open;
+    g->is_open = true;
+    return true;
 }
 
-void p2p_swarm_want(struct p2p_download *d, uint64_t now, uint64_t first, uint64_t end,
+/* So many groups at a time, the first of each span first: memory is bounded by it. */
+static void open_window(struct p2p_download *d)
+{
+    size_t room = el_min_size((size_t)el_max_u64(d->n_spans, P2P_SW_GROUPS), P2P_SW_MAX_GROUPS);
+    struct el_list *it, *tmp;
+    bool has_more = true;
+
+    EL_LIST_EACH (it, tmp, &d->active)
+        EL_ENTRY(it, struct p2p_sw_group, in_download)->is_open = false;
+    for (uint64_t nth = 0; has_more && room > 0; nth++) {
+        has_more = false;
+        for (size_t i = 0; i < d->n_spans && room > 0; i++)
+            has_more |= open_nth(d, &d->spans[i], nth, &room);
+    }
+    EL_LIST_EACH (it, tmp, &d->active)
+        set_want(EL_ENTRY(it, struct p2p_sw_group, in_download));
+}
+
+/* Without those that are empty or lie behind the end. False: they are what they were. */
+static bool set_spans(struct p2p_download *d, const struct p2p_span *spans, size_t n)
+{
+    struct p2p_span *kept = el_alloc((n + 1) * sizeof(kept[0]));
+    size_t n_kept = 0;
+    bool is_same;
+
+    for (size_t i = 0; i < n; i++) {
+        kept[n_kept] = (struct p2p_span){ spans[i].first, el_min_u64(spans[i].end, d->blocks) };
+        n_kept += kept[n_kept].first < kept[n_kept].end;
+    }
+    is_same = n_kept == d->n_spans &&
+              (n_kept == 0 || memcmp(kept, d->spans, n_kept * sizeof(kept[0])) == 0);
+    free(d->spans);
+    d->spans = kept;
+    d->n_spans = n_kept;
+    return !is_same;
+}
+
+void p2p_swarm_want(struct p2p_download *d, uint64_t now, const struct p2p_span *spans, size_t n,
                     uint64_t urgent)
 {
+    bool was_empty = d->n_spans == 0;
+
     d->s->now = now;
     if (urgent != d->urgent)
         d->urgent_at = now;
     d->urgent = urgent;
-    end = el_min_u64(end, d->blocks);
-    if (first == d->first && end == d->end)
+    if (!set_spans(d, spans, n))
         return;
-    if (d->first == d->end)
+    if (was_empty)
         d->moved_at = now;
-    d->first = first;
-    d->end = el_max_u64(first, end);
     open_window(d);
 }
 
@@ -353,7 +392,7 @@ void p2p_swarm_lost(struct p2p_download *d, uint64_t now, uint64_t block)
         for (unsigned b = 0; b < g->blocks; b++)
             p2p_blockset_add(&g->here, b);
         d->whole[k / 8] &= (uint8_t) ~(1u << k % 8);
-        set_want(g, d->first, d->end);
+        open_window(d);
     }
     g = d->groups[k];
     if (g == NULL)

@@ -70,13 +70,18 @@ void *p2p_download_arg(const struct p2p_download *d);
  */
 void p2p_swarm_close(struct p2p_download *d, uint64_t now);
 
+/* Blocks [first, end). */
+struct p2p_span {
+    uint64_t first, end;
+};
+
 /*
- * The window of demand: all blocks of [first, end) that are not here are fetched, in any order,
- * `urgent` and those behind it before others: where the foremost waiting reader stands, or
- * P2P_NO_BLOCK. Blocks that are on their way stay so when the window leaves them. The window may be
- * empty (first == end): then nothing new is asked for.
+ * The demand: all blocks of these spans that are not here are fetched, in any order, `urgent` and
+ * those behind it before others: where the foremost waiting reader stands, or P2P_NO_BLOCK. Spans
+ * may overlap; the front of each is at work whatever the others lack. Blocks that are on their way
+ * stay so when they are in none any more. Without spans nothing new is asked for.
  */
-void p2p_swarm_want(struct p2p_download *d, uint64_t now, uint64_t first, uint64_t end,
+void p2p_swarm_want(struct p2p_download *d, uint64_t now, const struct p2p_span *spans, size_t n,
                     uint64_t urgent);
 
 enum p2p_reach {

@@ -26,7 +26,9 @@
 
 #define P2P_SW_NEIGHBOURS 32u
 #define P2P_SW_MAX_RUNS   16u /* of a group that this node reads at a time */
-#define P2P_SW_GROUPS     3u  /* of a download at work at a time: 3 GiB */
+#define P2P_SW_GROUPS     3u /* of a download at work at a time: 3 GiB; more if there are more spans, \
+                              */
+#define P2P_SW_MAX_GROUPS 256u /* to here */
 
 struct p2p_sw_peer {
     struct el_list in_swarm; /* of its bucket */
@@ -96,6 +98,7 @@ struct p2p_sw_group {
     size_t n_ended, n_reported;               /* the first ones are in the question that is out */
     bool is_located, is_locating;             /* the tracker knows of us; a question is out */
     bool is_quiet;                            /* told that we leave */
+    bool is_open;                             /* at work: what is in the demand is wanted */
     unsigned failed;                          /* questions in a row without an answer */
     uint64_t locate_at;                       /* not before */
     uint64_t began_at;                        /* first located */
@@ -121,7 +124,9 @@ struct p2p_download {
     struct p2p_sw_group **groups; /* NULL: nothing is known of it, or it is whole */
     uint8_t *whole;               /* bitmap of groups */
     struct el_list active;        /* the groups that are there */
-    uint64_t first, end, urgent;  /* of demand */
+    struct p2p_span *spans;       /* of demand; owned */
+    size_t n_spans;
+    uint64_t urgent;
     enum p2p_reach reach;
     uint64_t reach_first, reach_end;
     uint64_t moved_at;  /* when a block came, or the demand changed */

@@ -173,6 +173,7 @@ static void progress(struct p2p_sw_group *g, struct p2p_sw_run *r, unsigned done
     r->done = (uint8_t)done;
     r->moved_at = d->s->now;
     d->origin_failures = 0;
+    d->origin_at = 0;
     if (r->reason == P2P_REASON_LEASE)
         d->hedges = 0;
     if (r->done < r->count && p2p_sw_run_ends_soon(r)) {
@@ -197,8 +198,10 @@ static void failed(struct p2p_sw_group *g, unsigned block)
     struct p2p_download *d = g->d;
     unsigned n = d->origin_failures < 8 ? d->origin_failures : 8;
 
-    d->origin_at = d->s->now + el_min_u64((uint64_t)FAILED_MS << n, MAX_FAILED_MS);
-    d->origin_failures++;
+    if (d->s->now >= d->origin_at) { /* those that fail together have failed once */
+        d->origin_at = d->s->now + el_min_u64((uint64_t)FAILED_MS << n, MAX_FAILED_MS);
+        d->origin_failures++;
+    }
     if (g->holders[block] > 0 || p2p_blockset_has(&g->here, block) ||
         p2p_blockset_has(&g->coming, block))
         return;

@@ -103,11 +103,30 @@ void p2p_sw_read_without_tracker(struct p2p_sw_group *g)
 
 /* ---- what nobody brings ---- */
 
-/* Where the reader waits; else the first block that lacks. NULL: none does. */
+/* Of the one range that can be read the first block that lacks; NULL: nobody is to read it. */
+static struct p2p_sw_group *in_reach(const struct p2p_download *d, unsigned *ret_block)
+{
+    struct p2p_sw_group *g = d->groups[d->reach_first / P2P_GROUP_BLOCKS];
+    unsigned b = (unsigned)(d->reach_first % P2P_GROUP_BLOCKS);
+
+    if (g == NULL || p2p_sw_exact_open(g) == 0)
+        return NULL;
+    while (p2p_blockset_has(&g->here, b))
+        b++;
+    *ret_block = b;
+    return g;
+}
+
+/*
+ * Where the reader waits; else the first block that lacks. NULL: none does. Where one range is all
+ * that can be read, nothing can be done elsewhere, whoever waits there.
+ */
 static struct p2p_sw_group *foremost(const struct p2p_download *d, unsigned *ret_block)
 {
     struct p2p_sw_group *best = NULL;
 
+    if (d->reach == P2P_REACH_EXACT)
+        return in_reach(d, ret_block);
     if (d->urgent < d->blocks) {
         unsigned b = (unsigned)(d->urgent % P2P_GROUP_BLOCKS);
 

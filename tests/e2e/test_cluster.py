@@ -472,6 +472,19 @@ def test_a_node_of_another_cluster_is_nobody(origin, cluster):
     is_exact(other.get(0, "/a"), origin.content("/a"))
 
 
+def test_readers_far_apart_do_not_wait_for_each_other(origin, cluster):
+    c = cluster(2)
+    origin.add("/a", size=8 << 30)
+    content, first = origin.content("/a"), 7 << 30
+    with c.nodes[0].connect() as slow:
+        slow.send_request("GET", origin.url + "/a")
+        assert slow.rd.read(1) == b"H"  # and nothing more
+        part = ("Range", f"bytes={first}-{first + 3 * MIB - 1}")
+        is_part(c.get(0, "/a", [part]), content, first, first + 3 * MIB)
+        is_part(c.get(1, "/a", [part]), content, first, first + 3 * MIB)
+    assert origin.body_sent("/a") < 1 << 30
+
+
 # ---- ranges that a signature covers ----
 
 SIGNED = ("Authorization", "AWS4-HMAC-SHA256 Credential=K/20260901/r/s3/aws4_request, SignedHeaders=host;range;x-amz-date, "

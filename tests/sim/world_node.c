@@ -70,9 +70,11 @@ void sim_tell_followers(struct world *w, uint32_t i, uint32_t chunk)
 
 void sim_want(struct world *w, struct node *x)
 {
+    const struct p2p_span all = { 0, w->conf->blocks };
+
     while (x->front < w->conf->blocks && x->have[x->front] != 0)
         x->front++;
-    p2p_swarm_want(x->download, sim_ms(w), 0, w->conf->blocks, x->front);
+    p2p_swarm_want(x->download, sim_ms(w), &all, 1, x->front);
 }
 
 void sim_got(struct world *w, uint32_t i, uint64_t block)

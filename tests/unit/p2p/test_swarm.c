@@ -16,6 +16,13 @@ struct fixture {
     size_t n;
 };
 
+static void want(struct fixture *f, uint64_t now, uint64_t first, uint64_t end, uint64_t urgent)
+{
+    const struct p2p_span span = { first, end };
+
+    p2p_swarm_want(f->d, now, &span, 1, urgent);
+}
+
 static struct fixture *start(uint64_t blocks, enum p2p_reach reach)
 {
     struct fixture *f = el_new(struct fixture);
@@ -25,7 +32,7 @@ static struct fixture *start(uint64_t blocks, enum p2p_reach reach)
     f->s = p2p_swarm_new(&conf, 0);
     f->d = p2p_swarm_open(f->s, 0, version, blocks * P2P_MAX_BLOCK, f);
     p2p_swarm_set_reach(f->d, 0, reach, 0, 0);
-    p2p_swarm_want(f->d, 0, 0, blocks, P2P_NO_BLOCK);
+    want(f, 0, 0, blocks, P2P_NO_BLOCK);
     return f;
 }
 
@@ -292,7 +299,7 @@ static void an_exact_range_may_reach_beyond_what_is_wanted_yet(void **state)
     struct fixture *f = start(32, P2P_REACH_ANY);
 
     (void)state;
-    p2p_swarm_want(f->d, 0, 0, 5, 0);
+    want(f, 0, 0, 5, 0);
     p2p_swarm_set_reach(f->d, 0, P2P_REACH_EXACT, 3, 7);
     drain(f);
     assert_int_equal(f->locate.leases, 1);
@@ -1066,7 +1073,7 @@ static void what_a_closed_download_is_owed_is_not_asked_for_again(void **state)
     assert_int_equal(count(f, P2P_MOVE_REQUEST), 1);
     p2p_swarm_close(f->d, 3);
     f->d = p2p_swarm_open(f->s, 3, version, 16 * P2P_MAX_BLOCK, f);
-    p2p_swarm_want(f->d, 3, 0, 16, P2P_NO_BLOCK);
+    want(f, 3, 0, 16, P2P_NO_BLOCK);
     drain(f);
     name(f, 4, 2, 1);
     tell(f, 4, 2, 0, 1);
