@@ -13,7 +13,9 @@ import time
 import pytest
 
 import wire
+from cluster import Cluster, peers
 from content import MIB
+from ports import free_ports
 from tier import store, wait_for
 
 HERE = pathlib.Path(__file__).parent
@@ -125,6 +127,21 @@ def test_a_disk_that_stalls_fails_no_request_and_holds_none_up(tier, origin, sta
     written = store(node)["written_blocks"]
     tier.keep(node, "/bytes/5000000/after")
     assert store(node)["written_blocks"] > written
+
+
+def test_nor_does_it_in_a_cluster(tier, origin, stall):
+    with Cluster(1, origin) as others:
+        company = {k: v for k, v in others.options.items() if k.startswith("p2p__")}
+        node = tier.start(cache__disk_read_deadline_ms=300, p2p__listen_port=free_ports(1)[0],
+                          discovery__seeds=f"127.0.0.1:{others.p2p_ports[0]}", **company)
+        wait_for(lambda: len(peers(node)) == 1)
+        tier.keep(node, *PATHS)
+        stall.on()
+        for _ in range(2):
+            for path in PATHS:
+                tier.exact(node, path)
+        assert store(node)["late_reads"] > 0
+        stall.off()
 
 
 def test_a_node_whose_disk_stalls_still_ends_once_it_moves(tier, origin, stall):
