@@ -1043,6 +1043,84 @@ static void a_run_that_fails_is_for_others_and_the_reader_is_told(void **state)
     end(f);
 }
 
+static void runs_that_fail_together_have_failed_once(void **state)
+{
+    struct fixture *f = start(64, P2P_REACH_ANY);
+    struct p2p_located l = { .n_leases = 4, .again_ms = 1000 };
+    uint32_t runs[4];
+
+    (void)state;
+    for (uint32_t i = 0; i < 4; i++)
+        l.leases[i] = (struct p2p_lease){ 77 + i, (uint16_t)(16 * i), 4, P2P_LEASE_TTL_MS };
+    drain(f);
+    p2p_swarm_on_located(f->d, 1, 0, &l);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_FETCH), 4);
+    for (size_t i = 0, n = 0; i < f->n; i++)
+        if (f->moves[i].kind == P2P_MOVE_FETCH)
+            runs[n++] = f->moves[i].run;
+    for (size_t i = 0; i < 4; i++)
+        p2p_swarm_on_run_over(f->d, 2, runs[i], 0, false);
+    drain(f);
+    assert_int_equal(f->locate.leases, 0);
+    p2p_swarm_on_located(f->d, 3, 0, &(struct p2p_located){ .again_ms = 600 });
+    drain(f);
+    p2p_swarm_tick(f->s, 700);
+    drain(f);
+    assert_true(f->locate.leases > 0);
+    end(f);
+}
+
+/* Far apart, and what lies between is nobody's. */
+static void each_of_several_spans_is_at_work(void **state)
+{
+    const uint64_t far = 1000 * (uint64_t)P2P_GROUP_BLOCKS;
+    struct fixture *f = start(2 * far, P2P_REACH_ANY);
+    const struct p2p_span spans[] = { { 0, far }, { far + 5, far + 8 }, { 4 * far, 5 * far } };
+    bool is_asked = false;
+
+    (void)state;
+    drain(f);
+    p2p_swarm_want(f->d, 1, spans, EL_COUNT(spans), P2P_NO_BLOCK);
+    drain(f);
+    assert_in_range(count(f, P2P_MOVE_LOCATE), 1, 3);
+    for (size_t i = 0; i < f->n; i++)
+        if (f->moves[i].kind == P2P_MOVE_LOCATE && f->moves[i].locate->group.number == 1000)
+            is_asked = true;
+    assert_true(is_asked);
+    assert_int_equal(f->locate.group.number, 1000);
+    assert_int_equal(p2p_blockset_count(&f->locate.want), 3);
+    assert_true(p2p_blockset_has(&f->locate.want, 5));
+    p2p_swarm_want(f->d, 2, spans, 1, P2P_NO_BLOCK);
+    drain(f);
+    end(f);
+}
+
+/* Whoever waits elsewhere, nothing else could be read. */
+static void the_one_range_that_can_be_read_is_hedged_wherever_it_is(void **state)
+{
+    const uint64_t next = P2P_GROUP_BLOCKS;
+    struct fixture *f = start(2 * next, P2P_REACH_ANY);
+    const struct p2p_span spans[] = { { 0, 4 }, { next, next + 4 } };
+    bool is_read = false;
+
+    (void)state;
+    drain(f);
+    p2p_swarm_want(f->d, 1, spans, EL_COUNT(spans), 0);
+    p2p_swarm_set_reach(f->d, 1, P2P_REACH_EXACT, next, next + 4);
+    drain(f);
+    p2p_swarm_have(f->d, 1, next);
+    for (uint64_t now = 100; now < 20000 && !is_read; now += 100) {
+        p2p_swarm_tick(f->s, now);
+        drain(f);
+        is_read = count(f, P2P_MOVE_FETCH) > 0;
+    }
+    assert_true(is_read);
+    assert_int_equal(first(f, P2P_MOVE_FETCH)->first, next);
+    assert_int_equal(first(f, P2P_MOVE_FETCH)->count, 4);
+    end(f);
+}
+
 static void a_download_that_closes_says_farewell_to_the_tracker(void **state)
 {
     struct fixture *f = start(32, P2P_REACH_ANY);
@@ -1150,6 +1228,9 @@ int main(void)
         cmocka_unit_test(when_nobody_brings_anything_the_origin_is_asked_as_a_hedge),
         cmocka_unit_test(where_nobody_may_ask_the_origin_the_reader_is_told),
         cmocka_unit_test(a_run_that_fails_is_for_others_and_the_reader_is_told),
+        cmocka_unit_test(runs_that_fail_together_have_failed_once),
+        cmocka_unit_test(each_of_several_spans_is_at_work),
+        cmocka_unit_test(the_one_range_that_can_be_read_is_hedged_wherever_it_is),
         cmocka_unit_test(a_download_that_closes_says_farewell_to_the_tracker),
         cmocka_unit_test(what_a_closed_download_is_owed_is_not_asked_for_again),
         cmocka_unit_test(no_byte_of_a_distrusted_chunk_comes_from_peers),
