@@ -558,8 +558,18 @@ void cache_object_unref(struct cache_object *o)
     cache_fill_feed_starved(c);
 }
 
+/* Once: what is told of its version after that may be about another object in its place. */
 void cache_object_died(struct cache_object *o)
 {
+    bool was_told;
+
+    cache_shard_lock(o->shard);
+    was_told = o->is_told_dead;
+    o->is_told_dead = true;
+    cache_shard_unlock(o->shard);
+    if (was_told)
+        return;
+    cache_object_unpin(o);
     if (o->cache->l2 != NULL)
         cache_l2_forget(o->cache->l2, o);
     cache_tell_killed(o);

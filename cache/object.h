@@ -79,6 +79,7 @@ struct cache_object {
     struct cache_meta *meta;
     uint64_t length;
     bool in_index, wants_index, is_dead, is_whole_only; /* whole only: parts of it are of no use */
+    bool is_told_dead;                                  /* disk and listener know */
     bool is_kept;                                       /* whole only: nothing of it has left yet */
     bool is_changed; /* the origin has another version: what is missing stays missing */
     bool is_wrong;   /* its bytes are not the origin's: nobody gets any more of them */

@@ -86,6 +86,8 @@ static void move_to(struct p2p_fetch *f, struct cache_object *o)
     f->n_calls--;
     cache_object_unref(f->object);
     f->object = cache_object_ref(o);
+    f->failure = (struct el_error){ 0 };
+    f->is_gone = false;
     look_again(f);
     p2p_readings_adopt(f);
     p2p_progress_begin(f);

@@ -34,6 +34,7 @@ struct p2p_reading {
     uint32_t number;            /* the swarm's */
     uint64_t first;             /* block of the object */
     unsigned count, done, most; /* most: read no more than so many */
+    bool is_former;             /* of an object that had the fetch before: its end says nothing */
     struct cache_fill *fill; /* a reference; NULL: the answer to a client's own request brings it */
     struct cache_ticket *ticket; /* it is read with; after that compared only */
     struct cache_fill_watch watch;
@@ -86,3 +87,5 @@ void p2p_readings_adopt(struct p2p_fetch *f);
 /* Whether that still comes. */
 void p2p_readings_look(struct p2p_fetch *f);
 void p2p_readings_stop(struct p2p_fetch *f, const char *why);
+/* All of them are stopped, or there is none. */
+bool p2p_readings_are_former(const struct p2p_fetch *f);

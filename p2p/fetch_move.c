@@ -156,7 +156,7 @@ void p2p_fetch_adopt(struct p2p *p, struct cache_object *o)
     if (f == NULL)
         return; /* another one has taken its place, and is told of */
     f->owes_record = true;
-    if (el_list_empty(&f->runs))
+    if (p2p_readings_are_former(f))
         tell_present(f);
     p2p_fetch_let_go(f);
 }

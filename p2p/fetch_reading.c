@@ -39,8 +39,8 @@ static void tell_coming(struct p2p_fetch *f, uint64_t block)
 static void run_over(struct p2p_reading *r)
 {
     struct p2p_fetch *f = r->fetch;
-    bool ok = r->code == EL_OK || r->code == EL_ECANCELED;
-    bool is_refused = r->code == EL_EFORBIDDEN && r->ticket != NULL;
+    bool ok = r->code == EL_OK || r->code == EL_ECANCELED || r->is_former;
+    bool is_refused = r->code == EL_EFORBIDDEN && r->ticket != NULL && !r->is_former;
 
     r->done = run_progress(r);
     if (!ok) {
@@ -271,6 +271,17 @@ uint32_t p2p_fetch_stopped(struct p2p *p, const struct el_chunk_id *chunk)
     return bits;
 }
 
+bool p2p_readings_are_former(const struct p2p_fetch *f)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &f->runs) {
+        if (!EL_ENTRY(it, const struct p2p_reading, link)->is_former)
+            return false;
+    }
+    return true;
+}
+
 void p2p_readings_stop(struct p2p_fetch *f, const char *why)
 {
     struct el_list *it, *tmp;
@@ -278,6 +289,7 @@ void p2p_readings_stop(struct p2p_fetch *f, const char *why)
     EL_LIST_EACH (it, tmp, &f->runs) {
         struct p2p_reading *r = EL_ENTRY(it, struct p2p_reading, link);
 
+        r->is_former = true;
         if (r->fill != NULL)
             cache_fill_cancel(r->fill);
         else

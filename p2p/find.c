@@ -524,12 +524,13 @@ static void vouch_for(struct p2p *p, const struct heard *h)
         p2p_announce(p, &chunk, false);
 }
 
+/* Of what is read for who reads a dead object on nothing can be given. */
 static bool is_here(struct p2p *p, const struct heard *h)
 {
     struct cache_object *o = cache_find_version(p->cache, &h->id);
     uint64_t bits[1] = { 0 };
 
-    if (o != NULL)
+    if (o == h->object)
         cache_object_map(o, h->number, 1, bits);
     cache_object_unref(o);
     return bits[0] != 0;
@@ -573,15 +574,18 @@ static bool block(struct p2p *p, struct heard *h)
     p2p_fetch_block(p, &chunk, h->number);
     if (await_hashes(p, h, &chunk))
         return false;
-    vouch_for(p, h);
+    if (is_here(p, h))
+        vouch_for(p, h);
     return true;
 }
 
-static bool is_anything_left(struct p2p *p, const struct heard *h)
+/* What is left of the chunk, maybe in an object that took the place of the one that lost it. */
+static bool is_anything_left(struct p2p *p, const struct heard *h, bool *ret_whole)
 {
     struct cache_object *o = cache_find_version(p->cache, &h->id);
     uint64_t bits[1] = { 0 };
 
+    *ret_whole = o != NULL && is_whole(o, h->number);
     if (o != NULL)
         cache_object_map(o, h->number * CACHE_CHUNK_BLOCKS, CACHE_CHUNK_BLOCKS, bits);
     cache_object_unref(o);
@@ -591,14 +595,16 @@ static bool is_anything_left(struct p2p *p, const struct heard *h)
 static void lost(struct p2p *p, const struct heard *h)
 {
     struct el_chunk_id chunk = { .index = (uint32_t)h->number };
+    bool is_whole_still, is_left = is_anything_left(p, h, &is_whole_still);
     struct p2p_fetch *f;
 
     memcpy(chunk.object, h->id.v, sizeof(chunk.object));
     f = p2p_fetch_find(p, chunk.object);
     if (f != NULL)
         p2p_fetch_lost(f, chunk.index);
-    p2p_announce(p, &chunk, true);
-    if (!is_anything_left(p, h))
+    if (!is_whole_still)
+        p2p_announce(p, &chunk, true);
+    if (!is_left)
         p2p_vouch_forget(p->vouch, &chunk);
 }
 

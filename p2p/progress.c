@@ -28,6 +28,7 @@ void p2p_progress_begin(struct p2p_fetch *f)
 {
     f->began_ms = p2p_now(f->p);
     f->had_bytes = bytes_here(f);
+    f->came_bytes = f->seen_bytes = 0;
 }
 
 /* What was here and what came; some of it may have left again since. */

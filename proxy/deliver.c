@@ -134,8 +134,9 @@ static void reopen(struct proxy_req *r)
 
 /*
  * Nothing is promised yet, and now that bytes are missing the origin has them of another version
- * only, or none, or refuses them to who was served without a question: what it says to the request
- * itself is the answer. Once: that answer brings its bytes along.
+ * only, or none, or refuses them to who was served without a question, or nothing could be done
+ * with a part: what it says to the request itself is the answer. Once: that answer brings its bytes
+ * along.
  */
 static bool is_to_be_asked(const struct proxy_req *r)
 {
@@ -143,6 +144,8 @@ static bool is_to_be_asked(const struct proxy_req *r)
 
     if (r->head_is_sent || r->was_asked_after_all)
         return false;
+    if (code == EL_ENOTCACHED && r->reader.ticket != NULL)
+        return true;
     return code == EL_ECHANGED || (code == EL_EFORBIDDEN && !r->from_origin && !r->was_validated);
 }
 
@@ -170,7 +173,7 @@ static void forget_question(struct proxy_req *r)
 /* What has changed is new to all who wait for it, and they share it; who is refused is alone. */
 static void ask_after_all(struct proxy_req *r)
 {
-    bool has_changed = r->reader.err.code == EL_ECHANGED;
+    bool has_changed = r->reader.err.code != EL_EFORBIDDEN;
 
     cache_reader_close(&r->reader);
     if (has_changed)

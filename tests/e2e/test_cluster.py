@@ -450,6 +450,26 @@ def test_what_is_purged_while_it_is_read_is_whole_for_that_reader_and_for_the_ne
         wait_for(lambda n=n: n.status()["p2p"]["downloads"] == 0, 10)
 
 
+def test_who_still_reads_what_was_purged_takes_nothing_from_what_is_in_its_place(origin, cluster):
+    c = cluster(2, cache__memory_cache_size_mb=32)
+    origin.add("/a", size=SIZE)
+    content, node = origin.content("/a"), c.nodes[0]
+    with node.connect() as before:
+        before.send_request("GET", origin.url + "/a")
+        before.read_head()
+        got = before.rd.read(MIB)
+        assert wire.fetch(node.admin_port, f"/api/v1/cache/purge?url={origin.url}/a", method="POST", body=b"").status == 200
+        part = ("Range", f"bytes=0-{MIB - 1}")
+        for i in range(2):
+            is_part(c.get(i, "/a", [part]), content, 0, MIB)
+        origin.forget()
+        while len(got) < SIZE:
+            got += before.rd.read(min(4 * MIB, SIZE - len(got)))
+            assert c.get(1, "/a", [part]).x_cache.startswith("HIT")
+    assert content.differs_at(0, got) is None
+    assert len([s for s in origin.requests("/a") if s.get("Range", "").startswith("bytes=0-")]) == 0
+
+
 def test_an_object_that_changes_while_all_read_it_is_never_mixed(origin, cluster):
     c = cluster(3)
     origin.add("/a", size=SIZE, bump_after=3 * MIB)

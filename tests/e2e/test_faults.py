@@ -283,6 +283,21 @@ def test_errors_to_a_revalidation_do_not_destroy_what_is_cached(node, origin):
     is_exact(node.get(origin.url + "/r"), origin.content("/r"))
 
 
+def test_what_is_evicted_while_the_origin_confirms_it_is_read_anew(start, origin):
+    """Of unknown length: only all of it is good, so nothing of it can be read again by itself."""
+    node = start(cache__memory_cache_size_mb=32)
+    k = origin.add("/a", size=70_000, framing="chunked", cache_control="no-cache")
+    is_exact(node.get(origin.url + "/a"), origin.content("/a"))
+    k.delay_head = 1
+    with node.connect() as c:
+        c.send_request("GET", origin.url + "/a")
+        time.sleep(0.3)
+        for i in range(4):
+            node.get(origin.url + f"/bytes/{16 * MIB}/{i}")
+        is_exact(c.read_response(), origin.content("/a"))
+    assert 304 in [s.status for s in origin.requests("/a")]
+
+
 def test_a_deleted_object_is_gone_for_the_next_who_asks(node, origin):
     k = origin.add("/d", size=1000, cache_control="no-cache")
     node.get(origin.url + "/d")
