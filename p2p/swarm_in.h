@@ -25,10 +25,9 @@
 #include "p2p/swarm.h"
 
 #define P2P_SW_NEIGHBOURS 32u
-#define P2P_SW_MAX_RUNS   16u /* of a group that this node reads at a time */
-#define P2P_SW_GROUPS     3u /* of a download at work at a time: 3 GiB; more if there are more spans, \
-                              */
-#define P2P_SW_MAX_GROUPS 256u /* to here */
+#define P2P_SW_MAX_RUNS   16u  /* of a group that this node reads at a time */
+#define P2P_SW_GROUPS     3u   /* of a download at work at a time: 3 GiB; one for each span, */
+#define P2P_SW_MAX_GROUPS 256u /* if there are more spans, up to here */
 
 struct p2p_sw_peer {
     struct el_list in_swarm; /* of its bucket */
