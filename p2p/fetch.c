@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fetch: the cache's fills as downloads. What is missing here becomes a window of demand of the
- * swarm; what the swarm wants done about it (ask a peer, ask the tracker, read a run from the
- * origin) is carried out (fetch_move.c).
+ * fetch: the cache's fills as downloads. What is missing here becomes the demand of the swarm; what
+ * the swarm wants done about it (ask a peer, ask the tracker, read a run from the origin) is
+ * carried out (fetch_move.c).
  *
  *   cache: start(fill) -> feed --+
  *                                +--> fetch (one for each version) <--> download of the swarm

@@ -222,7 +222,8 @@ void p2p_feeds_refused(struct p2p_fetch *f, const struct p2p_reading *r)
     f->n_calls--;
 }
 
-static void feed_look(struct p2p_feed *feed)
+/* False: nothing more is wanted of it, and it is gone. */
+static bool note_demand(struct p2p_feed *feed)
 {
     uint64_t first = 0, end = 0, urgent = UINT64_MAX;
 
@@ -231,7 +232,7 @@ static void feed_look(struct p2p_feed *feed)
     switch (cache_fill_demand(feed->fill, &first, &end, &urgent)) {
     case CACHE_TAKE_OVER:
         p2p_feed_end(feed, EL_OK, NULL);
-        return;
+        return false;
     case CACHE_TAKE_WAIT:
         break;
     case CACHE_TAKE_ROOM:
@@ -240,8 +241,17 @@ static void feed_look(struct p2p_feed *feed)
         feed->urgent = urgent;
         break;
     }
-    set_window(feed->fetch);
-    (void)p2p_feeds_set_reach(feed->fetch);
+    return true;
+}
+
+static void feed_look(struct p2p_feed *feed)
+{
+    struct p2p_fetch *f = feed->fetch;
+
+    if (!note_demand(feed))
+        return;
+    set_window(f);
+    (void)p2p_feeds_set_reach(f);
 }
 
 void p2p_feeds_look(struct p2p_fetch *f)
@@ -252,7 +262,9 @@ void p2p_feeds_look(struct p2p_fetch *f)
         return;
     f->n_calls++; /* it stays while its parts go */
     EL_LIST_EACH (it, tmp, &f->feeds)
-        feed_look(EL_ENTRY(it, struct p2p_feed, link));
+        (void)note_demand(EL_ENTRY(it, struct p2p_feed, link));
+    set_window(f);
+    (void)p2p_feeds_set_reach(f);
     f->n_calls--;
     p2p_fetch_let_go(f);
 }

@@ -173,14 +173,14 @@ static void forget_question(struct proxy_req *r)
 /* What has changed is new to all who wait for it, and they share it; who is refused is alone. */
 static void ask_after_all(struct proxy_req *r)
 {
-    bool has_changed = r->reader.err.code != EL_EFORBIDDEN;
+    bool is_refused = r->reader.err.code == EL_EFORBIDDEN;
 
     cache_reader_close(&r->reader);
-    if (has_changed)
+    if (!is_refused)
         forget_copy(r);
     forget_question(r);
     r->reader_is_open = r->is_planned = false;
-    r->is_alone = !has_changed;
+    r->is_alone = is_refused;
     r->was_asked_after_all = true;
     r->rule = PROXY_RULE_ORIGIN;
     proxy_multi_free(r->multi);
