@@ -22,6 +22,7 @@
 #define P2P_MAX_RUNS      32u /* of one node in one group at a time */
 #define P2P_MAX_NAMED     64u /* takers in an answer */
 #define P2P_LEASE_TTL_MS  10000u
+#define P2P_LEASE_MOST_MS 120000u /* without a block, whatever its holder says */
 
 struct p2p_group {
     uint8_t version[P2P_VERSION_BYTES];

@@ -76,6 +76,7 @@ struct p2p_holder {
 struct p2p_time {
     uint64_t node;
     uint32_t ms;
+    uint32_t busy_ms; /* when it was read, by that of the flight */
 };
 
 struct p2p_flight {
@@ -86,7 +87,9 @@ struct p2p_flight {
     uint16_t had[P2P_GROUP_BLOCKS];
     struct p2p_blockset known, leased;
     struct el_list runs;
-    unsigned out; /* runs that are not lost */
+    unsigned out;     /* runs that are not lost */
+    uint32_t busy_ms; /* for so long some were out, until `busy_at' */
+    uint64_t busy_at;
     uint32_t ttl_ms;
     uint64_t began;
     uint64_t heard;       /* the last question */

@@ -16,13 +16,12 @@
 #define UNREPORTED_MS 2000u
 #define MOST_TTL_MS   60000u
 /* Slow: more than 4 times as long at a block as others, by their median, and at least so long. */
-#define SLOW_TIMES    4u
-#define SLOW_LEAST    2000u
-#define SLOW_SAMPLES  3u
-#define LEAST_FEW     3u
-#define KEPT          8u  /* blocks that one has, others want, and none gets */
-#define MUCH_SLOWER   10u /* times as long at a block */
-#define SLOW_BLOCK_MS 3000u
+#define SLOW_TIMES   4u
+#define SLOW_LEAST   2000u
+#define SLOW_SAMPLES 3u
+#define LEAST_FEW    3u
+#define KEPT         8u  /* blocks that one has, others want, and none gets */
+#define MUCH_SLOWER  10u /* times as long at a block */
 /* Where a block takes less than this, a run has at least so many. */
 #define QUICK_MS  10u
 #define QUICK_RUN 4u
@@ -88,6 +87,14 @@ bool p2p_runs_has_any(const struct p2p_tgroup *g, uint64_t node)
     return runs_of(g->flight, node) > 0;
 }
 
+/* The time in which nobody reads does not pass. */
+static void pass(struct p2p_flight *f, uint64_t now)
+{
+    if (f->out > 0)
+        f->busy_ms += (uint32_t)(now - f->busy_at);
+    f->busy_at = now;
+}
+
 static struct p2p_run *new_run(struct p2p_flight *f, uint64_t now, uint64_t node)
 {
     struct p2p_run *r = el_new(struct p2p_run);
@@ -97,6 +104,7 @@ static struct p2p_run *new_run(struct p2p_flight *f, uint64_t now, uint64_t node
     r->reported = now;
     r->progressed = now;
     el_list_append(&f->runs, &r->link);
+    pass(f, now);
     if (f->out++ == 0)
         p2p_pace_resume(&f->pace, now);
     return r;
@@ -181,7 +189,7 @@ static void wanted_by_others(const struct p2p_tgroup *g, uint64_t now, uint64_t 
 static void remember_time(struct p2p_flight *f, uint64_t node, uint64_t ms)
 {
     f->times[f->n_times++ % P2P_TIMES] =
-        (struct p2p_time){ node, (uint32_t)el_min_u64(ms, UINT32_MAX) };
+        (struct p2p_time){ node, (uint32_t)el_min_u64(ms, UINT32_MAX), f->busy_ms };
 }
 
 static int compare(const void *a, const void *b)
@@ -189,14 +197,6 @@ static int compare(const void *a, const void *b)
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
 
     return (x > y) - (x < y);
-}
-
-static bool is_among(const uint64_t *nodes, unsigned n, uint64_t node)
-{
-    for (unsigned i = 0; i < n; i++)
-        if (nodes[i] == node)
-            return true;
-    return false;
 }
 
 /* The median of the others' last blocks; UINT64_MAX: too few of them are known. */
@@ -226,62 +226,39 @@ static bool are_quick(const struct p2p_flight *f)
     return n > 0 && sum < (uint64_t)n * QUICK_MS;
 }
 
-/* Somebody else's, as far as it can be told by now. */
-static bool is_at_a_block_for(const struct p2p_run *r, uint64_t now, uint64_t ms)
+/*
+ * What a block takes where all who read have the same share: by Little's law as many runs as are
+ * out, by the blocks that were read in a time. UINT64_MAX: none was read yet.
+ */
+static uint64_t fair_time(const struct p2p_flight *f)
 {
-    return !r->is_lost && now - r->progressed >= ms;
-}
+    unsigned n = f->n_times < P2P_TIMES ? f->n_times : P2P_TIMES;
+    uint32_t since = n < P2P_TIMES ? 0 : f->times[f->n_times % P2P_TIMES].busy_ms;
 
-/* Other nodes that have read their last block in less, and are not at one for as long. */
-static unsigned count_faster(const struct p2p_flight *f, uint64_t now, uint64_t node, uint64_t ms)
-{
-    unsigned n = f->n_times < P2P_TIMES ? f->n_times : P2P_TIMES, faster = 0, seen = 0;
-    uint64_t nodes[P2P_TIMES];
-    const struct el_list *it;
-    bool counts;
-
-    for (unsigned i = 1; i <= n; i++) {
-        const struct p2p_time *time = &f->times[(f->n_times - i) % P2P_TIMES];
-
-        counts = time->node != node && !is_among(nodes, seen, time->node);
-        nodes[seen++] = time->node;
-        for (it = f->runs.next; counts && it != &f->runs; it = it->next) {
-            const struct p2p_run *r = EL_ENTRY(it, const struct p2p_run, link);
-
-            counts = r->node != time->node || !is_at_a_block_for(r, now, ms);
-        }
-        faster += counts && time->ms < ms;
-    }
-    return faster;
+    return n == 0 ? UINT64_MAX : (uint64_t)(f->busy_ms - since) * f->out / n;
 }
 
 /*
- * Where all share a slow origin those who came first are faster, and have most of the samples: the
- * others are slow only if they are fewer.
+ * By its holder's word: while he is silent it is not known what was read since then. Where all
+ * share a slow origin those who came first are faster, and have most of the samples: by the fair
+ * time the others are not slow.
  */
-static bool are_as_many_slow(const struct p2p_flight *f, uint64_t now, uint64_t node, uint64_t ms)
+static bool is_slow(const struct p2p_flight *f, const struct p2p_run *r)
 {
-    const struct el_list *it;
-    unsigned n = 0;
+    uint64_t ms = r->reported - r->progressed, others = others_time(f, r->node);
 
-    for (it = f->runs.next; it != &f->runs; it = it->next) {
-        const struct p2p_run *r = EL_ENTRY(it, const struct p2p_run, link);
-
-        n += r->node != node && is_at_a_block_for(r, now, ms);
-    }
-    return n >= count_faster(f, now, node, ms);
+    return ms > SLOW_LEAST && others != UINT64_MAX &&
+           ms > SLOW_TIMES * el_max_u64(others, fair_time(f));
 }
 
-static bool is_slow(const struct p2p_flight *f, uint64_t now, const struct p2p_run *r)
+/* While its holder says that it reads on, and others are no faster, nobody would be. */
+static bool has_lapsed(const struct p2p_flight *f, uint64_t now, const struct p2p_run *r)
 {
-    /* By its holder's word: while he is silent it is not known what was read since then. */
-    uint64_t ms = r->reported - r->progressed, others;
+    uint64_t ms = now - r->progressed, fair = fair_time(f);
 
-    if (ms <= SLOW_LEAST)
-        return false;
-    others = others_time(f, r->node);
-    return others != UINT64_MAX && ms > SLOW_TIMES * others &&
-           !are_as_many_slow(f, now, r->node, ms / SLOW_TIMES);
+    if (now - r->reported >= r->ttl_ms || ms >= P2P_LEASE_MOST_MS)
+        return true;
+    return ms >= r->ttl_ms && fair != UINT64_MAX && ms > SLOW_TIMES * fair;
 }
 
 static void lose(struct p2p_flight *f, struct p2p_run *r, bool was_slow)
@@ -297,14 +274,15 @@ void p2p_runs_lapse(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now)
     struct p2p_flight *f = g->flight;
     struct el_list *it, *tmp;
 
+    pass(f, now);
     EL_LIST_EACH (it, tmp, &f->runs) {
         struct p2p_run *r = run_of(it);
-        bool has_lapsed = now - r->progressed >= r->ttl_ms;
+        bool is_over = has_lapsed(f, now, r);
 
-        if (r->is_lost || (!has_lapsed && !is_slow(f, now, r)))
+        if (r->is_lost || (!is_over && !is_slow(f, r)))
             continue;
-        lose(f, r, !has_lapsed);
-        *(has_lapsed ? &t->stats.lapsed : &t->stats.slow) += 1;
+        lose(f, r, !is_over);
+        *(is_over ? &t->stats.lapsed : &t->stats.slow) += 1;
         bar(p2p_tgroup_holder(g, r->node), now);
     }
 }
@@ -546,14 +524,6 @@ static bool has_last_block(const struct p2p_flight *f, uint64_t node)
     return false;
 }
 
-/* Too slow to be read by all at the same time: what each one has begun, all others wait for. */
-static bool are_blocks_slow(const struct p2p_flight *f)
-{
-    uint64_t ms = others_time(f, 0);
-
-    return ms != UINT64_MAX && ms > SLOW_BLOCK_MS;
-}
-
 /*
  * Where few take part each of them may have one, whatever the pace: it passes on what it reads
  * while it does, and all links are full when each one reads its share (swarm_stream.c). Else:
@@ -570,7 +540,7 @@ static unsigned room(const struct p2p_flight *f, uint64_t node)
 
     if (f->out < limit)
         return limit - f->out;
-    return f->wanting <= P2P_FEW && runs_of(f, node) == 0 && !are_blocks_slow(f);
+    return f->wanting <= P2P_FEW && runs_of(f, node) == 0;
 }
 
 /* Takes its share of what is read: not one that left, or that may only read its own range. */

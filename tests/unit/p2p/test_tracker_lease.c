@@ -544,7 +544,7 @@ static void a_lapsed_run_that_went_on_is_its_holders_again(void **state)
     assert_int_equal(ask(k, 2, &b)->n_leases, 1);
 }
 
-/* Blocks take others 100 ms; one that takes more than 8 times that and 2 s is too slow. */
+/* Blocks take others 100 ms; one that takes more than 4 times that and 2 s is too slow. */
 static void a_run_far_slower_than_others_loses_what_it_has_not_read(void **state)
 {
     struct tracker *k = *state;
@@ -554,6 +554,7 @@ static void a_run_far_slower_than_others_loses_what_it_has_not_read(void **state
     third.leases = 0;
     ask(k, 3, &third);
     mine = ask_run(k, 1, &slow);
+    slow.leases = 0;
     run = ask_run(k, 2, &fast);
     for (unsigned done = 1; done < run.count; done++) {
         k->now += 100;
@@ -603,20 +604,78 @@ static void who_is_as_slow_as_most_others_keeps_what_it_reads(void **state)
             assert_int_equal(ask(k, node, &l)->n_cuts, 0);
         }
     }
-    assert_int_equal(tracker_stats(k).slow, 0);
-    /* As soon as they are fewer, they are slow. */
-    for (uint64_t node = 2; node <= 3; node++) {
-        assert_int_equal(tracker_stats(k).slow, 0);
+    /* As soon as the others have read theirs, the last one is slow. */
+    for (uint64_t node = 2; node <= 4; node++) {
         l = question(256);
         l.leases = 0;
         question_run(&l, &runs[node - 2], runs[node - 2].count, true);
         ask(k, node, &l);
     }
+    assert_int_equal(tracker_stats(k).slow, 0);
+    l = question(256);
+    l.leases = 0;
+    question_run(&l, &first, first.count, true);
+    ask(k, 1, &l);
     l = question(256);
     l.leases = 0;
     question_run(&l, &runs[3], 0, true);
     assert_int_equal(ask(k, 5, &l)->n_cuts, 1);
-    assert_int_equal(tracker_stats(k).slow, 2);
+    assert_int_equal(tracker_stats(k).slow, 1);
+}
+
+/* Nobody would be faster; the holder says that it reads on. Who is silent has no such word. */
+static void no_run_lapses_while_nobody_has_read_a_block(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate a = question(64), b = question(64), other = question(64);
+    struct p2p_lease run = ask_run(k, 1, &a), second = ask_run(k, 2, &b);
+
+    a.leases = b.leases = other.leases = 0;
+    question_run(&a, &run, 0, true);
+    question_run(&b, &second, 0, true);
+    for (unsigned s = 0; s < 60; s += 2) {
+        k->now += 2000;
+        ask(k, 1, &a);
+        if (s < 40)
+            ask(k, 2, &b);
+        ask(k, 3, &other);
+        assert_int_equal(tracker_stats(k).lapsed, s >= 48);
+    }
+    assert_int_equal(tracker_stats(k).lapsed, 1);
+    k->now += P2P_LEASE_MOST_MS;
+    p2p_tracker_tick(k->t, k->now);
+    assert_int_equal(tracker_stats(k).lapsed, 2);
+}
+
+/* Two read a block in 15 s each, and one of them then none for four times as long. */
+static void a_run_lapses_when_a_fair_share_would_bring_more(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate a = question(64), b = question(64);
+    struct p2p_lease run = ask_run(k, 1, &a), second = ask_run(k, 2, &b);
+    unsigned done = 0;
+
+    a.leases = b.leases = 0;
+    for (unsigned s = 0; s < 75; s += 1) {
+        k->now += 1000;
+        done += s % 15 == 14;
+        a.n_ended = b.n_ended = 0;
+        question_run(&a, &run, done, true);
+        question_run(&b, &second, done > 0, true);
+        ask(k, 1, &a);
+        ask(k, 2, &b);
+        assert_int_equal(tracker_stats(k).lapsed + tracker_stats(k).slow, 0);
+    }
+    for (unsigned s = 0; s < 60 && tracker_stats(k).lapsed + tracker_stats(k).slow == 0; s++) {
+        k->now += 1000;
+        done += s % 15 == 14;
+        a.n_ended = 0;
+        question_run(&a, &run, done, true);
+        ask(k, 1, &a);
+        ask(k, 2, &b);
+    }
+    assert_int_equal(tracker_stats(k).lapsed + tracker_stats(k).slow, 1);
+    assert_int_equal(k->located.n_cuts, 1); /* of the second */
 }
 
 static void who_is_silent_is_not_held_to_be_slow(void **state)
@@ -889,6 +948,8 @@ int main(void)
         TEST(who_lost_a_run_is_told_where_it_ends),
         TEST(a_lapsed_run_that_went_on_is_its_holders_again),
         TEST(a_run_far_slower_than_others_loses_what_it_has_not_read),
+        TEST(no_run_lapses_while_nobody_has_read_a_block),
+        TEST(a_run_lapses_when_a_fair_share_would_bring_more),
         TEST(who_is_as_slow_as_most_others_keeps_what_it_reads),
         TEST(who_is_silent_is_not_held_to_be_slow),
         TEST(the_runs_of_a_node_that_is_gone_pass_on_at_once),
