@@ -10,6 +10,8 @@
 
 /* Blocks that one link may owe: the sender has a choice, and its link no gap. */
 #define DEPTH 2u
+/* Where others read it owes streams all the time: of other blocks one besides. */
+#define BESIDE_STREAMS 1u
 /*
  * Blocks that come at a time: more of them would make each one slower, and it can only be passed on
  * when it is whole. One that takes far longer than blocks take does not count, up to conf.k in all.
@@ -36,7 +38,7 @@
 #define URGENT_BLOCKS 2u
 /* A block that takes longer than this, and than so many times what blocks take, times out. */
 #define TIMEOUT_MS     2000u
-#define MAX_TIMEOUT_MS 20000u
+#define MAX_TIMEOUT_MS 60000u
 #define TIMEOUT_WAITS  4.0
 #define STREAM_WAITS   3.0
 /* A stream that began so long ago, and that its sender has whole: all others get it as well. */
@@ -176,10 +178,25 @@ static bool ask_one(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb)
     return true;
 }
 
-static bool has_room(const struct p2p_swarm *s, const struct p2p_sw_neighbour *nb)
+static unsigned streams_of(const struct p2p_sw_group *g, const struct p2p_sw_neighbour *nb)
 {
-    return nb->peer->awaited < (p2p_sw_is_fast(s) ? FAST_DEPTH : DEPTH) &&
-           p2p_sw_peer_may_be_asked(s, nb->peer);
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < EL_COUNT(g->streams.w); i++)
+        n += (unsigned)__builtin_popcountll(nb->owed.w[i] & g->streams.w[i]);
+    return n;
+}
+
+/* Where blocks take little time there are no streams. */
+static bool has_room(const struct p2p_sw_group *g, const struct p2p_sw_neighbour *nb)
+{
+    const struct p2p_swarm *s = g->d->s;
+    unsigned n = nb->peer->awaited;
+    bool is_fast = p2p_sw_is_fast(s);
+
+    if (n >= (is_fast ? FAST_DEPTH : DEPTH) && (is_fast || n - streams_of(g, nb) >= BESIDE_STREAMS))
+        return false;
+    return p2p_sw_peer_may_be_asked(s, nb->peer);
 }
 
 /*
@@ -200,7 +217,7 @@ static struct p2p_sw_neighbour *best_neighbour(struct p2p_sw_group *g)
             g->may_help &= ~(left & -left);
             continue;
         }
-        if (!has_room(s, nb))
+        if (!has_room(g, nb))
             continue;
         score = el_rng_unit(&s->rng) * (1.0 + nb->peer->rate) * (nb->peer->same_zone ? 2.0 : 1.0) /
                 (1.0 + 8.0 * nb->peer->awaited);
@@ -295,9 +312,9 @@ void p2p_sw_ask_fresh(struct p2p_swarm *s)
     struct p2p_sw_neighbour *nb = s->fresh;
 
     s->fresh = NULL;
-    if (nb->peer == NULL || !has_room(s, nb) || (s->hears_begun && has_enough(s)))
+    if (nb->peer == NULL || !has_room(s->fresh_in, nb) || (s->hears_begun && has_enough(s)))
         return;
-    while (has_room(s, nb) && ask_one(s->fresh_in, nb))
+    while (has_room(s->fresh_in, nb) && ask_one(s->fresh_in, nb))
         ;
 }
 
@@ -394,7 +411,8 @@ void p2p_sw_begun(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned 
 
 static uint64_t timeout_of(const struct p2p_swarm *s)
 {
-    uint64_t ms = (uint64_t)(s->wait * TIMEOUT_WAITS);
+    double usual = s->took > 0 ? s->wait : s->stream_took;
+    uint64_t ms = (uint64_t)(usual * TIMEOUT_WAITS);
 
     return ms < TIMEOUT_MS ? TIMEOUT_MS : el_min_u64(ms, MAX_TIMEOUT_MS);
 }
@@ -430,7 +448,7 @@ static uint64_t patience_with(const struct p2p_sw_group *g, const struct p2p_sw_
         read |= nb->owed.w[i] & g->streams.w[i] & g->begun.w[i] & ~nb->has.w[i];
     }
     if (read != 0)
-        return MAX_TIMEOUT_MS; /* as long as its sender reads; arrive.c looks whether it moves */
+        return UINT64_MAX; /* as long as its sender reads; arrive.c looks whether it moves */
     if (begun != 0)
         return late_patience(g);
     return streams != 0 ? stream_patience(s) : timeout_of(s);

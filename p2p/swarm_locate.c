@@ -158,6 +158,16 @@ static bool waits_for_link(const struct p2p_sw_group *g)
     return g->d->s->now - g->linked_at < STARVE_MS;
 }
 
+/* Others are said to have some of what it lacks: whom it follows, or, as nobody reads, anybody. */
+static bool is_had(const struct p2p_sw_group *g)
+{
+    for (unsigned b = p2p_blockset_next(&g->want, 0); b < P2P_GROUP_BLOCKS;
+         b = p2p_blockset_next(&g->want, b + 1))
+        if (g->holders[b] > 0 && !p2p_blockset_has(&g->here, b))
+            return true;
+    return p2p_blockset_is_empty(&g->coming);
+}
+
 /* Nothing of it comes from anywhere, and has not for a while. */
 static bool starves(const struct p2p_sw_group *g)
 {
@@ -167,7 +177,8 @@ static bool starves(const struct p2p_sw_group *g)
     patience = el_max_u64(patience, (uint64_t)(STARVE_TIMES * s->took));
     if (waits_for_link(g))
         patience = el_max_u64(patience, STARVE_LINK_MS);
-    return g->is_located && g->n_runs == 0 && s->now - g->fed_at > patience && p2p_sw_lacks(g);
+    return g->is_located && g->n_runs == 0 && s->now - g->fed_at > patience && p2p_sw_lacks(g) &&
+           is_had(g);
 }
 
 /* Of those that are said to have what it lacks. */

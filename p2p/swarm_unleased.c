@@ -9,8 +9,9 @@
 #define OWN_RUNS 2u
 /* Of one of them: soon the others see what is there. */
 #define ALONE_BLOCKS 4u
-/* A lease of somebody else that brings nothing lapses at the tracker first. */
+/* A lease of somebody else that brings nothing lapses at the tracker first, if that lives. */
 #define COMING_PATIENCE_MS (P2P_LEASE_TTL_MS + 2000u)
+#define MOST_PATIENCE_MS   (P2P_LEASE_MOST_MS + 2000u)
 #define LEAST_PATIENCE_MS  50u
 /* Blocks that are coming may take so many times as long as others took. */
 #define SLOW_TIMES       2.0
@@ -150,12 +151,33 @@ static struct p2p_sw_group *foremost(const struct p2p_download *d, unsigned *ret
     return best;
 }
 
-/* Where blocks take long nothing has stalled because none came for a while. */
-static uint64_t slow_patience(const struct p2p_swarm *s)
+/* So many times what blocks take here; 0: not known. */
+static uint64_t slow_times(const struct p2p_swarm *s, double times)
 {
     double took = s->took > s->stream_took ? s->took : s->stream_took;
 
-    return took == 0 ? BUSY_PATIENCE_MS : el_min_u64((uint64_t)(SLOW_TIMES * took), MAX_SLOW_MS);
+    return el_min_u64((uint64_t)(times * took), MAX_SLOW_MS);
+}
+
+/* Where blocks take long nothing has stalled because none came for a while. */
+static uint64_t slow_patience(const struct p2p_swarm *s)
+{
+    uint64_t ms = slow_times(s, SLOW_TIMES);
+
+    return ms == 0 ? BUSY_PATIENCE_MS : ms;
+}
+
+/* Of a reader whose block others have, while other blocks come. */
+static uint64_t busy_patience(const struct p2p_swarm *s)
+{
+    return el_max_u64(BUSY_PATIENCE_MS, slow_times(s, 2 * SLOW_TIMES));
+}
+
+/* The origin may be slow for all; the tracker takes back what others would read faster. */
+static uint64_t coming_patience(const struct p2p_sw_group *g)
+{
+    return g->failed == 0 && g->d->s->now - g->located_at < COMING_PATIENCE_MS ? MOST_PATIENCE_MS
+                                                                               : COMING_PATIENCE_MS;
 }
 
 /* A reader that waits while other blocks come has much patience, if somebody has its block. */
@@ -165,12 +187,14 @@ static bool is_stalled(const struct p2p_download *d, const struct p2p_sw_group *
 
     if (!p2p_blockset_is_empty(&g->begun))
         patience = el_max_u64(patience, slow_patience(d->s));
+    if (g->asked_of[block] != 0)
+        patience = el_max_u64(patience, slow_times(d->s, SLOW_TIMES));
     if (p2p_blockset_has(&g->coming, block))
-        patience = el_max_u64(patience, COMING_PATIENCE_MS);
+        patience = el_max_u64(patience, coming_patience(g));
     if (now - d->moved_at > patience)
         return true;
     if (g->holders[block] > 0)
-        patience = el_max_u64(patience, BUSY_PATIENCE_MS);
+        patience = el_max_u64(patience, busy_patience(d->s));
     return p2p_sw_number(g, block) == d->urgent && now - d->urgent_at > patience;
 }
 

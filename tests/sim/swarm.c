@@ -73,6 +73,15 @@ static void uneven(struct sim_conf *c)
         c->node[i].start_us = i * 40000;
 }
 
+/* An origin that gives a hundredth of that. */
+static void slow_origin(struct sim_conf *c)
+{
+    for (size_t i = 0; i < c->nodes; i++) {
+        c->node[i].up *= 100;
+        c->node[i].down *= 100;
+    }
+}
+
 static void kill_one(struct sim_conf *c)
 {
     c->node[c->nodes / 2].kill_us = 6 * SECOND;
@@ -150,7 +159,16 @@ static const struct scene scenes[] = {
     { "  and is a silent tracker", 6, 256, 200, silent_tracker, 1.20 },
     { "16 x 50 Mbit/s, 32 MiB", 16, 32, 50, NULL, 1.95 },
     { "  some connections get more", 16, 32, 50, uneven, 1.90 },
-    { "16 x 100 Mbit/s, 128 MiB", 16, 128, 100, NULL, 1.06 },
+    { "16 x 50 Mbit/s, 256 MiB", 16, 256, 50, NULL, 1.08 },
+    { "  some connections get more", 16, 256, 50, uneven, 1.15 },
+    { "16 x 25 Mbit/s, 128 MiB", 16, 128, 25, NULL, 1.12 },
+    { "  some connections get more", 16, 128, 25, uneven, 1.20 },
+    { "16 x 12 Mbit/s, 128 MiB", 16, 128, 12, NULL, 1.15 },
+    { "4 x 2 Mbit/s, 64 MiB", 4, 64, 2, NULL, 1.30 },
+    { "16, origin 10 Mbit/s, 64 MiB", 16, 64, 10, slow_origin, 1.05 },
+    { "50, origin 10 Mbit/s, 64 MiB", 50, 64, 10, slow_origin, 1.05 },
+    { "4, origin 2 Mbit/s, 64 MiB", 4, 64, 2, slow_origin, 1.05 },
+    { "16 x 100 Mbit/s, 128 MiB", 16, 128, 100, NULL, 1.08 },
     { "  starts half a second apart", 16, 128, 100, stagger, 1.80 },
     { "  one at a tenth (the others)", 16, 128, 100, slow_one, 1.12 },
     { "  some connections get more", 16, 128, 100, uneven, 1.25 },
@@ -179,11 +197,20 @@ static void add(struct figures *f, const struct sim_result *r, double bound, uns
     f->locates += (double)r->locates / seeds;
 }
 
+/* All give what they have, and as fast as the others: then the origin is asked once. */
+static bool are_sound(const struct sim_conf *c)
+{
+    for (size_t i = 0; i < c->nodes; i++)
+        if (c->node[i].manner != SIM_HONEST || c->node[i].is_slow)
+            return false;
+    return true;
+}
+
 static bool play(const struct scene *s, unsigned seeds, bool check)
 {
     double bound = (double)s->blocks * (double)P2P_MAX_BLOCK / (s->mbit * MBIT);
     struct figures f = { 0 };
-    bool fine = true;
+    bool fine = true, is_sound = false;
 
     for (unsigned seed = 1; seed <= seeds; seed++) {
         struct sim_conf c;
@@ -195,13 +222,14 @@ static bool play(const struct scene *s, unsigned seeds, bool check)
         if (s->change != NULL)
             s->change(&c);
         r = sim_run(&c);
+        is_sound = are_sound(&c);
         add(&f, &r, bound, seeds);
         fine = fine && r.all_done && r.broken == 0;
         free(c.node);
     }
     printf("%-32s %6.3f %6.3f %6.3f %6.3f  %6.3f  %5.1f %5.1f %5.1f %7.0f %6.0f\n", s->name, f.last,
            f.most, f.mean, f.all, f.egress, f.hedges, f.no_tracker, f.twice, f.frames, f.locates);
-    fine = fine && f.all <= s->most;
+    fine = fine && f.all <= s->most && (!is_sound || f.egress <= MOST_EGRESS);
     if (!fine)
         printf("  ^ worse than it was, or not done\n");
     return fine || !check;

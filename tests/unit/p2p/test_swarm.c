@@ -621,6 +621,61 @@ static void a_stream_whose_sender_has_it_whole_is_not_waited_for_without_end(voi
     end(f);
 }
 
+/* Its link owes streams as long as it reads: what else it has is not to wait for the end of that.
+ */
+static void who_missed_a_block_is_given_it_between_streams(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+
+    (void)state;
+    drain(f);
+    name(f, 1, 2, 1);
+    tell_coming(f, 2, 2, 0, 0x003);
+    assert_int_equal(count(f, P2P_MOVE_REQUEST), 2);
+    tell(f, 3, 2, 1, 0x003);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_REQUEST), 1);
+    assert_int_equal(first(f, P2P_MOVE_REQUEST)->chunk.index, 1);
+    assert_false(first(f, P2P_MOVE_REQUEST)->is_coming);
+    end(f);
+}
+
+/* The tracker says that somebody reads all of it. */
+static void all_come(struct fixture *f, uint64_t now)
+{
+    struct p2p_located l = { .again_ms = 1000 };
+
+    for (unsigned b = 0; b < 32; b++)
+        p2p_blockset_add(&l.coming, b);
+    p2p_swarm_on_located(f->d, now, 0, &l);
+}
+
+/* It may be slow for everybody: a second reader would only make it slower. */
+static void what_somebody_reads_is_waited_for_as_long_as_the_tracker_lives(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+    uint64_t now;
+
+    (void)state;
+    want(f, 0, 0, 32, 0);
+    drain(f);
+    for (now = 0; now < 60000; now += 500) {
+        all_come(f, now);
+        p2p_swarm_tick(f->s, now);
+        drain(f);
+        assert_int_equal(count(f, P2P_MOVE_FETCH), 0);
+        assert_false(f->locate.complains);
+    }
+    /* From here on it answers no more. */
+    for (; now < 75000 && count(f, P2P_MOVE_FETCH) == 0; now += 500) {
+        p2p_swarm_tick(f->s, now);
+        drain(f);
+    }
+    assert_int_equal(first(f, P2P_MOVE_FETCH)->reason, P2P_REASON_HEDGE);
+    assert_in_range(now, 70000, 74500);
+    end(f);
+}
+
 static void whom_nothing_reaches_tells_the_tracker(void **state)
 {
     struct fixture *f = start(32, P2P_REACH_ANY);
@@ -1208,6 +1263,8 @@ int main(void)
         cmocka_unit_test(who_lacks_what_others_have_asks_for_that),
         cmocka_unit_test(a_stream_that_does_not_come_is_asked_of_others_when_it_is_refused),
         cmocka_unit_test(a_stream_whose_sender_has_it_whole_is_not_waited_for_without_end),
+        cmocka_unit_test(who_missed_a_block_is_given_it_between_streams),
+        cmocka_unit_test(what_somebody_reads_is_waited_for_as_long_as_the_tracker_lives),
         cmocka_unit_test(whom_nothing_reaches_tells_the_tracker),
         cmocka_unit_test(while_a_link_is_made_nobody_complains_too_soon),
         cmocka_unit_test(a_link_that_is_never_made_is_something_to_complain_of),
