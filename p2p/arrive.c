@@ -10,15 +10,23 @@
 #include "common/log.h"
 #include "p2p/engine.h"
 
-/* A block that a reader waits for, from a peer as slow as that, is soon asked of another one. */
-#define STILL_MS      2000u
-#define LEAST_RATE    (256u * 1024u) /* bytes a second */
-#define SAMPLE_MS     1000u
-#define MOST_BLOCK_MS 15000u /* of any block, however slow its peer is */
-/* The same of streams: they come as fast as the origin gives them. */
-#define STREAM_STILL_MS   5000u
-#define LEAST_STREAM_RATE (16u * 1024u)
-#define MOST_STREAM_MS    60000u
+/*
+ * A block that a reader waits for, from a peer as slow as that, is soon asked of another one,
+ * unless others are nearly as slow: where all links are, nothing is gained.
+ */
+#define STILL_MS   2000u
+#define LEAST_RATE (256u * 1024u) /* bytes a second */
+#define STILL_RATE (32u * 1024u)  /* is slow whatever others are */
+#define SLOWER     4u             /* times as slow as what comes elsewhere, on average */
+#define SAMPLE_MS  1000u
+/* Any block. */
+#define MOST_BLOCK_MS    15000u /* at less than */
+#define LEAST_BLOCK_RATE (64u * 1024u)
+#define MOST_EVER_MS     60000u
+/* Streams come as fast as the origin gives them, and it may be slow: one that does not move at all.
+ */
+#define STREAM_STILL_MS 8000u
+#define MOST_STREAM_MS  P2P_LEASE_MOST_MS
 /* Its manifest comes behind a stream, and may come behind any block; then it is too late. */
 #define UNSIGNED_MS 1000u
 /* It should have come by now: it is asked for. */
@@ -275,6 +283,8 @@ static uint64_t rate_of(struct p2p_remote *r)
 
     if (ms >= SAMPLE_MS) {
         p2p_link_stats(r->link, &stats);
+        if (stats.in_bytes != r->sampled_bytes)
+            r->moved_ms = now;
         r->rate = r->sampled_ms == 0 ? UINT64_MAX : (stats.in_bytes - r->sampled_bytes) * 1000 / ms;
         r->sampled_bytes = stats.in_bytes;
         r->sampled_ms = now;
@@ -282,33 +292,49 @@ static uint64_t rate_of(struct p2p_remote *r)
     return r->rate;
 }
 
+static bool is_slow(const struct p2p_remote *r, uint64_t rate)
+{
+    return rate < STILL_RATE || (rate < LEAST_RATE && SLOWER * rate < r->p->usual_rate);
+}
+
 static bool is_stuck(struct p2p_remote *r, const struct expect *x, uint64_t rate)
 {
-    uint64_t age = p2p_now(r->p) - x->placed_ms;
+    uint64_t now = p2p_now(r->p), age = now - x->placed_ms;
 
     if (!x->is_placed || age < STILL_MS)
         return false;
     if (x->is_stream)
-        return age > MOST_STREAM_MS || (age > STREAM_STILL_MS && rate < LEAST_STREAM_RATE);
-    return age > MOST_BLOCK_MS ||
-           (rate < LEAST_RATE && p2p_fetch_is_urgent(r->p, &x->chunk, number_of(x)));
+        return age > MOST_STREAM_MS ||
+               (age > STREAM_STILL_MS && now - r->moved_ms > STREAM_STILL_MS);
+    return age > MOST_EVER_MS || (age > MOST_BLOCK_MS && rate < LEAST_BLOCK_RATE) ||
+           (is_slow(r, rate) && p2p_fetch_is_urgent(r->p, &x->chunk, number_of(x)));
 }
 
-void p2p_arrive_look(struct p2p_remote *r)
+void p2p_arrive_look(struct p2p_remote *r, struct p2p_arrivals *all)
 {
     uint64_t rate = rate_of(r);
     struct el_list *it, *tmp;
-    bool is_any_stuck = false;
+    bool is_any_stuck = false, comes = false, is_stream = false;
     struct el_error err;
 
     lock(r);
-    EL_LIST_EACH (it, tmp, &r->expects)
-        is_any_stuck |= is_stuck(r, EL_ENTRY(it, struct expect, link), rate);
+    EL_LIST_EACH (it, tmp, &r->expects) {
+        const struct expect *x = EL_ENTRY(it, const struct expect, link);
+
+        comes |= x->is_placed;
+        is_any_stuck |= is_stuck(r, x, rate);
+        is_stream |= x->is_placed && x->is_stream;
+    }
     unlock(r);
+    if (comes && rate != UINT64_MAX) {
+        all->sum += rate;
+        all->n++;
+    }
     p2p_arrive_signed(r);
     if (is_any_stuck) {
-        el_fail(&err, EL_ETIMEOUT, 0, "%s: a block that has begun does not come",
-                p2p_link_peer(r->link)->address);
+        /* With a stream it may be the origin that stands still: that says nothing of the peer. */
+        el_fail(&err, is_stream ? EL_ENOTCACHED : EL_ETIMEOUT, 0,
+                "%s: a block that has begun does not come", p2p_link_peer(r->link)->address);
         p2p_link_close(r->link, &err);
     }
 }

@@ -73,6 +73,7 @@ struct p2p_remote {
     struct el_list cancels; /* fetch_move.c: Cancels without their Ack */
     /* arrive.c */
     uint64_t sampled_ms, sampled_bytes, rate; /* of what comes */
+    uint64_t moved_ms;                        /* the last time that something had */
     struct el_msg msg;
     pthread_mutex_t mtx;
     struct el_list expects, arrived; /* under mtx */
@@ -143,6 +144,7 @@ struct p2p {
     bool net_is_closing, net_is_closed;
     struct el_list attempts;
     struct p2p_node *nodes[P2P_TABLE];
+    uint64_t usual_rate; /* of links on which blocks come, a moment ago; 0: there were none */
     struct disc_cards *cards;
     struct disc_members *members;
     struct disc_providers providers;
@@ -361,8 +363,13 @@ void p2p_arrive_signed(struct p2p_remote *r);
 /* These do not come. */
 void p2p_arrive_forget(struct p2p_remote *r, const struct el_chunk_id *chunk,
                        struct p2p_blocks blocks);
-/* Ends the link when a block that has begun stands still. */
-void p2p_arrive_look(struct p2p_remote *r);
+/* Rates of links on which blocks come, bytes a second. */
+struct p2p_arrivals {
+    uint64_t sum, n;
+};
+/* Ends the link when a block that has begun stands still, or is far slower than p->usual_rate. Its
+ * rate is added to `all'. */
+void p2p_arrive_look(struct p2p_remote *r, struct p2p_arrivals *all);
 void *p2p_arrive_place(void *arg, struct p2p_link *link, const struct el_chunk_id *chunk,
                        uint32_t n);
 void p2p_arrive_block(void *arg, struct p2p_link *link, const struct p2p_frame *f);

@@ -20,6 +20,7 @@ struct p2p_give {
     bool is_stream;
     uint32_t bytes, got; /* of the block, and what of it has been read, */
     uint64_t moved_ms;   /* the last time then */
+    uint64_t grown_ms;   /* when the link heard of more */
 };
 
 /* ---- give.c ---- */

@@ -18,8 +18,10 @@
  * behind it waits. */
 #define STILL_MS    30000u
 #define UNSIGNED_MS 3000u
-/* So many bytes more are worth waking the link. */
-#define STEP (64 * (size_t)EL_KIB)
+/* So many bytes more are worth waking the link, or any after a while: who receives nothing for long
+ * takes the stream for dead. */
+#define STEP    (64 * (size_t)EL_KIB)
+#define STEP_MS 250u
 
 uint32_t p2p_stream_coming(struct p2p *p, struct cache_object *o, const struct el_chunk_id *chunk)
 {
@@ -65,6 +67,23 @@ static void fail(struct p2p_give *g, const char *why)
     }
 }
 
+/* All that has come but the last byte, which goes with the hash. */
+static uint32_t may_go(const struct p2p_give *g)
+{
+    return g->got == g->bytes ? g->got - 1 : g->got;
+}
+
+static void grow(struct p2p_give *g)
+{
+    uint64_t now = p2p_now(g->remote->p);
+    uint32_t n = may_go(g), more = n - atomic_load(&g->out.ready);
+
+    if (more < STEP && g->got < g->bytes && (more == 0 || now - g->grown_ms < STEP_MS))
+        return;
+    g->grown_ms = now;
+    p2p_link_grow(g->remote->link, &g->out, n);
+}
+
 /* False: it is over. */
 static bool pass_on(struct p2p_give *g, const struct cache_span *span)
 {
@@ -83,13 +102,11 @@ static bool pass_on(struct p2p_give *g, const struct cache_span *span)
     }
     g->got = got;
     g->moved_ms = p2p_now(g->remote->p);
-    /* The last byte goes with the hash. */
-    got = got == g->bytes ? got - 1 : got;
     if (g->is_with_link) {
-        if (got - atomic_load(&g->out.ready) >= STEP || g->got == g->bytes)
-            p2p_link_grow(g->remote->link, &g->out, got);
-    } else if (got > 0) {
-        atomic_store(&g->out.ready, got);
+        grow(g);
+    } else if (may_go(g) > 0) {
+        atomic_store(&g->out.ready, may_go(g));
+        g->grown_ms = g->moved_ms;
         g->is_with_link = p2p_link_send_block(g->remote->link, &g->out);
         if (!g->is_with_link) {
             p2p_give_up(g, EL_EOVERLOAD);
@@ -179,6 +196,8 @@ void p2p_stream_tick(struct p2p *p)
 
         if (g->is_with_link && now - g->moved_ms > (g->got == g->bytes ? UNSIGNED_MS : STILL_MS))
             fail(g, "a block that was being read does not come");
+        else if (g->is_with_link && g->got < g->bytes)
+            grow(g);
     }
 }
 

@@ -109,14 +109,16 @@ static void shun_no_more(struct p2p_node *n)
 
 static void look_at_links(struct p2p *p)
 {
+    struct p2p_arrivals all = { 0 };
     struct el_list *it, *tmp;
 
     for (size_t i = 0; i < P2P_TABLE; i++) {
         for (struct p2p_node *n = p->nodes[i]; n != NULL; n = n->next) {
             EL_LIST_EACH (it, tmp, &n->remotes)
-                p2p_arrive_look(EL_ENTRY(it, struct p2p_remote, link_of_node));
+                p2p_arrive_look(EL_ENTRY(it, struct p2p_remote, link_of_node), &all);
         }
     }
+    p->usual_rate = all.n == 0 ? 0 : all.sum / all.n;
 }
 
 uint64_t p2p_hash_of(const struct el_digest *fingerprint)
