@@ -29,6 +29,7 @@ SECONDS = 400        # for a case that should take a tenth of that
 PROXY, ADMIN, PEERS, ORIGIN = 8080, 8082, 9000, 80
 PIECE_KIB = 128      # of torrents: the best of a sweep
 STAGGER_S = 1.0
+READY_MIB = 256      # cache.memory_ready_mb, as it is unless told otherwise
 SLOWER = 10
 
 ORIGIN_CONF = """
@@ -165,6 +166,9 @@ class Way:
         for p in self.by_node[node]:
             p.end(signal.SIGKILL)
 
+    def settle(self):
+        """What programs do for themselves before anybody wants the object has been done."""
+
     def requests(self):
         return self.run.origin.requests()
 
@@ -274,7 +278,14 @@ class Alone(Direct):
                      node=i, log=log)
         for log in self.logs:
             wait_for(lambda log=log: "node.ready" in log.read_text(), f"a node does not start: {log.read_text()}")
+
+    def settle(self):
+        for i in range(len(self.net.nodes)):
+            wait_for(lambda i=i: self.has_memory(i), f"node {i} does not get its memory ready", 60)
         self.idle = sum(p.cpu_seconds() for p in self.programs)
+
+    def has_memory(self, i):
+        return self.api(i, "/api/v1/status")["cache"]["memory"]["ready_bytes"] >= READY_MIB * servers.MIB
 
     def options_of(self, i):
         return []
@@ -382,6 +393,7 @@ class Run:
         try:
             way.prepare()
             self.make_room()
+            way.settle()
             sent = self.net.origin.sent_bytes()
             times = self.go(way)
             result = self.judge(way, times, self.net.origin.sent_bytes() - sent)
