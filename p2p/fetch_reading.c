@@ -148,6 +148,16 @@ static void end_at_once(struct p2p_reading *r, enum el_err code, const char *why
     el_msgq_post(r->fetch->p->queue, &r->msg);
 }
 
+/* Of what a client's own answer brings it is not known; it has its own deadlines. */
+static void look_whether_it_moves(struct p2p_reading *r)
+{
+    uint64_t position = r->fill != NULL ? cache_fill_position(r->fill) : r->seen + 1;
+
+    if (position != r->seen)
+        p2p_swarm_on_run_moved(r->fetch->download, p2p_now(r->fetch->p), r->number);
+    r->seen = position;
+}
+
 /* What brings an adopted run has its own end, of which nobody tells. */
 void p2p_readings_look(struct p2p_fetch *f)
 {
@@ -156,6 +166,7 @@ void p2p_readings_look(struct p2p_fetch *f)
     EL_LIST_EACH (it, tmp, &f->runs) {
         struct p2p_reading *r = EL_ENTRY(it, struct p2p_reading, link);
 
+        look_whether_it_moves(r);
         if (r->fill == NULL && r->done < r->count &&
             cache_object_coming(f->object, r->first + r->done, r->count - r->done) == 0)
             end_at_once(r, EL_ECANCELED, "the answer that brought it has ended");

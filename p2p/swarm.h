@@ -156,6 +156,8 @@ void p2p_swarm_on_named(struct p2p_download *d, uint64_t now, uint32_t group,
 
 /* The first `done` blocks of the run have been read. (_have() is called besides.) */
 void p2p_swarm_on_run_progress(struct p2p_download *d, uint64_t now, uint32_t run, unsigned done);
+/* Bytes of it have come. */
+void p2p_swarm_on_run_moved(struct p2p_download *d, uint64_t now, uint32_t run);
 /*
  * These blocks, of one chunk, are already being read from the origin here: the tracker is told as
  * soon as it can be, so that nobody else reads them. As a run of a FETCH from now on, but that no

@@ -69,7 +69,7 @@ struct p2p_sw_run {
     bool is_adopted; /* no STOP is heeded */
     bool gives_back; /* what lies behind `count' is for others */
     enum p2p_reason reason;
-    uint64_t moved_at; /* started, or last progress */
+    uint64_t moved_at; /* bytes came; 0: none yet */
 };
 
 struct p2p_sw_group {
@@ -282,7 +282,7 @@ bool p2p_sw_run_adopt(struct p2p_sw_group *g, unsigned first, unsigned count, ui
 /* Its last block is being read: it is time to ask for the next one. */
 bool p2p_sw_run_ends_soon(const struct p2p_sw_run *r);
 /* What the tracker is told of it; `ok`: all is well with it. */
-struct p2p_lease_end p2p_sw_run_report(const struct p2p_sw_run *r, bool ok);
+struct p2p_lease_end p2p_sw_run_report(const struct p2p_sw_run *r, uint64_t now, bool ok);
 /* It is over; the tracker hears of it with the next question. */
 void p2p_sw_run_ended(struct p2p_sw_group *g, const struct p2p_lease_end *e);
 void p2p_sw_run_drop(struct p2p_sw_group *g, struct p2p_sw_run *r);

@@ -236,7 +236,7 @@ static void fill_runs(struct p2p_sw_group *g, struct p2p_locate *ret)
         const struct p2p_sw_run *r = EL_ENTRY(it, const struct p2p_sw_run, in_group);
 
         if (ret->n_ended < P2P_MAX_RUNS)
-            ret->ended[ret->n_ended++] = p2p_sw_run_report(r, true);
+            ret->ended[ret->n_ended++] = p2p_sw_run_report(r, g->d->s->now, true);
     }
 }
 
@@ -274,7 +274,7 @@ void p2p_sw_farewell(struct p2p_sw_group *g)
     f = el_new(struct p2p_sw_farewell);
     while (!el_list_empty(&g->runs)) {
         struct p2p_sw_run *r = EL_ENTRY(g->runs.next, struct p2p_sw_run, in_group);
-        struct p2p_lease_end e = p2p_sw_run_report(r, false);
+        struct p2p_lease_end e = p2p_sw_run_report(r, s->now, false);
 
         p2p_sw_run_drop(g, r);
         p2p_sw_run_ended(g, &e);

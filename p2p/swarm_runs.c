@@ -59,7 +59,7 @@ static struct p2p_sw_run *new_run(struct p2p_sw_group *g, unsigned first, unsign
     r->id = P2P_LEASE_OWN | r->number;
     r->first = (uint16_t)first;
     r->count = r->granted = (uint8_t)count;
-    r->moved_at = g->fed_at = s->now;
+    g->fed_at = s->now;
     el_list_append(&g->runs, &r->in_group);
     g->n_runs++;
     for (unsigned b = first; b < first + count; b++) {
@@ -116,11 +116,15 @@ void p2p_sw_run_ended(struct p2p_sw_group *g, const struct p2p_lease_end *e)
         g->ended[g->n_ended++] = *e;
 }
 
-struct p2p_lease_end p2p_sw_run_report(const struct p2p_sw_run *r, bool ok)
+struct p2p_lease_end p2p_sw_run_report(const struct p2p_sw_run *r, uint64_t now, bool ok)
 {
-    return (struct p2p_lease_end){
-        .id = r->id, .first = r->first, .count = r->count, .done = r->done, .ok = ok
-    };
+    return (struct p2p_lease_end){ .id = r->id,
+                                   .first = r->first,
+                                   .count = r->count,
+                                   .done = r->done,
+                                   .ok = ok,
+                                   .still = ok && r->done < r->count &&
+                                            now - r->moved_at >= P2P_STILL_MS };
 }
 
 void p2p_sw_run_drop(struct p2p_sw_group *g, struct p2p_sw_run *r)
@@ -192,6 +196,16 @@ void p2p_swarm_on_run_progress(struct p2p_download *d, uint64_t now, uint32_t ru
         progress(g, r, done);
 }
 
+void p2p_swarm_on_run_moved(struct p2p_download *d, uint64_t now, uint32_t run)
+{
+    struct p2p_sw_group *g;
+    struct p2p_sw_run *r = run_by_number(d, run, &g);
+
+    d->s->now = now;
+    if (r != NULL)
+        r->moved_at = now;
+}
+
 /* The origin gave nothing, and nobody else will bring the block: whoever waits for it is told. */
 static void failed(struct p2p_sw_group *g, unsigned block)
 {
@@ -223,7 +237,7 @@ void p2p_swarm_on_run_over(struct p2p_download *d, uint64_t now, uint32_t run, u
     if (r == NULL)
         return;
     progress(g, r, done);
-    e = p2p_sw_run_report(r, ok && r->done == r->count && !r->gives_back);
+    e = p2p_sw_run_report(r, now, ok && r->done == r->count && !r->gives_back);
     if (r->gives_back)
         e.count = r->granted;
     next = (unsigned)r->first + r->done;

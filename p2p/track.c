@@ -30,7 +30,7 @@ static bool is_in_chunk(unsigned first, unsigned count)
 static bool is_end(const struct p2p_lease_end *e, uint32_t blocks)
 {
     return is_in_chunk(e->first, e->count) && (uint32_t)e->first + e->count <= blocks &&
-           e->done <= e->count;
+           e->done <= e->count && (!e->still || (e->ok && e->done < e->count));
 }
 
 /* Any blocks beyond those of the group? */

@@ -22,7 +22,9 @@
 #define P2P_MAX_RUNS      32u /* of one node in one group at a time */
 #define P2P_MAX_NAMED     64u /* takers in an answer */
 #define P2P_LEASE_TTL_MS  10000u
-#define P2P_LEASE_MOST_MS 120000u /* without a block, whatever its holder says */
+/* When a lease lapses though its holder speaks of it: */
+#define P2P_LEASE_MOST_MS 120000u /* without a block; without a byte sooner: docs/peers.md */
+#define P2P_STILL_MS      2000u   /* without a byte: it is said */
 
 struct p2p_group {
     uint8_t version[P2P_VERSION_BYTES];
@@ -98,7 +100,7 @@ static inline unsigned p2p_blockset_chunk(const struct p2p_blockset *s, unsigned
  * How a run goes, or how it went; one that is neither over nor reported lapses. Reported with where
  * it lies, so that a tracker that never heard of it can adopt it.
  *
- *   ok,  done < count   it goes on
+ *   ok,  done < count   it goes on; still: no byte of it has come yet, or for P2P_STILL_MS
  *   ok,  done == count  it is over: all of it was read
  *   !ok                 it is over: failed, or given up; what lies behind `done' is for others
  */
@@ -108,6 +110,7 @@ struct p2p_lease_end {
     uint8_t count;  /* as granted, or less after a cut: also none */
     uint8_t done;   /* blocks read, from the first */
     bool ok;
+    bool still; /* only of one that goes on */
 };
 
 /*
@@ -143,7 +146,7 @@ struct p2p_lease {
     uint32_t id;     /* of this node and group */
     uint16_t first;  /* block of the group */
     uint8_t count;   /* 1 to 16, in one chunk */
-    uint32_t ttl_ms; /* lapses when no block of it was reported as read for so long */
+    uint32_t ttl_ms; /* lapses when its holder does not speak of it for so long */
 };
 
 /*

@@ -318,7 +318,7 @@ void p2p_tgroup_leave(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now,
     uint64_t whole, part;
 
     if (is_taking(h)) {
-        t->stats.failed += p2p_runs_end(g, h->node);
+        t->stats.failed += p2p_runs_end(g, now, h->node);
         g->flight->wanting -= !p2p_blockset_is_empty(&h->taking->want);
         h->taking->want = (struct p2p_blockset){ 0 };
         h->taking->has_left = true;
@@ -575,7 +575,7 @@ void p2p_groups_gone(struct p2p_tracker *t, uint64_t now, uint64_t node)
 
         if (h == NULL)
             continue;
-        t->stats.gone += p2p_runs_end(g, node);
+        t->stats.gone += p2p_runs_end(g, now, node);
         p2p_tgroup_drop(t, g, now, h);
         p2p_tgroup_settle(t, g);
     }

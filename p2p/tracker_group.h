@@ -45,6 +45,8 @@ struct p2p_run {
     bool was_slow;       /* that is why */
     uint64_t reported;   /* when its holder last spoke of it, or got it */
     uint64_t progressed; /* when a block of it was reported, or it was granted */
+    uint64_t moved;      /* when bytes of it were */
+    uint32_t read_progressed, read_reported; /* flight->n_read then */
 };
 
 /* What a taker has said. */
@@ -72,11 +74,12 @@ struct p2p_holder {
     struct p2p_taking *taking; /* owned; NULL: it only has */
 };
 
-/* How long a block took whom. */
+/* How long a block took whom; what the flight had then of these two. */
 struct p2p_time {
     uint64_t node;
     uint32_t ms;
-    uint32_t busy_ms; /* when it was read, by that of the flight */
+    uint32_t n_read;
+    uint64_t out_ms;
 };
 
 struct p2p_flight {
@@ -87,9 +90,12 @@ struct p2p_flight {
     uint16_t had[P2P_GROUP_BLOCKS];
     struct p2p_blockset known, leased;
     struct el_list runs;
-    unsigned out;     /* runs that are not lost */
-    uint32_t busy_ms; /* for so long some were out, until `busy_at' */
-    uint64_t busy_at;
+    unsigned out;    /* runs that are not lost */
+    uint64_t out_ms; /* for so long they were, in sum, until `out_at' */
+    uint64_t out_at;
+    uint32_t n_read; /* blocks of runs that were granted here, by those who are not doubted */
+    uint64_t moved, moves_since; /* when one of these did, and since when some do all the time */
+    uint64_t tried;              /* when one of several that stood still was taken back; 0: never */
     uint32_t ttl_ms;
     uint64_t began;
     uint64_t heard;       /* the last question */
@@ -200,7 +206,7 @@ void p2p_runs_grant(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now, s
 /* Blocks of live runs of other nodes. */
 void p2p_runs_coming(const struct p2p_tgroup *g, uint64_t node, struct p2p_blockset *ret);
 /* The node's runs are over; returns how many were live. */
-unsigned p2p_runs_end(struct p2p_tgroup *g, uint64_t node);
+unsigned p2p_runs_end(struct p2p_tgroup *g, uint64_t now, uint64_t node);
 /* It has several blocks that others want and none has got; where few take part. */
 bool p2p_runs_keeps(const struct p2p_tgroup *g, uint64_t now, const struct p2p_holder *h);
 bool p2p_runs_has_any(const struct p2p_tgroup *g, uint64_t node);

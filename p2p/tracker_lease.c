@@ -3,8 +3,8 @@
  * tracker_lease: runs, from the grant to the end; see tracker_group.h.
  *
  *   granted --progress--> granted ... all read: over
- *      |  \--no progress for its ttl, or far slower than others--> lost --its holder speaks--> cut,
- *      |                                                                   or adopted again
+ *      |  \--its holder is silent, it stands still, or others are far faster--> lost
+ *      |                     lost --its holder speaks--> cut, or adopted again
  *      \--failed, given up, not spoken of, node gone: over
  *
  * Whatever a holder says of a run that is not known here is believed as far as it is free: then
@@ -15,10 +15,11 @@
 /* A run that its holder does not speak of was lost on its way there, or with the holder. */
 #define UNREPORTED_MS 2000u
 #define MOST_TTL_MS   60000u
-/* Slow: more than 4 times as long at a block as others, by their median, and at least so long. */
+/* Slow: 4 times as long at a block as others, and at least so long. */
 #define SLOW_TIMES   4u
 #define SLOW_LEAST   2000u
 #define SLOW_SAMPLES 3u
+#define GONE_ON      2u /* blocks each that others have read meanwhile */
 #define LEAST_FEW    3u
 #define KEPT         8u  /* blocks that one has, others want, and none gets */
 #define MUCH_SLOWER  10u /* times as long at a block */
@@ -82,17 +83,29 @@ static unsigned runs_of(const struct p2p_flight *f, uint64_t node)
     return n;
 }
 
+static unsigned live_of(const struct p2p_flight *f, uint64_t node)
+{
+    const struct el_list *it;
+    unsigned n = 0;
+
+    for (it = f->runs.next; it != &f->runs; it = it->next) {
+        const struct p2p_run *r = EL_ENTRY(it, const struct p2p_run, link);
+
+        n += r->node == node && !r->is_lost;
+    }
+    return n;
+}
+
 bool p2p_runs_has_any(const struct p2p_tgroup *g, uint64_t node)
 {
     return runs_of(g->flight, node) > 0;
 }
 
-/* The time in which nobody reads does not pass. */
+/* Before `out' changes. */
 static void pass(struct p2p_flight *f, uint64_t now)
 {
-    if (f->out > 0)
-        f->busy_ms += (uint32_t)(now - f->busy_at);
-    f->busy_at = now;
+    f->out_ms += (now - f->out_at) * f->out;
+    f->out_at = now;
 }
 
 static struct p2p_run *new_run(struct p2p_flight *f, uint64_t now, uint64_t node)
@@ -101,8 +114,8 @@ static struct p2p_run *new_run(struct p2p_flight *f, uint64_t now, uint64_t node
 
     r->node = node;
     r->ttl_ms = f->ttl_ms;
-    r->reported = now;
-    r->progressed = now;
+    r->reported = r->progressed = r->moved = now;
+    r->read_reported = r->read_progressed = f->n_read;
     el_list_append(&f->runs, &r->link);
     pass(f, now);
     if (f->out++ == 0)
@@ -126,12 +139,13 @@ static void end_run(struct p2p_flight *f, struct p2p_run *r)
     free_run(r);
 }
 
-unsigned p2p_runs_end(struct p2p_tgroup *g, uint64_t node)
+unsigned p2p_runs_end(struct p2p_tgroup *g, uint64_t now, uint64_t node)
 {
     struct p2p_flight *f = g->flight;
     struct el_list *it, *tmp;
     unsigned live = 0;
 
+    pass(f, now);
     EL_LIST_EACH (it, tmp, &f->runs) {
         if (run_of(it)->node != node)
             continue;
@@ -186,10 +200,21 @@ static void wanted_by_others(const struct p2p_tgroup *g, uint64_t now, uint64_t 
 
 /* ---- how long blocks take ---- */
 
-static void remember_time(struct p2p_flight *f, uint64_t node, uint64_t ms)
+/* Of what its holder was granted, and is believed to have got: others are judged by that. */
+static bool counts(const struct p2p_flight *f, const struct p2p_run *r)
 {
+    return r->id < P2P_LEASE_OWN && !p2p_tgroup_doubts(f->group, r->node);
+}
+
+static void remember_time(struct p2p_flight *f, const struct p2p_run *r, uint64_t now, unsigned n)
+{
+    uint64_t ms = (now - r->progressed) / n;
+
+    if (!counts(f, r))
+        return;
+    f->n_read += n;
     f->times[f->n_times++ % P2P_TIMES] =
-        (struct p2p_time){ node, (uint32_t)el_min_u64(ms, UINT32_MAX), f->busy_ms };
+        (struct p2p_time){ r->node, (uint32_t)el_min_u64(ms, UINT32_MAX), f->n_read, f->out_ms };
 }
 
 static int compare(const void *a, const void *b)
@@ -227,15 +252,26 @@ static bool are_quick(const struct p2p_flight *f)
 }
 
 /*
- * What a block takes where all who read have the same share: by Little's law as many runs as are
- * out, by the blocks that were read in a time. UINT64_MAX: none was read yet.
+ * What a block takes whoever reads, by Little's law: as long as all runs were out in sum, by the
+ * blocks that were read. Up to the last of these, so that what hangs now does not count, and with
+ * the runs that were out then, not with the few that may be left. UINT64_MAX: none was read yet.
  */
 static uint64_t fair_time(const struct p2p_flight *f)
 {
-    unsigned n = f->n_times < P2P_TIMES ? f->n_times : P2P_TIMES;
-    uint32_t since = n < P2P_TIMES ? 0 : f->times[f->n_times % P2P_TIMES].busy_ms;
+    const struct p2p_time *last = &f->times[(f->n_times - 1) % P2P_TIMES];
+    struct p2p_time first = { 0 };
 
-    return n == 0 ? UINT64_MAX : (uint64_t)(f->busy_ms - since) * f->out / n;
+    if (f->n_times == 0)
+        return UINT64_MAX;
+    if (f->n_times > P2P_TIMES)
+        first = f->times[f->n_times % P2P_TIMES];
+    return (last->out_ms - first.out_ms) / (last->n_read - first.n_read);
+}
+
+/* The origin does not pause: those who read beside it have gone on meanwhile, if there are any. */
+static bool have_others_gone_on(const struct p2p_run *r, unsigned others_out)
+{
+    return r->read_reported - r->read_progressed >= GONE_ON * others_out;
 }
 
 /*
@@ -243,22 +279,46 @@ static uint64_t fair_time(const struct p2p_flight *f)
  * share a slow origin those who came first are faster, and have most of the samples: by the fair
  * time the others are not slow.
  */
-static bool is_slow(const struct p2p_flight *f, const struct p2p_run *r)
+static bool is_slow(const struct p2p_flight *f, const struct p2p_run *r, unsigned others_out)
 {
     uint64_t ms = r->reported - r->progressed, others = others_time(f, r->node);
 
-    return ms > SLOW_LEAST && others != UINT64_MAX &&
+    return ms > SLOW_LEAST && have_others_gone_on(r, others_out) && others != UINT64_MAX &&
            ms > SLOW_TIMES * el_max_u64(others, fair_time(f));
 }
 
 /* While its holder says that it reads on, and others are no faster, nobody would be. */
-static bool has_lapsed(const struct p2p_flight *f, uint64_t now, const struct p2p_run *r)
+static bool has_lapsed(const struct p2p_flight *f, uint64_t now, const struct p2p_run *r,
+                       unsigned others_out)
 {
     uint64_t ms = now - r->progressed, fair = fair_time(f);
 
     if (now - r->reported >= r->ttl_ms || ms >= P2P_LEASE_MOST_MS)
         return true;
-    return ms >= r->ttl_ms && fair != UINT64_MAX && ms > SLOW_TIMES * fair;
+    return ms >= r->ttl_ms && have_others_gone_on(r, others_out) && fair != UINT64_MAX &&
+           ms > SLOW_TIMES * fair;
+}
+
+/* Others get something, and have for so long that this one's holder would have said so as well. */
+static bool do_others_move(const struct p2p_flight *f, const struct p2p_run *r)
+{
+    return f->moved >= r->moved + r->ttl_ms / 2 && r->reported >= f->moves_since + 2 * P2P_STILL_MS;
+}
+
+/*
+ * Nothing comes, while something does elsewhere. Where all stand still either the origin does, or
+ * just these holders cannot reach it: one at a time goes to somebody else, and shows which.
+ */
+static bool is_stuck(struct p2p_flight *f, uint64_t now, const struct p2p_run *r)
+{
+    if (now - r->moved < r->ttl_ms)
+        return false;
+    if (do_others_move(f, r))
+        return true;
+    if (now - f->moved < r->ttl_ms || (f->tried != 0 && now - f->tried < r->ttl_ms))
+        return false;
+    f->tried = now;
+    return true;
 }
 
 static void lose(struct p2p_flight *f, struct p2p_run *r, bool was_slow)
@@ -272,14 +332,19 @@ static void lose(struct p2p_flight *f, struct p2p_run *r, bool was_slow)
 void p2p_runs_lapse(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now)
 {
     struct p2p_flight *f = g->flight;
+    unsigned out = f->out; /* all are compared with all */
     struct el_list *it, *tmp;
 
     pass(f, now);
     EL_LIST_EACH (it, tmp, &f->runs) {
         struct p2p_run *r = run_of(it);
-        bool is_over = has_lapsed(f, now, r);
+        unsigned others = out - live_of(f, r->node);
+        bool is_over;
 
-        if (r->is_lost || (!is_over && !is_slow(f, r)))
+        if (r->is_lost)
+            continue;
+        is_over = has_lapsed(f, now, r, others) || is_stuck(f, now, r);
+        if (!is_over && !is_slow(f, r, others))
             continue;
         lose(f, r, !is_over);
         *(is_over ? &t->stats.lapsed : &t->stats.slow) += 1;
@@ -345,19 +410,32 @@ static void take_up(struct p2p_tracker *t, struct p2p_flight *f, uint64_t now, s
     (void)adopt(t, f, now, node, e, ret); /* it was granted before */
 }
 
+static void moved(struct p2p_flight *f, uint64_t now, struct p2p_run *r)
+{
+    r->moved = now;
+    if (!counts(f, r))
+        return;
+    if (now - f->moved > 2 * P2P_STILL_MS)
+        f->moves_since = now;
+    f->moved = now;
+}
+
 static void progress(struct p2p_flight *f, uint64_t now, struct p2p_run *r, unsigned done)
 {
     unsigned n;
 
     r->reported = now;
+    r->read_reported = f->n_read;
     if (done <= r->done)
         return;
     n = done - r->done;
-    remember_time(f, r->node, (now - r->progressed) / n);
+    moved(f, now, r);
+    remember_time(f, r, now, n);
     p2p_pace_read(&f->pace, now, n);
     free_blocks(f, r->first + r->done, r->first + done);
     r->done = done;
     r->progressed = now;
+    r->read_progressed = r->read_reported = f->n_read;
 }
 
 static void on_running(struct p2p_tracker *t, struct p2p_flight *f, uint64_t now,
@@ -373,6 +451,8 @@ static void on_running(struct p2p_tracker *t, struct p2p_flight *f, uint64_t now
         take_up(t, f, now, r, e, ret);
         return;
     }
+    if (!e->still)
+        moved(f, now, r);
     progress(f, now, r, e->done < r->count ? e->done : r->count);
     if (e->count > r->count)
         cut(ret, r->id, r->count);

@@ -9,6 +9,7 @@
 #define AGAIN        0x04u
 #define COMPLAINS    0x08u
 #define IS_OK        0x01u
+#define IS_STILL     0x02u
 #define IS_TAKING    0x01u
 #define RECORD_EXTRA 12u /* of Found, for each record */
 
@@ -45,7 +46,7 @@ static void put_end(struct el_buf *out, const struct p2p_lease_end *e)
     el_bytes_add_u16(out, e->first);
     el_bytes_add_u8(out, e->count);
     el_bytes_add_u8(out, e->done);
-    el_bytes_add_u8(out, e->ok ? IS_OK : 0);
+    el_bytes_add_u8(out, e->still ? IS_STILL : e->ok ? IS_OK : 0);
 }
 
 void p2p_locate_put(struct el_buf *out, const struct p2p_locate *l)
@@ -68,15 +69,16 @@ void p2p_locate_put(struct el_buf *out, const struct p2p_locate *l)
 
 static bool take_end(struct el_bytes *in, struct p2p_lease_end *ret)
 {
-    uint8_t ok;
+    uint8_t how;
 
     ret->id = el_bytes_u32(in);
     ret->first = el_bytes_u16(in);
     ret->count = el_bytes_u8(in);
     ret->done = el_bytes_u8(in);
-    ok = el_bytes_u8(in);
-    ret->ok = ok == IS_OK;
-    return ok <= IS_OK;
+    how = el_bytes_u8(in);
+    ret->still = how == IS_STILL;
+    ret->ok = how == IS_OK || ret->still;
+    return how <= IS_STILL;
 }
 
 static bool take_ends(struct el_bytes *in, struct p2p_locate *ret)

@@ -75,10 +75,17 @@ static inline void question_run(struct p2p_locate *l, const struct p2p_lease *ru
                                 bool ok)
 {
     l->ended[l->n_ended++] =
-        (struct p2p_lease_end){ run->id, run->first, run->count, (uint8_t)done, ok };
+        (struct p2p_lease_end){ run->id, run->first, run->count, (uint8_t)done, ok, false };
     for (unsigned b = run->first; b < (unsigned)run->first + run->count; b++)
         p2p_blockset_remove(&l->want, b);
     question_has(l, run->first, done);
+}
+
+/* None, and not a byte of the next one for a while. */
+static inline void question_still(struct p2p_locate *l, const struct p2p_lease *run, unsigned done)
+{
+    question_run(l, run, done, true);
+    l->ended[l->n_ended - 1].still = true;
 }
 
 static inline const struct p2p_located *ask(struct tracker *k, uint64_t node,

@@ -82,6 +82,31 @@ static void slow_origin(struct sim_conf *c)
     }
 }
 
+static void slow_uneven(struct sim_conf *c)
+{
+    slow_origin(c);
+    uneven(c);
+}
+
+/* A third of them get nothing from the origin, and do not know it. */
+static void hanging(struct sim_conf *c)
+{
+    for (size_t i = 0; i < c->nodes; i += 3)
+        c->node[i].hangs = true;
+}
+
+static void pausing(struct sim_conf *c)
+{
+    c->pause_us = 5 * SECOND;
+    c->resume_us = 9 * SECOND;
+}
+
+static void pausing_for_long(struct sim_conf *c)
+{
+    c->pause_us = 5 * SECOND;
+    c->resume_us = 30 * SECOND;
+}
+
 static void kill_one(struct sim_conf *c)
 {
     c->node[c->nodes / 2].kill_us = 6 * SECOND;
@@ -149,6 +174,9 @@ static const struct scene scenes[] = {
     { "  some connections get more", 8, 256, 200, uneven, 1.12 },
     { "  one killed at half time", 8, 256, 200, kill_one, 1.07 },
     { "  the tracker killed", 8, 256, 200, kill_tracker, 1.07 },
+    { "  three whose origin hangs", 8, 256, 200, hanging, 1.30 },
+    { "  the origin pauses for 4 s", 8, 256, 200, pausing, 1.45 },
+    { "  for 25 s", 8, 256, 200, pausing_for_long, 3.5 },
     { "  one liar", 8, 256, 200, one_liar, 1.25 },
     { "  one that never answers", 8, 256, 200, one_mute, 1.40 },
     { "  one that drips", 8, 256, 200, one_drip, 1.45 },
@@ -166,6 +194,7 @@ static const struct scene scenes[] = {
     { "16 x 12 Mbit/s, 128 MiB", 16, 128, 12, NULL, 1.15 },
     { "4 x 2 Mbit/s, 64 MiB", 4, 64, 2, NULL, 1.30 },
     { "16, origin 10 Mbit/s, 64 MiB", 16, 64, 10, slow_origin, 1.05 },
+    { "  some connections get more", 16, 64, 10, slow_uneven, 1.05 },
     { "50, origin 10 Mbit/s, 64 MiB", 50, 64, 10, slow_origin, 1.05 },
     { "4, origin 2 Mbit/s, 64 MiB", 4, 64, 2, slow_origin, 1.05 },
     { "16 x 100 Mbit/s, 128 MiB", 16, 128, 100, NULL, 1.08 },
@@ -197,9 +226,14 @@ static void add(struct figures *f, const struct sim_result *r, double bound, uns
     f->locates += (double)r->locates / seeds;
 }
 
-/* All give what they have, and as fast as the others: then the origin is asked once. */
+/*
+ * All give what they have, and as fast as the others, and the origin never stands still for so long
+ * that somebody else has to try: then it is asked once.
+ */
 static bool are_sound(const struct sim_conf *c)
 {
+    if (c->resume_us - c->pause_us >= P2P_LEASE_TTL_MS * 1000)
+        return false;
     for (size_t i = 0; i < c->nodes; i++)
         if (c->node[i].manner != SIM_HONEST || c->node[i].is_slow)
             return false;

@@ -224,6 +224,10 @@ static struct world *build(const struct sim_conf *conf)
     flows_set_port(w->flows, 2 * conf->nodes, conf->origin);
     if (conf->heal_us > 0)
         sim_add(w, (struct event){ .at = conf->part_us, .kind = PART });
+    if (conf->resume_us > 0) {
+        sim_add(w, (struct event){ .at = conf->pause_us, .kind = PAUSE });
+        sim_add(w, (struct event){ .at = conf->resume_us, .kind = PAUSE });
+    }
     for (uint32_t i = 0; i < conf->nodes; i++) {
         struct node *x = &w->node[i];
 

@@ -31,6 +31,7 @@ struct sim_node_conf {
     bool is_seed;   /* has everything at the start */
     bool is_slow;   /* its own time does not count among those of the others */
     bool no_origin; /* nobody there may ask the origin */
+    bool hangs;     /* what it asks the origin for never comes */
     unsigned side;  /* of a partition; 0: reaches all */
 };
 
@@ -50,6 +51,7 @@ struct sim_conf {
     uint64_t member_us;           /* until all know that a node is dead */
     uint64_t part_us, heal_us;    /* a partition; 0: none */
     uint64_t deaf_us, hear_us;    /* no tracker answers in between */
+    uint64_t pause_us, resume_us; /* the origin gives nothing in between; 0: never */
     bool (*origin_fails)(void *arg, uint64_t now_us, size_t node); /* NULL: never */
     void *arg;
     uint64_t end_us;

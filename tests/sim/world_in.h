@@ -28,6 +28,7 @@ enum kind {
     DOWN,
     REFUSED, /* nobody answered; meanwhile the other side may have connected */
     PART,
+    PAUSE,    /* of the origin; also its end */
     HAVE_ALL, /* at the sender: all who follow hear it now */
     REQUEST,
     FOLLOW,
@@ -197,6 +198,8 @@ void sim_streams_pace(struct world *w);
 void sim_fetch(struct world *w, uint32_t i, const struct p2p_move *m);
 void sim_stop(struct world *w, uint32_t i, const struct p2p_move *m);
 void sim_run_moved(struct world *w, struct run *r);
+void sim_pause(struct world *w);
+void sim_say_moves(struct world *w, struct node *x);
 void sim_locate(struct world *w, uint32_t i, const struct p2p_move *m);
 void sim_on_locate(struct world *w, const struct event *e);
 void sim_on_located(struct world *w, const struct event *e);

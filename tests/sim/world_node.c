@@ -493,6 +493,7 @@ static void on_wake(struct world *w, const struct event *e)
     if (e->at != x->wake_at)
         return;
     x->wake_at = UINT64_MAX;
+    sim_say_moves(w, x);
     p2p_swarm_tick(x->swarm, sim_ms(w));
 }
 
@@ -523,6 +524,9 @@ void sim_happen(struct world *w, const struct event *e)
         break;
     case PART:
         sim_part(w);
+        return;
+    case PAUSE:
+        sim_pause(w);
         return;
     case REFUSED:
         if (sim_link(&w->node[e->to], e->from) == NULL ||

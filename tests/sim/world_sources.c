@@ -4,6 +4,8 @@
 #include "p2p/silence.h"
 #include "tests/sim/world_in.h"
 
+#define PAUSED 1.0 /* byte a second: none would not be a flow */
+
 static void end_run(struct world *w, struct run *r, bool ok)
 {
     struct node *x = &w->node[r->node];
@@ -18,6 +20,31 @@ static void end_run(struct world *w, struct run *r, bool ok)
     free(r);
 }
 
+static bool is_paused(const struct world *w)
+{
+    return w->now >= w->conf->pause_us && w->now < w->conf->resume_us;
+}
+
+static double connection_cap(const struct world *w)
+{
+    return is_paused(w) ? PAUSED : w->conf->origin_connection;
+}
+
+void sim_pause(struct world *w)
+{
+    for (size_t i = 0; i < w->conf->nodes; i++) {
+        struct el_list *runs = &w->node[i].runs, *it;
+
+        for (it = runs->next; it != runs; it = it->next) {
+            struct run *r = EL_ENTRY(it, struct run, in_node);
+
+            if (r->flow != NULL)
+                flows_set_cap(w->flows, w->now, r->flow, connection_cap(w));
+        }
+        sim_streams(w, (uint32_t)i);
+    }
+}
+
 static void next_of_run(struct world *w, struct run *r)
 {
     bool fails =
@@ -27,9 +54,23 @@ static void next_of_run(struct world *w, struct run *r)
         end_run(w, r, !fails);
         return;
     }
+    if (w->node[r->node].conf.hangs)
+        return;
     r->flow = flows_start(w->flows, w->now, 2 * w->conf->nodes, 2 * (size_t)r->node + 1,
-                          P2P_MAX_BLOCK, w->conf->origin_connection, &r->carried);
+                          P2P_MAX_BLOCK, connection_cap(w), &r->carried);
     sim_streams(w, r->node);
+}
+
+void sim_say_moves(struct world *w, struct node *x)
+{
+    struct el_list *it;
+
+    for (it = x->runs.next; it != &x->runs; it = it->next) {
+        const struct run *r = EL_ENTRY(it, const struct run, in_node);
+
+        if (r->flow != NULL && !is_paused(w) && x->download != NULL)
+            p2p_swarm_on_run_moved(x->download, sim_ms(w), r->number);
+    }
 }
 
 void sim_run_moved(struct world *w, struct run *r)
@@ -94,6 +135,10 @@ void sim_stop(struct world *w, uint32_t i, const struct p2p_move *m)
     if (r == NULL)
         return;
     r->count = m->count;
+    if (w->node[i].conf.hangs) {
+        end_run(w, r, true);
+        return;
+    }
     sim_tell_followers(w, i, (uint32_t)(r->first / P2P_CHUNK_BLOCKS));
     sim_streams(w, i);
 }

@@ -604,11 +604,12 @@ static void who_is_as_slow_as_most_others_keeps_what_it_reads(void **state)
             assert_int_equal(ask(k, node, &l)->n_cuts, 0);
         }
     }
-    /* As soon as the others have read theirs, the last one is slow. */
+    /* When the others have read theirs, and it takes far longer than they did, the last one is. */
     for (uint64_t node = 2; node <= 4; node++) {
         l = question(256);
         l.leases = 0;
-        question_run(&l, &runs[node - 2], runs[node - 2].count, true);
+        runs[node - 2].count = 1;
+        question_run(&l, &runs[node - 2], 1, true);
         ask(k, node, &l);
     }
     assert_int_equal(tracker_stats(k).slow, 0);
@@ -619,6 +620,9 @@ static void who_is_as_slow_as_most_others_keeps_what_it_reads(void **state)
     l = question(256);
     l.leases = 0;
     question_run(&l, &runs[3], 0, true);
+    assert_int_equal(ask(k, 5, &l)->n_cuts, 0);
+    k->now += 1000;
+    assert_int_equal(ask(k, 5, &l)->n_cuts, 0); /* that it is still at it is heard now */
     assert_int_equal(ask(k, 5, &l)->n_cuts, 1);
     assert_int_equal(tracker_stats(k).slow, 1);
 }
@@ -676,6 +680,158 @@ static void a_run_lapses_when_a_fair_share_would_bring_more(void **state)
     }
     assert_int_equal(tracker_stats(k).lapsed + tracker_stats(k).slow, 1);
     assert_int_equal(k->located.n_cuts, 1); /* of the second */
+}
+
+/* Both nodes' runs, as they are: `still' is of the first. */
+static void say_both(struct tracker *k, const struct p2p_lease runs[2], const unsigned done[2],
+                     bool still)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        struct p2p_locate l = question(64);
+
+        l.leases = 0;
+        if (i == 0 && still)
+            question_still(&l, &runs[i], done[i]);
+        else
+            question_run(&l, &runs[i], done[i], true);
+        ask(k, i + 1, &l);
+    }
+}
+
+static void what_stands_still_while_others_move_is_taken_back(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate l = question(64);
+    struct p2p_lease runs[2] = { ask_run(k, 1, &l), ask_run(k, 2, &l) };
+
+    for (unsigned s = 1; s < P2P_LEASE_TTL_MS / 1000; s++) {
+        k->now += 1000;
+        say_both(k, runs, (unsigned[]){ 0, 0 }, true); /* the other one reads a long block */
+        assert_int_equal(tracker_stats(k).lapsed, 0);
+    }
+    k->now += 1000;
+    say_both(k, runs, (unsigned[]){ 0, 0 }, true);
+    assert_int_equal(tracker_stats(k).lapsed, 1);
+}
+
+/* Each with one run, of which nothing is known but that; still: nothing comes. */
+static void say_all(struct tracker *k, const struct p2p_lease *runs, unsigned n, unsigned done,
+                    bool still)
+{
+    for (unsigned i = 0; i < n; i++) {
+        struct p2p_locate l = question(256);
+
+        l.leases = 0;
+        if (still)
+            question_still(&l, &runs[i], done);
+        else
+            question_run(&l, &runs[i], done, true);
+        ask(k, i + 1, &l);
+    }
+}
+
+static void give_one_each(struct tracker *k, struct p2p_lease *runs, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        struct p2p_locate l = question(256);
+
+        runs[i] = ask_run(k, i + 1, &l);
+    }
+}
+
+/* It may be the origin: to ask it for all of that once more would make it worse. */
+static void where_all_stand_still_one_at_a_time_is_tried_elsewhere(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_lease runs[4];
+
+    give_one_each(k, runs, 4);
+    for (unsigned s = 1; s <= 29; s++) {
+        k->now += 1000;
+        say_all(k, runs, 4, 0, true);
+        assert_int_equal(tracker_stats(k).lapsed, s / 10);
+    }
+    for (unsigned s = 30; s <= 60; s++) { /* it goes on, for all */
+        k->now += 1000;
+        say_all(k, runs, 4, 0, false);
+    }
+    assert_int_equal(tracker_stats(k).lapsed, 3);
+}
+
+static void nobody_is_slow_while_the_origin_pauses(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_lease runs[3];
+    unsigned done;
+
+    give_one_each(k, runs, 3);
+    for (done = 1; done < runs[0].count; done++) {
+        k->now += 100;
+        say_all(k, runs, 3, done, false);
+    }
+    for (unsigned ms = 0; ms < 5000; ms += 250) {
+        k->now += 250;
+        say_all(k, runs, 3, done - 1, ms >= P2P_STILL_MS);
+    }
+    assert_int_equal(tracker_stats(k).slow + tracker_stats(k).lapsed, 0);
+}
+
+/* All shared the origin, and with the others gone it is not that it takes longer than it should. */
+static void the_last_run_of_a_slow_origin_is_not_slow(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_lease runs[4];
+
+    give_one_each(k, runs, 4);
+    for (unsigned s = 0; s < 20; s++) {
+        k->now += 1000;
+        say_all(k, runs, 4, 0, false);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        struct p2p_locate l = question(256);
+
+        l.leases = 0;
+        question_run(&l, &runs[i], 1, true);
+        runs[i].count = 1;
+        l.ended[0].count = 1;
+        ask(k, i + 1, &l);
+    }
+    for (unsigned s = 0; s < 20; s++) {
+        struct p2p_locate l = question(256);
+
+        k->now += 1000;
+        l.leases = 0;
+        question_run(&l, &runs[3], 0, true);
+        assert_int_equal(ask(k, 4, &l)->n_cuts, 0);
+    }
+    assert_int_equal(tracker_stats(k).slow + tracker_stats(k).lapsed, 0);
+}
+
+/* Its word would make everybody slow who needs more than 2 s for a block. */
+static void blocks_that_were_not_granted_make_nobody_slow(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate l = question(256), liar = question(256);
+    struct p2p_lease run = ask_run(k, 1, &l), own = { .first = 64, .count = 16 };
+
+    for (unsigned i = 0; i < 8; i++) {
+        own.id = P2P_LEASE_OWN + i;
+        own.first = (uint16_t)(64 + 16 * i);
+        for (unsigned done = 0; done <= 16; done += 4) {
+            liar = question(256);
+            liar.leases = 0;
+            question_run(&liar, &own, done, true);
+            ask(k, 2, &liar);
+            k->now += 1;
+        }
+    }
+    for (unsigned s = 0; s < 9; s++) {
+        k->now += 1000;
+        l = question(256);
+        question_run(&l, &run, 0, true);
+        ask(k, 1, &l);
+    }
+    assert_int_equal(tracker_stats(k).slow, 0);
 }
 
 static void who_is_silent_is_not_held_to_be_slow(void **state)
@@ -951,6 +1107,11 @@ int main(void)
         TEST(no_run_lapses_while_nobody_has_read_a_block),
         TEST(a_run_lapses_when_a_fair_share_would_bring_more),
         TEST(who_is_as_slow_as_most_others_keeps_what_it_reads),
+        TEST(what_stands_still_while_others_move_is_taken_back),
+        TEST(where_all_stand_still_one_at_a_time_is_tried_elsewhere),
+        TEST(nobody_is_slow_while_the_origin_pauses),
+        TEST(the_last_run_of_a_slow_origin_is_not_slow),
+        TEST(blocks_that_were_not_granted_make_nobody_slow),
         TEST(who_is_silent_is_not_held_to_be_slow),
         TEST(the_runs_of_a_node_that_is_gone_pass_on_at_once),
         TEST(who_leaves_gives_its_runs_back),

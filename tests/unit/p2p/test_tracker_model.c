@@ -154,8 +154,8 @@ static void question_of(struct model *m, struct node *v, struct p2p_locate *l)
             question_run(l, &r->lease, r->done, true);
         else
             l->ended[l->n_ended++] =
-                (struct p2p_lease_end){ r->lease.id, r->lease.first, r->lease.count,
-                                        (uint8_t)r->done, r->ok };
+                (struct p2p_lease_end){ r->lease.id,      r->lease.first, r->lease.count,
+                                        (uint8_t)r->done, r->ok,          false };
         reading += !r->is_over;
     }
     l->leases = reading < 2 ? (uint8_t)(2 - reading) : 0;
