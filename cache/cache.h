@@ -207,6 +207,8 @@ void cache_object_map(struct cache_object *o, uint64_t first_block, size_t n, ui
 /* The same of blocks that are not whole, and that a fill of a source in order, a run or not, has in
  * hand or is on its way to. n <= 64. */
 uint64_t cache_object_coming(struct cache_object *o, uint64_t first_block, size_t n);
+/* Bytes of a block that are in memory, whole or not. */
+uint32_t cache_object_came(struct cache_object *o, uint64_t block);
 /* Of a block that is whole in memory. False: it is not. */
 bool cache_object_digest(struct cache_object *o, uint64_t block, struct el_digest *ret);
 

@@ -735,6 +735,18 @@ uint64_t cache_object_coming(struct cache_object *o, uint64_t first_block, size_
     return bits;
 }
 
+uint32_t cache_object_came(struct cache_object *o, uint64_t block)
+{
+    const struct cache_block *b;
+    uint32_t n;
+
+    cache_shard_lock(o->shard);
+    b = cache_block_find_locked(o, block);
+    n = b == NULL ? 0 : b->hi - b->lo;
+    cache_shard_unlock(o->shard);
+    return n;
+}
+
 bool cache_object_digest(struct cache_object *o, uint64_t block, struct el_digest *ret)
 {
     const struct cache_block *b;

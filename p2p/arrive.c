@@ -38,8 +38,9 @@ struct expect {
     uint32_t block;
     struct cache_fill *fill; /* a reference; NULL: it is not wanted any more */
     bool is_placed;          /* the room is taken, and somebody writes there, */
-    uint64_t placed_ms;      /* since then */
+    uint64_t began_ms;       /* since then, or since its head came */
     bool is_forgotten;       /* it does not come: what is written there is another one */
+    bool is_stranded;        /* the room's memory is kept for that; others may bring the block */
     bool is_needless;        /* it is here by now, or somebody else brings it */
     struct cache_room room;
     bool is_stream;
@@ -65,6 +66,16 @@ static void expect_free(struct expect *x)
 {
     cache_fill_unref(x->fill);
     free(x);
+}
+
+/* Nobody writes there any more, and it is of no use. */
+static void give_room_back(struct expect *x)
+{
+    if (x->is_stranded)
+        cache_room_free(cache_fill_object(x->fill), &x->room);
+    else
+        cache_fill_give_back(x->fill, &x->room);
+    x->is_placed = x->is_stranded = false;
 }
 
 static uint64_t number_of(const struct expect *x)
@@ -111,6 +122,24 @@ void p2p_arrive_forget(struct p2p_remote *r, const struct el_chunk_id *chunk,
         expect_free(EL_ENTRY(it, struct expect, link));
 }
 
+void p2p_arrive_strand(struct p2p_remote *r, const struct el_chunk_id *chunk,
+                       struct p2p_blocks blocks)
+{
+    struct el_list *it, *tmp;
+
+    lock(r);
+    EL_LIST_EACH (it, tmp, &r->expects) {
+        struct expect *x = EL_ENTRY(it, struct expect, link);
+
+        if (!x->is_placed || x->is_stranded || x->block < blocks.first ||
+            x->block >= blocks.first + blocks.count || !el_chunk_id_eq(&x->chunk, chunk))
+            continue;
+        cache_fill_strand(x->fill, &x->room);
+        x->is_stranded = true;
+    }
+    unlock(r);
+}
+
 /* ---- on a net thread ---- */
 
 static bool take_room(struct expect *x, uint64_t now)
@@ -120,7 +149,7 @@ static bool take_room(struct expect *x, uint64_t now)
     if (x->fill != NULL)
         take = cache_fill_take_at(x->fill, number_of(x), &x->room);
     x->is_placed = take == CACHE_TAKE_ROOM;
-    x->placed_ms = now;
+    x->began_ms = now;
     x->is_needless = take == CACHE_TAKE_OVER;
     return x->is_placed;
 }
@@ -141,6 +170,7 @@ static void note_begun(struct p2p_remote *r, const struct el_chunk_id *chunk)
         if (x->has_begun || x->is_forgotten || !el_chunk_id_eq(&x->chunk, chunk))
             continue;
         x->has_begun = true;
+        x->began_ms = p2p_now(r->p);
         el_msgq_post(r->p->queue, &r->msg);
         return;
     }
@@ -168,8 +198,7 @@ void *p2p_arrive_place(void *arg, struct p2p_link *link, const struct el_chunk_i
                 mem = x->room.mem;
                 break;
             }
-            x->is_placed = false;
-            cache_fill_give_back(x->fill, &x->room);
+            give_room_back(x);
         }
     }
     unlock(r);
@@ -205,16 +234,14 @@ static struct expect *find_block(struct p2p_remote *r, const struct p2p_frame *f
 /* It went to the room of another one. */
 static void move_over(struct expect *from, struct expect *to)
 {
-    if (to != NULL && !to->is_placed && take_room(to, from->placed_ms)) {
+    if (to != NULL && !to->is_placed && take_room(to, from->began_ms)) {
         if (to->room.bytes == from->room.bytes) {
             memcpy(to->room.mem, from->room.mem, to->room.bytes);
         } else {
-            to->is_placed = false;
-            cache_fill_give_back(to->fill, &to->room);
+            give_room_back(to);
         }
     }
-    from->is_placed = false;
-    cache_fill_give_back(from->fill, &from->room);
+    give_room_back(from);
 }
 
 /* What was forgotten while its room was written to. */
@@ -242,6 +269,8 @@ void p2p_arrive_block(void *arg, struct p2p_link *link, const struct p2p_frame *
         gone = take_forgotten(placed);
     }
     if (x != NULL) {
+        if (x->is_stranded)
+            give_room_back(x);
         x->has_room = x->is_placed;
         x->arrived_ms = p2p_now(r->p);
         x->hash = f->hash;
@@ -265,8 +294,7 @@ void p2p_arrive_unplaced(void *arg, struct p2p_link *link, const struct el_chunk
     lock(r);
     x = find_room(r, mem);
     EL_ASSERT(x != NULL);
-    x->is_placed = false;
-    cache_fill_give_back(x->fill, &x->room);
+    give_room_back(x);
     gone = take_forgotten(x);
     unlock(r);
     if (gone != NULL)
@@ -299,9 +327,9 @@ static bool is_slow(const struct p2p_remote *r, uint64_t rate)
 
 static bool is_stuck(struct p2p_remote *r, const struct expect *x, uint64_t rate)
 {
-    uint64_t now = p2p_now(r->p), age = now - x->placed_ms;
+    uint64_t now = p2p_now(r->p), age = now - x->began_ms;
 
-    if (!x->is_placed || age < STILL_MS)
+    if (age < STILL_MS || !(x->is_placed || (x->is_stream && x->has_begun)))
         return false;
     if (x->is_stream)
         return age > MOST_STREAM_MS ||
@@ -323,7 +351,7 @@ void p2p_arrive_look(struct p2p_remote *r, struct p2p_arrivals *all)
 
         comes |= x->is_placed;
         is_any_stuck |= is_stuck(r, x, rate);
-        is_stream |= x->is_placed && x->is_stream;
+        is_stream |= x->is_stream && (x->is_placed || x->has_begun);
     }
     unlock(r);
     if (comes && rate != UINT64_MAX) {

@@ -360,6 +360,9 @@ void p2p_arrive_expect(struct p2p_remote *r, const struct el_chunk_id *chunk, ui
                        struct cache_fill *fill, bool is_stream);
 /* Manifests have come: blocks that waited for one are looked at again. */
 void p2p_arrive_signed(struct p2p_remote *r);
+/* They are not waited for any more: what of them is just coming keeps nobody from bringing them. */
+void p2p_arrive_strand(struct p2p_remote *r, const struct el_chunk_id *chunk,
+                       struct p2p_blocks blocks);
 /* These do not come. */
 void p2p_arrive_forget(struct p2p_remote *r, const struct el_chunk_id *chunk,
                        struct p2p_blocks blocks);

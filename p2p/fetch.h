@@ -35,7 +35,7 @@ struct p2p_reading {
     uint64_t first;             /* block of the object */
     unsigned count, done, most; /* most: read no more than so many */
     bool is_former;             /* of an object that had the fetch before: its end says nothing */
-    uint64_t seen;              /* position of the fill, a while ago */
+    uint64_t seen;              /* bytes of it that had come a while ago */
     struct cache_fill *fill; /* a reference; NULL: the answer to a client's own request brings it */
     struct cache_ticket *ticket; /* it is read with; after that compared only */
     struct cache_fill_watch watch;

@@ -33,6 +33,8 @@ static void withdraw(struct p2p *p, const struct p2p_move *m, struct p2p_blocks 
     c->chunk = m->chunk;
     c->blocks = blocks;
     el_list_append(&n->asking->cancels, &c->link);
+    if (blocks.count > 0)
+        p2p_arrive_strand(n->asking, &m->chunk, blocks);
     el_buf_init(&frames);
     p2p_cancel_add(&frames, p2p_remote_version(n->asking), &m->chunk, &blocks);
     p2p_remote_send(n->asking, &frames);

@@ -148,14 +148,15 @@ static void end_at_once(struct p2p_reading *r, enum el_err code, const char *why
     el_msgq_post(r->fetch->p->queue, &r->msg);
 }
 
-/* Of what a client's own answer brings it is not known; it has its own deadlines. */
 static void look_whether_it_moves(struct p2p_reading *r)
 {
-    uint64_t position = r->fill != NULL ? cache_fill_position(r->fill) : r->seen + 1;
+    uint64_t came = r->done * CACHE_BLOCK_BYTES;
 
-    if (position != r->seen)
+    if (r->done < r->count)
+        came += cache_object_came(r->fetch->object, r->first + r->done);
+    if (came > r->seen)
         p2p_swarm_on_run_moved(r->fetch->download, p2p_now(r->fetch->p), r->number);
-    r->seen = position;
+    r->seen = came;
 }
 
 /* What brings an adopted run has its own end, of which nobody tells. */

@@ -155,6 +155,10 @@ void p2p_sw_request(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigne
         g->asked_at[block] = (uint32_t)s->now;
     note_asked(g, block);
     p2p_blockset_add(&nb->owed, block);
+    if (is_coming && !p2p_blockset_has(&nb->streams, block)) {
+        p2p_blockset_add(&nb->streams, block);
+        nb->peer->streams++;
+    }
     g->owing[block]++;
     g->asked_of[block] |= (uint32_t)1 << (nb - g->nb);
     nb->awaited++;
@@ -178,25 +182,15 @@ static bool ask_one(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb)
     return true;
 }
 
-static unsigned streams_of(const struct p2p_sw_group *g, const struct p2p_sw_neighbour *nb)
-{
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < EL_COUNT(g->streams.w); i++)
-        n += (unsigned)__builtin_popcountll(nb->owed.w[i] & g->streams.w[i]);
-    return n;
-}
-
 /* Where blocks take little time there are no streams. */
-static bool has_room(const struct p2p_sw_group *g, const struct p2p_sw_neighbour *nb)
+static bool has_room(const struct p2p_swarm *s, const struct p2p_sw_peer *p)
 {
-    const struct p2p_swarm *s = g->d->s;
-    unsigned n = nb->peer->awaited;
     bool is_fast = p2p_sw_is_fast(s);
 
-    if (n >= (is_fast ? FAST_DEPTH : DEPTH) && (is_fast || n - streams_of(g, nb) >= BESIDE_STREAMS))
+    if (p->awaited >= (is_fast ? FAST_DEPTH : DEPTH) &&
+        (is_fast || p->awaited - p->streams >= BESIDE_STREAMS))
         return false;
-    return p2p_sw_peer_may_be_asked(s, nb->peer);
+    return p2p_sw_peer_may_be_asked(s, p);
 }
 
 /*
@@ -217,7 +211,7 @@ static struct p2p_sw_neighbour *best_neighbour(struct p2p_sw_group *g)
             g->may_help &= ~(left & -left);
             continue;
         }
-        if (!has_room(g, nb))
+        if (!has_room(s, nb->peer))
             continue;
         score = el_rng_unit(&s->rng) * (1.0 + nb->peer->rate) * (nb->peer->same_zone ? 2.0 : 1.0) /
                 (1.0 + 8.0 * nb->peer->awaited);
@@ -312,9 +306,9 @@ void p2p_sw_ask_fresh(struct p2p_swarm *s)
     struct p2p_sw_neighbour *nb = s->fresh;
 
     s->fresh = NULL;
-    if (nb->peer == NULL || !has_room(s->fresh_in, nb) || (s->hears_begun && has_enough(s)))
+    if (nb->peer == NULL || !has_room(s, nb->peer) || (s->hears_begun && has_enough(s)))
         return;
-    while (has_room(s->fresh_in, nb) && ask_one(s->fresh_in, nb))
+    while (has_room(s, nb->peer) && ask_one(s->fresh_in, nb))
         ;
 }
 
@@ -350,6 +344,8 @@ static void is_over(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigne
 {
     p2p_blockset_remove(&nb->owed, block);
     p2p_blockset_remove(&nb->cancelled, block);
+    nb->peer->streams -= p2p_blockset_has(&nb->streams, block);
+    p2p_blockset_remove(&nb->streams, block);
     g->owing[block]--;
     nb->awaited--;
     nb->peer->awaited--;
@@ -463,11 +459,10 @@ static uint64_t patience_for(const struct p2p_sw_group *g, unsigned block)
     return ms;
 }
 
-/* Not as long as its sender reads; arrive.c looks whether it moves. */
+/* Not as long as only its sender reads; arrive.c looks whether it moves. */
 static bool is_late_stream(const struct p2p_sw_group *g, unsigned block)
 {
-    return p2p_blockset_has(&g->nb[g->begun_by[block]].has, block) &&
-           (uint32_t)g->d->s->now - g->begun_at[block] > late_patience(g);
+    return g->holders[block] > 0 && (uint32_t)g->d->s->now - g->begun_at[block] > late_patience(g);
 }
 
 static bool has_waited(const struct p2p_sw_group *g, unsigned block)
@@ -492,14 +487,17 @@ static void check_late(struct p2p_sw_group *g, unsigned block)
     wake_holders(g, block);
 }
 
-/* A link that owes something and brings nothing, no block, no refusal, no Ack. */
+/*
+ * A link that owes something and brings nothing, no block, no refusal, no Ack. What it streams to
+ * another group is looked at there, and all else comes behind that.
+ */
 static void check_silent(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb)
 {
     struct p2p_swarm *s = g->d->s;
     struct p2p_sw_peer *p = nb->peer;
 
-    if (p->awaited == 0 || s->now - p->last_at <= TIMEOUT_MS ||
-        s->now - p->last_at <= patience_with(g, nb))
+    if (p->awaited == 0 || p->streams > p2p_blockset_count(&nb->streams) ||
+        s->now - p->last_at <= TIMEOUT_MS || s->now - p->last_at <= patience_with(g, nb))
         return;
     p2p_sw_peer_was_slow(s, p);
     p->last_at = s->now;

@@ -34,7 +34,8 @@ struct p2p_sw_peer {
     uint64_t node;
     bool is_up, is_connecting, same_zone;
     unsigned uses;    /* groups where it is a neighbour */
-    unsigned awaited; /* blocks that its link owes */
+    unsigned awaited; /* blocks that its link owes, */
+    unsigned streams; /* and of these those that come as it reads them */
     unsigned failures;
     uint64_t retry_at;   /* no CONNECT before */
     uint64_t cool_until; /* nothing is asked of it before: slow or refusing */
@@ -51,6 +52,7 @@ struct p2p_sw_neighbour {
     struct p2p_sw_peer *peer; /* NULL: the place is free */
     struct p2p_blockset has, owed, coming;
     struct p2p_blockset cancelled; /* of those owed: a Cancel is out, its Ack is the last word */
+    struct p2p_blockset streams;   /* of those owed: as it was asked for them */
     unsigned n_has;
     uint64_t followed; /* chunks */
     uint64_t said;     /* chunks of which it told itself */

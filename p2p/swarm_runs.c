@@ -65,9 +65,8 @@ static struct p2p_sw_run *new_run(struct p2p_sw_group *g, unsigned first, unsign
     for (unsigned b = first; b < first + count; b++) {
         if (!p2p_blockset_has(&g->here, b))
             p2p_blockset_add(&g->mine, b);
-        /* Else two nodes could wait for the block from each other. */
-        if (!p2p_blockset_has(&g->begun, b))
-            p2p_sw_take_back(g, b);
+        /* Else two nodes could wait for the block from each other, or for one who stands still. */
+        p2p_sw_take_back(g, b);
     }
     return r;
 }
@@ -237,6 +236,8 @@ void p2p_swarm_on_run_over(struct p2p_download *d, uint64_t now, uint32_t run, u
     if (r == NULL)
         return;
     progress(g, r, done);
+    if (ok && r->done < r->count) /* here something else brings it: it is not asked for at once */
+        d->origin_at = el_max_u64(d->origin_at, now + FAILED_MS);
     e = p2p_sw_run_report(r, now, ok && r->done == r->count && !r->gives_back);
     if (r->gives_back)
         e.count = r->granted;

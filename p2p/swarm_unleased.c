@@ -152,25 +152,28 @@ static struct p2p_sw_group *foremost(const struct p2p_download *d, unsigned *ret
 }
 
 /* So many times what blocks take here; 0: not known. */
-static uint64_t slow_times(const struct p2p_swarm *s, double times)
+static uint64_t slow_times(const struct p2p_sw_group *g, double times)
 {
-    double took = s->took > s->stream_took ? s->took : s->stream_took;
+    const struct p2p_swarm *s = g->d->s;
+    double took = s->took;
 
+    if (took < s->stream_took && !p2p_blockset_is_empty(&g->streams))
+        took = s->stream_took;
     return el_min_u64((uint64_t)(times * took), MAX_SLOW_MS);
 }
 
 /* Where blocks take long nothing has stalled because none came for a while. */
-static uint64_t slow_patience(const struct p2p_swarm *s)
+static uint64_t slow_patience(const struct p2p_sw_group *g)
 {
-    uint64_t ms = slow_times(s, SLOW_TIMES);
+    uint64_t ms = slow_times(g, SLOW_TIMES);
 
     return ms == 0 ? BUSY_PATIENCE_MS : ms;
 }
 
 /* Of a reader whose block others have, while other blocks come. */
-static uint64_t busy_patience(const struct p2p_swarm *s)
+static uint64_t busy_patience(const struct p2p_sw_group *g)
 {
-    return el_max_u64(BUSY_PATIENCE_MS, slow_times(s, 2 * SLOW_TIMES));
+    return el_max_u64(BUSY_PATIENCE_MS, slow_times(g, 2 * SLOW_TIMES));
 }
 
 /* The origin may be slow for all; the tracker takes back what others would read faster. */
@@ -186,15 +189,15 @@ static bool is_stalled(const struct p2p_download *d, const struct p2p_sw_group *
     uint64_t now = d->s->now, patience = el_max_u64(d->patience >> d->hedges, LEAST_PATIENCE_MS);
 
     if (!p2p_blockset_is_empty(&g->begun))
-        patience = el_max_u64(patience, slow_patience(d->s));
+        patience = el_max_u64(patience, slow_patience(g));
     if (g->asked_of[block] != 0)
-        patience = el_max_u64(patience, slow_times(d->s, SLOW_TIMES));
+        patience = el_max_u64(patience, slow_times(g, SLOW_TIMES));
     if (p2p_blockset_has(&g->coming, block))
         patience = el_max_u64(patience, coming_patience(g));
     if (now - d->moved_at > patience)
         return true;
     if (g->holders[block] > 0)
-        patience = el_max_u64(patience, busy_patience(d->s));
+        patience = el_max_u64(patience, busy_patience(g));
     return p2p_sw_number(g, block) == d->urgent && now - d->urgent_at > patience;
 }
 
