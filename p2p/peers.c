@@ -650,12 +650,13 @@ static void failed(struct p2p *p, struct p2p_attempt *a, enum el_err why)
     note_unreached(p, n);
 }
 
-/* EL_ENOTCACHED: this node has ended it, in the middle of a block that it cannot go on with. */
+/* EL_ENOTCACHED: one of the two has ended it, in the middle of a block that does not go on. */
 static bool may_be_back(struct p2p *p, const struct p2p_remote *r, enum el_err why)
 {
-    bool by_other = why == EL_ERESET || why == EL_ETRUNCATED || why == EL_ETLS;
+    bool may_be =
+        why == EL_ERESET || why == EL_ETRUNCATED || why == EL_ETLS || why == EL_ENOTCACHED;
 
-    return why == EL_ENOTCACHED || (by_other && p2p_now(p) - r->up_ms >= UP_MS);
+    return may_be && p2p_now(p) - r->up_ms >= UP_MS;
 }
 
 /*

@@ -621,6 +621,99 @@ static void a_stream_whose_sender_has_it_whole_is_not_waited_for_without_end(voi
     end(f);
 }
 
+/* As long as nobody has it its sender may be as slow as it is. */
+static void a_stream_that_others_have_whole_is_asked_of_them(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+    struct el_chunk_id id = chunk_of(0);
+
+    (void)state;
+    drain(f);
+    name(f, 1, 2, 2);
+    tell_coming(f, 2, 2, 0, 0x001);
+    p2p_swarm_on_begun(f->s, 3, 2, &id);
+    for (unsigned b = 16; b < 31; b++)
+        p2p_swarm_have(f->d, 4, b);
+    p2p_swarm_tick(f->s, 6000);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_CANCEL), 0);
+    p2p_swarm_have(f->d, 6001, 31); /* or it would rather read the block itself */
+    tell_coming(f, 6001, 3, 0x001, 0);
+    p2p_swarm_tick(f->s, 6002);
+    drain(f);
+    assert_int_equal(first(f, P2P_MOVE_CANCEL)->node, 2);
+    assert_int_equal(first(f, P2P_MOVE_REQUEST)->node, 3);
+    end(f);
+}
+
+/* Its sender has lost the lease, since it stands still. */
+static void who_is_given_the_lease_of_a_block_that_has_begun_reads_it(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+    struct el_chunk_id id = chunk_of(0);
+    unsigned cancel, fetch;
+
+    (void)state;
+    drain(f);
+    name(f, 1, 2, 1);
+    tell_coming(f, 2, 2, 0, 0x001);
+    p2p_swarm_on_begun(f->s, 3, 2, &id);
+    drain(f);
+    p2p_swarm_tick(f->s, 1100);
+    drain(f);
+    lease(f, 1101, 0, 1);
+    cancel = (unsigned)(first(f, P2P_MOVE_CANCEL) - f->moves);
+    fetch = (unsigned)(first(f, P2P_MOVE_FETCH) - f->moves);
+    assert_true(cancel < fetch); /* or there would be no room for what is read */
+    end(f);
+}
+
+static void a_run_that_found_nothing_to_do_is_not_asked_for_at_once(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+
+    (void)state;
+    drain(f);
+    lease(f, 1000, 0, 1);
+    p2p_swarm_on_run_over(f->d, 1001, first(f, P2P_MOVE_FETCH)->run, 0, true);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_LOCATE), 1);
+    assert_int_equal(f->locate.leases, 0);
+    p2p_swarm_on_located(f->d, 1002, 0, &(struct p2p_located){ .again_ms = 250 });
+    for (uint64_t now = 1002; now < 2000 && f->locate.leases == 0; now += 50) {
+        p2p_swarm_tick(f->s, now);
+        drain(f);
+        p2p_swarm_on_located(f->d, now, 0, &(struct p2p_located){ .again_ms = 250 });
+    }
+    assert_true(f->locate.leases > 0);
+    end(f);
+}
+
+static void a_run_says_when_no_byte_of_it_comes(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+    uint32_t run;
+
+    (void)state;
+    drain(f);
+    lease(f, 1000, 0, 4);
+    run = first(f, P2P_MOVE_FETCH)->run;
+    p2p_swarm_tick(f->s, 2000);
+    drain(f);
+    assert_true(f->locate.n_ended == 1 && f->locate.ended[0].still); /* none has come yet */
+    p2p_swarm_on_run_moved(f->d, 2001, run);
+    p2p_swarm_on_located(f->d, 2002, 0, &(struct p2p_located){ .again_ms = 250 });
+    p2p_swarm_tick(f->s, 2300);
+    drain(f);
+    assert_int_equal(f->locate.n_ended, 1);
+    assert_false(f->locate.ended[0].still);
+    p2p_swarm_on_located(f->d, 2301, 0, &(struct p2p_located){ .again_ms = 250 });
+    p2p_swarm_tick(f->s, 2001 + P2P_STILL_MS);
+    drain(f);
+    assert_true(f->locate.n_ended == 1 && f->locate.ended[0].still);
+    end(f);
+}
+
 /* Its link owes streams as long as it reads: what else it has is not to wait for the end of that.
  */
 static void who_missed_a_block_is_given_it_between_streams(void **state)
@@ -1263,6 +1356,10 @@ int main(void)
         cmocka_unit_test(who_lacks_what_others_have_asks_for_that),
         cmocka_unit_test(a_stream_that_does_not_come_is_asked_of_others_when_it_is_refused),
         cmocka_unit_test(a_stream_whose_sender_has_it_whole_is_not_waited_for_without_end),
+        cmocka_unit_test(a_stream_that_others_have_whole_is_asked_of_them),
+        cmocka_unit_test(who_is_given_the_lease_of_a_block_that_has_begun_reads_it),
+        cmocka_unit_test(a_run_that_found_nothing_to_do_is_not_asked_for_at_once),
+        cmocka_unit_test(a_run_says_when_no_byte_of_it_comes),
         cmocka_unit_test(who_missed_a_block_is_given_it_between_streams),
         cmocka_unit_test(what_somebody_reads_is_waited_for_as_long_as_the_tracker_lives),
         cmocka_unit_test(whom_nothing_reaches_tells_the_tracker),
