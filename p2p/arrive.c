@@ -131,7 +131,8 @@ void p2p_arrive_strand(struct p2p_remote *r, const struct el_chunk_id *chunk,
     EL_LIST_EACH (it, tmp, &r->expects) {
         struct expect *x = EL_ENTRY(it, struct expect, link);
 
-        if (!x->is_placed || x->is_stranded || x->block < blocks.first ||
+        /* Of what has just begun the swarm is about to hear, and then it is to come. */
+        if (!x->is_placed || x->is_stranded || !x->was_told || x->block < blocks.first ||
             x->block >= blocks.first + blocks.count || !el_chunk_id_eq(&x->chunk, chunk))
             continue;
         cache_fill_strand(x->fill, &x->room);

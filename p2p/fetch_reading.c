@@ -190,10 +190,13 @@ void p2p_reading_begin(struct p2p *p, const struct p2p_move *m)
     r->ticket = cache_fill_ticket(feed->fill);
     r->fill = cache_fill_open(f->object, p->origin, r->ticket, m->first * CACHE_BLOCK_BYTES,
                               run_end(r), &r->watch);
-    if (r->fill == NULL)
+    if (r->fill == NULL) {
+        if (run_progress(r) < r->count)
+            p2p_swarm_on_run_vain(f->download, p2p_now(p));
         end_at_once(r, EL_OK, NULL);
-    else
+    } else {
         tell_coming(f, r->first);
+    }
     if (f->is_exact) /* the next range may be read beside it */
         (void)p2p_feeds_set_reach(f);
 }

@@ -339,13 +339,18 @@ static void unask(struct p2p_sw_group *g, const struct p2p_sw_neighbour *nb, uns
     }
 }
 
+static void no_stream(struct p2p_sw_neighbour *nb, unsigned block)
+{
+    nb->peer->streams -= p2p_blockset_has(&nb->streams, block);
+    p2p_blockset_remove(&nb->streams, block);
+}
+
 /* Nothing more is to come of it from there. */
 static void is_over(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block)
 {
     p2p_blockset_remove(&nb->owed, block);
     p2p_blockset_remove(&nb->cancelled, block);
-    nb->peer->streams -= p2p_blockset_has(&nb->streams, block);
-    p2p_blockset_remove(&nb->streams, block);
+    no_stream(nb, block);
     g->owing[block]--;
     nb->awaited--;
     nb->peer->awaited--;
@@ -373,6 +378,7 @@ void p2p_sw_take_back_from(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, 
     if (!p2p_blockset_has(&nb->cancelled, block))
         move_blocks(g, P2P_MOVE_CANCEL, nb, block);
     p2p_blockset_add(&nb->cancelled, block);
+    no_stream(nb, block);
     unask(g, nb, block);
 }
 

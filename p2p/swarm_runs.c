@@ -195,6 +195,11 @@ void p2p_swarm_on_run_progress(struct p2p_download *d, uint64_t now, uint32_t ru
         progress(g, r, done);
 }
 
+void p2p_swarm_on_run_vain(struct p2p_download *d, uint64_t now)
+{
+    d->origin_at = el_max_u64(d->origin_at, now + FAILED_MS);
+}
+
 void p2p_swarm_on_run_moved(struct p2p_download *d, uint64_t now, uint32_t run)
 {
     struct p2p_sw_group *g;
@@ -236,8 +241,6 @@ void p2p_swarm_on_run_over(struct p2p_download *d, uint64_t now, uint32_t run, u
     if (r == NULL)
         return;
     progress(g, r, done);
-    if (ok && r->done < r->count) /* here something else brings it: it is not asked for at once */
-        d->origin_at = el_max_u64(d->origin_at, now + FAILED_MS);
     e = p2p_sw_run_report(r, now, ok && r->done == r->count && !r->gives_back);
     if (r->gives_back)
         e.count = r->granted;

@@ -95,7 +95,9 @@ struct p2p_flight {
     uint64_t out_at;
     uint32_t n_read; /* blocks of runs that were granted here, by those who are not doubted */
     uint64_t moved, moves_since; /* when one of these did, and since when some do all the time */
-    uint64_t tried;              /* when one of several that stood still was taken back; 0: never */
+    uint64_t any_moved;          /* the same of all runs */
+    uint64_t tried;              /* when one of several that stood still was taken back */
+    unsigned tries;              /* so often since anything moved */
     uint32_t ttl_ms;
     uint64_t began;
     uint64_t heard;       /* the last question */

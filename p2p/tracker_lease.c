@@ -19,6 +19,7 @@
 #define SLOW_TIMES   4u
 #define SLOW_LEAST   2000u
 #define SLOW_SAMPLES 3u
+#define MOST_TRIES   3u
 #define GONE_ON      2u /* blocks each that others have read meanwhile */
 #define LEAST_FEW    3u
 #define KEPT         8u  /* blocks that one has, others want, and none gets */
@@ -305,19 +306,49 @@ static bool do_others_move(const struct p2p_flight *f, const struct p2p_run *r)
     return f->moved >= r->moved + r->ttl_ms / 2 && r->reported >= f->moves_since + 2 * P2P_STILL_MS;
 }
 
+/* Its holder reads in one answer what it reports as several runs, and is at another one. */
+static bool comes_behind_another(const struct p2p_flight *f, uint64_t now, const struct p2p_run *r)
+{
+    const struct el_list *it;
+
+    for (it = f->runs.next; r->id >= P2P_LEASE_OWN && it != &f->runs; it = it->next) {
+        const struct p2p_run *o = EL_ENTRY(it, const struct p2p_run, link);
+
+        if (o->node == r->node && o->id >= P2P_LEASE_OWN && now - o->moved < r->ttl_ms)
+            return true;
+    }
+    return false;
+}
+
+static bool do_others_want(const struct p2p_tgroup *g, uint64_t now, const struct p2p_run *r)
+{
+    struct p2p_blockset wanted;
+    unsigned b;
+
+    wanted_by_others(g, now, r->node, &wanted);
+    b = p2p_blockset_next(&wanted, r->first + r->done);
+    return b < r->first + r->count;
+}
+
 /*
  * Nothing comes, while something does elsewhere. Where all stand still either the origin does, or
- * just these holders cannot reach it: one at a time goes to somebody else, and shows which.
+ * just these holders cannot reach it: one at a time goes to somebody else, and shows which. Each
+ * time that brings nothing the next one has twice the time: an origin that is slow to begin begins.
  */
-static bool is_stuck(struct p2p_flight *f, uint64_t now, const struct p2p_run *r)
+static bool is_stuck(struct p2p_tgroup *g, uint64_t now, const struct p2p_run *r)
 {
-    if (now - r->moved < r->ttl_ms)
+    struct p2p_flight *f = g->flight;
+    uint64_t patience = (uint64_t)r->ttl_ms << f->tries;
+
+    if (now - r->moved < r->ttl_ms || comes_behind_another(f, now, r))
         return false;
     if (do_others_move(f, r))
         return true;
-    if (now - f->moved < r->ttl_ms || (f->tried != 0 && now - f->tried < r->ttl_ms))
+    if (now - f->any_moved < r->ttl_ms || (f->tries > 0 && now - f->tried < patience) ||
+        !do_others_want(g, now, r))
         return false;
     f->tried = now;
+    f->tries += f->tries < MOST_TRIES;
     return true;
 }
 
@@ -338,12 +369,13 @@ void p2p_runs_lapse(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now)
     pass(f, now);
     EL_LIST_EACH (it, tmp, &f->runs) {
         struct p2p_run *r = run_of(it);
-        unsigned others = out - live_of(f, r->node);
+        unsigned others;
         bool is_over;
 
         if (r->is_lost)
             continue;
-        is_over = has_lapsed(f, now, r, others) || is_stuck(f, now, r);
+        others = out - live_of(f, r->node);
+        is_over = has_lapsed(f, now, r, others) || is_stuck(g, now, r);
         if (!is_over && !is_slow(f, r, others))
             continue;
         lose(f, r, !is_over);
@@ -412,7 +444,8 @@ static void take_up(struct p2p_tracker *t, struct p2p_flight *f, uint64_t now, s
 
 static void moved(struct p2p_flight *f, uint64_t now, struct p2p_run *r)
 {
-    r->moved = now;
+    r->moved = f->any_moved = now;
+    f->tries = 0;
     if (!counts(f, r))
         return;
     if (now - f->moved > 2 * P2P_STILL_MS)

@@ -39,3 +39,9 @@ def test_a_node_that_gets_nothing_from_the_origin_keeps_nobody_waiting(origin, t
     assert origin.body_sent("/hangs") == 2 * MIB + 100_000
     origin.release()
     first.join()
+
+
+def test_an_origin_that_is_slow_to_begin_is_waited_for(origin, three):
+    """Longer than a lease is kept that brings nothing while others want it: nobody else does."""
+    origin.add("/late", size=2 * MIB, delay_head=14)
+    is_exact(three.get(0, "/late"), origin.content("/late"))

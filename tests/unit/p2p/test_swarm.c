@@ -675,6 +675,7 @@ static void a_run_that_found_nothing_to_do_is_not_asked_for_at_once(void **state
     (void)state;
     drain(f);
     lease(f, 1000, 0, 1);
+    p2p_swarm_on_run_vain(f->d, 1001);
     p2p_swarm_on_run_over(f->d, 1001, first(f, P2P_MOVE_FETCH)->run, 0, true);
     drain(f);
     assert_int_equal(count(f, P2P_MOVE_LOCATE), 1);
