@@ -33,7 +33,10 @@
 #define BUFFER_BYTES    (512 * 1024L)
 #define MAX_CONNECTIONS 8192L /* kept ones and busy ones together */
 #define MAX_EVENTS      128
-#define CALL_MAGIC      0x48435431u
+/* curl reads on for as long as there is something, a hundred buffers: others have waited by then.
+ */
+#define TURN_MS    5u
+#define CALL_MAGIC 0x48435431u
 
 enum orders {
     ORDER_START = 1,
@@ -62,6 +65,9 @@ struct el_http_client {
     struct el_list calls;    /* of el_http_call.link: given to curl */
     struct el_list waiting;  /* of el_http_call.stall: for the peer; the one silent longest first */
     struct el_timers timers; /* the caller's */
+    struct el_list yielding; /* of el_http_call.turn */
+    const struct el_http_call *turn_of; /* whose body comes; NULL: nobody's yet */
+    uint64_t turn_ends_ms;
 };
 
 struct el_http_call {
@@ -73,6 +79,7 @@ struct el_http_call {
     /* the client's thread, once started */
     struct el_list link;
     struct el_list stall; /* on client->waiting unless paused, or not connected yet */
+    struct el_list turn; /* on client->yielding: the rest of what curl has read comes in a moment */
     const struct el_http_ops *ops;
     void *arg;
     CURL *easy;
@@ -293,12 +300,30 @@ static size_t take_header(char *bytes, size_t size, size_t count, void *arg)
     return n;
 }
 
+/* Something of each answer is taken in each turn. */
+static bool is_turn_over(struct el_http_call *call)
+{
+    struct el_http_client *c = call->client;
+    uint64_t now = now_ms();
+
+    if (c->turn_of == call)
+        return now >= c->turn_ends_ms;
+    c->turn_of = call;
+    c->turn_ends_ms = now + TURN_MS;
+    return false;
+}
+
 static size_t take_body(char *bytes, size_t size, size_t count, void *arg)
 {
     struct el_http_call *call = EL_CAST(arg, struct el_http_call, CALL_MAGIC);
     size_t n = size * count;
-    ssize_t taken = call->ops->on_data(call->arg, bytes, n);
+    ssize_t taken;
 
+    if (is_turn_over(call)) {
+        el_list_append(&call->client->yielding, &call->turn);
+        return CURL_WRITEFUNC_PAUSE;
+    }
+    taken = call->ops->on_data(call->arg, bytes, n);
     if (taken == EL_HTTP_PAUSE) {
         call->is_in_paused = true;
         touch(call);
@@ -373,6 +398,7 @@ static void finish(struct el_http_call *call)
         (void)curl_multi_remove_handle(c->multi, call->easy); /* fails only when it is not there */
     el_list_remove(&call->link);
     el_list_remove(&call->stall);
+    el_list_remove(&call->turn);
     call->ops->on_done(call->arg, call->err.code, &call->err);
     el_msgq_cancel(c->queue, &call->msg); /* an order that crossed with the end */
     free_call(call);
@@ -621,22 +647,29 @@ static void begin(struct el_http_call *call)
     el_list_append(&c->calls, &call->link);
 }
 
-static void resume(struct el_http_call *call)
+/* Delivers at once what curl kept back, so a callback may pause again, or fail. */
+static void let_flow(struct el_http_call *call)
 {
     CURLcode code;
 
-    if (el_list_empty(&call->link) || (!call->is_in_paused && !call->is_out_paused))
-        return;
-    call->is_in_paused = false;
-    call->is_out_paused = false;
-    touch(call);
-    /* Delivers at once what curl kept back, so a callback may pause again, or fail. */
-    code = curl_easy_pause(call->easy, CURLPAUSE_CONT);
+    el_list_remove(&call->turn);
+    call->client->turn_of = NULL;
+    code = curl_easy_pause(call->easy, call->is_out_paused ? CURLPAUSE_SEND : CURLPAUSE_CONT);
     if (code != CURLE_OK) {
         finish_with_curl_code(call, code);
         return;
     }
     call->client->curl_due_ms = 0; /* go on now, not when the socket next stirs */
+}
+
+static void resume(struct el_http_call *call)
+{
+    if (el_list_empty(&call->link) || (!call->is_in_paused && !call->is_out_paused))
+        return;
+    call->is_in_paused = false;
+    call->is_out_paused = false;
+    touch(call);
+    let_flow(call);
 }
 
 static void obey(struct el_msg *m)
@@ -713,6 +746,8 @@ static int wait_ms(const struct el_http_client *c)
 {
     uint64_t due = el_min_u64(c->curl_due_ms, el_timers_due_ms(&c->timers)), now;
 
+    if (!el_list_empty(&c->yielding))
+        return 0;
     if (!el_list_empty(&c->waiting))
         due = el_min_u64(due, EL_ENTRY(c->waiting.next, struct el_http_call, stall)->active_ms +
                                   c->conf.stall_timeout_ms);
@@ -751,6 +786,16 @@ static void run_events(struct el_http_client *c, const struct epoll_event *v, in
         el_msgq_dispatch(c->queue);
 }
 
+/* Those that yield again are for the next round. */
+static void run_yielding(struct el_http_client *c)
+{
+    struct el_list all;
+
+    el_list_move(&all, &c->yielding);
+    while (!el_list_empty(&all))
+        let_flow(EL_ENTRY(all.next, struct el_http_call, turn));
+}
+
 static void *run(void *arg)
 {
     struct el_http_client *c = arg;
@@ -761,7 +806,10 @@ static void *run(void *arg)
         int n = epoll_wait(c->epoll, events, MAX_EVENTS, wait_ms(c));
 
         EL_ASSERT(n >= 0 || errno == EINTR);
+        c->turn_of = NULL;
         run_events(c, events, n);
+        run_yielding(c);
+        c->turn_of = NULL;
         run_timers(c);
         reap(c);
         expire_stalled(c);
@@ -835,6 +883,7 @@ static struct el_http_client *alloc_client(const struct el_http_client_conf *con
     el_http_sockets_init(&c->sockets);
     el_list_init(&c->calls);
     el_list_init(&c->waiting);
+    el_list_init(&c->yielding);
     el_timers_init(&c->timers);
     el_msg_init(&c->stop, stop_all);
     return c;
@@ -907,6 +956,7 @@ static struct el_http_call *alloc_call(struct el_http_client *c, const struct el
     call->arg = req->arg;
     el_list_init(&call->link);
     el_list_init(&call->stall);
+    el_list_init(&call->turn);
     el_http_head_init(&call->head);
     el_msg_init(&call->msg, obey);
     return call;

@@ -84,7 +84,14 @@ class Cluster:
         it may have been, is counted as that.
         """
         hedged = sum(n.metrics()['eliop2p_p2p_origin_bytes_total{reason="hedge"}'] for n in self.alive())
-        assert size <= self.origin.body_sent(path) <= size + hedged, f"hedged: {hedged}"
+        assert size <= self.origin.body_sent(path) <= size + hedged, self._who_read(path)
+
+    def _who_read(self, path):
+        """What the origin was asked, in order, and what the nodes say of it: for a test that fails."""
+        asked = [f"{r.method} {r.get('Range')} {r.status} {r.body_sent} {r.finished}" for r in self.origin.requests(path)]
+        told = [f"{name} {value}" for n in self.alive() for name, value in sorted(n.metrics().items())
+                if value and name.startswith(("eliop2p_p2p_", "eliop2p_origin_retries")) and "_bucket" not in name]
+        return "\n".join([*asked, *told, *(n.log() for n in self.alive())])
 
     def close(self):
         self._end(lambda node: node.stop())
