@@ -103,6 +103,7 @@ struct p2p_flight {
     uint64_t heard;       /* the last question */
     uint64_t quiet_until; /* nothing is granted: others have still to say what they read */
     bool stands_in;       /* and that is because another node is its tracker */
+    bool has_granted;
     struct p2p_pace pace;
     struct p2p_blockset brought; /* takers have had or read it */
     uint64_t given;              /* when a taker last had what no other had or read; 0: never */

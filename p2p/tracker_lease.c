@@ -567,6 +567,7 @@ static void grant(struct p2p_tracker *t, struct p2p_flight *f, uint64_t now, uin
     r->count = count;
     ret->leases[ret->n_leases++] =
         (struct p2p_lease){ r->id, (uint16_t)first, (uint8_t)count, r->ttl_ms };
+    f->has_granted = true;
     t->stats.granted++;
 }
 

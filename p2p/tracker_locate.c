@@ -17,6 +17,9 @@
  * in place of one that lives: then what is granted before is what somebody reads already, or has.
  */
 #define QUIET_MS 1500u
+/* Who waits for that asks every 0.25 s (silence.h): they have all been answered by the other one.
+ */
+#define LULL_MS 1000u
 /* All who take ask more often, or are so many that some do: then another one is asked. */
 #define FORSAKEN_MS 5000u
 
@@ -69,18 +72,24 @@ static bool has_moved(const struct p2p_tgroup *g)
     return false;
 }
 
+/* The other tracker granted meanwhile, and this one did not. */
+static bool is_asked_anew(const struct p2p_flight *f, uint64_t now)
+{
+    return now == f->began || (!f->has_granted && now - f->heard >= LULL_MS);
+}
+
 static void hear(struct p2p_tgroup *g, uint64_t now, struct p2p_holder *h,
                  const struct p2p_locate *l, bool is_new, bool stands_in)
 {
     struct p2p_flight *f = g->flight;
-    bool begins = stands_in && now == f->began, is_over;
+    bool begins = stands_in && is_asked_anew(f, now), is_over;
 
     f->heard = now;
     h->taking->others = l->others;
     h->taking->has_moved = h->taking->has_moved || is_new;
     f->stands_in = f->stands_in || begins;
     if (is_new || begins)
-        f->quiet_until = f->began + QUIET_MS;
+        f->quiet_until = el_max_u64(f->quiet_until, (begins ? now : f->began) + QUIET_MS);
     /* The other is gone, and nobody has said that it had granted anything. */
     is_over = f->stands_in && !stands_in && !has_moved(g);
     if (now < f->quiet_until && (is_over || are_all_heard(g)))

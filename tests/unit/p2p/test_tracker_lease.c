@@ -77,22 +77,58 @@ static void who_has_read_nothing_yet_has_one_run(void **state)
 static const struct p2p_in_place of_one_that_lives = { .nodes = { 9 }, .n = 1, .may_answer = true };
 static const struct p2p_in_place of_one_that_is_gone = { .nodes = { 9 }, .n = 1 };
 
+static size_t ask_in_place(struct tracker *k, uint64_t node)
+{
+    struct p2p_locate l = question(64);
+
+    assert_int_equal(p2p_tracker_locate(k->t, k->now, node, &of_one_that_lives, &l, &k->located),
+                     EL_OK);
+    return k->located.n_leases;
+}
+
+/* For so long, while the node asks as often as one does whom it has to keep waiting. */
+static void assert_listens(struct tracker *k, uint64_t node, uint64_t ms)
+{
+    uint64_t end = k->now + ms;
+
+    for (; k->now < end; k->now += 250)
+        assert_int_equal(ask_in_place(k, node), 0);
+    k->now = end;
+    assert_int_equal(ask_in_place(k, node), 0);
+}
+
 /* The one that it stands in for may have granted what is not known here. */
 static void who_stands_in_for_a_tracker_that_lives_listens_before_it_grants(void **state)
 {
     struct tracker *k = *state;
-    struct p2p_locate l = question(64);
 
-    for (int i = 0; i < 2; i++) {
-        assert_int_equal(p2p_tracker_locate(k->t, k->now, 1, &of_one_that_lives, &l, &k->located),
-                         EL_OK);
-        assert_int_equal(k->located.n_leases, 0);
-        k->now += 1499;
-    }
-    k->now -= 1498;
-    assert_int_equal(p2p_tracker_locate(k->t, k->now, 1, &of_one_that_lives, &l, &k->located),
-                     EL_OK);
-    assert_int_equal(k->located.n_leases, 1);
+    assert_listens(k, 1, 1499);
+    k->now += 1;
+    assert_int_equal(ask_in_place(k, 1), 1);
+}
+
+/* For a moment it was slow, and who had asked here was answered by it, and did not come again. */
+static void who_stands_in_for_a_tracker_that_answered_then_listens_anew(void **state)
+{
+    struct tracker *k = *state;
+
+    assert_listens(k, 1, 500);
+    k->now += 1100;
+    assert_listens(k, 2, 1499);
+    k->now += 1;
+    assert_int_equal(ask_in_place(k, 2), 1);
+}
+
+/* Then the other one has been silent for long. */
+static void not_once_it_has_granted(void **state)
+{
+    struct tracker *k = *state;
+
+    assert_listens(k, 1, 1499);
+    k->now += 1;
+    assert_int_equal(ask_in_place(k, 1), 1);
+    k->now += 1100;
+    assert_int_equal(ask_in_place(k, 2), 1);
 }
 
 static void who_stood_in_for_a_tracker_that_is_gone_grants_at_once(void **state)
@@ -1118,6 +1154,8 @@ int main(void)
         cmocka_unit_test(the_first_run_of_a_taker_is_short),
         cmocka_unit_test(who_has_read_nothing_yet_has_one_run),
         TEST(who_stands_in_for_a_tracker_that_lives_listens_before_it_grants),
+        TEST(who_stands_in_for_a_tracker_that_answered_then_listens_anew),
+        TEST(not_once_it_has_granted),
         TEST(who_stood_in_for_a_tracker_that_is_gone_grants_at_once),
         TEST(not_if_somebody_comes_from_there),
         TEST(who_was_not_asked_in_place_of_another_for_a_while_listens_anew),
