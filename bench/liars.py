@@ -32,10 +32,11 @@ LIES = {
 class Besieged(swarm.Cluster):
     """Links are plain, so that the peer can be a member without being a node."""
 
+    ready_mib = 0  # what is touched ahead of need would hide what the peer makes the nodes grow by
+
     def options_of(self, i):
         options = [o for o in super().options_of(i) if not o.startswith("--p2p.cluster_secret_file")]
-        # What is touched ahead of need would hide what the peer makes the nodes grow by.
-        return [*options, "--general.insecure=true", "--cache.memory_ready_mb=0"]
+        return [*options, "--general.insecure=true", f"--cache.memory_ready_mb={self.ready_mib}"]
 
     def prepare(self):
         super().prepare()

@@ -267,6 +267,7 @@ class Alone(Direct):
     label = "elionode, each by itself"
     cases = ("cold", "small")
     options = ("-x", f"http://127.0.0.1:{PROXY}")
+    ready_mib = READY_MIB
 
     def prepare(self):
         self.logs = []
@@ -285,7 +286,7 @@ class Alone(Direct):
         self.idle = sum(p.cpu_seconds() for p in self.programs)
 
     def has_memory(self, i):
-        return self.api(i, "/api/v1/status")["cache"]["memory"]["ready_bytes"] >= READY_MIB * servers.MIB
+        return self.api(i, "/api/v1/status")["cache"]["memory"]["ready_bytes"] >= self.ready_mib * servers.MIB
 
     def options_of(self, i):
         return []
