@@ -119,10 +119,11 @@ static void note_brought(struct p2p_flight *f, uint64_t now, const struct p2p_lo
         f->given = now;
 }
 
-static void doubt(struct p2p_tracker *t, struct p2p_flight *f, uint64_t node)
+static void doubt(struct p2p_tracker *t, struct p2p_flight *f, uint64_t now, uint64_t node)
 {
     f->doubted[f->n_doubted++ % P2P_DOUBTED] = node;
     f->n_doubted = f->n_doubted > P2P_DOUBTED ? P2P_DOUBTED : f->n_doubted;
+    p2p_runs_doubt(f, now, node);
     t->stats.doubted++;
 }
 
@@ -133,7 +134,7 @@ static void doubt_idle(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now
 
         if (h->taking != NULL && !h->taking->has_left)
             continue;
-        doubt(t, g->flight, h->node);
+        doubt(t, g->flight, now, h->node);
         p2p_tgroup_drop(t, g, now, h);
     }
 }
@@ -147,7 +148,7 @@ static void doubt_keepers(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t 
 
         if (h->taking == NULL || !p2p_runs_keeps(g, now, h) || is_doubted(g->flight, h->node))
             continue;
-        doubt(t, g->flight, h->node);
+        doubt(t, g->flight, now, h->node);
         have = h->taking->have;
         want = h->taking->want;
         p2p_tgroup_said(g, h, &have, &want);
@@ -161,7 +162,7 @@ void p2p_tgroup_doubt_silent(struct p2p_tracker *t, struct p2p_tgroup *g, uint64
 
     if (h == NULL || (h->taking != NULL && !h->taking->has_left))
         return;
-    doubt(t, g->flight, node);
+    doubt(t, g->flight, now, node);
     p2p_tgroup_drop(t, g, now, h);
 }
 

@@ -43,6 +43,7 @@ struct p2p_run {
     unsigned first, count, done;
     bool is_lost;        /* lapsed, or too slow: its rest is free; kept until its holder was told */
     bool was_slow;       /* that is why */
+    bool counts;         /* it was granted, and its holder is believed: others are judged by it */
     uint64_t reported;   /* when its holder last spoke of it, or got it */
     uint64_t progressed; /* when a block of it was reported, or it was granted */
     uint64_t moved;      /* when bytes of it were */
@@ -79,7 +80,7 @@ struct p2p_time {
     uint64_t node;
     uint32_t ms;
     uint32_t n_read;
-    uint64_t out_ms;
+    uint64_t counted_ms;
 };
 
 struct p2p_flight {
@@ -90,10 +91,11 @@ struct p2p_flight {
     uint16_t had[P2P_GROUP_BLOCKS];
     struct p2p_blockset known, leased;
     struct el_list runs;
-    unsigned out;    /* runs that are not lost */
-    uint64_t out_ms; /* for so long they were, in sum, until `out_at' */
-    uint64_t out_at;
-    uint32_t n_read; /* blocks of runs that were granted here, by those who are not doubted */
+    unsigned out;         /* runs that are not lost */
+    unsigned counted_out; /* of them those that count */
+    uint64_t counted_ms;  /* for so long these were out, in sum, until `counted_at' */
+    uint64_t counted_at;
+    uint32_t n_read;             /* their blocks */
     uint64_t moved, moves_since; /* when one of these did, and since when some do all the time */
     uint64_t any_moved;          /* the same of all runs */
     uint64_t tried;              /* when one of several that stood still was taken back */
@@ -208,7 +210,9 @@ void p2p_runs_grant(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now, s
                     const struct p2p_locate *l, struct p2p_located *ret);
 /* Blocks of live runs of other nodes. */
 void p2p_runs_coming(const struct p2p_tgroup *g, uint64_t node, struct p2p_blockset *ret);
-/* The node's runs are over; returns how many were live. */
+/* Nobody is judged by the node's runs any more. */
+void p2p_runs_doubt(struct p2p_flight *f, uint64_t now, uint64_t node);
+/* They are over; returns how many were live. */
 unsigned p2p_runs_end(struct p2p_tgroup *g, uint64_t now, uint64_t node);
 /* It has several blocks that others want and none has got; where few take part. */
 bool p2p_runs_keeps(const struct p2p_tgroup *g, uint64_t now, const struct p2p_holder *h);

@@ -51,11 +51,6 @@ static void free_blocks(struct p2p_flight *f, unsigned first, unsigned end)
         p2p_blockset_remove(&f->leased, b);
 }
 
-static void free_rest(struct p2p_flight *f, const struct p2p_run *r)
-{
-    free_blocks(f, r->first + r->done, r->first + r->count);
-}
-
 /* ---- runs ---- */
 
 static struct p2p_run *run_of(struct el_list *m)
@@ -84,7 +79,8 @@ static unsigned runs_of(const struct p2p_flight *f, uint64_t node)
     return n;
 }
 
-static unsigned live_of(const struct p2p_flight *f, uint64_t node)
+/* Live ones, by which others are judged. */
+static unsigned counted_of(const struct p2p_flight *f, uint64_t node)
 {
     const struct el_list *it;
     unsigned n = 0;
@@ -92,7 +88,7 @@ static unsigned live_of(const struct p2p_flight *f, uint64_t node)
     for (it = f->runs.next; it != &f->runs; it = it->next) {
         const struct p2p_run *r = EL_ENTRY(it, const struct p2p_run, link);
 
-        n += r->node == node && !r->is_lost;
+        n += r->node == node && !r->is_lost && r->counts;
     }
     return n;
 }
@@ -102,26 +98,37 @@ bool p2p_runs_has_any(const struct p2p_tgroup *g, uint64_t node)
     return runs_of(g->flight, node) > 0;
 }
 
-/* Before `out' changes. */
+/* Before `counted_out' changes. */
 static void pass(struct p2p_flight *f, uint64_t now)
 {
-    f->out_ms += (now - f->out_at) * f->out;
-    f->out_at = now;
+    f->counted_ms += (now - f->counted_at) * f->counted_out;
+    f->counted_at = now;
 }
 
-static struct p2p_run *new_run(struct p2p_flight *f, uint64_t now, uint64_t node)
+static struct p2p_run *new_run(struct p2p_flight *f, uint64_t now, uint64_t node, uint32_t id)
 {
     struct p2p_run *r = el_new(struct p2p_run);
 
     r->node = node;
+    r->id = id;
+    r->counts = id < P2P_LEASE_OWN && !p2p_tgroup_doubts(f->group, node);
     r->ttl_ms = f->ttl_ms;
     r->reported = r->progressed = r->moved = now;
     r->read_reported = r->read_progressed = f->n_read;
     el_list_append(&f->runs, &r->link);
     pass(f, now);
+    f->counted_out += r->counts;
     if (f->out++ == 0)
         p2p_pace_resume(&f->pace, now);
     return r;
+}
+
+/* A live one that is so no longer. */
+static void leave(struct p2p_flight *f, const struct p2p_run *r)
+{
+    free_blocks(f, r->first + r->done, r->first + r->count);
+    f->out--;
+    f->counted_out -= r->counts;
 }
 
 static void free_run(struct p2p_run *r)
@@ -133,10 +140,8 @@ static void free_run(struct p2p_run *r)
 /* Live or lost. */
 static void end_run(struct p2p_flight *f, struct p2p_run *r)
 {
-    if (!r->is_lost) {
-        free_rest(f, r);
-        f->out--;
-    }
+    if (!r->is_lost)
+        leave(f, r);
     free_run(r);
 }
 
@@ -154,6 +159,21 @@ unsigned p2p_runs_end(struct p2p_tgroup *g, uint64_t now, uint64_t node)
         end_run(f, run_of(it));
     }
     return live;
+}
+
+void p2p_runs_doubt(struct p2p_flight *f, uint64_t now, uint64_t node)
+{
+    struct el_list *it, *tmp;
+
+    pass(f, now);
+    EL_LIST_EACH (it, tmp, &f->runs) {
+        struct p2p_run *r = run_of(it);
+
+        if (r->node != node || !r->counts)
+            continue;
+        f->counted_out -= !r->is_lost;
+        r->counts = false;
+    }
 }
 
 void p2p_runs_coming(const struct p2p_tgroup *g, uint64_t node, struct p2p_blockset *ret)
@@ -201,21 +221,16 @@ static void wanted_by_others(const struct p2p_tgroup *g, uint64_t now, uint64_t 
 
 /* ---- how long blocks take ---- */
 
-/* Of what its holder was granted, and is believed to have got: others are judged by that. */
-static bool counts(const struct p2p_flight *f, const struct p2p_run *r)
-{
-    return r->id < P2P_LEASE_OWN && !p2p_tgroup_doubts(f->group, r->node);
-}
-
 static void remember_time(struct p2p_flight *f, const struct p2p_run *r, uint64_t now, unsigned n)
 {
     uint64_t ms = (now - r->progressed) / n;
 
-    if (!counts(f, r))
+    if (!r->counts)
         return;
     f->n_read += n;
     f->times[f->n_times++ % P2P_TIMES] =
-        (struct p2p_time){ r->node, (uint32_t)el_min_u64(ms, UINT32_MAX), f->n_read, f->out_ms };
+        (struct p2p_time){ r->node, (uint32_t)el_min_u64(ms, UINT32_MAX), f->n_read,
+                           f->counted_ms };
 }
 
 static int compare(const void *a, const void *b)
@@ -266,7 +281,7 @@ static uint64_t fair_time(const struct p2p_flight *f)
         return UINT64_MAX;
     if (f->n_times > P2P_TIMES)
         first = f->times[f->n_times % P2P_TIMES];
-    return (last->out_ms - first.out_ms) / (last->n_read - first.n_read);
+    return (last->counted_ms - first.counted_ms) / (last->n_read - first.n_read);
 }
 
 /* The origin does not pause: those who read beside it have gone on meanwhile, if there are any. */
@@ -354,8 +369,7 @@ static bool is_stuck(struct p2p_tgroup *g, uint64_t now, const struct p2p_run *r
 
 static void lose(struct p2p_flight *f, struct p2p_run *r, bool was_slow)
 {
-    free_rest(f, r);
-    f->out--;
+    leave(f, r);
     r->is_lost = true;
     r->was_slow = was_slow;
 }
@@ -363,7 +377,7 @@ static void lose(struct p2p_flight *f, struct p2p_run *r, bool was_slow)
 void p2p_runs_lapse(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now)
 {
     struct p2p_flight *f = g->flight;
-    unsigned out = f->out; /* all are compared with all */
+    unsigned out = f->counted_out; /* all are compared with all */
     struct el_list *it, *tmp;
 
     pass(f, now);
@@ -374,7 +388,7 @@ void p2p_runs_lapse(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now)
 
         if (r->is_lost)
             continue;
-        others = out - live_of(f, r->node);
+        others = out - counted_of(f, r->node);
         is_over = has_lapsed(f, now, r, others) || is_stuck(g, now, r);
         if (!is_over && !is_slow(f, r, others))
             continue;
@@ -415,8 +429,7 @@ static unsigned adopt(struct p2p_tracker *t, struct p2p_flight *f, uint64_t now,
         cut(ret, e->id, e->done + n);
     if (n == 0)
         return 0;
-    r = new_run(f, now, node);
-    r->id = e->id;
+    r = new_run(f, now, node, e->id);
     r->first = e->first;
     r->done = e->done;
     r->count = e->done + n;
@@ -446,7 +459,7 @@ static void moved(struct p2p_flight *f, uint64_t now, struct p2p_run *r)
 {
     r->moved = f->any_moved = now;
     f->tries = 0;
-    if (!counts(f, r))
+    if (!r->counts)
         return;
     if (now - f->moved > 2 * P2P_STILL_MS)
         f->moves_since = now;
@@ -558,15 +571,17 @@ void p2p_runs_report(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now,
 static void grant(struct p2p_tracker *t, struct p2p_flight *f, uint64_t now, uint64_t node,
                   unsigned first, unsigned count, struct p2p_located *ret)
 {
-    struct p2p_run *r = new_run(f, now, node);
+    struct p2p_run *r;
+    uint32_t id;
 
     do {
-        r->id = t->next_id++ & ~P2P_LEASE_OWN;
-    } while (r->id == 0);
+        id = t->next_id++ & ~P2P_LEASE_OWN;
+    } while (id == 0);
+    r = new_run(f, now, node, id);
     r->first = first;
     r->count = count;
     ret->leases[ret->n_leases++] =
-        (struct p2p_lease){ r->id, (uint16_t)first, (uint8_t)count, r->ttl_ms };
+        (struct p2p_lease){ id, (uint16_t)first, (uint8_t)count, r->ttl_ms };
     f->has_granted = true;
     t->stats.granted++;
 }

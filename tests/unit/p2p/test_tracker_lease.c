@@ -687,10 +687,23 @@ static void no_run_lapses_while_nobody_has_read_a_block(void **state)
     assert_int_equal(tracker_stats(k).lapsed, 2);
 }
 
-/* Two read a block in 15 s each, and one of them then none for four times as long. */
-static void a_run_lapses_when_a_fair_share_would_bring_more(void **state)
+/* A third node, with so many runs that nobody granted; they move, and nothing more is known. */
+static void say_own(struct tracker *k, unsigned n)
 {
-    struct tracker *k = *state;
+    struct p2p_locate l = question(64);
+
+    l.leases = 0;
+    for (unsigned i = 0; i < n; i++) {
+        struct p2p_lease own = { P2P_LEASE_OWN + i, (uint16_t)(63 - i), 1, 0 };
+
+        question_run(&l, &own, 0, true);
+    }
+    ask(k, 3, &l);
+}
+
+/* Two read a block in 15 s each, and one of them then none for four times as long. */
+static void assert_second_lapses(struct tracker *k, unsigned own)
+{
     struct p2p_locate a = question(64), b = question(64);
     struct p2p_lease run = ask_run(k, 1, &a), second = ask_run(k, 2, &b);
     unsigned done = 0;
@@ -704,18 +717,32 @@ static void a_run_lapses_when_a_fair_share_would_bring_more(void **state)
         question_run(&b, &second, done > 0, true);
         ask(k, 1, &a);
         ask(k, 2, &b);
+        if (s >= 30)
+            say_own(k, own);
         assert_int_equal(tracker_stats(k).lapsed + tracker_stats(k).slow, 0);
     }
-    for (unsigned s = 0; s < 60 && tracker_stats(k).lapsed + tracker_stats(k).slow == 0; s++) {
+    for (unsigned s = 0; s < 55 && tracker_stats(k).lapsed + tracker_stats(k).slow == 0; s++) {
         k->now += 1000;
         done += s % 15 == 14;
         a.n_ended = 0;
         question_run(&a, &run, done, true);
         ask(k, 1, &a);
+        say_own(k, own);
         ask(k, 2, &b);
     }
     assert_int_equal(tracker_stats(k).lapsed + tracker_stats(k).slow, 1);
     assert_int_equal(k->located.n_cuts, 1); /* of the second */
+}
+
+static void a_run_lapses_when_a_fair_share_would_bring_more(void **state)
+{
+    assert_second_lapses(*state, 0);
+}
+
+/* What they bring does not count, so neither does how long they are out. */
+static void runs_that_were_not_granted_make_the_fair_share_no_smaller(void **state)
+{
+    assert_second_lapses(*state, 8);
 }
 
 /* Both nodes' runs, as they are: `still' is of the first. */
@@ -1185,6 +1212,7 @@ int main(void)
         TEST(a_run_far_slower_than_others_loses_what_it_has_not_read),
         TEST(no_run_lapses_while_nobody_has_read_a_block),
         TEST(a_run_lapses_when_a_fair_share_would_bring_more),
+        TEST(runs_that_were_not_granted_make_the_fair_share_no_smaller),
         TEST(who_is_as_slow_as_most_others_keeps_what_it_reads),
         TEST(what_stands_still_while_others_move_is_taken_back),
         TEST(where_all_stand_still_one_at_a_time_is_tried_elsewhere),
