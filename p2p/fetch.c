@@ -52,6 +52,10 @@ void p2p_fetch_let_go(struct p2p_fetch *f)
 
     if (!el_list_empty(&f->feeds) || !el_list_empty(&f->runs) || f->n_calls > 0)
         return;
+    if (f->owes_record && !atomic_load(&f->p->is_stopping)) {
+        p2p_fetch_tell_present(f); /* what was to say it was not asked any more */
+        return;
+    }
     p2p_swarm_close(f->download, p2p_now(f->p));
     *at = f->next;
     f->p->n_fetches--;

@@ -59,8 +59,13 @@ struct p2p_cancel {
  * for the one that the cache finds; readers of the other are the origin's. NULL: this is the other.
  */
 struct p2p_fetch *p2p_fetch_get(struct p2p *p, struct cache_object *o);
-/* Ends it if nothing holds it any more. */
+/* Ends it if nothing holds it any more, and its record goes out. */
 void p2p_fetch_let_go(struct p2p_fetch *f);
+
+/* ---- fetch_move.c ---- */
+
+/* The record follows the answer. Not while it takes part in what is read. */
+void p2p_fetch_tell_present(struct p2p_fetch *f);
 
 /* ---- fetch_feed.c ---- */
 
@@ -88,5 +93,3 @@ void p2p_readings_adopt(struct p2p_fetch *f);
 /* Whether that still comes. */
 void p2p_readings_look(struct p2p_fetch *f);
 void p2p_readings_stop(struct p2p_fetch *f, const char *why);
-/* All of them are stopped, or there is none. */
-bool p2p_readings_are_former(const struct p2p_fetch *f);

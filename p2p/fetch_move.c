@@ -77,6 +77,7 @@ struct question {
     uint32_t group, blocks;
     uint64_t chunks; /* of the group, that are wanted */
     bool is_ours;    /* the swarm has not asked it */
+    bool tells;      /* what the object's record waits for */
 };
 
 /* NULL: nobody answered. */
@@ -107,7 +108,7 @@ static void on_located(struct p2p *p, void *arg, uint64_t node, struct el_str bo
             tell_swarm(f, q->group, node, code == EL_OK ? &located : NULL);
         if (!q->is_ours && code != EL_OK)
             p2p_second_ask(f, q->group, q->chunks);
-        if (f->owes_record) {
+        if (q->tells && f->owes_record) {
             f->owes_record = false;
             p2p_find_tell(p, f->object);
         }
@@ -127,6 +128,7 @@ static void locate(struct p2p *p, const struct p2p_move *m, bool is_ours)
     q->blocks = m->locate->blocks;
     q->chunks = p2p_named_chunks(&m->locate->want);
     q->is_ours = is_ours;
+    q->tells = q->fetch != NULL && q->fetch->owes_record && q->group == 0;
     if (q->fetch != NULL)
         q->fetch->n_calls++;
     p2p_group_key(&m->locate->group, key);
@@ -137,9 +139,10 @@ static void locate(struct p2p *p, const struct p2p_move *m, bool is_ours)
 
 /*
  * Others hear of the object only when the tracker of its blocks knows what is here, or comes here:
- * or the first of them would be told to read it once more.
+ * or the first of them would be told to read it once more. Who takes part says so with its next
+ * question: this one would end what was granted to it meanwhile.
  */
-static void tell_present(struct p2p_fetch *f)
+void p2p_fetch_tell_present(struct p2p_fetch *f)
 {
     struct p2p_locate l = { .leaves = true };
     uint64_t n = el_min_u64(cache_blocks_of(cache_object_length(f->object)), P2P_GROUP_BLOCKS);
@@ -158,8 +161,8 @@ void p2p_fetch_adopt(struct p2p *p, struct cache_object *o)
     if (f == NULL)
         return; /* another one has taken its place, and is told of */
     f->owes_record = true;
-    if (p2p_readings_are_former(f))
-        tell_present(f);
+    if (!p2p_swarm_tell(f->download, p2p_now(p)))
+        p2p_fetch_tell_present(f);
     p2p_fetch_let_go(f);
 }
 

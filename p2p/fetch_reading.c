@@ -286,17 +286,6 @@ uint32_t p2p_fetch_stopped(struct p2p *p, const struct el_chunk_id *chunk)
     return bits;
 }
 
-bool p2p_readings_are_former(const struct p2p_fetch *f)
-{
-    struct el_list *it, *tmp;
-
-    EL_LIST_EACH (it, tmp, &f->runs) {
-        if (!EL_ENTRY(it, const struct p2p_reading, link)->is_former)
-            return false;
-    }
-    return true;
-}
-
 void p2p_readings_stop(struct p2p_fetch *f, const char *why)
 {
     struct el_list *it, *tmp;

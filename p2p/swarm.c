@@ -329,13 +329,8 @@ void p2p_swarm_set_reach(struct p2p_download *d, uint64_t now, enum p2p_reach re
               (first < end && first / P2P_CHUNK_BLOCKS == (end - 1) / P2P_CHUNK_BLOCKS));
     if (reach != P2P_REACH_NONE &&
         (d->reach != reach || d->reach_first != first || d->reach_end != end))
-        for (struct el_list *it = d->active.next; it != &d->active; it = it->next) {
-            struct p2p_sw_group *g = EL_ENTRY(it, struct p2p_sw_group, in_download);
-
-            g->locate_at = now;
-            g->asks_anew = g->asks_anew || g->is_locating;
-            p2p_sw_dirty(g);
-        }
+        for (struct el_list *it = d->active.next; it != &d->active; it = it->next)
+            p2p_sw_locate_now(EL_ENTRY(it, struct p2p_sw_group, in_download));
     d->reach = reach;
     d->reach_first = first;
     d->reach_end = end;
@@ -355,6 +350,17 @@ bool p2p_swarm_adopt(struct p2p_download *d, uint64_t now, uint64_t first, unsig
         (void)open_group(d, number);
     return p2p_sw_run_adopt(d->groups[number], (unsigned)(first % P2P_GROUP_BLOCKS), count,
                             ret_run);
+}
+
+bool p2p_swarm_tell(struct p2p_download *d, uint64_t now)
+{
+    struct p2p_sw_group *g = d->groups[0];
+
+    d->s->now = now;
+    if (g == NULL || (!p2p_sw_lacks(g) && g->n_runs == 0))
+        return false;
+    p2p_sw_locate_now(g);
+    return true;
 }
 
 /* A read-ahead that is told twice changes nothing. */
@@ -657,6 +663,9 @@ static bool say_farewell(struct p2p_swarm *s, struct p2p_move *ret)
 
 bool p2p_swarm_next(struct p2p_swarm *s, struct p2p_move *ret)
 {
+    /* Before a new download of the same asks: what is granted to that one is not to end. */
+    if (say_farewell(s, ret))
+        return true;
     while (s->queue_n == 0 && !el_list_empty(&s->dirty))
         plan(EL_ENTRY(s->dirty.next, struct p2p_sw_group, in_dirty));
     if (s->queue_n == 0 && s->must_ask)
@@ -664,7 +673,7 @@ bool p2p_swarm_next(struct p2p_swarm *s, struct p2p_move *ret)
     if (s->queue_n == 0 && s->fresh != NULL)
         p2p_sw_ask_fresh(s);
     if (!pop(s, ret))
-        return say_farewell(s, ret);
+        return false;
     if (ret->kind == P2P_MOVE_LOCATE) {
         p2p_sw_locate_fill(ret->download->groups[ret->first], &s->locate);
         ret->locate = &s->locate;

@@ -168,6 +168,11 @@ void p2p_swarm_on_run_moved(struct p2p_download *d, uint64_t now, uint32_t run);
  */
 bool p2p_swarm_adopt(struct p2p_download *d, uint64_t now, uint64_t first, unsigned count,
                      uint32_t *ret_run);
+/*
+ * The tracker of the first group is to know at once what is here: the next question to it goes out
+ * now, or as soon as the one before is answered. False: no more will be asked of it.
+ */
+bool p2p_swarm_tell(struct p2p_download *d, uint64_t now);
 
 /* It is over: whole, stopped (both ok) or failed. The run's number means nothing after that. */
 void p2p_swarm_on_run_over(struct p2p_download *d, uint64_t now, uint32_t run, unsigned done,

@@ -69,6 +69,7 @@ struct p2p_sw_run {
     uint16_t first;  /* block of the group */
     uint8_t granted, count, done;
     bool is_adopted; /* no STOP is heeded */
+    bool is_exact;   /* a signed range */
     bool gives_back; /* what lies behind `count' is for others */
     enum p2p_reason reason;
     uint64_t moved_at; /* bytes came; 0: none yet */
@@ -305,6 +306,8 @@ void p2p_sw_dry(struct p2p_sw_group *g);
 void p2p_sw_wait_dry(struct p2p_sw_group *g, uint64_t least_ms);
 uint64_t p2p_sw_due(const struct p2p_sw_group *g);
 void p2p_sw_farewell(struct p2p_sw_group *g);
+/* Or as soon as the question under way is answered. */
+void p2p_sw_locate_now(struct p2p_sw_group *g);
 
 /* ---- swarm_unleased.c ---- */
 

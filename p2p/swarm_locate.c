@@ -6,8 +6,7 @@
 #include "p2p/swarm_in.h"
 
 #define SHARED_RUNS 8u /* divided by how many others take part */
-/* Who has less than half of what most have reads nothing for them. */
-#define BEHIND_TIMES  2u
+/* Who lacks so many more blocks that most have than it has itself reads nothing for them. */
 #define BEHIND_BLOCKS 8u
 /* Questions in a row that fail before there is no tracker, and when the next one goes out. */
 #define NO_TRACKER   2u
@@ -112,33 +111,45 @@ static void shorten(struct p2p_sw_run *r, struct p2p_sw_group *g, unsigned count
     r->count = (uint8_t)count;
 }
 
-/* Most others that take part have more than so many blocks. */
-static bool most_have_more(const struct p2p_sw_group *g, unsigned far)
+/* Blocks that are wanted here and that this neighbour has. */
+static unsigned could_give(const struct p2p_sw_group *g, const struct p2p_sw_neighbour *nb)
 {
+    unsigned n = 0;
+
+    for (size_t i = 0; i < EL_COUNT(g->want.w); i++)
+        n += (unsigned)__builtin_popcountll(nb->has.w[i] & g->want.w[i] & ~g->here.w[i]);
+    return n;
+}
+
+/*
+ * Most others that take part have far more of what is wanted here: what this node read they would
+ * wait for, its links are slow. What they have elsewhere says nothing: they may read another part.
+ */
+static bool is_behind(const struct p2p_sw_group *g)
+{
+    unsigned far = p2p_blockset_count(&g->here) + BEHIND_BLOCKS;
     unsigned n = 0, ahead = 0;
 
     for (unsigned i = 0; i < P2P_SW_NEIGHBOURS; i++) {
         if (g->nb[i].peer == NULL || !g->nb[i].is_taking)
             continue;
         n++;
-        ahead += g->nb[i].n_has > far;
+        ahead += could_give(g, &g->nb[i]) > far;
     }
     return n > 0 && ahead >= n - n / 2;
 }
 
-/* Most others have far more: what this node read they would wait for, its links are slow. */
-static bool is_behind(const struct p2p_sw_group *g)
-{
-    return most_have_more(g, BEHIND_TIMES * p2p_blockset_count(&g->here) + BEHIND_BLOCKS);
-}
-
-/* What it has begun it reads to the end of the block; the rest is for others. */
+/*
+ * What it has begun it reads to the end of the block; the rest is for others. Not of a signed
+ * range: whoever reads the rest has to read all of it.
+ */
 static void give_back(struct p2p_sw_group *g)
 {
     for (struct el_list *it = g->runs.next; it != &g->runs; it = it->next) {
         struct p2p_sw_run *r = EL_ENTRY(it, struct p2p_sw_run, in_group);
 
-        if (r->is_adopted || r->reason != P2P_REASON_LEASE || r->done + 1 >= r->count)
+        if (r->is_adopted || r->is_exact || r->reason != P2P_REASON_LEASE ||
+            r->done + 1 >= r->count)
             continue;
         p2p_sw_push(g->d->s, &(struct p2p_move){ .kind = P2P_MOVE_STOP,
                                                  .download = g->d,
@@ -255,6 +266,13 @@ void p2p_sw_locate_fill(struct p2p_sw_group *g, struct p2p_locate *ret)
     ret->peers = (uint8_t)el_min_u64(p2p_sw_places(g) * 2, P2P_MAX_NAMED);
     ret->others = (uint8_t)(p2p_sw_are_few(g) ? others_that_lack(g) : 0);
     fill_want(g, ret);
+}
+
+void p2p_sw_locate_now(struct p2p_sw_group *g)
+{
+    g->locate_at = g->d->s->now;
+    g->asks_anew = g->asks_anew || g->is_locating; /* what is under way was said before */
+    p2p_sw_dirty(g);
 }
 
 static void locate(struct p2p_sw_group *g)
@@ -407,9 +425,7 @@ static void ask_next(struct p2p_sw_group *g)
 {
     if (g->n_runs == 0 && !p2p_sw_are_few(g))
         return;
-    g->asks_anew = g->is_locating; /* that question may speak of the one that is gone */
-    g->locate_at = g->d->s->now;
-    p2p_sw_dirty(g);
+    p2p_sw_locate_now(g); /* the question under way may speak of the one that is gone */
 }
 
 void p2p_swarm_tracker_lost(struct p2p_swarm *s, uint64_t now, uint64_t node)

@@ -77,6 +77,7 @@ void p2p_sw_run_start(struct p2p_sw_group *g, unsigned first, unsigned count, ui
     struct p2p_sw_run *r = new_run(g, first, count);
 
     r->reason = reason;
+    r->is_exact = g->d->reach == P2P_REACH_EXACT;
     if (reason == P2P_REASON_LEASE)
         r->id = lease;
     else

@@ -88,7 +88,9 @@ class Cluster:
 
     def _who_read(self, path):
         """What the origin was asked, in order, and what the nodes say of it: for a test that fails."""
-        asked = [f"{r.method} {r.get('Range')} {r.status} {r.body_sent} {r.finished}" for r in self.origin.requests(path)]
+        rows = self.origin.requests(path)
+        asked = [f"{r.came - rows[0].came:.3f} s to {r.ended - rows[0].came:.3f} s "
+                 f"{r.method} {r.get('Range')} {r.status} {r.body_sent}" for r in rows]
         told = [f"{name} {value}" for n in self.alive() for name, value in sorted(n.metrics().items())
                 if value and name.startswith(("eliop2p_p2p_", "eliop2p_origin_retries")) and "_bucket" not in name]
         return "\n".join([*asked, *told, *(n.log() for n in self.alive())])

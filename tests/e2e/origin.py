@@ -77,6 +77,8 @@ class Seen:
     body_got: int = 0
     body_sha256: str = ""
     finished: bool = False
+    came: float = dataclasses.field(default_factory=time.monotonic)
+    ended: float = 0.0  # 0: it did not, or not by its answer's end
 
     def get(self, name, default=None):
         return next((v for n, v in self.fields if n.lower() == name.lower()), default)
@@ -208,7 +210,7 @@ class Origin:
         if not self._take_body(sock, rd, seen, k):
             return False
         keep = self._answer(sock, seen, k)
-        seen.finished = True
+        seen.finished, seen.ended = True, time.monotonic()
         return keep and proto == "HTTP/1.1" and (seen.get("Connection") or "").lower() != "close"
 
     def _path(self, target, fields):

@@ -550,6 +550,36 @@ def test_signed_ranges_that_are_asked_for_at_once_are_each_read_once(origin, clu
     c.assert_read_once("/a", 40 * MIB)
 
 
+def test_a_signed_range_is_read_once_by_who_has_far_less_than_others(origin, cluster):
+    c = cluster(3)
+    k = origin.add("/a", size=SIZE)
+    for first in range(8 * MIB, 40 * MIB, 8 * MIB):
+        for i in range(2):
+            is_part(signed_part(c, i, "/a", first, first + 8 * MIB), origin.content("/a"), first, first + 8 * MIB)
+    k.rate = 4 * MIB
+    parts = [*((2, first * MIB) for first in range(0, 40, 8)), (0, 0), (1, 0)]
+    with ThreadPoolExecutor(len(parts)) as pool:
+        for (_, first), r in zip(parts, pool.map(lambda p: signed_part(c, p[0], "/a", p[1], p[1] + 8 * MIB), parts)):
+            is_part(r, origin.content("/a"), first, first + 8 * MIB)
+    c.assert_read_once("/a", 40 * MIB)
+
+
+def test_who_reads_another_part_does_not_wait_for_those_who_have_more(origin, cluster):
+    c = cluster(3)
+    origin.add("/a", size=96 * MIB, rate=4 * MIB)
+
+    def part(i, first, end):
+        is_part(c.get(i, "/a", [("Range", f"bytes={first}-{end - 1}")]), origin.content("/a"), first, end)
+
+    with ThreadPoolExecutor(3) as pool:
+        others = [pool.submit(part, i, 32 * MIB, 96 * MIB) for i in range(2)]
+        wait_for(lambda: origin.body_sent("/a") >= 16 * MIB, 30)
+        part(2, 0, 4 * MIB)
+        assert not any(f.done() for f in others)
+        for f in others:
+            f.result()
+
+
 def test_who_is_refused_in_the_middle_does_not_stop_others(origin, cluster):
     c = cluster(2)
     k = origin.add("/a", size=SIZE, rate=16 * MIB, authorized={"Bearer a", "Bearer b"})

@@ -309,6 +309,60 @@ static void an_exact_range_may_reach_beyond_what_is_wanted_yet(void **state)
     end(f);
 }
 
+/* Two others take part and have all of that chunk; this one has read a block of four. */
+static struct fixture *beside_two_that_have(uint32_t chunk, enum p2p_reach reach)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+
+    p2p_swarm_set_reach(f->d, 0, reach, 0, 4);
+    want(f, 0, 0, 16, 0);
+    drain(f);
+    name(f, 1, 2, 2);
+    p2p_swarm_tick(f->s, 1100);
+    drain(f);
+    lease(f, 1101, 0, 4);
+    p2p_swarm_have(f->d, 1102, 0);
+    p2p_swarm_on_run_progress(f->d, 1102, first(f, P2P_MOVE_FETCH)->run, 1);
+    tell(f, 1103, 2, chunk, chunk == 0 ? 0xfff0 : 0xffff);
+    tell(f, 1103, 3, chunk, chunk == 0 ? 0xfff0 : 0xffff);
+    p2p_swarm_tick(f->s, 1200);
+    drain(f);
+    return f;
+}
+
+static void who_is_far_behind_gives_back_what_it_has_not_begun_to_read(void **state)
+{
+    struct fixture *f = beside_two_that_have(0, P2P_REACH_ANY);
+
+    (void)state;
+    assert_int_equal(first(f, P2P_MOVE_STOP)->count, 2);
+    p2p_swarm_tick(f->s, 5000);
+    drain(f);
+    assert_int_equal(f->locate.leases, 0);
+    end(f);
+}
+
+static void of_a_signed_range_nothing_is_given_back(void **state)
+{
+    struct fixture *f = beside_two_that_have(0, P2P_REACH_EXACT);
+
+    (void)state;
+    assert_int_equal(count(f, P2P_MOVE_STOP), 0);
+    end(f);
+}
+
+static void who_has_much_of_another_part_keeps_nobody_from_the_origin(void **state)
+{
+    struct fixture *f = beside_two_that_have(1, P2P_REACH_ANY);
+
+    (void)state;
+    assert_int_equal(count(f, P2P_MOVE_STOP), 0);
+    p2p_swarm_tick(f->s, 5000);
+    drain(f);
+    assert_true(f->locate.leases > 0);
+    end(f);
+}
+
 static void takers_are_connected_to_and_followed(void **state)
 {
     struct fixture *f = start(32, P2P_REACH_ANY);
@@ -1287,6 +1341,52 @@ static void a_download_that_closes_says_farewell_to_the_tracker(void **state)
     end(f);
 }
 
+/* What the tracker grants to the new one it would take back when it hears of the old one's end. */
+static void a_farewell_goes_out_before_the_same_is_asked_for_anew(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+
+    (void)state;
+    drain(f);
+    name(f, 1, 2, 1);
+    p2p_swarm_close(f->d, 2);
+    f->d = p2p_swarm_open(f->s, 2, version, UINT64_C(32) * P2P_MAX_BLOCK, f);
+    p2p_swarm_set_reach(f->d, 2, P2P_REACH_ANY, 0, 0);
+    want(f, 2, 0, 32, 0);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_LOCATE), 2);
+    assert_null(first(f, P2P_MOVE_LOCATE)->download);
+    assert_false(f->locate.leaves);
+    end(f);
+}
+
+static void who_takes_part_tells_what_is_here_with_its_next_question(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+
+    (void)state;
+    drain(f);
+    p2p_swarm_have(f->d, 1, 0);
+    assert_true(p2p_swarm_tell(f->d, 1));
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_LOCATE), 0); /* the first one is under way */
+    lease(f, 2, 1, 4);
+    assert_int_equal(count(f, P2P_MOVE_LOCATE), 1);
+    assert_true(p2p_blockset_has(&f->locate.have, 0));
+    assert_int_equal(f->locate.n_ended, 1); /* and of what it reads */
+    end(f);
+}
+
+static void who_wants_nothing_does_not_tell_what_is_here(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+
+    (void)state;
+    p2p_swarm_want(f->d, 0, NULL, 0, P2P_NO_BLOCK);
+    assert_false(p2p_swarm_tell(f->d, 1));
+    end(f);
+}
+
 static void what_a_closed_download_is_owed_is_not_asked_for_again(void **state)
 {
     struct fixture *f = start(16, P2P_REACH_ANY);
@@ -1343,6 +1443,9 @@ int main(void)
         cmocka_unit_test(who_may_not_ask_the_origin_asks_for_no_lease),
         cmocka_unit_test(an_exact_range_is_asked_for_as_a_whole),
         cmocka_unit_test(an_exact_range_may_reach_beyond_what_is_wanted_yet),
+        cmocka_unit_test(who_is_far_behind_gives_back_what_it_has_not_begun_to_read),
+        cmocka_unit_test(of_a_signed_range_nothing_is_given_back),
+        cmocka_unit_test(who_has_much_of_another_part_keeps_nobody_from_the_origin),
         cmocka_unit_test(takers_are_connected_to_and_followed),
         cmocka_unit_test(who_follows_is_followed_and_asked),
         cmocka_unit_test(half_of_the_places_are_for_those_who_follow),
@@ -1387,6 +1490,9 @@ int main(void)
         cmocka_unit_test(each_of_several_spans_is_at_work),
         cmocka_unit_test(the_one_range_that_can_be_read_is_hedged_wherever_it_is),
         cmocka_unit_test(a_download_that_closes_says_farewell_to_the_tracker),
+        cmocka_unit_test(a_farewell_goes_out_before_the_same_is_asked_for_anew),
+        cmocka_unit_test(who_takes_part_tells_what_is_here_with_its_next_question),
+        cmocka_unit_test(who_wants_nothing_does_not_tell_what_is_here),
         cmocka_unit_test(what_a_closed_download_is_owed_is_not_asked_for_again),
         cmocka_unit_test(no_byte_of_a_distrusted_chunk_comes_from_peers),
     };
