@@ -65,6 +65,7 @@ struct file {
     struct el_list worn;     /* SLAB_FREE, the others */
     struct el_list punched;  /* SLAB_UNUSED again */
     uint32_t n_ready;        /* in that list */
+    uint64_t n_taken;        /* from it, ever */
 };
 
 struct cache_arena {
@@ -266,6 +267,7 @@ static struct slab *pop_ready_locked(struct file *f)
     if (l == NULL)
         return NULL;
     f->n_ready--;
+    f->n_taken++;
     return slab_at(l);
 }
 
@@ -654,6 +656,17 @@ bool cache_arena_ready_await(struct cache_arena *a)
     is_stopping = a->is_stopping;
     unlock(a);
     return !is_stopping;
+}
+
+bool cache_arena_ready_is_low(struct cache_arena *a, uint64_t *ret_taken)
+{
+    bool is_low;
+
+    lock(a);
+    is_low = 4 * a->big.n_ready < a->n_wanted;
+    *ret_taken = a->big.n_taken;
+    unlock(a);
+    return is_low;
 }
 
 void cache_arena_ready_stop(struct cache_arena *a)

@@ -79,6 +79,8 @@ void cache_arena_free(struct cache_arena *a, struct cache_slot *slot);
 void cache_arena_ready_want(struct cache_arena *a, uint64_t bytes);
 /* Waits until there is less, and more can be had. False: cache_arena_ready_stop() was called. */
 bool cache_arena_ready_await(struct cache_arena *a);
+/* Less than a quarter of it is there. How many slabs of it were taken, ever. */
+bool cache_arena_ready_is_low(struct cache_arena *a, uint64_t *ret_taken);
 void cache_arena_ready_stop(struct cache_arena *a);
 /*
  * One slab: begin, touch, end, on one thread. False: there is enough, or nothing to make it of;

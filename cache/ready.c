@@ -4,7 +4,9 @@
  * a second one, which is scheduled only where a processor is idle and does nothing but answer. An
  * answer that comes at once says that one is idle now; where all are busy there are moments as well
  * when one is, far shorter than a slab takes, so it begins after a row of such answers. With
- * sixteen nodes on two processors a quarter of both went into memory without that.
+ * sixteen nodes on two processors a quarter of both went into memory without that. And as long as
+ * memory is being taken, and a quarter of what there should be is left, it waits for the end of
+ * that: who takes it needs the processors.
  *
  * One thread for both would hold locks that others wait for (the arena's mutex; in the kernel that
  * of the address space and that of the file) while it is interrupted, for as long as nobody leaves
@@ -24,9 +26,12 @@
 
 #include "common/clock.h"
 
-#define AT_ONCE_NS 500000u  /* an answer of an idle processor takes tens of microseconds */
+#define AT_ONCE_NS 500000u /* an answer of an idle processor takes tens of microseconds */
 #define IN_A_ROW   10u
 #define PAUSE_NS   5000000u /* between the questions of a row */
+/* So long nothing was taken: that was the end. It is looked so often. */
+#define QUIET_NS 5000000000u
+#define LOOK_NS  50000000u
 
 /* Outlives the struct below: the idle thread leaves it when it gets to run again. */
 struct gate {
@@ -39,7 +44,10 @@ struct cache_ready {
     struct cache_arena *arena;
     struct gate *gate;
     pthread_t thread;
-    uint64_t calm_ns; /* when a slab was made ready; of that thread */
+    /* of that thread */
+    uint64_t calm_ns;  /* when a slab was made ready */
+    uint64_t taken;    /* slabs that were, when it last looked */
+    uint64_t taken_ns; /* when one was */
 };
 
 static void wait_for(sem_t *sem)
@@ -105,6 +113,21 @@ static bool is_idle_now(struct gate *g)
     return now_ns() - asked_ns < AT_ONCE_NS;
 }
 
+static void await_need(struct cache_ready *r)
+{
+    const struct timespec pause = { .tv_nsec = LOOK_NS };
+    uint64_t taken;
+
+    while (!atomic_load(&r->gate->is_over) && !cache_arena_ready_is_low(r->arena, &taken)) {
+        if (taken != r->taken)
+            r->taken_ns = now_ns();
+        else if (now_ns() - r->taken_ns >= QUIET_NS)
+            return;
+        r->taken = taken;
+        (void)nanosleep(&pause, NULL); /* shorter does no harm */
+    }
+}
+
 static void await_calm(const struct cache_ready *r)
 {
     const struct timespec pause = { .tv_nsec = PAUSE_NS };
@@ -124,6 +147,7 @@ static void *run(void *arg)
 
     (void)pthread_setname_np(pthread_self(), "memory"); /* cosmetic */
     while (cache_arena_ready_await(r->arena)) {
+        await_need(r);
         await_calm(r);
         if (cache_arena_ready_begin(r->arena))
             cache_arena_ready_end(r->arena, cache_arena_ready_touch(r->arena));

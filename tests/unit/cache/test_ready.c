@@ -112,6 +112,28 @@ static void ready_memory_is_taken_first(void **state)
     cache_arena_close(a);
 }
 
+static void ready_memory_is_low_when_less_than_a_quarter_is_left(void **state)
+{
+    struct cache_arena *a = open_arena(16 * MB, 4 * SLAB);
+    struct cache_slot s[4];
+    uint64_t taken;
+
+    (void)state;
+    assert_true(cache_arena_ready_is_low(a, &taken));
+    for (unsigned i = 0; i < EL_COUNT(s); i++)
+        assert_true(make_one_ready(a));
+    for (unsigned i = 0; i < EL_COUNT(s); i++) {
+        assert_false(cache_arena_ready_is_low(a, &taken));
+        assert_int_equal(taken, i);
+        s[i] = take(a);
+    }
+    assert_true(cache_arena_ready_is_low(a, &taken));
+    assert_int_equal(taken, 4);
+    for (unsigned i = 0; i < EL_COUNT(s); i++)
+        cache_arena_free(a, &s[i]);
+    cache_arena_close(a);
+}
+
 static void a_slab_of_which_half_was_used_is_not_ready(void **state)
 {
     struct cache_arena *a = open_arena(8 * MB, SLAB);
@@ -506,6 +528,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ready_memory_has_its_pages_and_is_counted),
         cmocka_unit_test(ready_memory_is_taken_first),
+        cmocka_unit_test(ready_memory_is_low_when_less_than_a_quarter_is_left),
         cmocka_unit_test(a_slab_of_which_half_was_used_is_not_ready),
         cmocka_unit_test(what_was_sent_from_memory_that_is_made_ready_again_stays_as_it_was),
         cmocka_unit_test(ready_memory_never_exceeds_the_budget),
