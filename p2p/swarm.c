@@ -311,8 +311,10 @@ void p2p_swarm_want(struct p2p_download *d, uint64_t now, const struct p2p_span 
     bool was_empty = d->n_spans == 0;
 
     d->s->now = now;
-    if (urgent != d->urgent)
+    if (urgent != d->urgent) {
         d->urgent_at = now;
+        d->is_urgent_had = false;
+    }
     d->urgent = urgent;
     if (!set_spans(d, spans, n))
         return;

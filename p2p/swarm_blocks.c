@@ -33,11 +33,29 @@ struct p2p_sw_neighbour *p2p_sw_neighbour_of(struct p2p_sw_group *g, uint64_t no
     return NULL;
 }
 
+/*
+ * Somebody was reading it, which may have taken long, and has it now: from here on it can be given,
+ * and is waited for anew. Once for the block that a reader waits for, whoever says what how often.
+ */
+static void can_be_had(struct p2p_sw_group *g, unsigned block)
+{
+    struct p2p_download *d = g->d;
+
+    if (!p2p_blockset_has(&g->want, block) || p2p_blockset_has(&g->here, block))
+        return;
+    d->moved_at = d->s->now;
+    if (p2p_sw_number(g, block) != d->urgent || d->is_urgent_had)
+        return;
+    d->urgent_at = d->s->now;
+    d->is_urgent_had = true;
+}
+
 static void add_block(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block)
 {
     p2p_blockset_add(&nb->has, block);
     nb->n_has++;
-    g->holders[block]++;
+    if (g->holders[block]++ == 0)
+        can_be_had(g, block);
 }
 
 void p2p_sw_has_not(struct p2p_sw_group *g, struct p2p_sw_neighbour *nb, unsigned block)

@@ -131,8 +131,9 @@ struct p2p_download {
     uint64_t urgent;
     enum p2p_reach reach;
     uint64_t reach_first, reach_end;
-    uint64_t moved_at;  /* when a block came, or the demand changed */
-    uint64_t urgent_at; /* when `urgent' became what it is */
+    uint64_t moved_at;  /* when a block came, or could be had, or the demand changed */
+    uint64_t urgent_at; /* when `urgent' became what it is, or could be had */
+    bool is_urgent_had; /* that was so */
     unsigned hedges;    /* in a row */
     unsigned origin_failures;
     uint64_t origin_at; /* not asked before */

@@ -15,7 +15,7 @@
 #define LEAST_PATIENCE_MS  50u
 /* Blocks that are coming may take so many times as long as others took. */
 #define SLOW_TIMES       2.0
-#define MAX_SLOW_MS      60000u
+#define MAX_SLOW_MS      P2P_LEASE_MOST_MS
 #define BUSY_PATIENCE_MS 15000u
 
 /* Somebody who may be asked, and who has not kept us waiting for nothing. */
@@ -183,6 +183,16 @@ static uint64_t coming_patience(const struct p2p_sw_group *g)
                                                                                : COMING_PATIENCE_MS;
 }
 
+/*
+ * Somebody reads it, or what others read goes first: the tracker lets so many read as make the
+ * origin fastest, and leases it when one of them is done.
+ */
+static bool is_with_tracker(const struct p2p_sw_group *g, unsigned block)
+{
+    return p2p_blockset_has(&g->coming, block) ||
+           (g->holders[block] == 0 && !p2p_blockset_is_empty(&g->coming));
+}
+
 /* A reader that waits while other blocks come has much patience, if somebody has its block. */
 static bool is_stalled(const struct p2p_download *d, const struct p2p_sw_group *g, unsigned block)
 {
@@ -192,7 +202,7 @@ static bool is_stalled(const struct p2p_download *d, const struct p2p_sw_group *
         patience = el_max_u64(patience, slow_patience(g));
     if (g->asked_of[block] != 0)
         patience = el_max_u64(patience, slow_times(g, SLOW_TIMES));
-    if (p2p_blockset_has(&g->coming, block))
+    if (is_with_tracker(g, block))
         patience = el_max_u64(patience, coming_patience(g));
     if (now - d->moved_at > patience)
         return true;

@@ -196,6 +196,7 @@ static const struct scene scenes[] = {
     { "16, origin 10 Mbit/s, 64 MiB", 16, 64, 10, slow_origin, 1.05 },
     { "  some connections get more", 16, 64, 10, slow_uneven, 1.05 },
     { "50, origin 10 Mbit/s, 64 MiB", 50, 64, 10, slow_origin, 1.05 },
+    { "50, origin 10 Mbit/s, 256 MiB", 50, 256, 10, slow_origin, 1.05 },
     { "4, origin 2 Mbit/s, 64 MiB", 4, 64, 2, slow_origin, 1.05 },
     { "16 x 100 Mbit/s, 128 MiB", 16, 128, 100, NULL, 1.08 },
     { "  starts half a second apart", 16, 128, 100, stagger, 1.80 },
