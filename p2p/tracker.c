@@ -23,7 +23,7 @@ static void set_limits(struct p2p_tracker_limits *l, uint64_t memory)
     l->urls = or (l->urls, bytes / 4096);
     l->record_bytes = or (l->record_bytes, bytes / 4);
     l->waiters = or (l->waiters, 65536);
-    l->first_run = (unsigned) or (l->first_run, 4);
+    l->short_run = (unsigned) or (l->short_run, 4);
     l->first_runs = (unsigned) or (l->first_runs, 1);
 }
 

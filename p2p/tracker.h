@@ -57,7 +57,7 @@ struct p2p_tracker_limits {
     size_t urls;         /* one for each 4 KiB: 65536 */
     size_t record_bytes; /* of all URLs together, a quarter: 64 MiB */
     size_t waiters;      /* of all URLs together: 65536 */
-    unsigned first_run;  /* blocks of a taker's first run, and of all where few take part: 4 */
+    unsigned short_run;  /* blocks at most of a taker's first run, and of all of few takers: 4 */
     unsigned first_runs; /* of a taker, before it has read a block: 1 */
 };
 

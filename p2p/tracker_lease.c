@@ -27,6 +27,8 @@
 /* Where a block takes less than this, a run has at least so many. */
 #define QUICK_MS  10u
 #define QUICK_RUN 4u
+/* Runs of few takers: a question for each does not matter then, nor who reads one more. */
+#define SHORT_MS 2000u
 /*
  * And so many runs are out at least: who reads one takes blocks of others beside it, and has a part
  * of its link for it; and all is over before tracker_pace.h could find out.
@@ -592,6 +594,14 @@ static bool are_few(const struct p2p_flight *f)
     return f->wanting >= LEAST_FEW && f->wanting <= P2P_FEW && !are_quick(f);
 }
 
+/* Of few takers: it takes about SHORT_MS. As long as nothing is known of that it is a block. */
+static unsigned short_run(const struct p2p_tracker *t, const struct p2p_flight *f)
+{
+    uint64_t n = f->n_times == 0 ? 1 : SHORT_MS / el_max_u64(fair_time(f), 1);
+
+    return n < 1 ? 1 : (unsigned)el_min_u64(n, t->conf.limits.short_run);
+}
+
 /*
  * Guided self-scheduling: half of what is left, shared by all who want something: runs are long
  * while there is much to do, short when who has one to the end would keep all others waiting. The
@@ -602,9 +612,13 @@ static unsigned run_length(const struct p2p_tracker *t, const struct p2p_flight 
                            const struct p2p_taking *k, unsigned left)
 {
     unsigned n = f->wanting <= 1 ? P2P_RUN_BLOCKS : left / (2 * f->wanting);
-    unsigned most = k->given == 0 || are_few(f) ? t->conf.limits.first_run : P2P_RUN_BLOCKS;
+    unsigned most = P2P_RUN_BLOCKS;
     unsigned least = are_quick(f) ? QUICK_RUN : 1;
 
+    if (are_few(f))
+        most = short_run(t, f);
+    else if (k->given == 0)
+        most = t->conf.limits.short_run;
     n = n < least ? least : n;
     return n > most ? most : n;
 }

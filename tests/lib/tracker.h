@@ -19,8 +19,8 @@ static inline void tracker_init(struct tracker *k, const struct p2p_tracker_conf
 
     if (conf != NULL)
         c = *conf;
-    if (c.limits.first_run == 0)
-        c.limits.first_run = P2P_RUN_BLOCKS; /* so that runs are as long as they can be */
+    if (c.limits.short_run == 0)
+        c.limits.short_run = P2P_RUN_BLOCKS; /* so that runs are as long as they can be */
     if (c.limits.first_runs == 0)
         c.limits.first_runs = P2P_MAX_RUNS;
     el_rng_seed(&c.rng, 7);
