@@ -821,12 +821,17 @@ static void say_all(struct tracker *k, const struct p2p_lease *runs, unsigned n,
     }
 }
 
+/* Long ones: whoever has one wants nothing more for the moment, so that they are not few takers. */
 static void give_one_each(struct tracker *k, struct p2p_lease *runs, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
         struct p2p_locate l = question(256);
 
         runs[i] = ask_run(k, i + 1, &l);
+        l.leases = 0;
+        l.want = (struct p2p_blockset){ 0 };
+        question_run(&l, &runs[i], 0, true);
+        ask(k, i + 1, &l);
     }
 }
 
