@@ -184,13 +184,13 @@ static uint64_t coming_patience(const struct p2p_sw_group *g)
 }
 
 /*
- * Somebody reads it, or what others read goes first: the tracker lets so many read as make the
- * origin fastest, and leases it when one of them is done.
+ * Nobody reads it, and this node asks to, or reads what it was given: what others read goes first.
+ * The tracker lets so many read as make the origin fastest, and leases it when one of them is done.
  */
-static bool is_with_tracker(const struct p2p_sw_group *g, unsigned block)
+static bool is_in_line(const struct p2p_sw_group *g, unsigned block)
 {
-    return p2p_blockset_has(&g->coming, block) ||
-           (g->holders[block] == 0 && !p2p_blockset_is_empty(&g->coming));
+    return g->holders[block] == 0 && !p2p_blockset_is_empty(&g->coming) &&
+           (g->asked_leases || g->n_runs > 0);
 }
 
 /* A reader that waits while other blocks come has much patience, if somebody has its block. */
@@ -202,8 +202,10 @@ static bool is_stalled(const struct p2p_download *d, const struct p2p_sw_group *
         patience = el_max_u64(patience, slow_patience(g));
     if (g->asked_of[block] != 0)
         patience = el_max_u64(patience, slow_times(g, SLOW_TIMES));
-    if (is_with_tracker(g, block))
+    if (p2p_blockset_has(&g->coming, block))
         patience = el_max_u64(patience, coming_patience(g));
+    else if (is_in_line(g, block))
+        patience = el_max_u64(patience, COMING_PATIENCE_MS);
     if (now - d->moved_at > patience)
         return true;
     if (g->holders[block] > 0)

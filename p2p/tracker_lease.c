@@ -206,19 +206,27 @@ static bool is_barred(const struct p2p_holder *h, uint64_t now)
     return now < h->taking->barred_until;
 }
 
+/* Somebody else than the node, and may read now. */
+static bool is_other_reader(const struct p2p_holder *h, uint64_t now, uint64_t node)
+{
+    return h->node != node && h->taking != NULL && h->taking->may_read && !h->taking->has_left &&
+           !is_barred(h, now);
+}
+
+static void add_all(struct p2p_blockset *s, const struct p2p_blockset *of)
+{
+    for (size_t w = 0; w < EL_COUNT(s->w); w++)
+        s->w[w] |= of->w[w];
+}
+
 /* What others want who may read it now. */
 static void wanted_by_others(const struct p2p_tgroup *g, uint64_t now, uint64_t node,
                              struct p2p_blockset *ret)
 {
     *ret = (struct p2p_blockset){ 0 };
-    for (uint32_t i = 0; i < g->n; i++) {
-        const struct p2p_holder *h = &g->v[i];
-
-        if (h->node == node || h->taking == NULL || !h->taking->may_read || is_barred(h, now))
-            continue;
-        for (size_t w = 0; w < EL_COUNT(ret->w); w++)
-            ret->w[w] |= h->taking->want.w[w];
-    }
+    for (uint32_t i = 0; i < g->n; i++)
+        if (is_other_reader(&g->v[i], now, node))
+            add_all(ret, &g->v[i].taking->want);
 }
 
 /* ---- how long blocks take ---- */
@@ -641,19 +649,6 @@ static unsigned share_of_row(const struct p2p_blockset *s, unsigned first, unsig
     return row <= share + share / 4 ? row : share;
 }
 
-/* What the node may read now. */
-static void grantable(const struct p2p_tgroup *g, uint64_t now, const struct p2p_holder *h,
-                      struct p2p_blockset *ret)
-{
-    const struct p2p_flight *f = g->flight;
-    struct p2p_blockset others = { 0 };
-
-    if (is_barred(h, now))
-        wanted_by_others(g, now, h->node, &others);
-    for (size_t i = 0; i < EL_COUNT(ret->w); i++)
-        ret->w[i] = h->taking->want.w[i] & ~(f->known.w[i] | f->leased.w[i] | others.w[i]);
-}
-
 static bool has_last_block(const struct p2p_flight *f, uint64_t node)
 {
     const struct el_list *it;
@@ -766,6 +761,25 @@ static bool is_unfit(const struct p2p_tgroup *g, const struct p2p_holder *h)
     return g->flight->out > 0 && (h->taking->keeps || p2p_tgroup_doubts(g, h->node));
 }
 
+static bool goes_last(const struct p2p_tgroup *g, uint64_t now, const struct p2p_holder *h)
+{
+    return is_barred(h, now) || is_ahead(g, now, h) || is_unfit(g, h);
+}
+
+/* What the node may read now: when it goes last, what nobody wants who does not. */
+static void grantable(const struct p2p_tgroup *g, uint64_t now, const struct p2p_holder *h,
+                      bool is_last, struct p2p_blockset *ret)
+{
+    const struct p2p_flight *f = g->flight;
+    struct p2p_blockset others = { 0 };
+
+    for (uint32_t i = 0; is_last && i < g->n; i++)
+        if (is_other_reader(&g->v[i], now, h->node) && !goes_last(g, now, &g->v[i]))
+            add_all(&others, &g->v[i].taking->want);
+    for (size_t i = 0; i < EL_COUNT(ret->w); i++)
+        ret->w[i] = h->taking->want.w[i] & ~(f->known.w[i] | f->leased.w[i] | others.w[i]);
+}
+
 /* Whoever comes first is to leave something for those who come a moment later. */
 static unsigned may_have(const struct p2p_tracker *t, const struct p2p_flight *f,
                          const struct p2p_holder *h, const struct p2p_locate *l)
@@ -783,9 +797,7 @@ static void grant_any(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t now,
     unsigned n = may_have(t, f, h, l), first = 0, count;
     struct p2p_blockset s;
 
-    if (is_ahead(g, now, h) || is_unfit(g, h))
-        return;
-    grantable(g, now, h, &s);
+    grantable(g, now, h, goes_last(g, now, h), &s);
     for (unsigned left = p2p_blockset_count(&s); n > 0 && left > 0; n--, left -= count) {
         if (room(f, h->node) == 0) {
             p2p_pace_full(&f->pace);
@@ -813,7 +825,7 @@ static void grant_exact(struct p2p_tracker *t, struct p2p_tgroup *g, uint64_t no
 
     if (first == P2P_GROUP_BLOCKS || may_have(t, f, h, l) == 0)
         return;
-    grantable(g, now, h, &s);
+    grantable(g, now, h, is_barred(h, now), &s);
     count = row_length(&h->taking->want, first);
     if (p2p_blockset_is_empty(&s) || free_from(f, first, count) < count)
         return;

@@ -219,6 +219,32 @@ static void who_was_given_more_than_most_waits_for_them(void **state)
     tracker_deinit(&k);
 }
 
+/* They are at another part. */
+static void what_nobody_else_wants_is_read_by_who_was_given_more(void **state)
+{
+    struct p2p_locate all = question(256), part = question(256);
+    const struct p2p_tracker_conf conf = { .limits = { .short_run = 4 } };
+    struct tracker k;
+
+    (void)state;
+    tracker_init(&k, &conf);
+    question_has(&part, 0, 128); /* so much of it has gone by; it is not had any more */
+    part.have = (struct p2p_blockset){ 0 };
+    for (uint64_t node = 2; node <= 4; node++)
+        (void)ask_run(&k, node, &part);
+    for (unsigned read = 0; read < 128;) {
+        struct p2p_lease run = ask_run(&k, 1, &all);
+
+        assert_int_equal(run.first, read);
+        read += run.count;
+        all.n_ended = 0;
+        question_run(&all, &run, run.count, true);
+        k.now += 50;
+    }
+    assert_int_equal(ask(&k, 1, &all)->n_leases, 0); /* the rest they want as well */
+    tracker_deinit(&k);
+}
+
 /* A run that was cut to nothing, or a hedge: others read it. It is spoken of again and again. */
 static void what_is_not_adopted_is_not_held_against_its_holder(void **state)
 {
@@ -1223,6 +1249,7 @@ int main(void)
         cmocka_unit_test(who_reads_what_nobody_granted_waits_for_the_others_as_well),
         cmocka_unit_test(what_is_not_adopted_is_not_held_against_its_holder),
         cmocka_unit_test(who_was_given_more_than_most_waits_for_them),
+        cmocka_unit_test(what_nobody_else_wants_is_read_by_who_was_given_more),
         TEST(each_of_few_takers_may_read),
         TEST(a_lone_taker_is_given_whole_chunks),
         TEST(a_run_ends_with_its_chunk_and_with_what_is_wanted),
