@@ -139,6 +139,13 @@ static bool is_behind(const struct p2p_sw_group *g)
     return n > 0 && ahead >= n - n / 2;
 }
 
+void p2p_sw_locate_now(struct p2p_sw_group *g)
+{
+    g->locate_at = g->d->s->now;
+    g->asks_anew = g->asks_anew || g->is_locating; /* what is under way was said before */
+    p2p_sw_dirty(g);
+}
+
 /*
  * What it has begun it reads to the end of the block; the rest is for others. Not of a signed
  * range: whoever reads the rest has to read all of it.
@@ -157,6 +164,7 @@ static void give_back(struct p2p_sw_group *g)
                                                  .count = r->done + 1u });
         shorten(r, g, r->done + 1u);
         r->gives_back = true;
+        p2p_sw_locate_now(g);
     }
 }
 
@@ -266,13 +274,6 @@ void p2p_sw_locate_fill(struct p2p_sw_group *g, struct p2p_locate *ret)
     ret->peers = (uint8_t)el_min_u64(p2p_sw_places(g) * 2, P2P_MAX_NAMED);
     ret->others = (uint8_t)(p2p_sw_are_few(g) ? others_that_lack(g) : 0);
     fill_want(g, ret);
-}
-
-void p2p_sw_locate_now(struct p2p_sw_group *g)
-{
-    g->locate_at = g->d->s->now;
-    g->asks_anew = g->asks_anew || g->is_locating; /* what is under way was said before */
-    p2p_sw_dirty(g);
 }
 
 static void locate(struct p2p_sw_group *g)
@@ -468,12 +469,12 @@ void p2p_sw_runs(struct p2p_sw_group *g)
         return;
     if (may_complain(g) && complains(g))
         g->locate_at = now;
+    if (g->n_runs > 0 && is_behind(g))
+        give_back(g);
     if (!g->is_locating && (now >= g->locate_at || !wants)) {
         g->is_quiet = !wants;
         locate(g);
     }
-    if (g->n_runs > 0 && is_behind(g))
-        give_back(g);
     if (g->failed >= NO_TRACKER && wants && now >= g->alone_at && p2p_sw_may_ask_origin(g->d))
         p2p_sw_read_without_tracker(g);
 }

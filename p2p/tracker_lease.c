@@ -494,6 +494,14 @@ static void progress(struct p2p_flight *f, uint64_t now, struct p2p_run *r, unsi
     r->read_progressed = r->read_reported = f->n_read;
 }
 
+/* Its holder gives it back from there on. */
+static void shorten(struct p2p_flight *f, struct p2p_run *r, unsigned count)
+{
+    count = count < r->done ? r->done : count;
+    free_blocks(f, r->first + count, r->first + r->count);
+    r->count = count;
+}
+
 static void on_running(struct p2p_tracker *t, struct p2p_flight *f, uint64_t now,
                        struct p2p_holder *h, const struct p2p_lease_end *e, struct p2p_located *ret)
 {
@@ -512,6 +520,8 @@ static void on_running(struct p2p_tracker *t, struct p2p_flight *f, uint64_t now
     progress(f, now, r, e->done < r->count ? e->done : r->count);
     if (e->count > r->count)
         cut(ret, r->id, r->count);
+    else if (e->count < r->count)
+        shorten(f, r, e->count);
     if (r->done == r->count)
         end_run(f, r);
 }

@@ -336,6 +336,8 @@ static void who_is_far_behind_gives_back_what_it_has_not_begun_to_read(void **st
 
     (void)state;
     assert_int_equal(first(f, P2P_MOVE_STOP)->count, 2);
+    assert_int_equal(f->locate.n_ended, 1); /* and says so at once */
+    assert_int_equal(f->locate.ended[0].count, 2);
     p2p_swarm_tick(f->s, 5000);
     drain(f);
     assert_int_equal(f->locate.leases, 0);

@@ -581,6 +581,27 @@ static void who_failed_may_try_again_after_a_while(void **state)
     assert_int_equal(ask(k, 1, &a)->n_leases, 1);
 }
 
+/* Its holder finds that it is far behind. */
+static void the_part_of_a_run_that_is_given_back_passes_on_at_once(void **state)
+{
+    struct tracker *k = *state;
+    struct p2p_locate l = question(16), other = question(16);
+    struct p2p_lease run = ask_run(k, 1, &l);
+
+    assert_run(run, 0, 16);
+    k->now += 500;
+    run.count = 6;
+    l.leases = 0;
+    question_run(&l, &run, 5, true);
+    ask(k, 1, &l);
+    assert_int_equal(k->located.n_cuts, 0);
+    assert_int_equal(ask_run(k, 2, &other).first, 6);
+    l.n_ended = 0;
+    question_run(&l, &run, 6, true);
+    ask(k, 1, &l);
+    assert_int_equal(tracker_stats(k).failed, 0);
+}
+
 static void a_run_without_progress_lapses_and_its_rest_passes_on(void **state)
 {
     struct tracker *k = *state;
@@ -1267,6 +1288,7 @@ int main(void)
         TEST(a_run_that_failed_passes_to_the_next_who_asks),
         TEST(who_failed_may_try_again_when_nobody_else_would),
         TEST(who_failed_may_try_again_after_a_while),
+        TEST(the_part_of_a_run_that_is_given_back_passes_on_at_once),
         TEST(a_run_without_progress_lapses_and_its_rest_passes_on),
         TEST(who_lost_a_run_is_told_where_it_ends),
         TEST(a_lapsed_run_that_went_on_is_its_holders_again),
