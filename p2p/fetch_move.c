@@ -108,7 +108,7 @@ static void on_located(struct p2p *p, void *arg, uint64_t node, struct el_str bo
             tell_swarm(f, q->group, node, code == EL_OK ? &located : NULL);
         if (!q->is_ours && code != EL_OK)
             p2p_second_ask(f, q->group, q->chunks);
-        if (q->tells && f->owes_record) {
+        if (f->owes_record && q->group == 0 && (q->tells || code != EL_OK)) {
             f->owes_record = false;
             p2p_find_tell(p, f->object);
         }

@@ -359,7 +359,7 @@ bool p2p_swarm_tell(struct p2p_download *d, uint64_t now)
     struct p2p_sw_group *g = d->groups[0];
 
     d->s->now = now;
-    if (g == NULL || (!p2p_sw_lacks(g) && g->n_runs == 0))
+    if (g == NULL || (!p2p_sw_lacks(g) && g->n_runs == 0 && !g->is_locating))
         return false;
     p2p_sw_locate_now(g);
     return true;

@@ -1442,6 +1442,27 @@ static void who_wants_nothing_does_not_tell_what_is_here(void **state)
     end(f);
 }
 
+/* The question may bring a lease, which would be of a node that has left. */
+static void who_wants_nothing_any_more_tells_it_after_the_question_under_way(void **state)
+{
+    struct fixture *f = start(32, P2P_REACH_ANY);
+    const struct p2p_located l = { .again_ms = 1000 };
+
+    (void)state;
+    drain(f);
+    p2p_swarm_have(f->d, 1, 0);
+    p2p_swarm_want(f->d, 1, NULL, 0, P2P_NO_BLOCK);
+    assert_true(p2p_swarm_tell(f->d, 1));
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_LOCATE), 0);
+    p2p_swarm_on_located(f->d, 2, 0, &l);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_LOCATE), 1);
+    assert_true(f->locate.leaves);
+    assert_true(p2p_blockset_has(&f->locate.have, 0));
+    end(f);
+}
+
 static void what_a_closed_download_is_owed_is_not_asked_for_again(void **state)
 {
     struct fixture *f = start(16, P2P_REACH_ANY);
@@ -1550,6 +1571,7 @@ int main(void)
         cmocka_unit_test(a_farewell_goes_out_before_the_same_is_asked_for_anew),
         cmocka_unit_test(who_takes_part_tells_what_is_here_with_its_next_question),
         cmocka_unit_test(who_wants_nothing_does_not_tell_what_is_here),
+        cmocka_unit_test(who_wants_nothing_any_more_tells_it_after_the_question_under_way),
         cmocka_unit_test(what_a_closed_download_is_owed_is_not_asked_for_again),
         cmocka_unit_test(no_byte_of_a_distrusted_chunk_comes_from_peers),
     };
