@@ -139,7 +139,7 @@ void p2p_readings_adopt(struct p2p_fetch *f)
     }
 }
 
-/* Nobody here can ask for it, or it is here by now. */
+/* No request that is left may ask for it, something else brings it, or it is here by now. */
 static void end_at_once(struct p2p_reading *r, enum el_err code, const char *why)
 {
     r->code = code;
@@ -180,22 +180,20 @@ void p2p_reading_begin(struct p2p *p, const struct p2p_move *m)
 {
     struct p2p_fetch *f = p2p_download_arg(m->download);
     struct p2p_reading *r = run_new(f, m->run, m->first, m->count);
-    struct p2p_feed *feed = p2p_feeds_speaker(f, m->first * CACHE_BLOCK_BYTES, run_end(r));
+    uint64_t at = m->first * CACHE_BLOCK_BYTES;
+    struct p2p_feed *feed = p2p_feeds_speaker(f, at, run_end(r));
 
-    el_counter_add(p->count.reasons[m->reason], run_end(r) - m->first * CACHE_BLOCK_BYTES);
-    if (feed == NULL) {
-        end_at_once(r, EL_EFORBIDDEN, "no request of this node may ask for these bytes");
-        return;
+    if (feed != NULL) {
+        r->ticket = cache_fill_ticket(feed->fill);
+        r->fill = cache_fill_open(f->object, p->origin, r->ticket, at, run_end(r), &r->watch);
     }
-    r->ticket = cache_fill_ticket(feed->fill);
-    r->fill = cache_fill_open(f->object, p->origin, r->ticket, m->first * CACHE_BLOCK_BYTES,
-                              run_end(r), &r->watch);
-    if (r->fill == NULL) {
+    if (r->fill != NULL) {
+        el_counter_add(p->count.reasons[m->reason], run_end(r) - at);
+        tell_coming(f, r->first);
+    } else {
         if (run_progress(r) < r->count)
             p2p_swarm_on_run_vain(f->download, p2p_now(p));
         end_at_once(r, EL_OK, NULL);
-    } else {
-        tell_coming(f, r->first);
     }
     if (f->is_exact) /* the next range may be read beside it */
         (void)p2p_feeds_set_reach(f);

@@ -156,7 +156,9 @@ void p2p_swarm_on_named(struct p2p_download *d, uint64_t now, uint32_t group,
 
 /* The first `done` blocks of the run have been read. (_have() is called besides.) */
 void p2p_swarm_on_run_progress(struct p2p_download *d, uint64_t now, uint32_t run, unsigned done);
-/* It is about to end, and found nothing to read, since something else brings it: not at once again.
+/*
+ * It is about to end, and reads nothing: something else brings it, or the reach has changed since
+ * it was asked for. Not at once again.
  */
 void p2p_swarm_on_run_vain(struct p2p_download *d, uint64_t now);
 /* Bytes of it have come. */
