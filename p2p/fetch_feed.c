@@ -73,40 +73,52 @@ static void exact_blocks(struct cache_object *o, const struct cache_ticket *t, u
     *end = t->end >= length ? cache_blocks_of(length) : t->end / CACHE_BLOCK_BYTES;
 }
 
-/*
- * What its client wants now, of a range that is read as a whole. Or on its way; what the client has
- * had may be gone again.
- */
-static bool is_all_here(struct cache_object *o, const struct p2p_feed *feed)
+/* How much a signed range is in need of the origin. */
+enum need {
+    NEED_NONE,  /* what its client wants is here or on its way */
+    NEED_LATER, /* neighbours are to give the rest */
+    NEED_NOW,
+};
+
+/* Of what its client wants now; what the client has had may be gone again. */
+static enum need need_of(struct p2p_fetch *f, const struct p2p_feed *feed)
 {
     uint64_t first, end, bits[1] = { 0 };
 
-    exact_blocks(o, asker(feed), &first, &end);
+    exact_blocks(f->object, asker(feed), &first, &end);
     first = el_max_u64(first, feed->first);
     end = el_min_u64(end, feed->end);
     if (first >= end)
-        return true;
-    cache_object_map(o, first, (size_t)(end - first), bits);
-    bits[0] |= cache_object_coming(o, first, (size_t)(end - first));
-    return bits[0] == ((uint64_t)1 << (end - first)) - 1;
+        return NEED_NONE;
+    cache_object_map(f->object, first, (size_t)(end - first), bits);
+    bits[0] |= cache_object_coming(f->object, first, (size_t)(end - first));
+    if (bits[0] == ((uint64_t)1 << (end - first)) - 1)
+        return NEED_NONE;
+    return p2p_swarm_needs_origin(f->download, first, end) ? NEED_NOW : NEED_LATER;
 }
 
-/* Of those that may ask for one range the first of which nothing brings some; or one; or NULL. */
+/*
+ * Of those that may ask for one range the first that nothing else brings; else one that others are
+ * to bring, should they not; else any. NULL: there is none.
+ */
 static struct p2p_feed *any_asker(struct p2p_fetch *f)
 {
-    struct p2p_feed *any = NULL;
+    struct p2p_feed *best = NULL;
+    enum need most = NEED_NONE;
     struct el_list *it, *tmp;
 
     EL_LIST_EACH (it, tmp, &f->feeds) {
         struct p2p_feed *feed = EL_ENTRY(it, struct p2p_feed, link);
+        enum need need = asker(feed) != NULL ? need_of(f, feed) : NEED_NONE;
 
-        if (asker(feed) == NULL)
+        if (asker(feed) == NULL || (best != NULL && need <= most))
             continue;
-        if (!is_all_here(f->object, feed))
-            return feed;
-        any = any != NULL ? any : feed;
+        best = feed;
+        most = need;
+        if (need == NEED_NOW)
+            break;
     }
-    return any;
+    return best;
 }
 
 bool p2p_feeds_set_reach(struct p2p_fetch *f)

@@ -175,6 +175,11 @@ bool p2p_swarm_adopt(struct p2p_download *d, uint64_t now, uint64_t first, unsig
  * now, or as soon as the one before is answered. False: no more will be asked of it.
  */
 bool p2p_swarm_tell(struct p2p_download *d, uint64_t now);
+/*
+ * One of these blocks, of one group, can only come from the origin as far as is known: it is not
+ * here, is not being read here, was not asked of a neighbour, and none that would give it has it.
+ */
+bool p2p_swarm_needs_origin(const struct p2p_download *d, uint64_t first, uint64_t end);
 
 /* It is over: whole, stopped (both ok) or failed. The run's number means nothing after that. */
 void p2p_swarm_on_run_over(struct p2p_download *d, uint64_t now, uint32_t run, unsigned done,

@@ -31,6 +31,20 @@ static bool has_giver(const struct p2p_sw_group *g, unsigned block)
     return false;
 }
 
+bool p2p_swarm_needs_origin(const struct p2p_download *d, uint64_t first, uint64_t end)
+{
+    const struct p2p_sw_group *g = d->groups[first / P2P_GROUP_BLOCKS];
+
+    for (uint64_t at = first; g != NULL && at < end; at++) {
+        unsigned b = (unsigned)(at % P2P_GROUP_BLOCKS);
+
+        if (!p2p_blockset_has(&g->here, b) && !p2p_blockset_has(&g->mine, b) &&
+            !p2p_blockset_has(&g->asked, b) && !has_giver(g, b))
+            return true;
+    }
+    return g == NULL;
+}
+
 /* Blocks from here on, in the chunk, that this node does not read, and behind the first nobody
  * gives. */
 static unsigned stretch(const struct p2p_sw_group *g, unsigned first, unsigned most)

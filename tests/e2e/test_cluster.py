@@ -540,6 +540,20 @@ def test_a_signed_range_does_not_wait_for_the_client_of_another_one(origin, clus
         is_part(signed_part(c, 0, "/a", 32 * MIB, 40 * MIB), origin.content("/a"), 32 * MIB, 40 * MIB)
 
 
+def test_a_signed_range_that_nobody_has_does_not_wait_for_one_that_others_bring(origin, cluster):
+    c = cluster(2, p2p__upload_limit_mbps=8)
+    origin.add("/a", size=SIZE)
+    is_part(signed_part(c, 0, "/a", 0, 8 * MIB), origin.content("/a"), 0, 8 * MIB)
+    with ThreadPoolExecutor(1) as pool:
+        brought = pool.submit(signed_part, c, 1, "/a", 0, 8 * MIB)
+        wait_for(lambda: c.nodes[1].metrics()['eliop2p_p2p_bytes_total{direction="in"}'] > MIB / 4, 10)
+        is_part(signed_part(c, 1, "/a", 16 * MIB, 24 * MIB), origin.content("/a"), 16 * MIB, 24 * MIB)
+        assert not brought.done()
+        assert c.nodes[1].metrics()['eliop2p_p2p_origin_bytes_total{reason="hedge"}'] == 0
+        is_part(brought.result(), origin.content("/a"), 0, 8 * MIB)
+    assert origin.body_sent("/a") == 16 * MIB
+
+
 def test_signed_ranges_that_are_asked_for_at_once_are_each_read_once(origin, cluster):
     c = cluster(3)
     origin.add("/a", size=SIZE)
