@@ -64,7 +64,7 @@ static struct cache_fill *fill_new_locked(struct cache_object *o, struct cache_t
     f->position = first;
     f->end = end;
     f->limit = cache_round_up(first + window_of(o));
-    f->urgent = UINT64_MAX;
+    f->urgent = f->held_at = UINT64_MAX;
     el_list_init(&f->starved);
     el_list_append(&o->fills, &f->link);
     atomic_fetch_add(&o->cache->n_running, 1);
@@ -420,6 +420,14 @@ struct cache_fill *cache_fill_open(struct cache_object *o, struct cache_source *
     return f;
 }
 
+void cache_fill_hold(struct cache_fill *f, uint64_t at)
+{
+    EL_ASSERT(f->is_run);
+    cache_shard_lock(f->object->shard);
+    f->held_at = at;
+    cache_fill_unpause_and_unlock(f->object);
+}
+
 /* The reference keeps what the source looks at, should it just end. */
 void cache_fill_cancel(struct cache_fill *f)
 {
@@ -510,6 +518,8 @@ static bool may_go_on_locked(struct cache_fill *f)
 {
     if (cache_fill_is_wide(f))
         return cache_fill_wide_changed_locked(f);
+    if (f->position >= f->held_at)
+        return false;
     return f->is_run || !is_wanted_locked(f) || f->position < f->limit;
 }
 
@@ -824,6 +834,10 @@ static enum next_move next_move_locked(struct cache_fill *f, uint64_t *stop)
 
     if (f->position >= f->end)
         return OVER;
+    f->is_paused = f->position >= f->held_at;
+    if (f->is_paused)
+        return PAUSE;
+    *stop = el_min_u64(*stop, f->held_at);
     if (f->position >= el_min_u64(f->limit, CACHE_MAX_LENGTH)) {
         move = at_limit_locked(f);
         if (move != WRITE)

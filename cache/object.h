@@ -147,7 +147,8 @@ struct cache_fill {
     /* under the shard's mutex */
     struct el_list link; /* of the object; not in it once done */
     uint64_t position, end;
-    uint64_t limit; /* how far demand lets it go */
+    uint64_t limit;   /* how far demand lets it go */
+    uint64_t held_at; /* of a run: cache_fill_hold() */
     /* of a wide one: what cache_fill_demand() has said last */
     uint64_t told_end, urgent;
     bool is_idle;                        /* WAIT */

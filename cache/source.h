@@ -215,6 +215,12 @@ struct cache_fill_watch {
 struct cache_fill *cache_fill_open(struct cache_object *o, struct cache_source *s,
                                    struct cache_ticket *t, uint64_t first, uint64_t end,
                                    struct cache_fill_watch *w);
+/*
+ * The run pauses at this byte of the object until it is told another one; resume() comes then.
+ * UINT64_MAX, at first: it does not. Whoever holds it sees to it that it goes on. Thread: any, with
+ * a reference also after done().
+ */
+void cache_fill_hold(struct cache_fill *f, uint64_t at);
 /* Nobody needs the rest: the run ends soon (EL_ECANCELED), or has already. Thread: any. */
 void cache_fill_cancel(struct cache_fill *f);
 

@@ -160,7 +160,7 @@ struct p2p {
     size_t n_fetches;
     struct el_list calls;
     uint32_t next_call;
-    uint64_t look_due_ms, status_due_ms;
+    uint64_t lead_due_ms, look_due_ms, status_due_ms;
     struct el_msg stop;
     uint64_t stop_due_ms; /* when the good-byes have had their time; 0: it does not stop */
     struct p2p_told_of *told[P2P_TOLD_TABLE]; /* give.c: by chunk */
@@ -338,6 +338,7 @@ void p2p_fetch_ack(struct p2p_remote *r, const struct p2p_frame *f);
 void p2p_fetch_manifest(struct p2p_remote *r, const struct p2p_frame *f);
 void p2p_fetch_remote_down(struct p2p_remote *r);
 void p2p_fetch_tick(struct p2p *p);
+void p2p_fetch_tick_leads(struct p2p *p); /* each P2P_LEAD_LOOK_MS while streams go out */
 /* Something that the cache has told was not heard: what is here is looked at again. */
 void p2p_fetch_missed(struct p2p *p);
 void p2p_fetch_stop(struct p2p *p);

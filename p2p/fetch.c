@@ -193,6 +193,14 @@ void p2p_fetch_tick(struct p2p *p)
     }
 }
 
+void p2p_fetch_tick_leads(struct p2p *p)
+{
+    for (size_t i = 0; i < P2P_TABLE; i++) {
+        for (struct p2p_fetch *f = p->fetches[i]; f != NULL; f = f->next)
+            p2p_readings_hold(f);
+    }
+}
+
 /* ---- the end ---- */
 
 static void stop_fetch(struct p2p_fetch *f)

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "p2p/engine.h"
+#include "p2p/lead.h"
 
 /* A fill of the cache that this engine brings. */
 struct p2p_feed {
@@ -35,7 +36,9 @@ struct p2p_reading {
     uint64_t first;             /* block of the object */
     unsigned count, done, most; /* most: read no more than so many */
     bool is_former;             /* of an object that had the fetch before: its end says nothing */
-    uint64_t seen;              /* bytes of it that had come a while ago */
+    struct p2p_lead lead;
+    uint64_t held_at;        /* byte of the object; UINT64_MAX: it is not held */
+    uint64_t seen;           /* bytes of it that had come a while ago */
     struct cache_fill *fill; /* a reference; NULL: the answer to a client's own request brings it */
     struct cache_ticket *ticket; /* it is read with; after that compared only */
     struct cache_fill_watch watch;
@@ -92,4 +95,6 @@ void p2p_reading_cut(struct p2p *p, const struct p2p_move *m);
 void p2p_readings_adopt(struct p2p_fetch *f);
 /* Whether that still comes. */
 void p2p_readings_look(struct p2p_fetch *f);
+/* What is far ahead of its streams pauses; each P2P_LEAD_LOOK_MS while there are any. */
+void p2p_readings_hold(struct p2p_fetch *f);
 void p2p_readings_stop(struct p2p_fetch *f, const char *why);

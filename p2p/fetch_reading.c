@@ -6,8 +6,10 @@
  */
 #include "common/log.h"
 #include "p2p/fetch.h"
+#include "p2p/give.h"
 
-#define RUN_MAGIC 0x52554e21u
+#define RUN_MAGIC   0x52554e21u
+#define MOST_TAKERS 64u
 
 static uint64_t run_end(const struct p2p_reading *r)
 {
@@ -94,6 +96,7 @@ static struct p2p_reading *run_new(struct p2p_fetch *f, uint32_t number, uint64_
     r->number = number;
     r->first = first;
     r->count = r->most = count;
+    r->held_at = UINT64_MAX;
     r->watch.over = told_over;
     el_msg_init(&r->msg, on_run_over);
     el_list_append(&f->runs, &r->link);
@@ -157,6 +160,40 @@ static void look_whether_it_moves(struct p2p_reading *r)
     if (came > r->seen)
         p2p_swarm_on_run_moved(r->fetch->download, p2p_now(r->fetch->p), r->number);
     r->seen = came;
+}
+
+/* Where it is to pause; UINT64_MAX: nowhere. What a reader here waits for goes on in any case. */
+static uint64_t pause_of(struct p2p_reading *r)
+{
+    struct p2p_fetch *f = r->fetch;
+    uint64_t block = r->first + r->done;
+    uint32_t sent[MOST_TAKERS], lead;
+    size_t n = p2p_stream_sent(f->p, f->id.object, block, sent, EL_COUNT(sent));
+
+    lead = p2p_lead(&r->lead, p2p_now(f->p), block, p2p_swarm_stream_ms(f->p->swarm), sent, n);
+    if (lead == P2P_LEAD_ALL || p2p_fetch_is_urgent(f->p, &f->id, block))
+        return UINT64_MAX;
+    return block * CACHE_BLOCK_BYTES + lead;
+}
+
+static void hold(struct p2p_reading *r, uint64_t at)
+{
+    if (r->held_at == at)
+        return;
+    r->held_at = at;
+    cache_fill_hold(r->fill, at);
+}
+
+void p2p_readings_hold(struct p2p_fetch *f)
+{
+    struct el_list *it, *tmp;
+
+    EL_LIST_EACH (it, tmp, &f->runs) {
+        struct p2p_reading *r = EL_ENTRY(it, struct p2p_reading, link);
+
+        if (r->fill != NULL && r->done < r->count)
+            hold(r, pause_of(r));
+    }
 }
 
 /* What brings an adopted run has its own end, of which nobody tells. */
@@ -244,6 +281,8 @@ static void run_block(struct p2p_reading *r, uint64_t number)
         return;
     r->done = done;
     p2p_swarm_on_run_progress(f->download, p2p_now(f->p), r->number, done);
+    if (r->fill != NULL)
+        hold(r, UINT64_MAX); /* of the next block nobody has had anything yet */
     if (r->fill != NULL && done >= r->most && done < r->count)
         cache_fill_cancel(r->fill);
     else if (r->fill == NULL && done == r->count)

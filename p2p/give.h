@@ -43,5 +43,8 @@ uint32_t p2p_stream_coming(struct p2p *p, struct cache_object *o, const struct e
 /* EL_ENOTCACHED: it is not being read. */
 enum el_err p2p_stream_begin(struct p2p_remote *r, struct cache_object *o,
                              const struct el_chunk_id *chunk, uint32_t block);
+/* What of the block has been sent on each of its streams, of at most `max`; returns how many. */
+size_t p2p_stream_sent(struct p2p *p, const uint8_t version[16], uint64_t block, uint32_t *ret,
+                       size_t max);
 /* Blocks of the chunk have been signed: those that were only waiting for that end. */
 void p2p_stream_signed(struct p2p *p, const struct el_chunk_id *chunk);

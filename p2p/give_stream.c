@@ -33,19 +33,35 @@ uint32_t p2p_stream_coming(struct p2p *p, struct cache_object *o, const struct e
     return bits & ~p2p_fetch_stopped(p, chunk);
 }
 
-bool p2p_stream_has_begun(struct p2p *p, const uint8_t version[16], uint64_t block)
+/* Of that block, and its link has some of it. */
+static bool has_begun(const struct p2p_give *g, const uint8_t version[16], uint64_t block)
+{
+    uint64_t number = (uint64_t)g->send.chunk.index * CACHE_CHUNK_BLOCKS + g->send.block;
+
+    return g->is_with_link && number == block &&
+           memcmp(g->send.chunk.object, version, sizeof(g->send.chunk.object)) == 0;
+}
+
+size_t p2p_stream_sent(struct p2p *p, const uint8_t version[16], uint64_t block, uint32_t *ret,
+                       size_t max)
 {
     struct el_list *it, *tmp;
+    size_t n = 0;
 
     EL_LIST_EACH (it, tmp, &p->streams) {
         const struct p2p_give *g = EL_ENTRY(it, const struct p2p_give, in_streams);
-        uint64_t number = (uint64_t)g->send.chunk.index * CACHE_CHUNK_BLOCKS + g->send.block;
 
-        if (g->is_with_link && number == block &&
-            memcmp(g->send.chunk.object, version, sizeof(g->send.chunk.object)) == 0)
-            return true;
+        if (n < max && has_begun(g, version, block))
+            ret[n++] = atomic_load_explicit(&g->out.sent, memory_order_relaxed);
     }
-    return false;
+    return n;
+}
+
+bool p2p_stream_has_begun(struct p2p *p, const uint8_t version[16], uint64_t block)
+{
+    uint32_t any;
+
+    return p2p_stream_sent(p, version, block, &any, 1) > 0;
 }
 
 /* What its reading is to end in front of is not begun, though some bytes of it may have come. */

@@ -134,6 +134,7 @@ bool p2p_link_send_block(struct p2p_link *link, struct p2p_out_block *b)
     if (takes) {
         if (!b->is_growing)
             atomic_store(&b->ready, b->n);
+        atomic_store(&b->sent, 0);
         b->is_recalled = false;
         link->n_blocks++;
         el_list_append(&link->blocks, &b->link);

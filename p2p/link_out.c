@@ -188,6 +188,7 @@ static void moved(struct p2p_link *l, size_t n, uint32_t allowed)
     if (o->body == NULL)
         return;
     o->body_done += body;
+    atomic_store_explicit(&o->body->sent, o->body_done, memory_order_relaxed);
     if (o->body_done == o->body->n)
         end_block(l);
 }

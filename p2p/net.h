@@ -164,6 +164,7 @@ struct p2p_out_block {
     uint32_t n;
     bool is_growing;        /* `ready' of them are there, at least one: p2p_link_grow() */
     _Atomic uint32_t ready; /* else set by p2p_link_send_block() */
+    _Atomic uint32_t sent;  /* of it, to the kernel; set to 0 by p2p_link_send_block() */
     int fd;          /* -1: none; else a file that has the same bytes at `offset`: sendfile() */
     uint64_t offset; /* may be used, and then the socket holds its pages beyond on_sent() */
     /* On the engine's thread. `result`: EL_OK: the kernel has all of it. */

@@ -10,6 +10,7 @@
 
 #include "common/log.h"
 #include "p2p/engine.h"
+#include "p2p/lead.h"
 
 #define NET_THREADS 2u
 #define LOOK_MS     200u
@@ -40,6 +41,8 @@ static uint64_t due_ms(const struct p2p *p)
         due = el_min_u64(due, p->announce_due_ms);
     if ((p2p_has_company(p) || p->cp != NULL) && !p->is_walking)
         due = el_min_u64(due, p->walk_due_ms);
+    if (!el_list_empty(&p->streams))
+        due = el_min_u64(due, p->lead_due_ms);
     return el_min_u64(due, p->look_due_ms);
 }
 
@@ -56,6 +59,10 @@ static void tick(struct p2p *p)
     p2p_find_tick(p);
     p2p_announce_tick(p);
     p2p_orders_tick(p);
+    if (now >= p->lead_due_ms) {
+        p->lead_due_ms = now + P2P_LEAD_LOOK_MS;
+        p2p_fetch_tick_leads(p);
+    }
     if (now >= p->look_due_ms) {
         p->look_due_ms = now + LOOK_MS;
         p2p_vouch_tick(p->vouch, now);

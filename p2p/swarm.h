@@ -152,6 +152,9 @@ void p2p_swarm_tracker_lost(struct p2p_swarm *s, uint64_t now, uint64_t node);
 void p2p_swarm_on_named(struct p2p_download *d, uint64_t now, uint32_t group,
                         const struct p2p_taker *takers, size_t n);
 
+/* How long a block takes to come while its sender reads it; 0: not known. */
+uint64_t p2p_swarm_stream_ms(const struct p2p_swarm *s);
+
 /* ---- what the origin says: of a FETCH, by its run ---- */
 
 /* The first `done` blocks of the run have been read. (_have() is called besides.) */

@@ -129,6 +129,11 @@ unsigned p2p_sw_beginner(const struct p2p_sw_group *g, const struct p2p_sw_neigh
     return P2P_GROUP_BLOCKS;
 }
 
+uint64_t p2p_swarm_stream_ms(const struct p2p_swarm *s)
+{
+    return (uint64_t)s->stream_took;
+}
+
 void p2p_sw_stream_came(struct p2p_sw_group *g, unsigned block)
 {
     struct p2p_swarm *s = g->d->s;

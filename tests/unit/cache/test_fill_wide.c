@@ -703,6 +703,37 @@ static void a_run_is_called_off(void **state)
     peers_close(&p);
 }
 
+static void a_run_that_is_held_pauses_at_that_byte(void **state)
+{
+    struct client c = { 0 };
+    struct cache_fill *f;
+    struct peers p;
+
+    (void)state;
+    peers_open(&p, 256 * MB, 32 * MB);
+    f = run(&p, &c, 16 * MB, 32 * MB);
+    cache_fill_hold(f, 16 * MB + 100);
+    assert_int_equal(give(f, 1, 150), 100);
+    assert_int_equal(give(f, 1, 150), 0);
+    cache_fill_hold(f, 16 * MB + 90); /* it has gone beyond that */
+    assert_int_equal(p.origin.resumes, 0);
+    cache_fill_hold(f, 16 * MB + 120);
+    assert_int_equal(p.origin.resumes, 1);
+    assert_int_equal(give(f, 1, 150), 20);
+    cache_fill_hold(f, UINT64_MAX);
+    assert_int_equal(p.origin.resumes, 2);
+    assert_int_equal(give(f, 1, 150), 150);
+    cache_fill_hold(f, 0);
+    cache_fill_cancel(f); /* held or not */
+    assert_int_equal(p.origin.cancels, 1);
+    (void)cache_fill_ref(f);
+    end_run(&p, f, EL_ECANCELED);
+    cache_fill_hold(f, UINT64_MAX); /* too late is harmless */
+    assert_int_equal(p.origin.resumes, 2);
+    cache_fill_unref(f);
+    peers_close(&p);
+}
+
 static void a_run_over_another_version_ends_the_object(void **state)
 {
     struct client c = { 0 };
@@ -825,6 +856,7 @@ int main(void)
         cmocka_unit_test(a_run_is_for_what_is_missing_and_in_nobodys_hand),
         cmocka_unit_test(runs_are_cut_by_nobody_and_cut_nobody),
         cmocka_unit_test(a_run_is_called_off),
+        cmocka_unit_test(a_run_that_is_held_pauses_at_that_byte),
         cmocka_unit_test(a_run_over_another_version_ends_the_object),
         cmocka_unit_test(a_fill_handed_over_is_the_other_ones),
         cmocka_unit_test(a_fill_handed_over_brings_only_what_is_missing),
