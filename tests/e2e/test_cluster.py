@@ -541,7 +541,7 @@ def test_a_signed_range_does_not_wait_for_the_client_of_another_one(origin, clus
 
 
 def test_a_signed_range_that_nobody_has_does_not_wait_for_one_that_others_bring(origin, cluster):
-    c = cluster(2, p2p__upload_limit_mbps=8)
+    c = cluster(2, p2p__upload_limit_mbps=24)  # a block in less than a tracker has to answer
     origin.add("/a", size=SIZE)
     is_part(signed_part(c, 0, "/a", 0, 8 * MIB), origin.content("/a"), 0, 8 * MIB)
     with ThreadPoolExecutor(1) as pool:
