@@ -127,9 +127,10 @@ class Origin:
         wait_for(lambda: (self.directory / "pid").exists(), "nginx does not start")
         return program
 
-    def requests(self):
+    def bodies(self):
+        """Bytes of each request's answer."""
         time.sleep(0.2)  # one is logged after its last byte was heard
-        return len(self.log.read_text().split())
+        return [int(n) for n in self.log.read_text().split()]
 
     def url(self, host, name):
         return f"http://{host.address}:{ORIGIN}/{name}"
@@ -169,8 +170,8 @@ class Way:
     def settle(self):
         """What programs do for themselves before anybody wants the object has been done."""
 
-    def requests(self):
-        return self.run.origin.requests()
+    def bodies(self):
+        return self.run.origin.bodies()
 
     def cpu_seconds(self):
         return sum(p.cpu_seconds() for node, ps in self.by_node.items() if node is not None for p in ps)
@@ -244,8 +245,8 @@ class Torrent(Way):
         self.peers[0].go()
         self.peers[0].wait_line("done")
 
-    def requests(self):
-        return None
+    def bodies(self):
+        return []
 
     def begin(self, i):
         self.peers[i + 1].go()
@@ -346,8 +347,9 @@ class Result:
     last: float           # of those who are not held back or killed
     median: float
     slow: float           # of the one with a slow link, 0: none
-    egress: float         # times the object
-    requests: int         # None: it speaks no HTTP
+    egress: float         # bytes of the origin's link, times the object
+    body: float           # bytes of answers, times the object; 0: it speaks no HTTP
+    requests: int
     cpu: float
 
 
@@ -441,8 +443,9 @@ class Run:
         bound = self.shape.bound() if self.name == "big" else 0
         if self.case == "staggered":
             bound += STAGGER_S * (self.shape.nodes - 1)
+        bodies = way.bodies()
         return Result(way.label, bound, max(times.values()), statistics.median(times.values()), slow, sent / size,
-                      way.requests(), way.cpu_seconds())
+                      sum(bodies) / size, len(bodies), way.cpu_seconds())
 
 
 CASES = {
@@ -459,9 +462,9 @@ def ways(elionode, wanted):
     """Those that can be had here, and are wanted."""
     all_ways = {"direct": Direct, "relay": Relay, "torrent": Torrent, "alone": Alone, "cluster": Cluster}
     if elionode is None:
-        del all_ways["alone"], all_ways["cluster"]
+        all_ways = {name: w for name, w in all_ways.items() if not issubclass(w, Alone)}
     elif not Cluster.is_known_to(elionode):
-        del all_ways["cluster"]
+        all_ways = {name: w for name, w in all_ways.items() if not issubclass(w, Cluster)}
     return [w for name, w in all_ways.items() if not wanted or name in wanted]
 
 
@@ -501,13 +504,13 @@ def text_of(shape, results):
 
 def table_of(case, rows):
     ours = "last, ms" if case == "small" else "last / bound"
-    head = ["way", ours, "median node, s", "origin sent", "requests", "CPU s"]
+    head = ["way", ours, "median node, s", "origin sent", "of the object", "requests", "CPU s"]
     if case == "slow":
         head.insert(3, "the slow one, s")
     lines = []
     for r in rows:
         line = [r.way, f"{r.last * 1e3:.0f}" if case == "small" else f"{r.last / r.bound:.3f}", f"{r.median:.2f}",
-                f"{r.egress:.3f}x", "-" if r.requests is None else str(r.requests), f"{r.cpu:.1f}"]
+                f"{r.egress:.3f}x", f"{r.body:.3f}x" if r.requests else "-", str(r.requests or "-"), f"{r.cpu:.1f}"]
         if case == "slow":
             line.insert(3, f"{r.slow:.1f}")
         lines.append(line)
