@@ -73,6 +73,7 @@ struct p2p_sw_run {
     bool gives_back; /* what lies behind `count' is for others */
     enum p2p_reason reason;
     uint64_t moved_at; /* bytes came; 0: none yet */
+    uint64_t block_at; /* the block that it reads was begun */
 };
 
 struct p2p_sw_group {

@@ -8,6 +8,8 @@
 #define SHARED_RUNS 8u /* divided by how many others take part */
 /* Who lacks so many more blocks that most have than it has itself reads nothing for them. */
 #define BEHIND_BLOCKS 8u
+/* Who has read at one block for so long: what comes faster has left the origin by then. */
+#define GIVE_BACK_MS 100u
 /* Questions in a row that fail before there is no tracker, and when the next one goes out. */
 #define NO_TRACKER   2u
 #define ALONE_MS     300u /* and up to two times as long again: not all at once */
@@ -15,7 +17,7 @@
 #define MAX_RETRY_MS 5000u
 /* A run is reported so many times in its time to live. */
 #define REPORTS 3u
-/* At first longer than a tracker that is new grants nothing. */
+/* So long at first: the next answer may have a lease. */
 #define DRY_MS 2000u
 /* Whom nothing reaches for so long (so long for each block that has begun, which share its link),
  * and for so many times what blocks take, tells the tracker. */
@@ -156,7 +158,7 @@ static void give_back(struct p2p_sw_group *g)
         struct p2p_sw_run *r = EL_ENTRY(it, struct p2p_sw_run, in_group);
 
         if (r->is_adopted || r->is_exact || r->reason != P2P_REASON_LEASE ||
-            r->done + 1 >= r->count)
+            r->done + 1 >= r->count || g->d->s->now - r->block_at < GIVE_BACK_MS)
             continue;
         p2p_sw_push(g->d->s, &(struct p2p_move){ .kind = P2P_MOVE_STOP,
                                                  .download = g->d,
@@ -353,14 +355,14 @@ void p2p_sw_dry(struct p2p_sw_group *g)
 
 /*
  * No lease was to be had, and nobody read, nor this node: then the tracker believes that all is had
- * by somebody. It stays so until there is a lease again.
+ * by somebody. It stays so until there is a lease again. One that only listens grants nothing yet.
  */
 static void note_dry(struct p2p_sw_group *g, const struct p2p_located *located)
 {
     if (located->n_leases > 0)
         g->dry_until = UINT64_MAX;
-    else if (g->dry_until == UINT64_MAX && g->asked_leases && g->n_runs == 0 &&
-             p2p_blockset_is_empty(&located->coming))
+    else if (g->dry_until == UINT64_MAX && located->taking > 0 && g->asked_leases &&
+             g->n_runs == 0 && p2p_blockset_is_empty(&located->coming))
         p2p_sw_wait_dry(g, DRY_MS);
 }
 

@@ -56,6 +56,7 @@ static struct p2p_sw_run *new_run(struct p2p_sw_group *g, unsigned first, unsign
 
     s->next_run = (s->next_run + 1) % P2P_LEASE_OWN;
     r->number = s->next_run;
+    r->block_at = s->now;
     r->id = P2P_LEASE_OWN | r->number;
     r->first = (uint16_t)first;
     r->count = r->granted = (uint8_t)count;
@@ -175,7 +176,7 @@ static void progress(struct p2p_sw_group *g, struct p2p_sw_run *r, unsigned done
     for (unsigned b = r->first; b < (unsigned)r->first + done; b++)
         p2p_blockset_remove(&g->mine, b);
     r->done = (uint8_t)done;
-    r->moved_at = d->s->now;
+    r->moved_at = r->block_at = d->s->now;
     d->origin_failures = 0;
     d->origin_at = 0;
     if (r->reason == P2P_REASON_LEASE)

@@ -309,8 +309,8 @@ static void an_exact_range_may_reach_beyond_what_is_wanted_yet(void **state)
     end(f);
 }
 
-/* Two others take part and have all of that chunk; this one has read a block of four. */
-static struct fixture *beside_two_that_have(uint32_t chunk, enum p2p_reach reach)
+/* Two others take part and have all of that chunk; this one has read a block of four by 1102. */
+static struct fixture *beside_two_that_have(uint32_t chunk, enum p2p_reach reach, uint64_t now)
 {
     struct fixture *f = start(32, P2P_REACH_ANY);
 
@@ -325,14 +325,14 @@ static struct fixture *beside_two_that_have(uint32_t chunk, enum p2p_reach reach
     p2p_swarm_on_run_progress(f->d, 1102, first(f, P2P_MOVE_FETCH)->run, 1);
     tell(f, 1103, 2, chunk, chunk == 0 ? 0xfff0 : 0xffff);
     tell(f, 1103, 3, chunk, chunk == 0 ? 0xfff0 : 0xffff);
-    p2p_swarm_tick(f->s, 1200);
+    p2p_swarm_tick(f->s, now);
     drain(f);
     return f;
 }
 
 static void who_is_far_behind_gives_back_what_it_has_not_begun_to_read(void **state)
 {
-    struct fixture *f = beside_two_that_have(0, P2P_REACH_ANY);
+    struct fixture *f = beside_two_that_have(0, P2P_REACH_ANY, 1210);
 
     (void)state;
     assert_int_equal(first(f, P2P_MOVE_STOP)->count, 2);
@@ -344,9 +344,23 @@ static void who_is_far_behind_gives_back_what_it_has_not_begun_to_read(void **st
     end(f);
 }
 
+/* The rest has left the origin by the time that it could be given back. */
+static void what_comes_fast_is_not_given_back(void **state)
+{
+    struct fixture *f = beside_two_that_have(0, P2P_REACH_ANY, 1150);
+
+    (void)state;
+    assert_int_equal(count(f, P2P_MOVE_STOP), 0);
+    p2p_swarm_on_run_progress(f->d, 1190, 1, 2);
+    p2p_swarm_tick(f->s, 1250);
+    drain(f);
+    assert_int_equal(count(f, P2P_MOVE_STOP), 0);
+    end(f);
+}
+
 static void of_a_signed_range_nothing_is_given_back(void **state)
 {
-    struct fixture *f = beside_two_that_have(0, P2P_REACH_EXACT);
+    struct fixture *f = beside_two_that_have(0, P2P_REACH_EXACT, 1210);
 
     (void)state;
     assert_int_equal(count(f, P2P_MOVE_STOP), 0);
@@ -355,7 +369,7 @@ static void of_a_signed_range_nothing_is_given_back(void **state)
 
 static void who_has_much_of_another_part_keeps_nobody_from_the_origin(void **state)
 {
-    struct fixture *f = beside_two_that_have(1, P2P_REACH_ANY);
+    struct fixture *f = beside_two_that_have(1, P2P_REACH_ANY, 1210);
 
     (void)state;
     assert_int_equal(count(f, P2P_MOVE_STOP), 0);
@@ -826,17 +840,23 @@ static void what_somebody_reads_is_waited_for_as_long_as_the_tracker_lives(void 
     end(f);
 }
 
-/* Of a slow origin so many read as make it fastest, and some blocks have to wait. */
-static uint64_t time_alone_beside_others(void)
+/*
+ * Of a slow origin so many read as make it fastest, and some blocks have to wait. First there is an
+ * answer that names nothing, from a tracker that knows of so many takers (0: it only listens).
+ */
+static uint64_t time_alone_beside_others(uint16_t taking)
 {
     struct fixture *f = start(32, P2P_REACH_ANY);
-    struct p2p_located l = { .again_ms = 400 };
+    struct p2p_located l = { .taking = taking, .again_ms = 400 };
     uint64_t now;
 
-    p2p_blockset_add(&l.coming, 20);
     want(f, 0, 0, 32, 0);
     drain(f);
-    for (now = 0; now < 60000 && count(f, P2P_MOVE_FETCH) == 0; now += 500) {
+    p2p_swarm_on_located(f->d, 0, 0, &l);
+    drain(f);
+    l.taking = 2;
+    p2p_blockset_add(&l.coming, 20);
+    for (now = 500; now < 60000 && count(f, P2P_MOVE_FETCH) == 0; now += 500) {
         p2p_swarm_on_located(f->d, now, 0, &l);
         p2p_swarm_tick(f->s, now);
         drain(f);
@@ -848,7 +868,13 @@ static uint64_t time_alone_beside_others(void)
 static void what_nobody_reads_yet_waits_its_turn_but_not_for_long(void **state)
 {
     (void)state;
-    assert_in_range(time_alone_beside_others(), 12000, 13500);
+    assert_in_range(time_alone_beside_others(0), 12000, 13500);
+}
+
+static void what_all_is_said_to_be_had_and_nobody_gives_is_read_soon(void **state)
+{
+    (void)state;
+    assert_in_range(time_alone_beside_others(2), 2000, 3500);
 }
 
 static void what_took_long_to_be_read_is_waited_for_anew_when_it_can_be_had(void **state)
@@ -1520,6 +1546,7 @@ int main(void)
         cmocka_unit_test(an_exact_range_is_asked_for_as_a_whole),
         cmocka_unit_test(an_exact_range_may_reach_beyond_what_is_wanted_yet),
         cmocka_unit_test(who_is_far_behind_gives_back_what_it_has_not_begun_to_read),
+        cmocka_unit_test(what_comes_fast_is_not_given_back),
         cmocka_unit_test(of_a_signed_range_nothing_is_given_back),
         cmocka_unit_test(who_has_much_of_another_part_keeps_nobody_from_the_origin),
         cmocka_unit_test(takers_are_connected_to_and_followed),
@@ -1543,6 +1570,7 @@ int main(void)
         cmocka_unit_test(who_missed_a_block_is_given_it_between_streams),
         cmocka_unit_test(what_somebody_reads_is_waited_for_as_long_as_the_tracker_lives),
         cmocka_unit_test(what_nobody_reads_yet_waits_its_turn_but_not_for_long),
+        cmocka_unit_test(what_all_is_said_to_be_had_and_nobody_gives_is_read_soon),
         cmocka_unit_test(what_took_long_to_be_read_is_waited_for_anew_when_it_can_be_had),
         cmocka_unit_test(whom_nothing_reaches_tells_the_tracker),
         cmocka_unit_test(while_a_link_is_made_nobody_complains_too_soon),
